@@ -1,0 +1,1 @@
+"""From atomic files to labelled rows, ragged histories and per-item tables."""

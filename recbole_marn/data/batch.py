@@ -1,0 +1,140 @@
+"""The ragged batch: valid positions only, every item once, checked and built on the CPU with NumPy."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+__all__ = ["RaggedBatch", "assemble", "slices"]
+
+
+@dataclass(frozen=True)
+class RaggedBatch:
+    """Rows that share histories, and the unique items behind them.
+
+    Shapes: B rows, S sequences (distinct histories), N history tokens (sequence after sequence, oldest first),
+    U unique items, E entities. An entity is an item with the statistics it is seen with; where no statistic
+    changes over time, entities are the items.
+
+    Attributes:
+        item: (U,) item ids, ascending.
+        entity_item: (E,) index into `item`.
+        entity_count: (E,) how often the entity would occur if every row carried its own history; float32.
+        candidate_count: (E,) how often the entity is a row's candidate; float32.
+        statistic: (E, C) codes of all statistic modalities side by side.
+        token: (N,) index into entities.
+        length: (S,) tokens of each sequence.
+        row_sequence: (B,) the sequence of each row.
+        candidate: (B,) index into entities.
+        behaviour: (N,) behaviour type, or None.
+        gap: (N, G) codes of the time from the behaviour to the row, or None.
+    """
+
+    item: Tensor
+    entity_item: Tensor
+    entity_count: Tensor
+    candidate_count: Tensor
+    statistic: Tensor
+    token: Tensor
+    length: Tensor
+    row_sequence: Tensor
+    candidate: Tensor
+    behaviour: Tensor | None = None
+    gap: Tensor | None = None
+
+    def to(self, device: torch.device | str) -> RaggedBatch:
+        """A copy on `device`; host memory is pinned first where that makes the copy asynchronous."""
+        asynchronous = torch.device(device).type == "cuda"
+
+        def move(value: Tensor | None) -> Tensor | None:
+            if value is None:
+                return None
+            return (value.pin_memory() if asynchronous and not value.is_cuda else value).to(
+                device, non_blocking=asynchronous
+            )
+
+        return RaggedBatch(**{f.name: move(getattr(self, f.name)) for f in dataclasses.fields(self)})
+
+    @property
+    def n_rows(self) -> int:
+        return len(self.row_sequence)
+
+    @property
+    def entity_id(self) -> Tensor:
+        """(E,) the item id of each entity."""
+        return self.item[self.entity_item]
+
+
+def slices(start: np.ndarray, length: np.ndarray) -> np.ndarray:
+    """Indices start[0], start[0]+1, ..., start[1], ...: the concatenated slices [start, start + length)."""
+    total = int(length.sum())
+    ends = np.cumsum(length)
+    return np.arange(total) + np.repeat(start - (ends - length), length)
+
+
+def assemble(
+    *,
+    token_item: np.ndarray,
+    length: np.ndarray,
+    row_sequence: np.ndarray,
+    candidate_item: np.ndarray,
+    static: np.ndarray,
+    token_dynamic: np.ndarray,
+    candidate_dynamic: np.ndarray,
+    dynamic_columns: Sequence[int],
+    behaviour: np.ndarray | None = None,
+    gap: np.ndarray | None = None,
+) -> RaggedBatch:
+    """Find the unique items and entities of a batch.
+
+    Args:
+        token_item: (N,) item ids of all histories, sequence after sequence.
+        length: (S,) tokens of each sequence.
+        row_sequence: (B,) the sequence of each row.
+        candidate_item: (B,) item ids.
+        static: (n_items, C) statistic codes by item id.
+        token_dynamic, candidate_dynamic: (N, K) and (B, K) codes of the K columns that change over time.
+        dynamic_columns: K columns of `static` that those codes replace; empty: statistics are a property of the item.
+        behaviour, gap: passed through.
+    """
+    item_of = np.concatenate([token_item, candidate_item])
+    n_tokens = len(token_item)
+    if len(dynamic_columns):
+        dynamic = np.concatenate([token_dynamic, candidate_dynamic])
+        key = item_of.astype(np.int64)
+        for column in dynamic.T:
+            key = key * (int(column.max(initial=0)) + 1) + column
+        _, first, entity = np.unique(key, return_index=True, return_inverse=True)
+        entity_item_id, entity_dynamic = item_of[first], dynamic[first]
+    else:
+        entity_item_id, entity = np.unique(item_of, return_inverse=True)
+        entity_dynamic = np.zeros((len(entity_item_id), 0), dtype=np.int64)
+    item, entity_item = np.unique(entity_item_id, return_inverse=True)
+    statistic = static[entity_item_id].copy()
+    statistic[:, list(dynamic_columns)] = entity_dynamic
+    token, candidate = entity[:n_tokens], entity[n_tokens:]
+    rows_of_sequence = np.bincount(row_sequence, minlength=len(length)).astype(np.float64)
+    candidate_count = np.bincount(candidate, minlength=len(entity_item_id))
+    token_count = np.bincount(token, weights=np.repeat(rows_of_sequence, length), minlength=len(entity_item_id))
+
+    def tensor(value: np.ndarray | None, kind: type = np.int64) -> Tensor | None:
+        return None if value is None else torch.from_numpy(np.ascontiguousarray(value, dtype=kind))
+
+    return RaggedBatch(
+        item=tensor(item),
+        entity_item=tensor(entity_item),
+        entity_count=tensor(token_count + candidate_count, np.float32),
+        candidate_count=tensor(candidate_count, np.float32),
+        statistic=tensor(statistic),
+        token=tensor(token),
+        length=tensor(length),
+        row_sequence=tensor(row_sequence),
+        candidate=tensor(candidate),
+        behaviour=tensor(behaviour),
+        gap=tensor(gap),
+    )

@@ -1,0 +1,187 @@
+"""Builds the item table from the item file and the vector files, with bins fitted on training rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol as Interface
+
+import numpy as np
+
+from recbole_marn.data.item_table import (
+    IdTable,
+    ItemTable,
+    StatisticTable,
+    TextTable,
+    VectorTable,
+    read_vectors,
+    vectors_of_rows,
+)
+from recbole_marn.data.labelled_rows import GapBins, LabelledRows, StatisticsAtTime
+from recbole_marn.data.statistics import EqualFrequencyBins, InteractionCounts
+from recbole_marn.errors import InputError
+from recbole_marn.settings import (
+    BehaviourSettings,
+    IdModality,
+    ModalitySettings,
+    StatisticModality,
+    TextModality,
+    VectorModality,
+    nearest,
+)
+
+__all__ = ["ItemColumns", "ItemFeatures", "TRAIN_INTERACTIONS"]
+
+# The one statistic that changes over time: training interactions before the row.
+TRAIN_INTERACTIONS = "train_interactions"
+# Enough values to place 100 equal-frequency edges within a fraction of a percent.
+BIN_SAMPLE = 500_000
+
+
+class ItemColumns(Interface):
+    """What the item table is built from; the data set provides it."""
+
+    n_items: int
+    folder: Path
+
+    def fields(self) -> list[str]: ...
+    def codes(self, field: str) -> tuple[np.ndarray, int]: ...
+    def numbers(self, field: str) -> np.ndarray: ...
+    def words(self, field: str) -> tuple[np.ndarray, Mapping[str, int]]: ...
+    def vectors(self, field: str) -> list[np.ndarray]: ...
+    def token_id(self) -> Mapping[str, int]: ...
+
+
+@dataclass(frozen=True)
+class ItemFeatures:
+    """The item table, and how values that depend on the moment are binned."""
+
+    table: ItemTable
+    at_time: StatisticsAtTime | None
+    gap: GapBins | None
+
+    @classmethod
+    def build(
+        cls,
+        columns: ItemColumns,
+        modalities: Mapping[str, ModalitySettings],
+        behaviour: BehaviourSettings,
+        training: LabelledRows,
+        counts: InteractionCounts,
+    ) -> ItemFeatures:
+        """Read every modality; fit bins on training rows only.
+
+        Raises:
+            InputError: a field or file that is missing or of the wrong kind.
+        """
+        tables, statistic, notes = {}, [], []
+        bins_at_time: dict[int, EqualFrequencyBins] = {}
+        present = np.zeros((columns.n_items, len(modalities)), dtype=bool)
+        for index, (name, settings) in enumerate(modalities.items()):
+            if isinstance(settings, IdModality):
+                tables[name] = _ids(columns, name, settings)
+                present[1:, index] = True
+            elif isinstance(settings, VectorModality):
+                tables[name], note = _vectors(columns, name, settings)
+                notes.append(note)
+                present[:, index] = tables[name].row >= 0
+            elif isinstance(settings, TextModality):
+                tables[name] = _text(columns, name, settings)
+                present[:, index] = tables[name].words.any(axis=1)
+                notes.append(f"{name}: {int((~present[1:, index]).sum())} of {columns.n_items - 1} items have no words")
+            else:
+                start = sum(codes.shape[1] for codes in statistic)
+                codes, cardinalities, bins = _statistic(columns, name, settings, training, counts)
+                bins_at_time.update({start + first: fitted for first, fitted in bins.items()})
+                statistic.append(codes)
+                tables[name] = StatisticTable(start, start + codes.shape[1], cardinalities)
+                present[1:, index] = codes[1:].any(axis=1)
+        codes = np.concatenate(statistic, axis=1) if statistic else np.zeros((columns.n_items, 0), dtype=np.int64)
+        codes[0] = 0
+        present[0] = False
+        at_time = StatisticsAtTime(counts, bins_at_time) if bins_at_time else None
+        table = ItemTable(columns.n_items, tables, codes, at_time.columns if at_time else (), present, notes)
+        return cls(table, at_time, _gap(behaviour, training))
+
+
+def _need(columns: ItemColumns, field: str, name: str, kind: str) -> None:
+    if field not in columns.fields():
+        raise InputError(
+            f"column '{field}' ({kind}) of the items for modality '{name}'",
+            f"columns {', '.join(columns.fields()) or 'none'}",
+            f"Add it to the .item file and to load_col, or correct the name.{nearest(field, columns.fields())}",
+        )
+
+
+def _ids(columns: ItemColumns, name: str, settings: IdModality) -> IdTable:
+    for field in settings.fields:
+        _need(columns, field, name, "token")
+    codes, cardinalities = zip(*(columns.codes(field) for field in settings.fields), strict=True)
+    return IdTable(np.stack(codes, axis=1), cardinalities, tuple(int(size) for size in settings.fields.values()))
+
+
+def _vectors(columns: ItemColumns, name: str, settings: VectorModality) -> tuple[VectorTable, str]:
+    if (settings.file is None) == (settings.field is None):
+        raise InputError(
+            f"modality '{name}' to have either file (and ids) or field",
+            f"file {settings.file}, field {settings.field}",
+            "Give one of them.",
+        )
+    if settings.field is not None:
+        _need(columns, settings.field, name, "float_seq")
+        return vectors_of_rows(columns.vectors(settings.field), name), f"{name}: read from the item file"
+    file = columns.folder / settings.file
+    ids = columns.folder / settings.ids if settings.ids else file.with_suffix(".ids")
+    return read_vectors(name, file, ids, columns.token_id(), columns.n_items)
+
+
+def _text(columns: ItemColumns, name: str, settings: TextModality) -> TextTable:
+    _need(columns, settings.field, name, "token_seq")
+    words, word_id = columns.words(settings.field)
+    words = words[:, : settings.max_words]
+    words = words[:, : max(1, int((words > 0).sum(axis=1).max(initial=0)))]
+    vectors = None
+    if settings.word_vectors is not None:
+        file = columns.folder / settings.word_vectors
+        found, _ = read_vectors(f"{name} words", file, file.with_suffix(".ids"), word_id, len(word_id))
+        vectors = np.zeros((len(word_id), found.matrix.shape[1]), dtype=np.float32)
+        known = found.row >= 0
+        vectors[known] = found.matrix[found.row[known]]
+    return TextTable(np.ascontiguousarray(words), len(word_id), vectors)
+
+
+def _statistic(
+    columns: ItemColumns, name: str, settings: StatisticModality, training: LabelledRows, counts: InteractionCounts
+) -> tuple[np.ndarray, tuple[int, ...], dict[int, EqualFrequencyBins]]:
+    """Codes at the end of training, cardinalities, and for values that change over time: first column -> bins."""
+    codes, cardinalities, at_time = [], [], {}
+    for field in settings.fields:
+        if field == TRAIN_INTERACTIONS:
+            row = _sample(training.n_rows)
+            seen = training.columns(row)
+            bins = EqualFrequencyBins.fit(counts.as_of(seen["item"], seen["time"]), bins=settings.bins)
+            at_time[sum(c.shape[1] for c in codes)] = bins
+            values = counts.snapshot().astype(np.float64)
+        else:
+            _need(columns, field, name, "float")
+            values = columns.numbers(field)
+            trained = values[counts.snapshot() > 0]
+            bins = EqualFrequencyBins.fit(trained, bins=settings.bins)
+        codes.append(bins.assign(values))
+        cardinalities += bins.cardinalities
+    return np.concatenate(codes, axis=1), tuple(cardinalities), at_time
+
+
+def _gap(behaviour: BehaviourSettings, training: LabelledRows) -> GapBins | None:
+    if behaviour.time is None:
+        return None
+    row = training.rows_of_groups(_sample(training.n_groups, BIN_SAMPLE // 10))[:: training.rows_per_group]
+    event, length = training.history(row)
+    time = np.repeat(training.columns(row)["time"], length)
+    return GapBins(EqualFrequencyBins.fit(time - training.events.time[event], bins=behaviour.bins))
+
+
+def _sample(total: int, size: int = BIN_SAMPLE) -> np.ndarray:
+    """At most `size` evenly spaced indices below `total`."""
+    return np.unique(np.linspace(0, total - 1, min(total, size)).astype(np.int64))

@@ -1,0 +1,182 @@
+"""What each item looks like, by internal item id: codes, vectors, words, statistics, and what is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from recbole_marn.errors import InputError
+
+__all__ = ["IdTable", "ItemTable", "StatisticTable", "TextTable", "VectorTable", "read_vectors", "vectors_of_rows"]
+
+# Rows looked at in one go when a vector file is searched for NaN: 256 x 4,096 float32 is 4 MB.
+CHECK_ROWS = 256
+
+
+@dataclass(frozen=True)
+class IdTable:
+    """One modality of kind `id`: codes (n_items, F), 0 = missing, and how many codes each field has."""
+
+    codes: np.ndarray
+    cardinalities: tuple[int, ...]
+    sizes: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class VectorTable:
+    """One modality of kind `vector`: matrix (V, width) as stored, and the row of each item (n_items,), -1 = missing."""
+
+    matrix: np.ndarray
+    row: np.ndarray
+
+
+@dataclass(frozen=True)
+class TextTable:
+    """One modality of kind `text`: words (n_items, T), 0 = no word, and frozen word vectors (V, w) or None."""
+
+    words: np.ndarray
+    vocabulary: int
+    word_vectors: np.ndarray | None
+
+
+@dataclass(frozen=True)
+class StatisticTable:
+    """One modality of kind `statistic`: the columns [start, stop) of the item table's codes."""
+
+    start: int
+    stop: int
+    cardinalities: tuple[int, ...]
+
+
+@dataclass
+class ItemTable:
+    """All modalities of all items.
+
+    Attributes:
+        n_items: number of items including id 0, the padding.
+        modalities: name -> table, in the order of the configuration.
+        statistic: (n_items, C) codes of all statistics at the end of training; 0 = missing.
+        dynamic_columns: columns of `statistic` that change over time.
+        present: (n_items, M) whether the item has the modality; False throughout for the padding item.
+    """
+
+    n_items: int
+    modalities: dict[str, IdTable | VectorTable | TextTable | StatisticTable]
+    statistic: np.ndarray
+    dynamic_columns: tuple[int, ...]
+    present: np.ndarray
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def names(self) -> list[str]:
+        return list(self.modalities)
+
+
+def read_vectors(
+    name: str, file: Path, ids_file: Path, token_id: Mapping[str, int], n_items: int
+) -> tuple[VectorTable, str]:
+    """Open a `.npy` of item vectors without loading it, and find each item's row.
+
+    Args:
+        name: the modality's name, for messages.
+        file: (V, width) float16 or float32 array.
+        ids_file: V lines, the item token of each row.
+        token_id: item token -> internal id.
+        n_items: number of internal ids including the padding.
+
+    Returns:
+        The table, and a note on how many items have no vector.
+
+    Raises:
+        InputError: missing or truncated file, not a matrix of floats, NaN or infinity, another number of ids than
+            rows, a repeated id, or no item of the data set among the ids.
+    """
+    matrix = _open_matrix(name, file)
+    if not ids_file.is_file():
+        raise InputError(
+            f"the ids of modality '{name}', one item token a line",
+            f"no file {ids_file}",
+            "Put it beside the vectors, in their order.",
+        )
+    tokens = ids_file.read_text(encoding="utf-8").split("\n")
+    tokens = tokens[:-1] if tokens and tokens[-1] == "" else tokens
+    tokens = [token.rstrip("\r") for token in tokens]
+    if len(tokens) != len(matrix):
+        raise InputError(
+            f"as many ids as vectors for modality '{name}'",
+            f"{len(tokens)} ids in {ids_file.name} and {len(matrix)} vectors in {file.name}",
+            "Write both files anew from the same list of items.",
+        )
+    if len(set(tokens)) != len(tokens):
+        raise InputError(
+            f"each id of modality '{name}' once",
+            f"{len(tokens) - len(set(tokens))} repeated ids in {ids_file.name}",
+            "Keep one vector an item.",
+        )
+    row = np.full(n_items, -1, dtype=np.int64)
+    internal = np.fromiter((token_id.get(token, 0) for token in tokens), dtype=np.int64, count=len(tokens))
+    row[internal[internal > 0]] = np.flatnonzero(internal > 0)
+    missing = int((row[1:] < 0).sum())
+    if missing == n_items - 1:
+        raise InputError(
+            f"ids of modality '{name}' that are items of this data set",
+            f"none of {len(tokens)} ids known (first: {tokens[0] if tokens else 'none'!r})",
+            "Use the item tokens of the .inter file, leading zeros included.",
+        )
+    _check_finite(name, file, matrix)
+    return VectorTable(matrix, row), f"{name}: {missing} of {n_items - 1} items have no vector and are masked"
+
+
+def vectors_of_rows(values: Sequence[np.ndarray], name: str) -> VectorTable:
+    """A float_seq field of the item file, one array an item (entry 0 the padding), as a vector table."""
+    widths = np.fromiter((len(value) for value in values), dtype=np.int64, count=len(values))
+    found = np.unique(widths[widths > 0])
+    if len(found) != 1:
+        raise InputError(
+            f"vectors of one width in field '{name}'", f"widths {found[:5].tolist()}", "Write every vector in full."
+        )
+    has = np.flatnonzero(widths > 0)
+    matrix = np.stack([np.asarray(values[item], dtype=np.float32) for item in has])
+    row = np.full(len(values), -1, dtype=np.int64)
+    row[has] = np.arange(len(has))
+    _check_finite(name, Path(name), matrix)
+    return VectorTable(matrix, row)
+
+
+def _open_matrix(name: str, file: Path) -> np.ndarray:
+    if not file.is_file():
+        raise InputError(
+            f"the vectors of modality '{name}'",
+            f"no file {file}",
+            "Prepare the data set with images, correct 'file', or leave the modality out with use_modalities.",
+        )
+    try:
+        # Copy-on-write: torch wants a writable array, and pages are still read only when they are touched.
+        matrix = np.load(file, mmap_mode="c", allow_pickle=False)
+    except (ValueError, EOFError, OSError) as error:
+        raise InputError(
+            f"a whole .npy file of vectors for modality '{name}'",
+            f"{file}, which cannot be read ({str(error).splitlines()[0]})",
+            "It is truncated or of another format; write it anew.",
+        ) from None
+    if matrix.ndim != 2 or matrix.dtype not in (np.float16, np.float32) or matrix.shape[1] == 0:
+        raise InputError(
+            f"modality '{name}' to be a matrix (items, width) of float16 or float32",
+            f"shape {matrix.shape} of {matrix.dtype} in {file.name}",
+            "Convert it with numpy.",
+        )
+    return matrix
+
+
+def _check_finite(name: str, file: Path, matrix: np.ndarray) -> None:
+    for start in range(0, len(matrix), CHECK_ROWS):
+        finite = np.isfinite(matrix[start : start + CHECK_ROWS]).all(axis=1)
+        if not finite.all():
+            raise InputError(
+                f"finite numbers in the vectors of modality '{name}'",
+                f"NaN or infinity in row {start + int(np.argmin(finite))} of {file.name}",
+                "Leave that item out: an item without a vector is masked.",
+            )

@@ -1,0 +1,185 @@
+"""Statistics an item had at a row's time, their equal-frequency bins, and the fingerprint of a split."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from recbole_marn.errors import InputError
+
+__all__ = ["EqualFrequencyBins", "InteractionCounts", "split_sha256"]
+
+
+class InteractionCounts:
+    """How often each item occurred in training before a given moment.
+
+    The "historical" counts of MARN's statistic modality: what was known at the row's time. A row's own event
+    is not before itself, so it shows in neither a positive's nor a negative's count; validation and test
+    events never count. Memory grows with the events: one int64 each.
+
+    Args:
+        item: (E,) item ids of the TRAINING events only.
+        time: (E,) their times, finite.
+        n_items: number of item ids, padding 0 included.
+
+    Raises:
+        InputError: lengths that differ, an item id out of range, a time that is not finite.
+    """
+
+    def __init__(self, *, item: np.ndarray, time: np.ndarray, n_items: int):
+        item, time = np.asarray(item, dtype=np.int64), np.asarray(time, dtype=np.float64)
+        if item.shape != time.shape or item.ndim != 1:
+            raise InputError(
+                "one time for every training event",
+                f"shapes item {item.shape} and time {time.shape}",
+                "Pass both columns of the same training events.",
+            )
+        if not np.isfinite(time).all():
+            raise InputError(
+                "a finite time for every training event",
+                f"{np.count_nonzero(~np.isfinite(time))} that are missing or infinite",
+                "Fill in or remove these events.",
+            )
+        self.n_items = n_items
+        self._check_items(item)
+        # An event becomes one integer, item * stride + rank of its time: one sorted array answers everything.
+        self._moments = np.unique(time)
+        self._stride = len(self._moments) + 1
+        self._keys = np.sort(item * self._stride + np.searchsorted(self._moments, time))
+        self._starts = np.searchsorted(self._keys, np.arange(n_items + 1) * self._stride)
+
+    def as_of(self, item: np.ndarray, time: np.ndarray) -> np.ndarray:
+        """Number of training events of `item` strictly before `time`.
+
+        Args:
+            item: ids of any shape; padding 0 has no events.
+            time: moments, broadcast against `item` (e.g. (R, K) items at (R, 1) times).
+
+        Returns:
+            int64 of the broadcast shape.
+
+        Raises:
+            InputError: an item id out of range, or a NaN time, which would otherwise count the whole future.
+        """
+        item, time = np.asarray(item, dtype=np.int64), np.asarray(time, dtype=np.float64)
+        self._check_items(item)
+        if np.isnan(time).any():
+            raise InputError("a time for every row", f"{np.isnan(time).sum()} NaN", "Drop rows without time.")
+        earlier_moments = np.searchsorted(self._moments, time)
+        return np.searchsorted(self._keys, item * self._stride + earlier_moments) - self._starts[item]
+
+    def snapshot(self) -> np.ndarray:
+        """(n_items,) int64: the counts at the end of training, for serving."""
+        return np.diff(self._starts)
+
+    def _check_items(self, item: np.ndarray) -> None:
+        if item.size and not (0 <= item.min() and item.max() < self.n_items):
+            raise InputError(
+                f"item ids from 0 to {self.n_items - 1}",
+                f"ids from {item.min()} to {item.max()}",
+                "Use the ids of the data set the counts were made for.",
+            )
+
+
+@dataclass(frozen=True, eq=False)
+class EqualFrequencyBins:
+    """One number as several categories of roughly equal mass, as MARN's statistics enter (10 and 100 bins).
+
+    Code 0 means missing (NaN); codes 1..k are the bins in increasing order. Bins are half-open, [edge, next
+    edge). Equal values share a bin; a value that alone fills a bin or more gets one of its own, so a heavy
+    zero is not mixed with small counts. Every bin holds training values, hence k can be below the number
+    asked for. Where one number of bins divides the other, the coarse edges are a subset of the fine ones.
+
+    Attributes:
+        edges: per number of bins, (k - 1,) float64, increasing: the smallest training value of each bin but
+        the first.
+    """
+
+    edges: tuple[np.ndarray, ...]
+
+    @classmethod
+    def fit(cls, values: np.ndarray, *, bins: Sequence[int] = (10, 100)) -> EqualFrequencyBins:
+        """Find the edges on training values of any shape; NaN is missing and takes no part.
+
+        Raises:
+            InputError: a number of bins below 1, an infinite value, or no value at all.
+        """
+        values = np.asarray(values, dtype=np.float64).ravel()
+        known = np.sort(values[~np.isnan(values)])
+        if not bins or min(bins) < 1:
+            raise InputError("numbers of bins of 1 or more", f"{list(bins)}", "Set bins to e.g. [10, 100].")
+        if known.size == 0 or not np.isfinite(known[[0, -1]]).all():
+            raise InputError(
+                "at least one training value, none of them infinite",
+                f"{known.size} known values, {np.count_nonzero(np.isinf(known))} of them infinite",
+                "Leave the statistic out or fill in its values; write NaN where one is unknown.",
+            )
+        return cls(tuple(_equal_frequency_edges(known, n) for n in bins))
+
+    def assign(self, values: np.ndarray) -> np.ndarray:
+        """Codes of `values` (...,): int64 (..., len(edges)). Beyond the training range: the end bins."""
+        values = np.asarray(values, dtype=np.float64)
+        codes = np.empty((*values.shape, len(self.edges)), dtype=np.int64)
+        for i, edges in enumerate(self.edges):
+            codes[..., i] = np.searchsorted(edges, values, side="right") + 1
+        codes[np.isnan(values)] = 0
+        return codes
+
+    @property
+    def cardinalities(self) -> tuple[int, ...]:
+        """Per binning the number of codes, k + 1: what an embedding table needs, missing included."""
+        return tuple(len(edges) + 2 for edges in self.edges)
+
+    def state(self) -> dict[str, list[list[float]]]:
+        """Plain lists that a checkpoint or JSON can hold without loss."""
+        return {"edges": [edges.tolist() for edges in self.edges]}
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Sequence[Sequence[float]]]) -> EqualFrequencyBins:
+        return cls(tuple(np.asarray(edges, dtype=np.float64) for edges in state["edges"]))
+
+
+def _equal_frequency_edges(known: np.ndarray, n_bins: int) -> np.ndarray:
+    """Inner edges from sorted values: the values at ranks floor(i n / n_bins), ties merged.
+
+    Ranks in integers, and values that occur instead of interpolated ones, keep the edges of 10 bins among
+    those of 100.
+    """
+    starts, n_ranks = np.unique(known[np.arange(n_bins) * known.size // n_bins], return_counts=True)
+    # A value met at two ranks fills at least the bin between them: close its bin at the next larger value.
+    after_heavy = np.searchsorted(known, starts[n_ranks > 1], side="right")
+    closing = known[after_heavy[after_heavy < known.size]]
+    return np.union1d(starts[1:], closing)
+
+
+def split_sha256(parts: Sequence[Mapping[str, np.ndarray]]) -> str:
+    """Fingerprint of a split: SHA-256 over its arrays with their names, types and shapes.
+
+    The parts count in order, the arrays of a part by name; bytes are little-endian and in C order on every
+    machine. Pass hashes of tokens rather than internal ids where the fingerprint must not depend on the order
+    of the file.
+
+    Args:
+        parts: per part (training, validation, test) arrays of numbers by name.
+
+    Raises:
+        InputError: an array that does not hold numbers.
+    """
+    digest = hashlib.sha256(f"{len(parts)} parts\n".encode())
+    for index, part in enumerate(parts):
+        for name in sorted(part):
+            array = np.asarray(part[name])
+            if array.dtype.kind not in "biuf":
+                raise InputError(
+                    "arrays of numbers in a split",
+                    f"{name!r} of type {array.dtype}",
+                    "Replace tokens by their uint64 hashes before the fingerprint is taken.",
+                )
+            array = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
+            # repr quotes the name, so that no choice of names makes two different splits read the same.
+            digest.update(f"{index} {name!r} {array.dtype.str} {array.shape}\n".encode())
+            digest.update(array.data)
+    return digest.hexdigest()

@@ -1,0 +1,20 @@
+"""The one error that means "your input", as opposed to a fault of this package."""
+
+__all__ = ["InputError"]
+
+
+class InputError(ValueError):
+    """Input that cannot be used: the command line prints it without a traceback and exits with code 2.
+
+    Args:
+        expected: what would have been right, without the word "Expected".
+        got: what was found instead.
+        hint: a whole sentence that says what to do about it.
+    """
+
+    def __init__(self, expected: str, got: str, hint: str):
+        self.expected, self.got, self.hint = expected, got, hint
+        super().__init__(expected, got, hint)
+
+    def __str__(self) -> str:
+        return f"Expected {self.expected}. Got {self.got}. {self.hint}"

@@ -1,0 +1,1 @@
+"""Metrics, popularity levels and significance of collected scores, on NumPy and SciPy alone."""

@@ -1,0 +1,249 @@
+"""Metrics of click predictions: AUC over all rows and per user, LogLoss, calibration, RelaImpr."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from recbole_marn.errors import InputError
+from recbole_marn.evaluation.inputs import (
+    check_ids,
+    check_labels,
+    check_probabilities,
+    check_scores,
+    equal_frequency_groups,
+)
+
+__all__ = [
+    "PerUserAUC",
+    "auc",
+    "expected_calibration_error",
+    "gauc",
+    "log_loss",
+    "per_user_auc",
+    "predicted_over_observed",
+    "relative_improvement",
+    "row_losses",
+    "uauc",
+]
+
+
+@dataclass(frozen=True)
+class PerUserAUC:
+    """AUC of each user (U,) who has a click and a non-click, sorted by user id."""
+
+    user: np.ndarray
+    auc: np.ndarray
+    positives: np.ndarray
+    negatives: np.ndarray
+
+
+def _change(column: np.ndarray) -> np.ndarray:
+    """True (n,) where a sorted column starts a new value."""
+    return np.concatenate(([True], column[1:] != column[:-1]))
+
+
+def _doubled_wins(user: np.ndarray, label: np.ndarray, score: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Mann-Whitney counts of each user, (U,) each: user, 2 x pairs won, positives, negatives.
+
+    A pair is a click and a non-click of one user; it counts 2 where the click scores higher, 1 where they
+    tie. Doubled, the counts are integers: the result is exact, whatever the order of the rows.
+    """
+    order = np.lexsort((score, user))
+    user, label, score = user[order], label[order], score[order]
+    new_user = _change(user)
+    # A tie is a run of equal scores of one user; its clicks beat the user's non-clicks in earlier ties.
+    tie = np.flatnonzero(new_user | _change(score))
+    positives = np.add.reduceat(label, tie, dtype=np.int64)
+    negatives = np.diff(tie, append=len(label)) - positives
+    first_tie = np.flatnonzero(new_user[tie])
+    negatives_before = np.cumsum(negatives) - negatives
+    ties_per_user = np.diff(first_tie, append=len(tie))
+    negatives_below = negatives_before - np.repeat(negatives_before[first_tie], ties_per_user)
+    doubled = np.add.reduceat(positives * (2 * negatives_below + negatives), first_tie)
+    return (
+        user[tie[first_tie]],
+        doubled,
+        np.add.reduceat(positives, first_tie),
+        np.add.reduceat(negatives, first_tie),
+    )
+
+
+def auc(label: ArrayLike, score: ArrayLike) -> float:
+    """Area under the ROC curve over all rows: the share of (click, non-click) pairs in order, ties one half.
+
+    Args:
+        label: (B,) of 0 and 1.
+        score: (B,) logits or probabilities; only their order counts.
+
+    Returns:
+        AUC in [0, 1], or NaN where only one class is present: without a pair there is nothing to be right or
+        wrong about, and 0.5 would read as a measured coin toss.
+
+    Raises:
+        InputError: no rows, labels other than 0 and 1, a NaN score, or lengths that differ.
+    """
+    label = check_labels(label)
+    score = check_scores(score, len(label))
+    _, doubled, positives, negatives = _doubled_wins(np.zeros(len(label), np.int8), label, score)
+    pairs = int(positives[0]) * int(negatives[0])
+    return int(doubled[0]) / (2 * pairs) if pairs else float("nan")
+
+
+def per_user_auc(user: ArrayLike, label: ArrayLike, score: ArrayLike) -> PerUserAUC:
+    """AUC of every user who has both classes; the others have none and are left out.
+
+    Args:
+        user: (B,) integer ids or tokens, in any order.
+        label: (B,) of 0 and 1.
+        score: (B,).
+
+    Raises:
+        InputError: as ``auc``, or user ids that are neither integers nor strings.
+    """
+    label = check_labels(label)
+    score = check_scores(score, len(label))
+    ids, doubled, positives, negatives = _doubled_wins(check_ids(user, len(label)), label, score)
+    both = (positives > 0) & (negatives > 0)
+    ids, doubled, positives, negatives = ids[both], doubled[both], positives[both], negatives[both]
+    return PerUserAUC(ids, doubled / (2 * positives * negatives), positives, negatives)
+
+
+def uauc(user: ArrayLike, label: ArrayLike, score: ArrayLike) -> float:
+    """Unweighted mean of per-user AUC: MARN's metric, paper eq. (11), with ties counted one half.
+
+        UAUC = 1/|U| sum_u 1/(|I_u+| |I_u-|) sum_{i in I_u+, j in I_u-} 1[y_ui > y_uj] + 1[y_ui = y_uj] / 2
+
+    U holds the users who have both classes. With one click and one non-click a user it is pair accuracy.
+
+    Args and errors as ``per_user_auc``.
+
+    Returns:
+        UAUC in [0, 1], or NaN where no user has both classes.
+    """
+    values = per_user_auc(user, label, score).auc
+    return float(values.mean()) if len(values) else float("nan")
+
+
+def gauc(user: ArrayLike, label: ArrayLike, score: ArrayLike, weight: str = "impressions") -> float:
+    """Weighted mean of per-user AUC, over the users who have both classes (Zhu et al., KDD 2017).
+
+    Args:
+        user: (B,) integer ids or tokens, in any order.
+        label: (B,) of 0 and 1.
+        score: (B,).
+        weight: ``impressions`` (a user's rows) or ``clicks`` (a user's positives, as RecBole's GAUC does).
+
+    Returns:
+        GAUC in [0, 1], or NaN where no user has both classes.
+
+    Raises:
+        InputError: as ``per_user_auc``, or an unknown weight.
+    """
+    if weight not in ("impressions", "clicks"):
+        raise InputError(
+            "weight to be 'impressions' or 'clicks'", repr(weight), "For equal weights use uauc."
+        )
+    users = per_user_auc(user, label, score)
+    if not len(users.auc):
+        return float("nan")
+    weights = users.positives if weight == "clicks" else users.positives + users.negatives
+    return float(np.average(users.auc, weights=weights))
+
+
+def log_loss(label: ArrayLike, probability: ArrayLike, clip: float = 1e-7) -> float:
+    """Mean negative log-likelihood, in nats.
+
+    Probabilities are first clipped to [clip, 1 - clip]. The default is about the gap between 1 and its
+    float32 neighbours, so that one saturated sigmoid costs at most 16.1 nats and not what rounding makes of
+    it.
+
+    Args:
+        label: (B,) of 0 and 1.
+        probability: (B,) in [0, 1].
+        clip: in (0, 0.5).
+
+    Raises:
+        InputError: as ``auc``, a probability outside [0, 1], or a clip out of range.
+    """
+    return float(row_losses(label, probability, clip).mean())
+
+
+def row_losses(label: ArrayLike, probability: ArrayLike, clip: float = 1e-7) -> np.ndarray:
+    """What each row adds to ``log_loss`` before the mean, (B,); args and errors as there."""
+    label = check_labels(label)
+    probability = check_probabilities(probability, len(label))
+    if not 0 < clip < 0.5:
+        raise InputError("clip between 0 and 0.5", f"{clip}", "Leave it at its default of 1e-7.")
+    probability = np.clip(probability, clip, 1 - clip)
+    return -np.where(label, np.log(probability), np.log1p(-probability))
+
+
+def relative_improvement(auc: float, baseline: float) -> float:
+    """RelaImpr (Yan et al., ICML 2014): the gain in AUC over the baseline's own gain over chance.
+
+        RelaImpr = (auc - 0.5) / (baseline - 0.5) - 1
+
+    Args:
+        auc: AUC, UAUC or GAUC of the model, in [0, 1].
+        baseline: the same metric of the baseline.
+
+    Returns:
+        A fraction, 0.05 for 5 %. NaN where the baseline is no better than chance (the ratio then has no
+        meaning, or the wrong sign) and where either value is NaN.
+
+    Raises:
+        InputError: a value outside [0, 1], such as a percentage.
+    """
+    for name, value in (("auc", auc), ("baseline", baseline)):
+        if value < 0 or value > 1:
+            raise InputError(f"{name} between 0 and 1", f"{value}", "Divide percentages by 100.")
+    if not baseline > 0.5:
+        return float("nan")
+    return float((auc - 0.5) / (baseline - 0.5) - 1)
+
+
+def expected_calibration_error(
+    label: ArrayLike, probability: ArrayLike, bins: int = 10, equal_frequency: bool = False
+) -> float:
+    """ECE (Naeini et al., AAAI 2015): mean gap between predicted and observed click rate over bins.
+
+        ECE = sum_b n_b / n |mean predicted in b - mean observed in b|
+
+    Args:
+        label: (B,) of 0 and 1.
+        probability: (B,) in [0, 1].
+        bins: at least 1.
+        equal_frequency: bins of about as many rows each rather than of equal width. Click rates crowd near
+            zero, where equal widths put almost every row into one bin. Equal predictions always share a bin.
+
+    Returns:
+        A value in [0, 1]; empty bins count nothing.
+
+    Raises:
+        InputError: as ``log_loss``, or fewer than one bin.
+    """
+    label = check_labels(label)
+    probability = check_probabilities(probability, len(label))
+    if bins < 1:
+        raise InputError("at least 1 bin", f"{bins}", "10 to 20 are usual.")
+    if equal_frequency:
+        row_bin = equal_frequency_groups(probability, bins)
+    else:
+        row_bin = np.searchsorted(np.arange(1, bins) / bins, probability, side="right")
+    gap = np.bincount(row_bin, weights=probability - label, minlength=bins)
+    return float(np.abs(gap).sum() / len(label))
+
+
+def predicted_over_observed(label: ArrayLike, probability: ArrayLike) -> float:
+    """Sum of predicted probabilities over the number of clicks: 1 is right on average, above 1 too hopeful.
+
+    Args and errors as ``log_loss``.
+
+    Returns:
+        The ratio, or NaN without a click.
+    """
+    label = check_labels(label)
+    probability = check_probabilities(probability, len(label))
+    clicks = label.sum()
+    return float(probability.sum() / clicks) if clicks else float("nan")

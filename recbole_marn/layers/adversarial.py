@@ -1,0 +1,138 @@
+"""The double discriminator (MARN section 3.3, eqs. 7 to 10): who tells modalities apart, and how well.
+
+Shapes: E items, M modalities; `logits` (E, M, M) holds the class scores (last axis) of each modality's vector.
+`present` (E, M) bool, None meaning all; `count` (E,) how many positions of the batch an item stands for, None meaning
+one each. Weighting by it makes a loss over unique items equal to the loss over all positions.
+"""
+
+import math
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from recbole_marn.layers.mlp import MLP
+
+__all__ = ["Discriminator", "adversarial_schedule", "modality_accuracy", "modality_degree", "modality_loss"]
+
+
+class Discriminator(nn.Module):
+    """D(x) = softmax(V x + v), the probability of each modality, as logits. The paper's is one matrix (marn A.7, A.10).
+
+    Args:
+        width: width of the input.
+        n_modalities: M.
+        hidden_sizes: hidden ReLU layers before the last one (our switch).
+
+    Shapes: (..., width) -> (..., M)
+    """
+
+    def __init__(self, *, width: int, n_modalities: int, hidden_sizes: Sequence[int] = ()):
+        super().__init__()
+        self.mlp = MLP(input_size=width, hidden_sizes=hidden_sizes, output_size=n_modalities)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.mlp(x)
+
+
+def _pair_weight(logits: Tensor, present: Tensor | None, count: Tensor | None) -> Tensor:
+    """(E, M): how many positions each (item, modality) pair stands for; 0 where absent."""
+    weight = logits.new_ones(logits.shape[:2]) if count is None else count[:, None].to(logits).expand(logits.shape[:2])
+    return weight if present is None else weight * present
+
+
+def modality_degree(
+    logits: Tensor, present: Tensor | None = None, *, normalise: str = "none", count: Tensor | None = None
+) -> Tensor:
+    """How little the first discriminator D0 recognises a modality: its degree of being shared (marn A.7).
+
+        w_em = 1 - D0_m(c_em)                          m the true modality
+
+    Args:
+        logits: (E, M, M) of D0.
+        normalise: "none" (the paper), or "batch_mean": divided by the mean over the batch, so that E[w] = 1 for each
+            modality, as eq. (9) needs and IWAN (CVPR 2018) does.
+
+    Returns:
+        (E, M), without gradient ("w is a constant and independent of D1"), 0 where absent.
+
+    Raises:
+        ValueError: unknown `normalise`.
+    """
+    if normalise not in ("none", "batch_mean"):
+        raise ValueError(f"Expected normalise out of none, batch_mean. Got {normalise!r}. Choose one of them.")
+    logits = logits.detach()
+    degree = 1.0 - logits.softmax(-1).diagonal(dim1=-2, dim2=-1)
+    if present is not None:
+        degree = degree.masked_fill(~present, 0.0)
+    if normalise == "batch_mean":
+        weight = _pair_weight(logits, present, count)
+        tiny = torch.finfo(degree.dtype).tiny  # for a modality that no item has, or that D0 knows for certain
+        degree = degree * weight.sum(0) / (weight * degree).sum(0).clamp_min(tiny)
+    return degree
+
+
+def modality_loss(
+    logits: Tensor,
+    present: Tensor | None = None,
+    *,
+    count: Tensor | None = None,
+    weight: Tensor | None = None,
+    reduction: str = "mean",
+) -> Tensor:
+    """Cross entropy with the true modality as class: L_S, L_D0 and, with `weight`, L_D1 of eq. (10) (marn A.11).
+
+        l_em = -w_em log D_m(x_em)
+
+    Args:
+        logits: (E, M, M).
+        weight: (E, M) the degree w of eq. (7), taken as a constant; None is 1. The mean is not divided by it.
+        reduction: "mean" over all (item, modality) pairs present, or "sum_modalities": for each modality the mean
+            over the items that have it, then the sum.
+
+    Returns:
+        A scalar; zero, and still differentiable, when nothing is present.
+
+    Raises:
+        ValueError: unknown `reduction`.
+    """
+    if reduction not in ("mean", "sum_modalities"):
+        raise ValueError(f"Expected a reduction out of mean, sum_modalities. Got {reduction!r}. Choose one of them.")
+    if present is not None:
+        logits = logits.masked_fill(~present[:, :, None], 0.0)
+    pair = _pair_weight(logits, present, count)
+    loss = -F.log_softmax(logits, dim=-1).diagonal(dim1=-2, dim2=-1) * pair
+    if weight is not None:
+        loss = loss * weight.detach()
+    if reduction == "mean":
+        return loss.sum() / _nonzero(pair.sum())
+    return (loss.sum(0) / _nonzero(pair.sum(0))).sum()
+
+
+def _nonzero(total: Tensor) -> Tensor:
+    return total.masked_fill(total == 0, 1.0)
+
+
+@torch.no_grad()
+def modality_accuracy(logits: Tensor, present: Tensor | None = None, count: Tensor | None = None) -> Tensor:
+    """Share of positions whose modality the discriminator names, for each true modality; NaN where there is none.
+
+    Returns:
+        (M,), without gradient.
+    """
+    pair = _pair_weight(logits, present, count)
+    right = logits.argmax(-1) == torch.arange(logits.shape[1], device=logits.device)
+    return (right * pair).sum(0) / pair.sum(0)
+
+
+def adversarial_schedule(progress: float, lambda0: float, gamma: float = 10.0) -> float:
+    """lambda(p) = lambda0 * (2 / (1 + exp(-gamma p)) - 1), from 0 up to about lambda0 (Ganin et al.; marn A.12).
+
+    Args:
+        progress: share p of the training done; taken as 0 below 0 and as 1 above 1.
+        lambda0: the final value.
+        gamma: how fast it is reached; the paper's 10 was "not optimized".
+    """
+    progress = min(max(progress, 0.0), 1.0)
+    return lambda0 * (2.0 / (1.0 + math.exp(-gamma * progress)) - 1.0)

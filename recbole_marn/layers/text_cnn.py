@@ -1,0 +1,180 @@
+"""Titles: the convolutional network of Kim (2014), computed once per distinct word instead of once per position."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+__all__ = ["TextEncoder", "window_maximum"]
+
+# Items per piece. On a CPU the sums of all windows of a piece should stay in the cache; a GPU wants few launches.
+CHUNK = 256
+CUDA_CHUNK = 4096
+
+
+class TextEncoder(nn.Module):
+    """Text CNN of a title, then Align.
+
+        f_k[u] = max over t of ReLU(b_k + sum_{j<k} W_kj v(word[u, t + j]))       Kim (2014); MARN section 3.1
+        out[u] = Q [f_k1[u] ; f_k2[u] ; ...] + q
+
+    t runs over the windows that lie inside the title; a title shorter than k has the one window at t = 0, filled up
+    with zero vectors. So the result does not depend on the width T that titles are padded to. A title ends with its
+    last non-zero word. A title without words gives a finite value that means nothing: mask it.
+
+    A word contributes the same W_kj v(word) wherever it stands. The fast path multiplies the distinct words of the
+    batch with all W_kj at once and then only adds and compares; the result is the same, learned words included.
+
+    Args:
+        width: width of the output.
+        word_vectors: (V, w) one vector a word, row 0 (padding) taken as zero. Frozen ones are not part of the state
+            dict: they come from the same file again.
+        vocabulary, word_size: V and w of a table to be learned, when there are no `word_vectors`.
+        windows: numbers of words that a filter spans.
+        filters: filters per window.
+        trainable: learn the word vectors; None: only when none are given.
+        reference: use `conv1d`.
+
+    Shapes: words (U, T) int64, 0 = padding -> (U, width)
+
+    Raises:
+        ValueError: neither or both of `word_vectors` and `vocabulary` are given, or a random table would be frozen.
+    """
+
+    def __init__(
+        self,
+        *,
+        width: int,
+        word_vectors: Tensor | None = None,
+        vocabulary: int | None = None,
+        word_size: int | None = None,
+        windows: Sequence[int] = (2, 3, 4),
+        filters: int = 64,
+        trainable: bool | None = None,
+        reference: bool = False,
+    ):
+        super().__init__()
+        if (word_vectors is None) == (vocabulary is None or word_size is None):
+            raise ValueError(
+                "Expected either word_vectors or both vocabulary and word_size. "
+                f"Got word_vectors {'absent' if word_vectors is None else 'present'}, vocabulary {vocabulary}, "
+                f"word_size {word_size}. Give exactly one of the two."
+            )
+        if word_vectors is None:
+            if trainable is False:
+                raise ValueError(
+                    "Expected word vectors to keep frozen. Got none, so that they would stay random. "
+                    "Give word_vectors, or let them be trained."
+                )
+            trainable = True
+            word_vectors = torch.randn(vocabulary, word_size) * word_size**-0.5
+        word_vectors = word_vectors.to(torch.get_default_dtype(), copy=True)
+        word_vectors[0] = 0.0
+        if trainable:
+            self.word_vectors = nn.Parameter(word_vectors)
+        else:
+            self.register_buffer("word_vectors", word_vectors, persistent=False)
+        self.windows = tuple(windows)
+        self.convolutions = nn.ModuleList(nn.Conv1d(word_vectors.shape[1], filters, k) for k in self.windows)
+        self.align = nn.Linear(filters * len(self.windows), width)
+        self.reference = reference
+
+    def forward(self, words: Tensor) -> Tensor:
+        return self.align(self.raw(words))
+
+    def raw(self, words: Tensor) -> Tensor:
+        """(U, filters * number of windows): the features before Align."""
+        words = F.pad(words, (0, max(0, max(self.windows) - words.shape[1])))
+        position = torch.arange(1, words.shape[1] + 1, device=words.device)
+        length = ((words != 0) * position).amax(1)
+        features = self._reference_features if self.reference else self._fast_features
+        return features(words, length)
+
+    def _reference_features(self, words: Tensor, length: Tensor) -> Tensor:
+        x = F.embedding(words, self.word_vectors, padding_idx=0).transpose(1, 2)  # (U, w, T)
+        features = []
+        for k, convolution in zip(self.windows, self.convolutions, strict=True):
+            value = convolution(x)  # (U, filters, T - k + 1)
+            start = torch.arange(value.shape[2], device=words.device)
+            outside = start > (length[:, None] - k).clamp_min(0)
+            features.append(value.masked_fill(outside[:, None, :], -torch.inf).amax(2).relu())
+        return torch.cat(features, dim=1)
+
+    def _fast_features(self, words: Tensor, length: Tensor) -> Tensor:
+        word, place = torch.unique(words, return_inverse=True)
+        # (w, sum of k * filters): the matrices W_kj side by side, j within k
+        weight = torch.cat([c.weight.permute(1, 2, 0).flatten(1) for c in self.convolutions], dim=1)
+        bias = torch.cat([c.bias for c in self.convolutions])
+        product = F.embedding(word, self.word_vectors, padding_idx=0) @ weight
+        return (window_maximum(product, place, length, self.windows) + bias).relu()
+
+
+def window_maximum(product: Tensor, place: Tensor, length: Tensor, windows: Sequence[int]) -> Tensor:
+    """max over the windows of a title of the summed contributions of their words, for each window size and filter.
+
+        out[u, k, f] = max over t of sum_{j<k} product[place[u, t + j], k, j, f]
+
+    Args:
+        product: (n_words, sum of k * filters), what each word gives to each position j of each window size k.
+        place: (U, T) int64, row of `product` for each word of each title; T >= max(windows).
+        length: (U,) int64, words of each title; t runs from 0 to max(length - k, 0).
+        windows: the window sizes k.
+
+    Returns:
+        (U, len(windows) * filters). The backward pass needs only where each maximum was found.
+    """
+    return _WindowMaximum.apply(product, place, length, tuple(windows))
+
+
+def _pieces(product: Tensor, place: Tensor, windows: Sequence[int]):
+    """Pieces of titles x window sizes: titles, k, column slice of the output, and rows of word j = 0 of that window.
+
+    `product` is read as rows of `filters` numbers: word number w has its share for position j of window size k in row
+    w * sum(windows) + (sum of the sizes before k) + j.
+    """
+    chunk = CUDA_CHUNK if product.is_cuda else CHUNK
+    filters = product.shape[1] // sum(windows)
+    for begin in range(0, len(place), chunk):
+        titles = slice(begin, begin + chunk)
+        first_row = place[titles] * sum(windows)
+        for i, k in enumerate(windows):
+            yield titles, k, slice(i * filters, (i + 1) * filters), first_row + sum(windows[:i])
+
+
+class _WindowMaximum(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, product: Tensor, place: Tensor, length: Tensor, windows: tuple[int, ...]) -> Tensor:
+        rows = product.reshape(-1, product.shape[1] // sum(windows))
+        out = product.new_empty(len(place), rows.shape[1] * len(windows))
+        found = torch.empty_like(out, dtype=torch.int16)
+        for titles, k, columns, row in _pieces(product, place, windows):
+            start = torch.arange(row.shape[1] - k + 1, device=row.device)
+            # Beyond the title the last window inside is repeated: that changes no maximum and needs no mask.
+            start = torch.minimum(start, (length[titles, None] - k).clamp_min(0))
+            window = torch.stack([row.gather(1, start + j) + j for j in range(k)], dim=2)
+            value = F.embedding_bag(window.flatten(0, 1), rows, mode="sum").view(*start.shape, -1)
+            best = value.amax(1)
+            out[titles, columns] = best
+            if ctx.needs_input_grad[0]:
+                # amax and a comparison run on vectors, max with indices does not
+                is_best = (value == best[:, None]).to(found.dtype)
+                found[titles, columns] = is_best.mul_(start.to(found.dtype)[:, :, None]).amax(1)
+        if ctx.needs_input_grad[0]:
+            ctx.save_for_backward(place, found)
+            ctx.windows, ctx.shape = windows, product.shape
+        return out
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        place, found = ctx.saved_tensors
+        grad_product = grad.new_zeros(ctx.shape)
+        rows = grad_product.view(-1, ctx.shape[1] // sum(ctx.windows))
+        for titles, k, columns, row in _pieces(grad_product, place, ctx.windows):
+            start = found[titles, columns].long()
+            for j in range(k):
+                rows.scatter_add_(0, row.gather(1, start + j) + j, grad[titles, columns])
+        return grad_product, None, None, None

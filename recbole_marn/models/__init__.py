@@ -1,0 +1,1 @@
+"""Models: wiring only, one file each."""

@@ -1,0 +1,210 @@
+"""MARN: Adversarial Multimodal Representation Learning for Click-Through Rate Prediction (WWW 2020)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from recbole_marn.data.batch import RaggedBatch
+from recbole_marn.layers.adversarial import (
+    Discriminator,
+    adversarial_schedule,
+    modality_accuracy,
+    modality_degree,
+    modality_loss,
+)
+from recbole_marn.layers.apgru import APGRU
+from recbole_marn.layers.fusion import AttentionFusion, pool_invariant, sum_fusion
+from recbole_marn.layers.gradient_reversal import reverse_gradient
+from recbole_marn.layers.mlp import activation_by_name
+from recbole_marn.layers.normalisation import DegreeNorm, ModalityBatchNorm
+from recbole_marn.layers.projection import PrivateLinear
+from recbole_marn.models.base import CTRModel, Represented
+from recbole_marn.models.parts import BehaviourProperty, PredictionHead, UserPooling
+
+__all__ = ["MARN"]
+
+
+class MARN(CTRModel):
+    """Modality-specific and modality-invariant item features, a property-gated GRU, candidate attention.
+
+    Settings: `MARNSettings`, whose defaults are the paper's reading. The gradients of the four losses go where the
+    paper's section 3.3 sends them (marn.md A.11): L_S to S_m and the shared matrix, L_D0 to D0 alone, L_D1 to D1
+    and, reversed, to I.
+    """
+
+    def __init__(self, config: Any, dataset: Any):
+        super().__init__(config, dataset)
+        x, names, width = self.settings, self.encoder.names, self.settings.width
+        self.activation = activation_by_name(x.projection_activation)
+        self.specific = PrivateLinear(n=len(names), input_size=width, output_size=width)
+        if x.fusion == "maf":
+            self.fusion = AttentionFusion(
+                n_modalities=len(names),
+                width=width,
+                activation=x.attention_activation,
+                normalise=x.attention_normalise,
+            )
+        self._build_adversary(len(names), width)
+        property_ = BehaviourProperty.of(dataset) if x.rnn == "apgru" else None
+        self.property = property_
+        hidden = x.hidden_size or width
+        self.rnn = APGRU(
+            input_size=width,
+            property_size=property_.size if property_ else 0,
+            hidden_size=hidden,
+            gate=x.gate if property_ else "none",
+        )
+        self.pool = UserPooling(
+            how=x.pooling,
+            state_size=hidden,
+            item_size=width,
+            hidden_sizes=x.attention_hidden,
+            with_items=x.attention_values == "state_and_item",
+        )
+        self.head = PredictionHead(
+            user_size=self.pool.output_size,
+            item_size=width,
+            hidden_sizes=x.prediction_hidden,
+            product=x.prediction_product,
+            dropout=x.dropout,
+        )
+
+    def _build_adversary(self, n_modalities: int, width: int) -> None:
+        x = self.settings
+        if x.adversary == "none":
+            return
+        self.invariant = nn.Linear(width, width)
+        if x.invariant_norm == "batch":
+            self.invariant_norm = ModalityBatchNorm(n_modalities=n_modalities, width=width)
+        linear = {"width": width, "n_modalities": n_modalities}
+        self.discriminator1 = Discriminator(**linear, hidden_sizes=x.discriminator_hidden)
+        names = ["click"]
+        if x.specific_discriminator:
+            names.append("specific")
+            if not x.share_discriminator:
+                self.discriminator_specific = Discriminator(**linear)
+        if x.adversary == "double":
+            names.append("D0")
+            self.discriminator0 = Discriminator(**linear, hidden_sizes=x.discriminator_hidden)
+            if x.degree_normalise == "batch_mean":
+                self.degree_norm = DegreeNorm(n_modalities=n_modalities)
+        self.loss_names = (*names, "D1")
+
+    # ------------------------------------------------------------------------------------------------ item
+    def represent(self, aligned: Tensor, present: Tensor, count: Tensor | None) -> Represented:
+        """rep = s + c: eqs. (2)(3) over the specific features plus the pooled invariant ones."""
+        s = self.activation(self.specific(aligned))  # (E, M, D)
+        if self.settings.fusion == "maf":
+            vector, attention = self.fusion(s, present)
+        else:
+            vector, attention = sum_fusion(s, present), torch.ones_like(s)
+        if self.settings.adversary == "none":
+            return Represented(vector, {"specific": s, "attention": attention})
+        c = self._invariant(aligned, present, count)  # (E, M, D)
+        degree = self._degree(c, present, count)  # (E, M)
+        vector = vector + pool_invariant(c, degree, present, how=self.settings.invariant_pooling)
+        return Represented(vector, {"specific": s, "attention": attention, "invariant": c, "degree": degree})
+
+    def _invariant(self, aligned: Tensor, present: Tensor, count: Tensor | None) -> Tensor:
+        c = self.activation(self.invariant(aligned))
+        return self.invariant_norm(c, present, count) if self.settings.invariant_norm == "batch" else c
+
+    def _degree(self, c: Tensor, present: Tensor, count: Tensor | None) -> Tensor:
+        if self.settings.adversary == "single":
+            return present.to(c.dtype)
+        with torch.no_grad():
+            degree = modality_degree(self.discriminator0(c), present)
+            return self.degree_norm(degree, present, count) if hasattr(self, "degree_norm") else degree
+
+    # ------------------------------------------------------------------------------------------------- row
+    def score(self, vector: Tensor, batch: RaggedBatch) -> Tensor:
+        """Roll the history, attend by the candidate, predict (sections 3.4, 3.5)."""
+        item, candidate = vector[batch.token], vector[batch.candidate]  # (N, D), (B, D)
+        property_ = self.property(batch.behaviour, batch.gap) if self.property else None  # (N, P)
+        state = self.rnn(item, property_, batch.length)  # (N, H)
+        user = self.pool(state, item, candidate, batch.length, batch.row_sequence)  # (B, H or H + D)
+        return self.head(user, candidate)
+
+    # ---------------------------------------------------------------------------------------------- losses
+    def auxiliary_losses(
+        self, represented: Represented, aligned: Tensor, present: Tensor, batch: RaggedBatch
+    ) -> dict[str, Tensor]:
+        """L_S, L_D0 and L_D1 (eq. 10); lambda weighs L_S and L_D1."""
+        x, parts = self.settings, represented.parts
+        if x.adversary == "none":
+            return {}
+        count = batch.entity_count if x.adversary_items == "all" else batch.candidate_count
+        weight = adversarial_schedule(self.progress, x.lambda0, x.gamma)
+        losses = {}
+        if x.specific_discriminator:
+            logits = self._specific_logits(aligned, batch)
+            losses["specific"] = weight * self._loss(logits, present, count)
+        if x.adversary == "double":
+            logits0 = self.discriminator0(parts["invariant"].detach())
+            losses["D0"] = self._loss(logits0, present, count)
+            self._record_accuracy("D0", logits0, present, count)
+        logits1 = self._adversary_logits(represented, aligned, present, batch, weight)
+        in_loss = parts["degree"] if x.adversary == "double" and x.degree_target != "feature" else None
+        outside = weight if x.lambda_placement == "loss" else 1.0
+        losses["D1"] = outside * self._loss(logits1, present, count, in_loss)
+        self._record_accuracy("D1", logits1, present, count)
+        self._record_collapse(parts, present, batch.entity_count)
+        return losses
+
+    def _loss(self, logits: Tensor, present: Tensor, count: Tensor, weight: Tensor | None = None) -> Tensor:
+        return modality_loss(
+            logits, present, count=count, weight=weight, reduction=self.settings.adversary_reduction
+        )
+
+    def _specific_logits(self, aligned: Tensor, batch: RaggedBatch) -> Tensor:
+        """D_s on S_m of inputs that pass no gradient on: L_S must not move the embeddings."""
+        if self.settings.specific_stop == "raw":
+            stopped, _ = self.encoder(batch.item, batch.entity_item, batch.statistic, stop_at_raw=True)
+        else:
+            stopped = aligned.detach()
+        shared = self.discriminator1 if self.settings.share_discriminator else self.discriminator_specific
+        return shared(self.activation(self.specific(stopped)))
+
+    def _adversary_logits(
+        self, represented: Represented, aligned: Tensor, present: Tensor, batch: RaggedBatch, weight: float
+    ) -> Tensor:
+        """D1 behind the gradient reversal: I learns to fool it, the embeddings stay out of it (unless switched)."""
+        x, degree = self.settings, represented.parts["degree"]
+        c = represented.parts["invariant"]
+        if not x.adversary_into_embedding:
+            c = self._invariant(aligned.detach(), present, batch.entity_count)
+        if x.degree_target in ("feature", "both"):
+            c = degree[..., None] * c
+        return self.discriminator1(reverse_gradient(c, weight if x.lambda_placement == "reversal" else 1.0))
+
+    def parameters_by_rate(self) -> list[tuple[float, list[nn.Parameter]]]:
+        if self.settings.adversary == "none" or self.settings.discriminator_rate == 1.0:
+            return super().parameters_by_rate()
+        fast = set(self.discriminator1.parameters())
+        slow = [parameter for parameter in self.parameters() if parameter.requires_grad and parameter not in fast]
+        return [(1.0, slow), (self.settings.discriminator_rate, list(fast))]
+
+    def prepare_training(self, *, steps_per_epoch: int, epochs: int) -> None:
+        super().prepare_training(
+            steps_per_epoch=steps_per_epoch, epochs=min(epochs, self.settings.adversary_epochs or epochs)
+        )
+
+    # ----------------------------------------------------------------------------------------- diagnostics
+    @torch.no_grad()
+    def _record_accuracy(self, name: str, logits: Tensor, present: Tensor, count: Tensor) -> None:
+        for modality, accuracy in zip(self.encoder.names, modality_accuracy(logits, present, count), strict=True):
+            self.record(f"{name} accuracy {modality}", accuracy)
+
+    @torch.no_grad()
+    def _record_collapse(self, parts: dict[str, Tensor], present: Tensor, count: Tensor) -> None:
+        """Mean degree and mean |c| per modality: at 0 the invariant branch has switched itself off."""
+        share = present * count[:, None]
+        total = share.sum(dim=0).clamp(min=1)
+        degree = (parts["degree"] * share).sum(dim=0) / total
+        size = (parts["invariant"].abs().mean(dim=2) * share).sum(dim=0) / total
+        for modality, mean_degree, mean_size in zip(self.encoder.names, degree, size, strict=True):
+            self.record(f"degree {modality}", mean_degree)
+            self.record(f"|c| {modality}", mean_size)

@@ -1,0 +1,108 @@
+"""Parts that several models put together from layers: behaviour property, user vector, prediction."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from recbole_marn.layers.candidate_attention import CandidateAttention
+from recbole_marn.layers.mlp import MLP
+from recbole_marn.layers.segment import last_state
+
+__all__ = ["BehaviourProperty", "PredictionHead", "UserPooling"]
+
+
+class BehaviourProperty(nn.Module):
+    """p_t of a behaviour: its type and the binned time until the row, each embedded (marn.md A.3).
+
+    Args:
+        types: number of behaviour types including 0, or 0 without types.
+        gap_cardinalities: codes of each binning of the time, or none.
+        each: width of every embedding.
+    """
+
+    def __init__(self, *, types: int, gap_cardinalities: Sequence[int], each: int):
+        super().__init__()
+        self.type = nn.Embedding(types, each, padding_idx=0) if types else None
+        self.gap = nn.ModuleList(nn.Embedding(cardinality, each) for cardinality in gap_cardinalities)
+        self.size = each * (bool(types) + len(self.gap))
+
+    @classmethod
+    def of(cls, dataset: Any) -> BehaviourProperty | None:
+        """The property a data set provides, or None."""
+        gap = dataset.features.gap
+        types, gaps = dataset.behaviour_cardinality or 0, gap.bins.cardinalities if gap else ()
+        return cls(types=types, gap_cardinalities=gaps, each=dataset.behaviour_settings.size) if types or gaps else None
+
+    def forward(self, behaviour: Tensor | None, gap: Tensor | None) -> Tensor:
+        """behaviour (N,) and gap (N, G) codes -> (N, size)."""
+        parts = [self.type(behaviour)] if self.type is not None else []
+        parts += [table(code) for table, code in zip(self.gap, gap.unbind(1), strict=True)] if len(self.gap) else []
+        return torch.cat(parts, dim=1)
+
+
+class UserPooling(nn.Module):
+    """States of a history as one vector a row: attention by the candidate, or the last state.
+
+    Args:
+        how: "attention" (marn.md A.14) or "last" (rows without APGRU).
+        state_size: H.
+        item_size: D.
+        hidden_sizes: of the attention's MLP.
+        with_items: attend to [state; item] rather than to the state alone (ours, see docs/models.md).
+    """
+
+    def __init__(
+        self, *, how: str, state_size: int, item_size: int, hidden_sizes: Sequence[int] = (64,), with_items: bool = False
+    ):
+        super().__init__()
+        self.attention = None
+        self.output_size = state_size
+        if how == "attention":
+            self.attention = CandidateAttention(
+                state_size=state_size,
+                candidate_size=item_size,
+                hidden_sizes=hidden_sizes,
+                item_size=item_size if with_items else 0,
+            )
+            self.output_size = self.attention.output_size
+
+    def forward(self, state: Tensor, item: Tensor, candidate: Tensor, length: Tensor, row_sequence: Tensor) -> Tensor:
+        """state (N, H), item (N, D), candidate (B, D), length (S,), row_sequence (B,) -> (B, output_size)."""
+        if self.attention is None:
+            return last_state(state, length)[row_sequence]
+        return self.attention(state, candidate, length, row_sequence, item)[0]
+
+
+class PredictionHead(nn.Module):
+    """logit = MLP([u ; candidate]), with `product` MLP([u ; candidate ; u * candidate]).
+
+    Where u and the candidate differ in width, u is first mapped to the candidate's for the product.
+    """
+
+    def __init__(
+        self,
+        *,
+        user_size: int,
+        item_size: int,
+        hidden_sizes: Sequence[int] = (128, 64),
+        product: bool = False,
+        dropout: float = 0.0,
+    ):
+        super().__init__()
+        self.product = product
+        self.user_to_item = nn.Linear(user_size, item_size) if product and user_size != item_size else nn.Identity()
+        self.mlp = MLP(
+            input_size=user_size + item_size * (2 if product else 1),
+            hidden_sizes=hidden_sizes,
+            output_size=1,
+            dropout=dropout,
+        )
+
+    def forward(self, user: Tensor, candidate: Tensor) -> Tensor:
+        """user (B, .), candidate (B, D) -> (B,)."""
+        parts = [user, candidate] + ([self.user_to_item(user) * candidate] if self.product else [])
+        return self.mlp(torch.cat(parts, dim=1))[:, 0]

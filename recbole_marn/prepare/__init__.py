@@ -1,0 +1,1 @@
+"""Raw public files -> atomic files and vectors that every model here runs on. Imports no RecBole."""

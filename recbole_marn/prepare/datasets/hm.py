@@ -1,0 +1,125 @@
+"""H&M Personalized Fashion Recommendations in the layout of Kaggle."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+
+from recbole_marn.errors import InputError
+from recbole_marn.prepare.lines import Tally, read_lines
+from recbole_marn.prepare.sources import Options, RawFile, Source, locate, require
+from recbole_marn.prepare.tables import EventBuilder, Events, ItemTable, RawDataset, clean, seconds
+from recbole_marn.prepare.titles import title_words
+from recbole_marn.prepare.vectors import VectorFile
+
+__all__ = ["SOURCE", "read"]
+
+SOURCE = Source(
+    "hm",
+    (
+        RawFile("transactions_train.csv", "t_dat, customer_id, article_id, price, sales_channel_id"),
+        RawFile("articles.csv", "the catalogue: article_id, prod_name, product_type_name, ..."),
+        RawFile("image_vectors.npy", "one vector an article, rows in the order of image_ids.txt", required=False),
+        RawFile("images", "folders 0xx of photos named by article, used when there are no vectors", required=False),
+    ),
+    "Accept the rules at https://www.kaggle.com/competitions/h-and-m-personalized-fashion-recommendations and unpack "
+    "the files there (a login is needed, so they cannot be downloaded for you).",
+    {"users": 1362281, "items": 104547, "events": 31788324},
+)
+_ID_LENGTH = 10  # spreadsheets drop the leading zero of 0108775015
+
+
+def read(raw: Path, options: Options) -> RawDataset:
+    """Purchases with the day as time.
+
+    The price is left out on purpose: H&M gives it per transaction, so a price per article would be computed from
+    the test purchases too, and articles never sold in training could be told by it.
+    """
+    sales, articles = require(SOURCE, raw, "transactions_train.csv"), require(SOURCE, raw, "articles.csv")
+    tallies = [Tally(sales.name, options.max_skipped), Tally(articles.name, options.max_skipped)]
+    data = RawDataset(
+        _read_sales(sales, tallies[0]),
+        _read_articles(articles, tallies[1], options.title_words),
+        [sales, articles],
+        tallies,
+        notes=["price left out: it is known per transaction only, so an item's price would hold test purchases"],
+        published=dict(SOURCE.published),
+    )
+    vectors, ids = locate(raw, "image_vectors.npy"), locate(raw, "image_ids.txt")
+    if vectors and ids:
+        data.vectors["image"] = VectorFile(vectors, ids)
+        data.sources += [vectors, ids]
+    return data
+
+
+def read_csv(path: Path, tally: Tally, needed: tuple[str, ...]) -> Iterator[tuple[int, dict[str, str]]]:
+    """Yield `(line number, {column: value})` of a CSV with a header; rows of another width are counted and skipped.
+
+    Fields may be quoted and hold commas, but no line ends: a line is a row, so one stray quotation mark costs one
+    row and not the rest of the file.
+    """
+    header: list[str] | None = None
+    for number, line in read_lines(path, tally):
+        try:
+            text = line.decode("utf-8-sig")
+            row = text.split(",") if '"' not in text else next(csv.reader(io.StringIO(text, newline=""), strict=True))
+        except (ValueError, csv.Error, StopIteration):
+            tally.skip("not a CSV row in UTF-8", number)
+            continue
+        if header is None:
+            header = row
+            missing = [name for name in needed if name not in header]
+            if missing:
+                raise InputError(
+                    f"the columns {', '.join(needed)} in {path}",
+                    f"a header without {', '.join(missing)}: {', '.join(header[:12])}",
+                    "Use the official file, with its first line.",
+                )
+            tally.read -= 1  # the header is no record
+        elif len(row) != len(header):
+            tally.skip(f"not {len(header)} columns", number)
+        else:
+            yield number, dict(zip(header, row))
+
+
+def _article(text: str) -> str:
+    return text.zfill(_ID_LENGTH) if text.isdigit() else text
+
+
+def _read_sales(path: Path, tally: Tally) -> Events:
+    events, days = EventBuilder(), {}
+    for number, row in read_csv(path, tally, ("t_dat", "customer_id", "article_id")):
+        day = row["t_dat"]
+        if day not in days:
+            days[day] = _midnight(day)
+        if days[day] is None:
+            tally.skip("t_dat is no day between 1970 and 2100", number)
+        elif not events.add(row["customer_id"], _article(row["article_id"]), days[day]):
+            tally.skip("missing id", number)
+    tally.check()
+    return events.build()
+
+
+def _midnight(day: str) -> float | None:
+    """Unix seconds of the day's start in UTC."""
+    try:
+        return seconds((date.fromisoformat(day) - date(1970, 1, 1)).days * 86_400)
+    except ValueError:
+        return None
+
+
+def _read_articles(path: Path, tally: Tally, longest: int) -> ItemTable:
+    table = ItemTable(("category", "title"))
+    for number, row in read_csv(path, tally, ("article_id", "prod_name", "product_type_name")):
+        token = clean(_article(row["article_id"]))
+        if not token:
+            tally.skip("missing id", number)
+            continue
+        title, cut = title_words(row["prod_name"], longest)
+        table.titles_cut += cut
+        table.add(token, {"category": clean(row["product_type_name"]), "title": title})
+    tally.check()
+    return table

@@ -1,0 +1,1 @@
+"""Photos and titles to vectors; each encoder is imported only when it is asked for."""

@@ -1,0 +1,129 @@
+"""`prepare`: read the raw files, write atomic files and vectors, check, and put the folder in place."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from recbole_marn.errors import InputError
+from recbole_marn.prepare.atomic import write_inter, write_item
+from recbole_marn.prepare.folders import refuse_existing, sha256_of, staged_folder
+from recbole_marn.prepare.registry import reader_of
+from recbole_marn.prepare.report import coverage, leak_checks, summarise
+from recbole_marn.prepare.sources import Options
+from recbole_marn.prepare.tables import RawDataset
+from recbole_marn.version import __version__
+
+__all__ = ["FORMAT_VERSION", "prepare", "write_dataset"]
+
+FORMAT_VERSION = 1  # of the folder `prepare` writes, see docs/prepare.md
+
+
+def prepare(
+    dataset: str, raw: Path, out: Path, options: Options | None = None, *, overwrite: bool = False, command: str = ""
+) -> dict[str, Any]:
+    """Make `out/dataset/` from the raw files under `raw`.
+
+    Returns:
+        The record that is also written as `DATASET.prepare.json`; `report.render` turns it into text.
+
+    Raises:
+        InputError: files are missing or unusable, or the folder exists and `overwrite` is false.
+    """
+    options = options or Options()
+    refuse_existing(out / dataset, overwrite)  # before minutes of reading, not after
+    data = reader_of(dataset).read(raw, options)
+    made_by = {
+        "command": command,
+        "versions": {"recbole_marn": __version__, "python": platform.python_version(), "numpy": np.__version__},
+    }
+    return write_dataset(data, dataset, out, options, overwrite=overwrite, made_by=made_by)
+
+
+def write_dataset(
+    data: RawDataset,
+    dataset: str,
+    out: Path,
+    options: Options,
+    *,
+    overwrite: bool = False,
+    made_by: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Write what a reader found; `made_by` goes into the record as it is. Otherwise as `prepare`."""
+    events = data.events if options.min_interactions < 2 else data.events.core(options.min_interactions)
+    if not len(events):
+        raise InputError("at least one event", "none left", "Check the raw files, or lower --min-interactions.")
+    with_events = set(events.items)
+    unseen = [token for token in data.items.rows if token not in with_events]
+    tokens = events.items + unseen if options.keep_unseen_items else events.items
+
+    with staged_folder(out / dataset, overwrite) as folder:
+        write_inter(folder / f"{dataset}.inter", events)
+        write_item(folder / f"{dataset}.item", tokens, data.items)
+        vectors, present = _write_vectors(data, tokens, folder)
+        fields = {
+            name: {token for token in tokens if _known(data.items.rows.get(token, {}).get(name))}
+            for name in data.items.fields
+        }
+        record = {
+            "format": FORMAT_VERSION,
+            "dataset": dataset,
+            "counts": summarise(events, data.items, tokens),
+            "published": dict(data.published),
+            "coverage": coverage(events, tokens, fields | present),
+            "vectors": vectors,
+            "checks": leak_checks(events),
+            "skipped": {tally.name: tally.describe() for tally in data.tallies if tally.skipped},
+            "notes": data.notes + _notes(data, unseen, options),
+            "sources": [_fingerprint(path) for path in data.sources],
+            "files": [_fingerprint(path) for path in sorted(folder.iterdir())],
+            **made_by,
+        }
+        text = json.dumps(record, indent=1, ensure_ascii=False)
+        (folder / f"{dataset}.prepare.json").write_text(text + "\n", encoding="utf-8", newline="\n")
+    return record
+
+
+def _known(value: str | float | None) -> bool:
+    return value is not None and value != ""
+
+
+def _write_vectors(
+    data: RawDataset, tokens: Sequence[str], folder: Path
+) -> tuple[dict[str, dict[str, Any]], dict[str, set[str]]]:
+    """Write each vector modality; returns what the record says of it and which items have it."""
+    described, present = {}, {}
+    for name, source in data.vectors.items():
+        writer = source.write(tokens, folder, name)
+        present[name] = set(writer.tokens)
+        described[name] = {
+            "encoder": source.encoder,
+            **source.details(),
+            "count": len(writer.tokens),
+            "width": writer.width,
+            "missing": len(tokens) - len(writer.tokens),
+            "unusable": writer.unusable,
+            "duplicates": writer.duplicates,
+        }
+    return described, present
+
+
+def _notes(data: RawDataset, unseen: Sequence[str], options: Options) -> list[str]:
+    notes = []
+    if unseen:
+        kept = "kept" if options.keep_unseen_items else "left out; --keep-unseen-items keeps them"
+        notes.append(f"{len(unseen):,} items of the catalogue have no event ({kept})")
+    if data.items.duplicates:
+        notes.append(f"{data.items.duplicates:,} items are described twice; the first description was taken")
+    if data.items.titles_cut:
+        notes.append(f"{data.items.titles_cut:,} titles were cut to {options.title_words} words")
+    return notes
+
+
+def _fingerprint(path: Path) -> dict[str, Any]:
+    return {"name": path.name, "bytes": path.stat().st_size, "sha256": sha256_of(path)}

@@ -1,0 +1,199 @@
+"""Events and items as columns: what every reader of raw files produces and the writer turns into atomic files."""
+
+from __future__ import annotations
+
+import re
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from recbole_marn.prepare.lines import Tally
+
+if TYPE_CHECKING:
+    from recbole_marn.prepare.vectors import VectorWriter
+
+__all__ = ["EventBuilder", "Events", "ITEM_FIELDS", "ItemTable", "RawDataset", "VectorSource", "clean", "seconds"]
+
+LAST_SECOND = 4_102_444_800  # 2100-01-01: a later "unix second" is a time in milliseconds
+ITEM_FIELDS = {"category": "token", "brand": "token", "shop": "token", "title": "token_seq", "price": "float"}
+_SEPARATORS = re.compile(r'[\s"\x00-\x1f\x7f]+')
+# What pandas, which RecBole reads atomic files with, takes for a missing value; an id among them would vanish there.
+_READ_AS_MISSING = {
+    "", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>", "N/A",
+    "NA", "NULL", "NaN", "None", "n/a", "nan", "null", "[PAD]",
+}  # fmt: skip
+
+
+def clean(value: object) -> str:
+    """`value` as one token of an atomic file: no tab, line end or quotation mark; `""` when it is missing."""
+    text = _SEPARATORS.sub(" ", str(value)).strip()
+    # A lone half of a surrogate pair, which JSON can spell, is no text and cannot be written as UTF-8.
+    text = text.encode("utf-8", "ignore").decode("utf-8")
+    return "" if text in _READ_AS_MISSING else text
+
+
+def seconds(value: float, unit: float = 1.0) -> float | None:
+    """Unix time in seconds from a time in `unit` seconds; None when it is not between 1970 and 2100."""
+    time = value * unit
+    return time if 0 <= time < LAST_SECOND else None
+
+
+@dataclass(frozen=True)
+class Events:
+    """Interactions in the order of the raw file; users and items are numbered by first appearance.
+
+    Attributes:
+        users, items: the tokens behind the numbers.
+        user, item: (E,) int32.
+        time: (E,) float64, unix seconds.
+        behavior: (E,) int8 into `behaviors`, or None.
+        rating: (E,) float32, or None.
+    """
+
+    users: list[str]
+    items: list[str]
+    user: np.ndarray
+    item: np.ndarray
+    time: np.ndarray
+    behaviors: tuple[str, ...] = ()
+    behavior: np.ndarray | None = None
+    rating: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.user)
+
+    def select(self, keep: np.ndarray) -> Events:
+        """The events where `keep` (E,) bool is true, with users and items numbered anew."""
+
+        def renumber(tokens: list[str], codes: np.ndarray) -> tuple[list[str], np.ndarray]:
+            used, first, inverse = np.unique(codes, return_index=True, return_inverse=True)
+            order = np.argsort(first)  # keeps "numbered by first appearance"
+            rank = np.empty_like(order)
+            rank[order] = np.arange(len(order))
+            return [tokens[used[i]] for i in order], rank[inverse].astype(np.int32)
+
+        users, user = renumber(self.users, self.user[keep])
+        items, item = renumber(self.items, self.item[keep])
+        return Events(
+            users, items, user, item, self.time[keep], self.behaviors,
+            None if self.behavior is None else self.behavior[keep],
+            None if self.rating is None else self.rating[keep],
+        )  # fmt: skip
+
+    def core(self, k: int) -> Events:
+        """The largest subset in which every user and every item has at least `k` events."""
+        keep = np.ones(len(self), bool)
+        while True:
+            users = np.bincount(self.user[keep], minlength=len(self.users))
+            items = np.bincount(self.item[keep], minlength=len(self.items))
+            still = keep & (users[self.user] >= k) & (items[self.item] >= k)
+            if still.sum() == keep.sum():
+                return self.select(keep)
+            keep = still
+
+
+class _Numbering:
+    """Numbers tokens by first appearance; each spelling is cleaned once, a missing one has number -1."""
+
+    def __init__(self):
+        self.tokens: list[str] = []
+        self._numbers: dict[object, int] = {}
+
+    def number(self, raw: object) -> int:
+        known = self._numbers.get(raw)
+        if known is None:
+            token = clean(raw)
+            known = self._numbers.get(token) if token else -1
+            if known is None:
+                known = self._numbers[token] = len(self.tokens)
+                self.tokens.append(token)
+            self._numbers[raw] = known
+        return known
+
+
+class EventBuilder:
+    """Collects events one at a time in about 20 bytes each."""
+
+    def __init__(self):
+        self._users, self._items = _Numbering(), _Numbering()
+        self._behaviors: dict[str, int] = {}
+        self._user, self._item, self._time = array("i"), array("i"), array("d")
+        self._behavior, self._rating = array("b"), array("f")
+
+    def add(
+        self, user: object, item: object, time: float, behavior: str | None = None, rating: float | None = None
+    ) -> bool:
+        """Append an event; False (and nothing appended) when the user or item id is missing."""
+        user_number, item_number = self._users.number(user), self._items.number(item)
+        if user_number < 0 or item_number < 0:
+            return False
+        self._user.append(user_number)
+        self._item.append(item_number)
+        self._time.append(time)
+        if behavior is not None:
+            self._behavior.append(self._behaviors.setdefault(behavior, len(self._behaviors)))
+        if rating is not None:
+            self._rating.append(rating)
+        return True
+
+    def build(self) -> Events:
+        count = len(self._user)
+        return Events(
+            self._users.tokens, self._items.tokens,
+            np.frombuffer(self._user, np.int32), np.frombuffer(self._item, np.int32), np.frombuffer(self._time),
+            tuple(self._behaviors),
+            np.frombuffer(self._behavior, np.int8) if count and len(self._behavior) == count else None,
+            np.frombuffer(self._rating, np.float32) if count and len(self._rating) == count else None,
+        )  # fmt: skip
+
+
+@dataclass
+class ItemTable:
+    """What is known of each item: `rows[token] = {field: value}`, fields among `ITEM_FIELDS`, absent = missing.
+
+    A title is kept as its words joined by single spaces; a price is a float.
+    """
+
+    fields: tuple[str, ...]
+    rows: dict[str, dict[str, str | float]] = field(default_factory=dict)
+    titles_cut: int = 0
+    duplicates: int = 0
+
+    def add(self, token: str, row: dict[str, str | float]) -> None:
+        """Record an item; the first description of a token wins, later ones are counted."""
+        if token in self.rows:
+            self.duplicates += 1
+        else:
+            self.rows[token] = row
+
+    def column(self, name: str, tokens: Iterable[str]) -> Iterator[str | float]:
+        return (self.rows.get(token, {}).get(name, "") for token in tokens)
+
+
+class VectorSource(Protocol):
+    """Where the vectors of a modality come from: a file that has them, or photos and an encoder."""
+
+    encoder: str
+
+    def write(self, tokens: Sequence[str], folder: Path, name: str) -> VectorWriter:
+        """Write `folder/NAME.npy` and `.ids` for those of `tokens` that have a vector."""
+
+    def details(self) -> dict[str, str]:
+        """What the sidecar records besides the encoder's name, e.g. the hash of its weights."""
+
+
+@dataclass
+class RawDataset:
+    """Everything a reader found: events, items, where the vectors or photos are, and what to tell the user."""
+
+    events: Events
+    items: ItemTable
+    sources: list[Path]
+    tallies: list[Tally] = field(default_factory=list)
+    vectors: dict[str, VectorSource] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    published: dict[str, int] = field(default_factory=dict)

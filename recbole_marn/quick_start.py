@@ -1,0 +1,200 @@
+"""Run, tune and load by name. Module-level functions, so that spawned processes and Ray workers import the plugin."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import platform
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib import metadata
+from logging import getLogger
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from recbole.config import Config
+from recbole.data import create_dataset, data_preparation
+from recbole.utils import get_model, get_trainer, init_logger, init_seed
+
+from recbole_marn import checkpoint
+from recbole_marn.compat import without_arguments
+from recbole_marn.data.ctr_dataset import CTRDataLoader
+from recbole_marn.registration import MODELS, model_class, plain_config
+from recbole_marn.version import __version__
+
+__all__ = ["Prepared", "build_config", "objective_function", "prepare_run", "run", "run_recbole_marn"]
+
+LIBRARIES = ("recbole", "torch", "numpy", "pandas", "scipy")
+
+
+@dataclass
+class Prepared:
+    """Everything a run consists of before it is trained."""
+
+    config: Config
+    train: Any
+    valid: Any
+    test: Any
+    model: Any
+    trainer: Any
+
+
+def build_config(
+    model: str | None = None,
+    dataset: str | None = None,
+    config_file_list: Sequence[str] | None = None,
+    config_dict: Mapping[str, Any] | None = None,
+) -> Config:
+    """RecBole's Config for a run on our rows; `sys.argv` is not read.
+
+    Raises:
+        InputError: unknown model or setting.
+    """
+    settings = {"same_rows": True, **(config_dict or {})}
+    name = model or settings.get("model")
+    if name is not None:
+        model_class(name)
+    return without_arguments(Config)(
+        model=model, dataset=dataset, config_file_list=list(config_file_list or []), config_dict=settings
+    )
+
+
+def prepare_run(config: Config, *, quiet: bool = False) -> Prepared:
+    """Data, model and trainer of a configuration."""
+    init_seed(config["seed"], config["reproducibility"])
+    logger = getLogger()
+    for handler in logger.handlers[:]:
+        logger.removeHandler(handler)
+    init_logger(config)
+    if quiet:
+        logger.setLevel(logging.ERROR)
+    train, valid, test = data_preparation(config, create_dataset(config))
+    init_seed(config["seed"] + config["local_rank"], config["reproducibility"])
+    model = get_model(config["model"])(config, train._dataset).to(config["device"])
+    trainer = get_trainer(config["MODEL_TYPE"], config["model"])(config, model)
+    return Prepared(config, train, valid, test, model, trainer)
+
+
+def run(
+    model: str | None = None,
+    dataset: str | None = None,
+    config_file_list: Sequence[str] | None = None,
+    config_dict: Mapping[str, Any] | None = None,
+    saved: bool = True,
+) -> dict[str, Any]:
+    """Train a model, choose the best epoch on validation, score the test part once, and write a record.
+
+    Args:
+        model, dataset: names; may also be keys of the files or the dictionary.
+        config_file_list, config_dict: settings, as in RecBole.
+        saved: write checkpoint, record and scores to `checkpoint_dir`. Without, the last epoch is tested.
+
+    Returns:
+        RecBole's four keys (`best_valid_score`, `valid_score_bigger`, `best_valid_result`, `test_result`) and
+        model, dataset, seed, split_sha256, valid, test, test_<sampling> for each of `also_test`, parameters,
+        seconds_per_epoch, epochs, record, checkpoint.
+    """
+    config = build_config(model, dataset, config_file_list, config_dict)
+    parts = prepare_run(config)
+    trainer = parts.trainer
+    best_valid_score, best_valid_result = trainer.fit(
+        parts.train, parts.valid, saved=saved, show_progress=config["show_progress"]
+    )
+    test_result = trainer.evaluate(parts.test, load_best_model=saved, show_progress=config["show_progress"])
+    result = {
+        "model": config["model"],
+        "dataset": config["dataset"],
+        "seed": config["seed"],
+        "split_sha256": parts.train._dataset.split_sha256,
+        "valid": _named(best_valid_result),
+        "test": _named(test_result),
+    }
+    scores = {"valid": parts.valid, "test": parts.test} if saved else {}
+    for sampling in config["also_test"] or []:
+        loader = CTRDataLoader(config, parts.test._dataset.test_part(sampling), None)
+        result[f"test_{sampling}"] = _named(trainer.evaluate(loader, load_best_model=False))
+        if saved:
+            scores[f"test_{sampling}"] = loader
+    seconds = [epoch["seconds"] for epoch in trainer.history if "seconds" in epoch]
+    result |= {
+        "parameters": sum(parameter.numel() for parameter in parts.model.parameters() if parameter.requires_grad),
+        "epochs": len(trainer.history),
+        "seconds_per_epoch": round(float(np.mean(seconds)), 2) if seconds else None,
+        "record": None,
+        "checkpoint": trainer.saved_model_file if saved else None,
+    }
+    if saved:
+        result["record"] = _write_record(parts, result, {name: trainer.scores(data) for name, data in scores.items()})
+    return result | {
+        "best_valid_score": best_valid_score,
+        "valid_score_bigger": config["valid_metric_bigger"],
+        "best_valid_result": best_valid_result,
+        "test_result": test_result,
+    }
+
+
+run_recbole_marn = run
+
+
+def objective_function(
+    config_dict: Mapping[str, Any] | None = None, config_file_list: Sequence[str] | None = None, saved: bool = False
+) -> dict[str, Any]:
+    """One trial for RecBole's HyperTuning or Ray Tune. The test part is not scored: selection is on validation."""
+    config = build_config(config_file_list=config_file_list, config_dict=config_dict)
+    parts = prepare_run(config, quiet=True)
+    score, result = parts.trainer.fit(parts.train, parts.valid, verbose=False, saved=saved)
+    _report_to_ray(result)
+    return {
+        "model": config["model"],
+        "best_valid_score": score,
+        "valid_score_bigger": config["valid_metric_bigger"],
+        "best_valid_result": result,
+        "test_result": {},
+    }
+
+
+def _report_to_ray(result: Mapping[str, float]) -> None:
+    ray = sys.modules.get("ray")
+    if ray is not None and getattr(ray, "is_initialized", lambda: False)():
+        from ray import tune
+
+        tune.report(**result)
+
+
+def _named(result: Mapping[str, float] | None) -> dict[str, float]:
+    """RecBole's lower-case metric names as they are written in the field."""
+    spelled = {"auc": "AUC", "uauc": "UAUC", "logloss": "LogLoss"}
+    return {spelled.get(name, name): float(value) for name, value in (result or {}).items()}
+
+
+def _write_record(parts: Prepared, result: Mapping[str, Any], scores: Mapping[str, Mapping[str, np.ndarray]]) -> str:
+    """Write `<run>.scores.npz` and `<run>.json`; the record names the scores by their SHA-256."""
+    base = Path(parts.trainer.checkpoint_dir) / parts.trainer.run_name
+    scores_file, record_file = base.with_name(base.name + ".scores.npz"), base.with_name(base.name + ".json")
+    flat = {f"{part}_{name}": value for part, columns in scores.items() for name, value in columns.items()}
+
+    def write_scores(path: Path) -> None:
+        with open(path, "wb") as file:
+            np.savez_compressed(file, **flat)
+
+    checkpoint.write_aside(scores_file, write_scores)
+    row = MODELS[parts.config["model"]]
+    record = {
+        "format": 1,
+        **result,
+        "record": str(record_file),
+        "paper": row.paper,
+        "settings": plain_config(parts.config),
+        "notes": parts.train._dataset.notes,
+        "history": parts.trainer.history,
+        "scores": {"file": scores_file.name, "sha256": hashlib.sha256(scores_file.read_bytes()).hexdigest()},
+        "versions": {"recbole_marn": __version__, "python": platform.python_version()}
+        | {name: metadata.version(name) for name in LIBRARIES},
+        "command": " ".join(sys.argv),
+    }
+    text = json.dumps(record, indent=1, default=str)
+    checkpoint.write_aside(record_file, lambda path: Path(path).write_text(text, encoding="utf-8"))
+    return str(record_file)
