@@ -18,15 +18,17 @@ class RaggedBatch:
     """Rows that share histories, and the unique items behind them.
 
     Shapes: B rows, S sequences (distinct histories), N history tokens (sequence after sequence, oldest first),
-    U unique items, E entities. An entity is an item with the statistics it is seen with; where no statistic
-    changes over time, entities are the items.
+    U unique items, V unique combinations of statistic codes, E entities. An entity is an item with the statistics
+    it is seen with. All that an item brings but its statistics is encoded once an item, statistics once a
+    combination; only sums and maxima are formed once an entity.
 
     Attributes:
         item: (U,) item ids, ascending.
+        statistic: (V, C) codes of all statistic modalities side by side; V = 0 without any.
         entity_item: (E,) index into `item`.
+        entity_statistic: (E,) index into `statistic`; zeros without statistics.
         entity_count: (E,) how often the entity would occur if every row carried its own history; float32.
         candidate_count: (E,) how often the entity is a row's candidate; float32.
-        statistic: (E, C) codes of all statistic modalities side by side.
         token: (N,) index into entities.
         length: (S,) tokens of each sequence.
         row_sequence: (B,) the sequence of each row.
@@ -36,10 +38,11 @@ class RaggedBatch:
     """
 
     item: Tensor
+    statistic: Tensor
     entity_item: Tensor
+    entity_statistic: Tensor
     entity_count: Tensor
     candidate_count: Tensor
-    statistic: Tensor
     token: Tensor
     length: Tensor
     row_sequence: Tensor
@@ -106,17 +109,15 @@ def assemble(
     n_tokens = len(token_item)
     if len(dynamic_columns):
         dynamic = np.concatenate([token_dynamic, candidate_dynamic])
-        key = item_of.astype(np.int64)
-        for column in dynamic.T:
-            key = key * (int(column.max(initial=0)) + 1) + column
-        _, first, entity = np.unique(key, return_index=True, return_inverse=True)
+        first, entity = _unique_keys(np.column_stack([item_of, dynamic]))
         entity_item_id, entity_dynamic = item_of[first], dynamic[first]
     else:
         entity_item_id, entity = np.unique(item_of, return_inverse=True)
         entity_dynamic = np.zeros((len(entity_item_id), 0), dtype=np.int64)
     item, entity_item = np.unique(entity_item_id, return_inverse=True)
-    statistic = static[entity_item_id].copy()
-    statistic[:, list(dynamic_columns)] = entity_dynamic
+    codes = static[entity_item_id].copy()
+    codes[:, list(dynamic_columns)] = entity_dynamic
+    statistic, entity_statistic = _unique_rows(codes)
     token, candidate = entity[:n_tokens], entity[n_tokens:]
     rows_of_sequence = np.bincount(row_sequence, minlength=len(length)).astype(np.float64)
     candidate_count = np.bincount(candidate, minlength=len(entity_item_id))
@@ -127,10 +128,11 @@ def assemble(
 
     return RaggedBatch(
         item=tensor(item),
+        statistic=tensor(statistic),
         entity_item=tensor(entity_item),
+        entity_statistic=tensor(entity_statistic),
         entity_count=tensor(token_count + candidate_count, np.float32),
         candidate_count=tensor(candidate_count, np.float32),
-        statistic=tensor(statistic),
         token=tensor(token),
         length=tensor(length),
         row_sequence=tensor(row_sequence),
@@ -138,3 +140,26 @@ def assemble(
         behaviour=tensor(behaviour),
         gap=tensor(gap),
     )
+
+
+def _unique_keys(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Index of the first of each distinct row of non-negative integers (n, k), and each row's distinct index.
+
+    The columns are packed into one integer a row, which sorts many times faster than rows do.
+    """
+    key = np.zeros(len(rows), dtype=np.int64)
+    for column in rows.T:
+        span = int(column.max(initial=0)) + 1
+        if key.max(initial=0) > np.iinfo(np.int64).max // (2 * span):
+            key = np.unique(key, return_inverse=True)[1]
+        key = key * span + column
+    _, first, inverse = np.unique(key, return_index=True, return_inverse=True)
+    return first, inverse
+
+
+def _unique_rows(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Distinct rows (V, C) of (n, C), and each row's index among them (n,); V = 0 when C is 0."""
+    if rows.shape[1] == 0:
+        return rows[:0], np.zeros(len(rows), dtype=np.int64)
+    first, inverse = _unique_keys(rows)
+    return rows[first], inverse

@@ -74,7 +74,7 @@ class _GatherLinear(torch.autograd.Function):
         if ctx.needs_input_grad[2]:
             grad_weight = torch.zeros_like(weight)
             for piece, x in _Rows(table, row, weight.dtype, ctx.chunk):
-                grad_weight = grad[piece].t() @ x
+                grad_weight.addmm_(grad[piece].t(), x)
         if ctx.needs_input_grad[3]:
             grad_bias = grad.sum(0)
         return None, None, grad_weight, grad_bias, None

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from recbole_marn.data.batch import RaggedBatch
-from recbole_marn.models.item_encoder import ItemEncoder
+from recbole_marn.models.item_encoder import Cells, ItemEncoder
 from recbole_marn.registration import settings_of
 
 __all__ = ["CTRModel", "Represented"]
@@ -58,16 +58,14 @@ class CTRModel(SequentialRecommender):
 
     # ------------------------------------------------------------------------------------ for sub-classes
     @abstractmethod
-    def represent(self, aligned: Tensor, present: Tensor, count: Tensor | None) -> Represented:
-        """Item vectors of entities: aligned (E, M, D), present (E, M), count (E,) or None in evaluation."""
+    def represent(self, cells: Cells) -> Represented:
+        """Item vectors of the entities behind `cells`."""
 
     @abstractmethod
     def score(self, vector: Tensor, batch: RaggedBatch) -> Tensor:
         """Logits (B,) of a batch whose entities have the item vectors (E, D)."""
 
-    def auxiliary_losses(
-        self, represented: Represented, aligned: Tensor, present: Tensor, batch: RaggedBatch
-    ) -> dict[str, Tensor]:
+    def auxiliary_losses(self, represented: Represented, cells: Cells, batch: RaggedBatch) -> dict[str, Tensor]:
         """Further losses by name; the names follow "click" in `loss_names`."""
         return {}
 
@@ -81,17 +79,16 @@ class CTRModel(SequentialRecommender):
 
     def losses(self, batch: RaggedBatch, label: Tensor) -> dict[str, Tensor]:
         """Named losses of one batch with labels (B,)."""
-        aligned, present = self.encoder(batch.item, batch.entity_item, batch.statistic)
-        represented = self.represent(aligned, present, batch.entity_count)
+        cells = self.encoder(batch)
+        represented = self.represent(cells)
         click = binary_cross_entropy_with_logits(self.score(represented.vector, batch), label)
-        return {"click": click} | self.auxiliary_losses(represented, aligned, present, batch)
+        return {"click": click} | self.auxiliary_losses(represented, cells, batch)
 
     def predict(self, interaction: Any) -> Tensor:
         """Click probabilities (B,)."""
         batch = interaction.batch
         if self.training:
-            aligned, present = self.encoder(batch.item, batch.entity_item, batch.statistic)
-            vector = self.represent(aligned, present, batch.entity_count).vector
+            vector = self.represent(self.encoder(batch)).vector
         else:
             vector = self.item_vectors(batch.entity_id)
         return torch.sigmoid(self.score(vector, batch))
@@ -149,8 +146,7 @@ class CTRModel(SequentialRecommender):
             self._known = torch.zeros(self.encoder.n_items, dtype=torch.bool, device=self._device())
         wanted = torch.arange(self.encoder.n_items, device=self._device()) if item is None else item
         for chunk in wanted[~self._known[wanted]].unique().split(EXTRACTION_CHUNK):
-            aligned, present = self.encoder.snapshot(chunk)
-            self._vectors[chunk] = self.represent(aligned, present, None).vector
+            self._vectors[chunk] = self.represent(self.encoder.snapshot(chunk)).vector
             self._known[chunk] = True
         return self._vectors[wanted]
 

@@ -3,16 +3,82 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import pad
 
+from recbole_marn.data.batch import RaggedBatch
 from recbole_marn.data.item_table import IdTable, ItemTable, StatisticTable, TextTable, VectorTable
 from recbole_marn.layers.encoders import CategoricalEncoder, TextEncoder, VectorEncoder
 from recbole_marn.settings import ModalitySettings
 
-__all__ = ["ItemEncoder"]
+__all__ = ["Cells", "ItemEncoder"]
+
+
+@dataclass
+class Cells:
+    """Aligned modalities of unique items and of unique statistics, and how entities are put together from them.
+
+    A cell is a row of modalities: U rows of items, in which the statistic modalities are absent, then V rows of
+    statistics, in which all others are. Whatever is computed modality by modality is computed on cells; an entity
+    joins two of them.
+
+    Attributes:
+        aligned: (R, M, D), R = U + V.
+        present: (R, M) bool.
+        entity_item: (E,) the item cell of each entity.
+        entity_statistic: (E,) the statistic cell of each entity, or None without statistics.
+        is_statistic: (M,) bool.
+        count: (R,) occurrences, if every row carried its own history; None in evaluation.
+        candidate_count: (R,) occurrences as a candidate; None in evaluation.
+    """
+
+    aligned: Tensor
+    present: Tensor
+    entity_item: Tensor
+    entity_statistic: Tensor | None
+    is_statistic: Tensor
+    count: Tensor | None = None
+    candidate_count: Tensor | None = None
+
+    def counted(self, entity_count: Tensor, candidate_count: Tensor) -> Cells:
+        """The same cells with the occurrences of entities (E,) added up by cell."""
+        return dataclasses.replace(
+            self, count=self._by_cell(entity_count), candidate_count=self._by_cell(candidate_count)
+        )
+
+    def _by_cell(self, count: Tensor) -> Tensor:
+        total = count.new_zeros(len(self.present)).index_add_(0, self.entity_item, count)
+        return total if self.entity_statistic is None else total.index_add_(0, self.entity_statistic, count)
+
+    def entities(self, value: Tensor) -> Tensor:
+        """Values of cells (R, M, ...) as values of entities (E, M, ...)."""
+        items = value[self.entity_item]
+        if self.entity_statistic is None:
+            return items
+        chosen = self.is_statistic.view(1, -1, *[1] * (value.dim() - 2))
+        return torch.where(chosen, value[self.entity_statistic], items)
+
+    def add(self, fused: Tensor) -> Tensor:
+        """Sums over each cell's modalities (R, D) as sums over each entity's (E, D)."""
+        items = fused[self.entity_item]
+        return items if self.entity_statistic is None else items + fused[self.entity_statistic]
+
+    def join(self, pooled: Tensor, how: str) -> Tensor:
+        """Maxima or means over each cell's modalities (R, D) as those over each entity's (E, D)."""
+        if self.entity_statistic is None:
+            return pooled[self.entity_item]
+        number = self.present.sum(1, keepdim=True).to(pooled.dtype)  # (R, 1)
+        if how == "mean":
+            return self.add(pooled * number) / self.add(number).clamp_min(1)
+        items, statistics = pooled[self.entity_item], pooled[self.entity_statistic]
+        has_item, has_statistic = number[self.entity_item] > 0, number[self.entity_statistic] > 0
+        joined = torch.where(has_item & has_statistic, torch.maximum(items, statistics), items + statistics)
+        return joined  # where one is absent it is 0, and the sum is the other
 
 
 class FrozenTables(nn.Module):
@@ -79,37 +145,55 @@ class ItemEncoder(nn.Module):
     def n_items(self) -> int:
         return len(self.frozen["present"])
 
-    def forward(
-        self, item: Tensor, entity_item: Tensor, statistic: Tensor, *, stop_at_raw: bool = False
-    ) -> tuple[Tensor, Tensor]:
-        """Encode unique items (U,) as entities (E,): `entity_item` indexes `item`, `statistic` (E, C) are codes.
+    def forward(self, batch: RaggedBatch, *, stop_at_raw: bool = False) -> Cells:
+        """Encode the unique items and statistics of a batch.
 
         Args:
             stop_at_raw: no gradient below the alignment.
-
-        Returns:
-            aligned modalities (E, M, D) and whether each is present (E, M). Absent ones hold any finite value.
         """
+        n_items = len(batch.item)
+        entity_statistic = n_items + batch.entity_statistic if len(batch.statistic) else None
+        cells = self._cells(batch.item, batch.statistic, batch.entity_item, entity_statistic, stop_at_raw)
+        return cells.counted(batch.entity_count, batch.candidate_count)
+
+    def snapshot(self, item: Tensor) -> Cells:
+        """Encode items (U,) with their statistics at the end of training; entity u is item u."""
+        entity = torch.arange(len(item), device=item.device)
+        statistic = self.frozen["statistic"][item]
+        if not self.statistic_columns:
+            return self._cells(item, statistic[:0], entity, None, False)
+        return self._cells(item, statistic, entity, len(item) + entity, False)
+
+    def _cells(
+        self, item: Tensor, statistic: Tensor, entity_item: Tensor, entity_statistic: Tensor | None, stop_at_raw: bool
+    ) -> Cells:
+        n_items, n_statistics = len(item), len(statistic)
         encoded = []
         for name, encoder in self.encoders.items():
             if name in self.statistic_columns:
-                raw = encoder.raw(statistic[:, self.statistic_columns[name]])
-                encoded.append(encoder.align(raw.detach() if stop_at_raw else raw))
+                value = _aligned(encoder, statistic[:, self.statistic_columns[name]], stop_at_raw)
+                encoded.append(pad(value, (0, 0, n_items, 0)))
             else:
-                encoded.append(self._encode(name, encoder, item, stop_at_raw)[entity_item])
-        return torch.stack(encoded, dim=1), self.frozen["present"][item[entity_item]]
-
-    def snapshot(self, item: Tensor) -> tuple[Tensor, Tensor]:
-        """Items (U,) with their statistics at the end of training, as (U, M, D) and (U, M)."""
-        everything = torch.arange(len(item), device=item.device)
-        return self(item, everything, self.frozen["statistic"][item])
+                encoded.append(pad(self._encode(name, encoder, item, stop_at_raw), (0, 0, 0, n_statistics)))
+        is_statistic = torch.tensor([name in self.statistic_columns for name in self.names], device=item.device)
+        present = self.frozen["present"][item] & ~is_statistic  # (U, M)
+        if n_statistics:
+            columns = [statistic[:, columns].any(1) for columns in self.statistic_columns.values()]
+            known = present.new_zeros(n_statistics, len(self.names))
+            known[:, is_statistic] = torch.stack(columns, dim=1)
+            present = torch.cat([present, known])
+        return Cells(torch.stack(encoded, dim=1), present, entity_item, entity_statistic, is_statistic)
 
     def _encode(self, name: str, encoder: nn.Module, item: Tensor, stop_at_raw: bool) -> Tensor:
         if isinstance(encoder, VectorEncoder):
             return encoder(self.frozen[f"{name}_matrix"], self.frozen[f"{name}_row"][item])
         lookup = "words" if isinstance(encoder, TextEncoder) else "codes"
-        raw = encoder.raw(self.frozen[f"{name}_{lookup}"][item])
-        return encoder.align(raw.detach() if stop_at_raw else raw)
+        return _aligned(encoder, self.frozen[f"{name}_{lookup}"][item], stop_at_raw)
+
+
+def _aligned(encoder: nn.Module, codes: Tensor, stop_at_raw: bool) -> Tensor:
+    raw = encoder.raw(codes)
+    return encoder.align(raw.detach() if stop_at_raw else raw)
 
 
 def _text_encoder(table: TextTable, settings: ModalitySettings, width: int, reference: bool) -> TextEncoder:

@@ -22,6 +22,7 @@ from recbole_marn.layers.mlp import activation_by_name
 from recbole_marn.layers.normalisation import DegreeNorm, ModalityBatchNorm
 from recbole_marn.layers.projection import PrivateLinear
 from recbole_marn.models.base import CTRModel, Represented
+from recbole_marn.models.item_encoder import Cells
 from recbole_marn.models.parts import BehaviourProperty, PredictionHead, UserPooling
 
 __all__ = ["MARN"]
@@ -94,30 +95,36 @@ class MARN(CTRModel):
         self.loss_names = (*names, "D1")
 
     # ------------------------------------------------------------------------------------------------ item
-    def represent(self, aligned: Tensor, present: Tensor, count: Tensor | None) -> Represented:
+    def represent(self, cells: Cells) -> Represented:
         """rep = s + c: eqs. (2)(3) over the specific features plus the pooled invariant ones."""
-        s = self.activation(self.specific(aligned))  # (E, M, D)
-        if self.settings.fusion == "maf":
-            vector, attention = self.fusion(s, present)
+        x, present = self.settings, cells.present
+        s = self.activation(self.specific(cells.aligned))  # (R, M, D)
+        if x.fusion == "conc":
+            vector, attention = cells.add(sum_fusion(s, present)), torch.ones_like(s)
+        elif x.attention_normalise:  # a softmax over the modalities needs them side by side
+            vector, attention = self.fusion(cells.entities(s), cells.entities(present))
         else:
-            vector, attention = sum_fusion(s, present), torch.ones_like(s)
-        if self.settings.adversary == "none":
-            return Represented(vector, {"specific": s, "attention": attention})
-        c = self._invariant(aligned, present, count)  # (E, M, D)
-        degree = self._degree(c, present, count)  # (E, M)
-        vector = vector + pool_invariant(c, degree, present, how=self.settings.invariant_pooling)
-        return Represented(vector, {"specific": s, "attention": attention, "invariant": c, "degree": degree})
+            fused, attention = self.fusion(s, present)
+            vector = cells.add(fused)
+        parts = {"specific": s, "attention": attention}
+        if x.adversary == "none":
+            return Represented(vector, parts)
+        c = self._invariant(cells.aligned, cells)  # (R, M, D)
+        degree = self._degree(c, cells)  # (R, M)
+        pooled = pool_invariant(c, degree, present, how=x.invariant_pooling)
+        vector = vector + cells.join(pooled, x.invariant_pooling)
+        return Represented(vector, parts | {"invariant": c, "degree": degree})
 
-    def _invariant(self, aligned: Tensor, present: Tensor, count: Tensor | None) -> Tensor:
+    def _invariant(self, aligned: Tensor, cells: Cells) -> Tensor:
         c = self.activation(self.invariant(aligned))
-        return self.invariant_norm(c, present, count) if self.settings.invariant_norm == "batch" else c
+        return self.invariant_norm(c, cells.present, cells.count) if self.settings.invariant_norm == "batch" else c
 
-    def _degree(self, c: Tensor, present: Tensor, count: Tensor | None) -> Tensor:
+    def _degree(self, c: Tensor, cells: Cells) -> Tensor:
         if self.settings.adversary == "single":
-            return present.to(c.dtype)
+            return cells.present.to(c.dtype)
         with torch.no_grad():
-            degree = modality_degree(self.discriminator0(c), present)
-            return self.degree_norm(degree, present, count) if hasattr(self, "degree_norm") else degree
+            degree = modality_degree(self.discriminator0(c), cells.present)
+            return self.degree_norm(degree, cells.present, cells.count) if hasattr(self, "degree_norm") else degree
 
     # ------------------------------------------------------------------------------------------------- row
     def score(self, vector: Tensor, batch: RaggedBatch) -> Tensor:
@@ -129,54 +136,46 @@ class MARN(CTRModel):
         return self.head(user, candidate)
 
     # ---------------------------------------------------------------------------------------------- losses
-    def auxiliary_losses(
-        self, represented: Represented, aligned: Tensor, present: Tensor, batch: RaggedBatch
-    ) -> dict[str, Tensor]:
+    def auxiliary_losses(self, represented: Represented, cells: Cells, batch: RaggedBatch) -> dict[str, Tensor]:
         """L_S, L_D0 and L_D1 (eq. 10); lambda weighs L_S and L_D1."""
         x, parts = self.settings, represented.parts
         if x.adversary == "none":
             return {}
-        count = batch.entity_count if x.adversary_items == "all" else batch.candidate_count
+        count = cells.count if x.adversary_items == "all" else cells.candidate_count
         weight = adversarial_schedule(self.progress, x.lambda0, x.gamma)
         losses = {}
         if x.specific_discriminator:
-            logits = self._specific_logits(aligned, batch)
-            losses["specific"] = weight * self._loss(logits, present, count)
+            losses["specific"] = weight * self._loss(self._specific_logits(cells, batch), cells, count)
         if x.adversary == "double":
             logits0 = self.discriminator0(parts["invariant"].detach())
-            losses["D0"] = self._loss(logits0, present, count)
-            self._record_accuracy("D0", logits0, present, count)
-        logits1 = self._adversary_logits(represented, aligned, present, batch, weight)
-        in_loss = parts["degree"] if x.adversary == "double" and x.degree_target != "feature" else None
+            losses["D0"] = self._loss(logits0, cells, count)
+            self._record_accuracy("D0", logits0, cells.present, count)
+        logits1 = self._adversary_logits(represented, cells, weight)
+        degree = parts["degree"] if x.adversary == "double" and x.degree_target != "feature" else None
         outside = weight if x.lambda_placement == "loss" else 1.0
-        losses["D1"] = outside * self._loss(logits1, present, count, in_loss)
-        self._record_accuracy("D1", logits1, present, count)
-        self._record_collapse(parts, present, batch.entity_count)
+        losses["D1"] = outside * self._loss(logits1, cells, count, degree)
+        self._record_accuracy("D1", logits1, cells.present, count)
+        self._record_collapse(parts, cells)
         return losses
 
-    def _loss(self, logits: Tensor, present: Tensor, count: Tensor, weight: Tensor | None = None) -> Tensor:
-        return modality_loss(
-            logits, present, count=count, weight=weight, reduction=self.settings.adversary_reduction
-        )
+    def _loss(self, logits: Tensor, cells: Cells, count: Tensor, weight: Tensor | None = None) -> Tensor:
+        reduction = self.settings.adversary_reduction
+        return modality_loss(logits, cells.present, count=count, weight=weight, reduction=reduction)
 
-    def _specific_logits(self, aligned: Tensor, batch: RaggedBatch) -> Tensor:
+    def _specific_logits(self, cells: Cells, batch: RaggedBatch) -> Tensor:
         """D_s on S_m of inputs that pass no gradient on: L_S must not move the embeddings."""
-        if self.settings.specific_stop == "raw":
-            stopped, _ = self.encoder(batch.item, batch.entity_item, batch.statistic, stop_at_raw=True)
-        else:
-            stopped = aligned.detach()
+        raw = self.settings.specific_stop == "raw"
+        stopped = self.encoder(batch, stop_at_raw=True).aligned if raw else cells.aligned.detach()
         shared = self.discriminator1 if self.settings.share_discriminator else self.discriminator_specific
         return shared(self.activation(self.specific(stopped)))
 
-    def _adversary_logits(
-        self, represented: Represented, aligned: Tensor, present: Tensor, batch: RaggedBatch, weight: float
-    ) -> Tensor:
+    def _adversary_logits(self, represented: Represented, cells: Cells, weight: float) -> Tensor:
         """D1 behind the gradient reversal: I learns to fool it, the embeddings stay out of it (unless switched)."""
         x, degree = self.settings, represented.parts["degree"]
         c = represented.parts["invariant"]
         if not x.adversary_into_embedding:
-            c = self._invariant(aligned.detach(), present, batch.entity_count)
-        if x.degree_target in ("feature", "both"):
+            c = self._invariant(cells.aligned.detach(), cells)
+        if x.degree_target != "loss":
             c = degree[..., None] * c
         return self.discriminator1(reverse_gradient(c, weight if x.lambda_placement == "reversal" else 1.0))
 
@@ -199,9 +198,9 @@ class MARN(CTRModel):
             self.record(f"{name} accuracy {modality}", accuracy)
 
     @torch.no_grad()
-    def _record_collapse(self, parts: dict[str, Tensor], present: Tensor, count: Tensor) -> None:
+    def _record_collapse(self, parts: dict[str, Tensor], cells: Cells) -> None:
         """Mean degree and mean |c| per modality: at 0 the invariant branch has switched itself off."""
-        share = present * count[:, None]
+        share = cells.present * cells.count[:, None]
         total = share.sum(dim=0).clamp(min=1)
         degree = (parts["degree"] * share).sum(dim=0) / total
         size = (parts["invariant"].abs().mean(dim=2) * share).sum(dim=0) / total

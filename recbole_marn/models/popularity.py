@@ -10,6 +10,7 @@ from torch.nn.functional import softplus
 
 from recbole_marn.data.batch import RaggedBatch
 from recbole_marn.models.base import CTRModel, Represented
+from recbole_marn.models.item_encoder import Cells
 
 __all__ = ["Popularity"]
 
@@ -34,7 +35,7 @@ class Popularity(CTRModel):
     def _logit(self, batch: RaggedBatch) -> Tensor:
         return softplus(self.scale) * self.log_count[batch.entity_id[batch.candidate]] + self.bias
 
-    def represent(self, aligned: Tensor, present: Tensor, count: Tensor | None) -> Represented:
+    def represent(self, cells: Cells) -> Represented:
         raise NotImplementedError("Popularity has no item vectors")
 
     def score(self, vector: Tensor, batch: RaggedBatch) -> Tensor:
