@@ -26,7 +26,7 @@ __all__ = ["UAUC", "CTRTrainer", "run_name"]
 
 # Settings that do not change what a run computes, so that a resumed run may differ in them.
 INCIDENTAL = {"show_progress", "resume", "device", "gpu_id", "use_gpu", "state", "worker", "checkpoint_dir", "data_path"}
-INCIDENTAL |= {"log_wandb", "wandb_project", "also_test", "verbose", "config_files", "run_name", "nproc", "saved"}
+INCIDENTAL |= {"log_wandb", "wandb_project", "also_test", "verbose", "config_files", "run_name", "nproc", "saved", "threads"}
 
 
 def run_name(config: Any) -> str:
@@ -74,6 +74,8 @@ class CTRTrainer(Trainer):
 
     def __init__(self, config: Any, model: Any):
         self.settings = from_mapping(TrainSettings, config.final_config_dict, complete=False)
+        if self.settings.threads is not None:
+            torch.set_num_threads(self.settings.threads)
         super().__init__(config, model)
         self.eval_collector = _UserCollector(config)
         self.run_name = self.settings.run_name or run_name(config)

@@ -71,7 +71,7 @@ class CandidateAttention(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         token, row = expand_rows(length, row_sequence)
         read = state if self.from_product is None else torch.cat([state, item], dim=1)
-        first = self.from_token(read)[token] 
+        first = self.from_token(read)[token] + self.from_candidate(candidate)[row]
         if self.from_product is not None:
             first = first + self.from_product(item[token] * candidate[row])
         alpha = segment_softmax(self.rest(first)[:, 0], row, len(row_sequence))

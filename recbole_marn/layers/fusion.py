@@ -54,7 +54,7 @@ class AttentionFusion(nn.Module):
         s = _clear(s, present)
         attention = self.activation(self.score(s))
         if self.normalise:
-            # The smallest number in place of -inf: an item without any modality must not give NaN.
+            # The smallest number in place of -inf keeps the row of an item without any modality finite.
             attention = _clear(attention, present, torch.finfo(s.dtype).min).softmax(dim=1)
         attention = _clear(attention, present)
         return (attention * s).sum(1), attention

@@ -222,6 +222,24 @@ def test_a_matched_level_that_the_user_has_used_up_is_doubled():
         assert set(matched.draw(**row, number=4, seed=seed)[0]) <= set(range(10, 15)) | set(range(26, 31))
 
 
+def test_a_doubled_level_does_not_favour_what_is_left_of_the_narrow_one():
+    # The narrow level, 15..25, has only 15 left; the doubled one 10..15 and 26..30, two of which are drawn.
+    touched, n_rows = np.arange(16, 26), 4_000
+    matched = NegativeSampler(
+        n_items=41,
+        events=(np.ones(10), touched),
+        train_count=np.arange(41),
+        strategy="matched",
+        matched_pool=10,
+    )
+    user, positive, time = np.ones(n_rows), np.full(n_rows, 20), np.zeros(n_rows)
+    drawn = matched.draw(user=user, positive=positive, time=time, number=2, seed=0)
+    found = np.bincount(drawn.ravel(), minlength=41)[np.r_[10:16, 26:31]]
+    assert found.sum() == 2 * n_rows
+    rate = 2 / 11
+    assert np.abs(found - n_rows * rate).max() < 5 * np.sqrt(n_rows * rate * (1 - rate))
+
+
 def test_negatives_of_no_rows():
     empty = np.array([], dtype=np.int64)
     assert sampler().draw(user=empty, positive=empty, time=empty, number=4, seed=0).shape == (0, 4)
