@@ -42,7 +42,8 @@ class MatchedLevels:
 
         Returns:
             low and high, (Q,) each: a half-open range of ranks among the released. It holds the whole group
-            of `count` and at least `size` items other than the positive, or everything released.
+            of `count`, if there is one, and at least `size` items besides one, the positive, or everything
+            released.
         """
         low = self._below(m, np.searchsorted(self._sorted_count, count, side="left"))
         high = self._below(m, np.searchsorted(self._sorted_count, count, side="right"))
@@ -57,7 +58,7 @@ class MatchedLevels:
     ) -> np.ndarray:
         """One place (Q,) from the `window` of each count, a group in proportion to its part in the window."""
         rank = self._select(m, rng.integers(low, high))
-        # The positive's own group is never cut. From another group, any released member can stand in.
+        # The group of the count asked for is never cut. From another group, any released member can stand in.
         other = np.flatnonzero(self._sorted_count[rank] != count)
         group, m = self._group[rank[other]], m[other]
         first, last = self._below(m, self._bounds[group]), self._below(m, self._bounds[group + 1])

