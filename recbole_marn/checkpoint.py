@@ -24,10 +24,14 @@ MARK = "recbole_marn"
 
 def plain(value: Any) -> Any:
     """`value` with everything but None, bool, numbers, text, tensors, lists and dicts turned into text."""
-    if value is None or isinstance(value, (bool, int, float, str, torch.Tensor)):
+    if value is None or isinstance(value, (bool, torch.Tensor)):
         return value
+    for kind in (int, float, str):
+        if isinstance(value, kind):
+            # Not the value itself: numpy's float64 is a float, yet `weights_only` refuses it.
+            return kind(value)
     if isinstance(value, Mapping):
-        return {key if isinstance(key, (str, int)) else str(key): plain(entry) for key, entry in value.items()}
+        return {plain(key) if isinstance(key, (str, int)) else str(key): plain(entry) for key, entry in value.items()}
     if isinstance(value, (list, tuple, set)):
         return [plain(entry) for entry in value]
     if hasattr(value, "item") and getattr(value, "ndim", 1) == 0:

@@ -72,9 +72,7 @@ class Protocol:
         rows = row_rules.rows_of_part(self.events, self.part_of_event, PARTS[part], max_history=self.max_history)
         if self.release_is_inferred:
             # An item's very first event releases it: its count of 0 would give the positive away.
-            keep = ~is_first_event(self.events)[rows.position]
-            self.notes.append(f"{part}: {int((~keep).sum())} rows whose item had never been seen were left out")
-            rows = Rows(rows.position[keep], rows.history_start[keep], rows.history_length[keep])
+            rows = self._keep(rows, ~is_first_event(self.events)[rows.position], part, "whose item had never been seen")
         if len(rows.position) == 0:
             raise InputError(
                 f"rows in the {part} part",
@@ -87,31 +85,40 @@ class Protocol:
         """The rows of a part; negatives depend on `sample_seed`, the part, the sampling and the epoch alone."""
         rows, settings = self.positives(part), self.settings
         train = part == "train"
+        sampling = sampling or (settings.train_sampling if train else settings.eval_sampling)
+        number = settings.train_negatives if train else settings.eval_negatives
+        sampler = self._sampler(sampling, settings.negatives_from)
+        if settings.negatives_from == "released":
+            there = sampler.eligible_count(
+                user=self.events.user[rows.position], time=self.events.time[rows.position]
+            )
+            rows = self._keep(rows, there >= number, part, f"with fewer than {number} items released before them")
+        # A training positive is one of the events that were counted: "of the same count" must not see that one.
         negatives = self._draw(
-            rows.position,
-            sampling=sampling or (settings.train_sampling if train else settings.eval_sampling),
-            number=settings.train_negatives if train else settings.eval_negatives,
-            seed=[settings.sample_seed, PARTS[part], epoch],
+            sampler, rows.position, number=number, seed=[settings.sample_seed, PARTS[part], epoch], counted=train
         )
         return LabelledRows(self.events, rows, negatives)
+
+    def _keep(self, rows: Rows, keep: np.ndarray, part: str, why: str) -> Rows:
+        note = f"{part}: {int((~keep).sum())} of {len(keep)} rows {why} were left out"
+        if not keep.all() and note not in self.notes:
+            self.notes.append(note)
+        return Rows(rows.position[keep], rows.history_start[keep], rows.history_length[keep])
 
     def unclicked_items(self) -> np.ndarray:
         """(E,) beside each event an item its user never touched, for models that learn from such pairs (DIEN)."""
         everything = np.arange(self.events.n_events)
         seed = [self.settings.sample_seed, len(PARTS)]
-        return self._draw(everything, sampling="uniform", number=1, seed=seed, source="all")[:, 0]
+        return self._draw(self._sampler("uniform", "all"), everything, number=1, seed=seed)[:, 0]
 
-    def _draw(
-        self, position: np.ndarray, *, sampling: str, number: int, seed: list[int], source: str | None = None
-    ) -> np.ndarray:
-        """(len(position), number) negatives for the events at `position`."""
-        source = source or self.settings.negatives_from
+    def _sampler(self, sampling: str, source: str) -> NegativeSampler:
         release = None
         if source == "released":
-            release = self.release
-            if release is None:
-                release = first_seen(self.events.item, self.events.time, self.n_items)
-        sampler = NegativeSampler(
+            release = first_seen(self.events.item, self.events.time, self.n_items)
+            if self.release is not None:
+                # An item cannot have been bought before it was there: a later date is an error of the data.
+                release = np.fmin(self.release, release)
+        return NegativeSampler(
             n_items=self.n_items,
             events=(self.events.user, self.events.item),
             train_count=self.counts.snapshot(),
@@ -121,12 +128,18 @@ class Protocol:
             strict_release=self.release_is_inferred,
             matched_pool=self.settings.matched_pool,
         )
+
+    def _draw(
+        self, sampler: NegativeSampler, position: np.ndarray, *, number: int, seed: list[int], counted: bool = False
+    ) -> np.ndarray:
+        """(len(position), number) negatives for the events at `position`."""
         return sampler.draw(
             user=self.events.user[position],
             positive=self.events.item[position],
             time=self.events.time[position],
             number=number,
             seed=seed,
+            counted=counted,
         )
 
     def resampled(self, rows: LabelledRows, epoch: int) -> LabelledRows:

@@ -26,7 +26,7 @@ class BehaviourProperty(nn.Module):
 
     def __init__(self, *, types: int, gap_cardinalities: Sequence[int], each: int):
         super().__init__()
-        self.type = nn.Embedding(types, each, padding_idx=0) if types else None
+        self.kind = nn.Embedding(types, each, padding_idx=0) if types else None
         self.gap = nn.ModuleList(nn.Embedding(cardinality, each) for cardinality in gap_cardinalities)
         self.size = each * (bool(types) + len(self.gap))
 
@@ -39,7 +39,7 @@ class BehaviourProperty(nn.Module):
 
     def forward(self, behaviour: Tensor | None, gap: Tensor | None) -> Tensor:
         """behaviour (N,) and gap (N, G) codes -> (N, size)."""
-        parts = [self.type(behaviour)] if self.type is not None else []
+        parts = [self.kind(behaviour)] if self.kind is not None else []
         parts += [table(code) for table, code in zip(self.gap, gap.unbind(1), strict=True)] if len(self.gap) else []
         return torch.cat(parts, dim=1)
 

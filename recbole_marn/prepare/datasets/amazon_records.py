@@ -10,9 +10,12 @@ from typing import Any
 
 __all__ = ["first_asin", "parse_record"]
 
-_DEEPEST = 50  # brackets; official records nest four deep, and Python's own parser may crash on thousands
 # Both releases begin a record with its ASIN; in 2023 (JSON) parent_asin stands somewhere inside.
 _FIRST_ASIN = re.compile(rb"""\{\s*(['"])asin\1\s*:\s*(['"])([^'"\\]{1,32})\2""")
+_STRING_OR_NAME = re.compile(
+    r"""[uU]?('[^'\\]*(?:\\.[^'\\]*)*'|"[^"\\]*(?:\\.[^"\\]*)*")|\b(None|True|False|nan|inf)\b""", re.DOTALL
+)
+_NAMES = {"None": "null", "True": "true", "False": "false", "nan": "NaN", "inf": "Infinity"}
 
 
 def first_asin(line: bytes) -> str | None:
@@ -24,37 +27,29 @@ def first_asin(line: bytes) -> str | None:
 def parse_record(line: bytes) -> dict[str, Any] | None:
     """The record of a line of JSON (reviews, and all of 2018 and 2023) or of a Python literal (metadata of 2014).
 
+    A Python literal is rewritten as JSON string by string. `ast.literal_eval` on the whole line would run no code
+    either, but it refuses `nan`, and Python 3.10 crashes on a line such as `{'a': 1+1+1+...}`.
+
     Returns:
-        None for anything else. Python literals are read with `ast.literal_eval`, which runs no code.
+        None for anything else.
     """
     try:
         text = line.decode("utf-8")
         try:
             record = json.loads(text)
         except ValueError:
-            record = _literal(text)
-    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # odd backslashes in titles
+                record = json.loads(_STRING_OR_NAME.sub(_as_json, text), strict=False)
+    except (ValueError, SyntaxError, RecursionError, MemoryError):
         return None
     return record if isinstance(record, dict) else None
 
 
-def _literal(text: str) -> Any:
-    if not text.startswith("{") or not text.rstrip().endswith("}") or _depth(text) > _DEEPEST:
-        raise ValueError("no record")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # odd backslashes in titles
-        return ast.literal_eval(text)
-
-
-def _depth(text: str) -> int:
-    """An upper bound of the nesting: brackets opened and not closed, and runs of signs, inside strings or not."""
-    depth = deepest = 0
-    for character in re.findall(r"[\[\](){}]|[-+~!]{8,}", text):
-        if character in "([{":
-            depth += 1
-            deepest = max(deepest, depth)
-        elif character in ")]}":
-            depth -= 1
-        else:
-            return _DEEPEST + 1
-    return deepest
+def _as_json(match: re.Match[str]) -> str:
+    literal, name = match.groups()
+    if name:
+        return _NAMES[name]
+    if "\\" in literal:
+        return json.dumps(ast.literal_eval(literal))
+    return '"' + literal[1:-1].replace('"', '\\"') + '"'

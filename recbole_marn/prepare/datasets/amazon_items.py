@@ -1,0 +1,81 @@
+"""Category, brand, title and price of Amazon's items, from the metadata of any edition."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Set
+from pathlib import Path
+from typing import Any
+
+from recbole_marn.prepare.datasets.amazon_records import first_asin, parse_record
+from recbole_marn.prepare.lines import Tally, read_lines
+from recbole_marn.prepare.tables import ItemTable, clean
+from recbole_marn.prepare.titles import title_words
+
+__all__ = ["read_items"]
+
+_PRICE = re.compile(r"\$?\s*([\d,]+(?:\.\d+)?)")
+
+
+def read_items(path: Path, wanted: Set[str], tally: Tally, longest: int) -> ItemTable:
+    """The items of `wanted`; lines of other items are passed over unparsed, as they are nine in ten."""
+    table = ItemTable(("category", "brand", "shop", "title", "price"))
+    for number, line in read_lines(path, tally):
+        asin = first_asin(line)
+        if asin is not None and asin not in wanted:
+            continue
+        record = parse_record(line)
+        if record is None:
+            tally.skip("no record", number)
+            continue
+        token = clean(record.get("parent_asin") or record.get("asin") or "")
+        if not token:
+            tally.skip("no asin", number)
+        elif token in wanted:
+            row, cut = describe(record, longest)
+            table.titles_cut += cut
+            table.add(token, row)
+    tally.check()
+    return table
+
+
+def describe(record: Mapping[str, Any], longest: int) -> tuple[dict[str, str | float], bool]:
+    """Our fields from one record, and whether its title was cut; what is missing or malformed is left out."""
+    title, cut = title_words(_text(record.get("title")), longest)
+    details = record.get("details")
+    brand = record.get("brand") or (details.get("Brand") if isinstance(details, Mapping) else None)
+    row: dict[str, str | float] = {
+        "category": clean(_last(record)),
+        "brand": clean(_text(brand)),
+        "shop": clean(_text(record.get("store"))),  # only the edition of 2023 names a store
+        "title": title,
+    }
+    price = _price(record.get("price"))
+    if price is not None:
+        row["price"] = price
+    return row, cut
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _last(record: Mapping[str, Any]) -> str:
+    """The last entry of the last category path, as DIN takes it; 2018 and 2023 give a single path."""
+    path = record.get("categories") or record.get("category")
+    while isinstance(path, list):
+        path = path[-1] if path else ""
+    return _text(path)
+
+
+def _price(value: Any) -> float | None:
+    """A positive price; of a range `$5.00 - $7.00` the lower end. Text that is no price is missing."""
+    if isinstance(value, str):
+        match = _PRICE.match(value)
+        value = match[1].replace(",", "") if match else None
+    try:
+        price = float(value)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return price if math.isfinite(price) and price > 0 else None
