@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import ast
+import functools
 import json
 import sys
 from collections.abc import Sequence
@@ -47,7 +48,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=__version__)
     parser.set_defaults(job=None, takes_settings=False)
-    jobs = parser.add_subparsers(title="jobs", metavar="JOB")
+    # Without abbreviations: --mode would be taken for --model.
+    strict = functools.partial(argparse.ArgumentParser, allow_abbrev=False)
+    jobs = parser.add_subparsers(title="jobs", metavar="JOB", parser_class=strict)
 
     job = jobs.add_parser("run", help="train, choose on validation, test once", epilog=SETTINGS_HELP)
     _add_run_arguments(job)

@@ -22,10 +22,19 @@ from recbole.utils import get_model, get_trainer, init_logger, init_seed
 from recbole_marn import checkpoint
 from recbole_marn.compat import without_arguments
 from recbole_marn.data.ctr_dataset import CTRDataLoader
-from recbole_marn.registration import MODELS, model_class, plain_config
+from recbole_marn.registration import MODELS, model_class, plain_config, rebuild_config
+from recbole_marn.trainer import check_same_data
 from recbole_marn.version import __version__
 
-__all__ = ["Prepared", "build_config", "objective_function", "prepare_run", "run", "run_recbole_marn"]
+__all__ = [
+    "Prepared",
+    "build_config",
+    "load_run",
+    "objective_function",
+    "prepare_run",
+    "run",
+    "run_recbole_marn",
+]
 
 LIBRARIES = ("recbole", "torch", "numpy", "pandas", "scipy")
 
@@ -137,6 +146,20 @@ def run(
 
 
 run_recbole_marn = run
+
+
+def load_run(path: str | Path, **changed: Any) -> Prepared:
+    """Data, trained model and trainer of a checkpoint written by `run`; `changed` settings win over stored ones.
+
+    Raises:
+        InputError: no checkpoint of this package, of a newer format, or of other rows than the data now give.
+    """
+    content = checkpoint.load(path)
+    parts = prepare_run(rebuild_config(content["config"] | changed), quiet=True)
+    check_same_data(content, path, parts.train._dataset.split_sha256)
+    parts.model.load_state_dict(content["state_dict"])
+    parts.model.eval()
+    return parts
 
 
 def objective_function(

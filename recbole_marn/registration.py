@@ -17,7 +17,22 @@ from typing import Any
 from recbole_marn.checkpoint import plain
 from recbole_marn.compat import without_arguments
 from recbole_marn.errors import InputError
-from recbole_marn.settings import CTRSettings, DataSettings, MARNSettings, TrainSettings, from_mapping, nearest
+from recbole_marn.host_settings import check_host_settings
+from recbole_marn.settings import (
+    CTRSettings,
+    DataSettings,
+    DenseFusionSettings,
+    DIENSettings,
+    DINSettings,
+    DUPNSettings,
+    MARNSettings,
+    MMSSSettings,
+    NAMLSettings,
+    TrainSettings,
+    XDeepFMSettings,
+    from_mapping,
+    nearest,
+)
 
 __all__ = [
     "MODELS",
@@ -33,23 +48,55 @@ __all__ = [
 
 @dataclass(frozen=True)
 class ModelRow:
-    """One model: where its class is, which settings it takes, and where it was published."""
+    """One model: where its class is, which settings it takes, and where it was published.
+
+    With `preset_of` it is another model of the table under the settings of its own YAML file.
+    """
 
     name: str
     location: str
     settings: type | None
     paper: str
+    preset_of: str | None = None
 
     @property
     def ours(self) -> bool:
         return self.location.startswith("recbole_marn.")
 
 
+OURS = "recbole_marn.models."
+
+
+def _preset(name: str, of: str, settings: type, paper: str) -> ModelRow:
+    return ModelRow(name, OURS + "presets", settings, paper, preset_of=of)
+
+
 MODELS: dict[str, ModelRow] = {
     row.name: row
     for row in [
-        ModelRow("MARN", "recbole_marn.models.marn", MARNSettings, "Li et al., WWW 2020"),
-        ModelRow("Popularity", "recbole_marn.models.popularity", CTRSettings, "training count of the candidate"),
+        ModelRow("MARN", OURS + "marn", MARNSettings, "Li et al., WWW 2020"),
+        # The rows of its ablation.
+        _preset("BaseModelIDs", "MARN", MARNSettings, "Li et al., WWW 2020, Table 3, BaseModel+IDs"),
+        _preset("BaseModelIMAGE", "MARN", MARNSettings, "Li et al., WWW 2020, Table 3, BaseModel+IMAGE"),
+        _preset("BaseModelCONC", "MARN", MARNSettings, "Li et al., WWW 2020, Table 3, BaseModel+CONC"),
+        _preset("BaseModelMAF", "MARN", MARNSettings, "Li et al., WWW 2020, Table 3, BaseModel+MAF"),
+        _preset("BaseModelMAFADV", "MARN", MARNSettings, "Li et al., WWW 2020, Table 3, BaseModel+MAF+ADV"),
+        _preset("BaseModelMAFDDMA", "MARN", MARNSettings, "Li et al., WWW 2020, Table 3, BaseModel+MAF+DDMA"),
+        # Its rivals, fed with the same modalities.
+        ModelRow("YoutubeNet", OURS + "youtube_net", CTRSettings, "Covington et al., RecSys 2016"),
+        ModelRow("DUPN", OURS + "dupn", DUPNSettings, "Ni et al., KDD 2018"),
+        ModelRow("MultimodalDIN", OURS + "multimodal_din", DINSettings, "Zhou et al., KDD 2018"),
+        ModelRow("MultimodalDIEN", OURS + "multimodal_dien", DIENSettings, "Zhou et al., AAAI 2019"),
+        ModelRow("MultimodalxDeepFM", OURS + "multimodal_xdeepfm", XDeepFMSettings, "Lian et al., KDD 2018"),
+        ModelRow(
+            "DenseMultimodalFusion", OURS + "dense_multimodal_fusion", DenseFusionSettings, "Hu et al., ICASSP 2019"
+        ),
+        ModelRow("MMSS", OURS + "mmss", MMSSSettings, "Li et al., IJCAI 2018"),
+        ModelRow("NAML", OURS + "naml", NAMLSettings, "Wu et al., IJCAI 2019"),
+        # Rankings without item vectors.
+        ModelRow("ItemCF", OURS + "item_cf", CTRSettings, "Sarwar et al., WWW 2001"),
+        ModelRow("Popularity", OURS + "popularity", CTRSettings, "training count of the candidate"),
+        ModelRow("RandomScore", OURS + "random_score", CTRSettings, "a hash of user and item"),
         # RecBole's own models, trained and scored on the same rows: the ID-only anchors.
         ModelRow("LR", "recbole.model.context_aware_recommender.lr", None, "Richardson et al., WWW 2007"),
         ModelRow("FM", "recbole.model.context_aware_recommender.fm", None, "Rendle, ICDM 2010"),
@@ -66,7 +113,7 @@ RECBOLE_KEYS |= {"double_tower", "reg_weight", "numerical_features", "load_col",
 
 # Computed by RecBole from other keys; given back to it they would be refused.
 COMPUTED_KEYS = {"MODEL_TYPE", "MODEL_INPUT_TYPE", "eval_type", "device", "single_spec", "local_rank"}
-COMPUTED_KEYS |= {"valid_metric_bigger", "train_neg_sample_args", "valid_neg_sample_args", "test_neg_sample_args"}
+COMPUTED_KEYS |= {"valid_metric_bigger", "eval_args", "train_neg_sample_args", "valid_neg_sample_args", "test_neg_sample_args"}
 
 
 def model_class(name: str) -> type:
@@ -250,6 +297,7 @@ def _hook_config() -> None:
         if row.ours and not (folder / f"model/{model}.yaml").is_file():
             raise FileNotFoundError(f"properties/model/{model}.yaml is missing from this installation")
         check_keys(row, known, self.external_config_dict)
+        check_host_settings(self.external_config_dict, self.internal_config_dict)
         if (committed_data_folder() / dataset / f"{dataset}.inter").is_file():
             given = os.path.join(self.external_config_dict.get("data_path", "dataset"), dataset)
             if not os.path.isdir(given):

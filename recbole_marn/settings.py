@@ -8,7 +8,7 @@ import numbers
 import types
 import typing
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import MISSING, dataclass
 from typing import Any, Literal
 
 from recbole_marn.errors import InputError
@@ -16,14 +16,22 @@ from recbole_marn.errors import InputError
 __all__ = [
     "BehaviourSettings",
     "CTRSettings",
+    "DIENSettings",
+    "DINSettings",
+    "DUPNSettings",
     "DataSettings",
+    "DenseFusionSettings",
+    "GRUSettings",
     "IdModality",
     "MARNSettings",
+    "MMSSSettings",
     "ModalitySettings",
+    "NAMLSettings",
     "StatisticModality",
     "TextModality",
     "TrainSettings",
     "VectorModality",
+    "XDeepFMSettings",
     "from_mapping",
     "nearest",
     "option",
@@ -33,9 +41,14 @@ Sampling = Literal["uniform", "popularity", "matched"]
 Activation = Literal["relu", "leakyrelu", "tanh", "none"]
 
 
-def option(default: Any, text: str, *, low: float | None = None, high: float | None = None) -> Any:
-    """A dataclass field with a one-line help text and, for numbers, an inclusive range."""
-    return dataclasses.field(default=default, metadata={"help": text, "low": low, "high": high})
+def option(
+    default: Any, text: str, *, low: float | None = None, high: float | None = None, least: int = 0
+) -> Any:
+    """A dataclass field with a one-line help text, for numbers an inclusive range, for lists a least length.
+
+    The range of a list or mapping of numbers is that of its entries.
+    """
+    return dataclasses.field(default=default, metadata={"help": text, "low": low, "high": high, "least": least})
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
@@ -49,7 +62,7 @@ def nearest(name: str, known: Iterable[str]) -> str:
 class IdModality:
     """One-hot fields of the item, each with its own table (MARN eq. 1)."""
 
-    fields: Mapping[str, int]
+    fields: Mapping[str, int] = option(MISSING, "token field -> width of its embedding", low=1, least=1)
     kind: Literal["id"] = "id"
 
 
@@ -60,6 +73,7 @@ class VectorModality:
     file: str | None = None
     ids: str | None = None
     field: str | None = None
+    size: int | None = option(None, "width the vectors must have; null: any", low=1)
     kind: Literal["vector"] = "vector"
 
 
@@ -71,7 +85,7 @@ class TextModality:
     word_vectors: str | None = None
     word_size: int = option(64, "width of learned word vectors (unused with word_vectors)", low=1)
     train_words: bool | None = option(None, "learn the word vectors; null: only when none are given")
-    windows: Sequence[int] = (2, 3, 4)
+    windows: Sequence[int] = option((2, 3, 4), "words a window of the text CNN spans", low=1, least=1)
     filters: int = option(64, "filters per window", low=1)
     max_words: int = option(32, "longest title kept", low=1)
     kind: Literal["text"] = "text"
@@ -81,8 +95,8 @@ class TextModality:
 class StatisticModality:
     """Numbers of an item, each cut into equal-frequency bins at several resolutions (paper section 3.1)."""
 
-    fields: Sequence[str]
-    bins: Sequence[int] = (10, 100)
+    fields: Sequence[str] = option(MISSING, "train_interactions, or float fields of the item", least=1)
+    bins: Sequence[int] = option((10, 100), "numbers of equal-frequency bins; paper 10 and 100", low=2, least=1)
     size: int = option(8, "width of a bin's embedding; paper 8", low=1)
     kind: Literal["statistic"] = "statistic"
 
@@ -103,7 +117,7 @@ class BehaviourSettings:
     kind: str | None = option(None, "token field with the behaviour's type")
     time: str | None = option(None, "time field; the seconds to the row's time are binned")
     size: int = option(8, "width of each embedding of the property", low=1)
-    bins: Sequence[int] = (10, 100)
+    bins: Sequence[int] = option((10, 100), "numbers of equal-frequency bins of the time", low=2, least=1)
 
 
 # ------------------------------------------------------------------------------------------------- data
@@ -119,7 +133,7 @@ class DataSettings:
     split_times: Sequence[float] | None = option(None, "start of validation and of test; null: the last two days")
     train_sampling: Sampling = option("uniform", "how training negatives are drawn; paper uniform")
     eval_sampling: Sampling = option("uniform", "how validation and test negatives are drawn; paper uniform")
-    also_test: Sequence[str] = option((), "further samplings the test positives are scored against")
+    also_test: Sequence[Sampling] = option((), "further samplings the test positives are scored against")
     negatives_from: Literal["all", "released"] = option("all", "items a negative may come from; paper all")
     release_field: str | None = option(None, "float field of the item with its release time; null: its first event")
     train_negatives: int = option(1, "negatives a training positive; paper 1", low=1, high=1000)
@@ -183,7 +197,7 @@ class CTRSettings:
     """Keys of every multimodal CTR model here."""
 
     width: int = option(64, "D, width of every modality and of the item vector; paper 256", low=1, high=4096)
-    prediction_hidden: Sequence[int] = option((128, 64), "hidden layers of the prediction network; paper [128, 64]")
+    prediction_hidden: Sequence[int] = option((128, 64), "hidden layers of the prediction; paper [128, 64]", low=1)
     prediction_product: bool = option(False, "add u * candidate to the prediction's input; paper false")
     dropout: float = option(0.0, "dropout in the prediction network", low=0, high=0.95)
     reference_kernels: bool = option(False, "use the slow, readable kernels of the title and image encoders")
@@ -206,7 +220,7 @@ class MARNSettings(CTRSettings):
     adversary_epochs: int | None = option(None, "epochs until lambda reaches lambda0; null: all epochs", low=1)
     degree_target: Literal["loss", "feature", "both"] = option("loss", "where the degree w acts for D1")
     degree_normalise: Literal["none", "batch_mean"] = option("none", "divide w by its mean per modality (as IWAN)")
-    discriminator_hidden: Sequence[int] = option((), "hidden layers of D0 and D1; paper none (one matrix)")
+    discriminator_hidden: Sequence[int] = option((), "hidden layers of D0 and D1; paper none (one matrix)", low=1)
     share_discriminator: bool = option(True, "D_s and D1 share their matrix (paper)")
     specific_discriminator: bool = option(True, "train S_m with L_S; also in the single-adversary row")
     specific_stop: Literal["aligned", "raw"] = option("aligned", "L_S stops before the aligned e_m, or at its table")
@@ -218,8 +232,71 @@ class MARNSettings(CTRSettings):
     invariant_norm: Literal["none", "batch"] = option("none", "batch normalisation of I's output per modality (ours)")
     gate: Literal["concat", "prop_only", "no_hidden", "scale", "none"] = option("concat", "APGRU's update gate")
     hidden_size: int | None = option(None, "H of the GRU; null: width", low=1)
+    attention_hidden: Sequence[int] = option((64,), "hidden layers of the candidate attention", low=1)
+    attention_values: Literal["state", "state_and_item"] = option("state", "what the candidate attention averages")
+
+
+@dataclass(frozen=True)
+class GRUSettings(CTRSettings):
+    """User side of the models that differ in their fusion of modalities."""
+
+    hidden_size: int | None = option(None, "H of the GRU; null: width", low=1)
+    pooling: Literal["attention", "last"] = option("last", "user vector: candidate attention or last state")
     attention_hidden: Sequence[int] = option((64,), "hidden layers of the candidate attention")
     attention_values: Literal["state", "state_and_item"] = option("state", "what the candidate attention averages")
+
+
+@dataclass(frozen=True)
+class DenseFusionSettings(GRUSettings):
+    """Keys of DenseMultimodalFusion."""
+
+    levels: int = option(2, "levels at which the modalities meet; paper 2 or 3", low=1, high=16)
+
+
+@dataclass(frozen=True)
+class MMSSSettings(GRUSettings):
+    """Keys of MMSS."""
+
+    modality_attention_size: int | None = option(None, "width of the modality attention; null: width", low=1)
+
+
+@dataclass(frozen=True)
+class NAMLSettings(MMSSSettings):
+    """Keys of NAML."""
+
+    own_head: bool = option(False, "NAML's own attention over the history and dot product, in place of GRU and MLP")
+
+
+@dataclass(frozen=True)
+class XDeepFMSettings(CTRSettings):
+    """Keys of MultimodalxDeepFM."""
+
+    cin_layers: Sequence[int] = option((32, 32), "feature maps of each layer of the CIN; paper 100 to 200, 3 layers")
+
+
+@dataclass(frozen=True)
+class DINSettings(CTRSettings):
+    """Keys of MultimodalDIN."""
+
+    attention_hidden: Sequence[int] = option((64,), "hidden layers of the activation unit; paper [36]")
+    attention_normalise: bool = option(False, "softmax over the history; paper false")
+
+
+@dataclass(frozen=True)
+class DIENSettings(CTRSettings):
+    """Keys of MultimodalDIEN."""
+
+    hidden_size: int | None = option(None, "H of both GRUs; null: width", low=1)
+    auxiliary_weight: float = option(1.0, "weight of the auxiliary loss; paper 1", low=0)
+    auxiliary_hidden: Sequence[int] = option((100, 50), "hidden layers of the auxiliary loss; authors [100, 50]")
+
+
+@dataclass(frozen=True)
+class DUPNSettings(CTRSettings):
+    """Keys of DUPN."""
+
+    hidden_size: int | None = option(None, "H of the LSTM; null: width; paper 128", low=1)
+    attention_hidden: Sequence[int] = option((64,), "hidden layers of the attention")
 
 
 # ----------------------------------------------------------------------------------------------- parsing
@@ -270,14 +347,16 @@ def _checked(name: str, value: Any, hint: Any, limits: Mapping[str, Any]) -> Any
                 f"{name} to be one of {', '.join(choices)}", repr(value), f"Choose one.{nearest(value, choices)}"
             )
         return value
-    if origin is Sequence or hint is Sequence:
+    if origin is Sequence:
         if isinstance(value, str) or not isinstance(value, Sequence):
             raise InputError(f"{name} to be a list", repr(value), "Write it as [a, b].")
-        return tuple(_checked(f"{name} entry", entry, choices[0], {}) for entry in value) if choices else tuple(value)
+        _check_length(name, value, limits)
+        return tuple(_checked(f"{name} entry", entry, choices[0], limits) for entry in value)
     if origin is Mapping:
         if not isinstance(value, Mapping):
             raise InputError(f"{name} to be a mapping", repr(value), "Write it as {key: value}.")
-        return {key: _checked(f"{name} value of {key}", entry, choices[1], {}) for key, entry in value.items()}
+        _check_length(name, value, limits)
+        return {key: _checked(f"{name} value of {key}", entry, choices[1], limits) for key, entry in value.items()}
     if hint is Any:
         return value
     if not _is_a(value, hint):
@@ -287,6 +366,12 @@ def _checked(name: str, value: Any, hint: Any, limits: Mapping[str, Any]) -> Any
         bounds = f"at least {low}" if high is None else f"between {low} and {high}"
         raise InputError(f"{name} to be {bounds}", repr(value), "Choose a value in that range.")
     return hint(value)
+
+
+def _check_length(name: str, value: Any, limits: Mapping[str, Any]) -> None:
+    least = limits.get("least") or 0
+    if len(value) < least:
+        raise InputError(f"{name} to have at least {least} entry", repr(value), "Add one, or leave the key out.")
 
 
 def _is_a(value: Any, hint: type) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -136,7 +137,10 @@ class CTRTrainer(Trainer):
     ) -> tuple[float, ...] | float:
         train_data.set_epoch(epoch_idx)
         torch.manual_seed(self.config["seed"] * 1_000_003 + epoch_idx)
-        total = super()._train_epoch(train_data, epoch_idx, loss_func, show_progress)
+        with warnings.catch_warnings():
+            # RecBole makes a gradient scaler by a name torch has renamed; it is not in use on the CPU.
+            warnings.filterwarnings("ignore", message=".*GradScaler.*", category=FutureWarning)
+            total = super()._train_epoch(train_data, epoch_idx, loss_func, show_progress)
         sums = total if isinstance(total, tuple) else (total,)
         losses = dict(zip(self._loss_names(len(sums)), (value / len(train_data) for value in sums), strict=True))
         diagnostics = self.model.pop_diagnostics() if hasattr(self.model, "pop_diagnostics") else {}

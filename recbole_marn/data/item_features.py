@@ -130,10 +130,18 @@ def _vectors(columns: ItemColumns, name: str, settings: VectorModality) -> tuple
         )
     if settings.field is not None:
         _need(columns, settings.field, name, "float_seq")
-        return vectors_of_rows(columns.vectors(settings.field), name), f"{name}: read from the item file"
-    file = columns.folder / settings.file
-    ids = columns.folder / settings.ids if settings.ids else file.with_suffix(".ids")
-    return read_vectors(name, file, ids, columns.token_id(), columns.n_items)
+        table, note = vectors_of_rows(columns.vectors(settings.field), name), f"{name}: read from the item file"
+    else:
+        file = columns.folder / settings.file
+        ids = columns.folder / settings.ids if settings.ids else file.with_suffix(".ids")
+        table, note = read_vectors(name, file, ids, columns.token_id(), columns.n_items)
+    if settings.size not in (None, table.matrix.shape[1]):
+        raise InputError(
+            f"vectors of modality '{name}' {settings.size} wide",
+            f"{table.matrix.shape[1]} numbers a vector",
+            "Give the file of the right encoder, or correct 'size'.",
+        )
+    return table, note
 
 
 def _text(columns: ItemColumns, name: str, settings: TextModality) -> TextTable:

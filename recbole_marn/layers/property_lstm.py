@@ -1,6 +1,7 @@
 """DUPN's LSTM, whose gates see the property of the behaviour (Ni et al., KDD 2018; marn B)."""
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from recbole_marn.layers.segment import packed_order
@@ -49,18 +50,30 @@ class PropertyLSTM(nn.Module):
             return x.new_zeros(0, self.hidden_size)
         token_of_packed, packed_of_token, batch_sizes = packed_order(length)
         seen = x if self.P is None else torch.cat([x, property], dim=1)
+        states = self._fast if x.is_cuda else self._stepwise
+        return states(seen[token_of_packed.to(x.device)], batch_sizes)[packed_of_token.to(x.device)]
+
+    def _fast(self, packed: Tensor, batch_sizes: Tensor) -> Tensor:
+        """(N, H) states of packed tokens by the operator beneath `nn.LSTM`, which itself accepts only parameters."""
         batch_sizes = batch_sizes.cpu()
-        start = x.new_zeros(1, int(batch_sizes[0]), self.hidden_size)
-        has_biases, layers, dropout, bidirectional = True, 1, 0.0, False
+        start = packed.new_zeros(1, int(batch_sizes[0]), self.hidden_size)
+        biases, layers, dropout, both_ways = True, 1, 0.0, False
+        weights, training = self.lstm_weights(), self.training
         states, _, _ = torch.lstm(
-            seen[token_of_packed.to(x.device)],
-            batch_sizes,
-            (start, start),
-            self.lstm_weights(),
-            has_biases,
-            layers,
-            dropout,
-            self.training,
-            bidirectional,
+            packed, batch_sizes, (start, start), weights, biases, layers, dropout, training, both_ways
         )
-        return states[packed_of_token.to(x.device)]
+        return states
+
+    def _stepwise(self, packed: Tensor, batch_sizes: Tensor) -> Tensor:
+        """The same; on the CPU the operator's backward pass grows with tokens times steps, this one with tokens."""
+        weight_input, weight_hidden, bias, _ = self.lstm_weights()
+        sizes = batch_sizes.tolist()
+        h = c = packed.new_zeros(sizes[0], self.hidden_size)
+        states = []
+        for from_input in F.linear(packed, weight_input, bias).split(sizes):
+            h, c = h[: len(from_input)], c[: len(from_input)]  # longest sequences first: ended ones are at the back
+            i, f, g, o = torch.addmm(from_input, h, weight_hidden.t()).chunk(4, dim=1)
+            c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
+            h = torch.sigmoid(o) * torch.tanh(c)
+            states.append(h)
+        return torch.cat(states)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from recbole_marn.layers.candidate_attention import CandidateAttention
 from recbole_marn.layers.mlp import MLP
 from recbole_marn.layers.segment import last_state
+from recbole_marn.settings import CTRSettings
 
 __all__ = ["BehaviourProperty", "PredictionHead", "UserPooling"]
 
@@ -100,6 +101,17 @@ class PredictionHead(nn.Module):
             hidden_sizes=hidden_sizes,
             output_size=1,
             dropout=dropout,
+        )
+
+    @classmethod
+    def of(cls, settings: CTRSettings, *, user_size: int, item_size: int) -> PredictionHead:
+        """The prediction network a model's settings ask for."""
+        return cls(
+            user_size=user_size,
+            item_size=item_size,
+            hidden_sizes=settings.prediction_hidden,
+            product=settings.prediction_product,
+            dropout=settings.dropout,
         )
 
     def forward(self, user: Tensor, candidate: Tensor) -> Tensor:

@@ -7,11 +7,12 @@ import io
 import zlib
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from recbole_marn.errors import InputError
 
-__all__ = ["LONGEST_LINE", "Tally", "open_raw", "read_lines"]
+__all__ = ["LONGEST_LINE", "Tally", "open_raw", "read_lines", "unbroken"]
 
 LONGEST_LINE = 1 << 24  # bytes; a longer "line" is a file of another kind, and would fill the memory
 _BUFFER = 1 << 20
@@ -106,6 +107,19 @@ class _OwningReader(io.BufferedReader):
         self._below.close()
 
 
+@contextmanager
+def unbroken(path: Path, tally: Tally) -> Iterator[None]:
+    """Turn the errors of a truncated or damaged gzip stream into an `InputError`."""
+    try:
+        yield
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise InputError(
+            f"a whole gzip file at {path}",
+            f"one that breaks off or is damaged after {tally.read:,} records ({error})",
+            "Delete it and download it again; compare its size with the publisher's.",
+        ) from error
+
+
 def read_lines(path: Path, tally: Tally) -> Iterator[tuple[int, bytes]]:
     """Yield `(line number from 1, line without its end)`; blank lines are passed over, over-long ones skipped.
 
@@ -113,23 +127,16 @@ def read_lines(path: Path, tally: Tally) -> Iterator[tuple[int, bytes]]:
         InputError: the gzip stream is truncated or damaged.
     """
     number = 0
-    with open_raw(path) as file:
-        try:
-            while line := file.readline(LONGEST_LINE):
-                number += 1
-                if len(line) == LONGEST_LINE and not line.endswith(b"\n"):
-                    while line and not line.endswith(b"\n"):
-                        line = file.readline(LONGEST_LINE)
-                    tally.read += 1
-                    tally.skip("line longer than 16 MB", number)
-                    continue
-                line = line.rstrip(b"\r\n")
-                if line:
-                    tally.read += 1
-                    yield number, line
-        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-            raise InputError(
-                f"a whole gzip file at {path}",
-                f"one that breaks off or is damaged after line {number:,} ({error})",
-                "Delete it and download it again; compare its size with the publisher's.",
-            ) from error
+    with open_raw(path) as file, unbroken(path, tally):
+        while line := file.readline(LONGEST_LINE):
+            number += 1
+            if len(line) == LONGEST_LINE and not line.endswith(b"\n"):
+                while line and not line.endswith(b"\n"):
+                    line = file.readline(LONGEST_LINE)
+                tally.read += 1
+                tally.skip("line longer than 16 MB", number)
+                continue
+            line = line.rstrip(b"\r\n")
+            if line:
+                tally.read += 1
+                yield number, line

@@ -37,7 +37,7 @@ def prepare(
     """
     options = options or Options()
     refuse_existing(out / dataset, overwrite)  # before minutes of reading, not after
-    data = reader_of(dataset).read(raw, options)
+    data = reader_of(dataset)(raw, options)
     made_by = {
         "command": command,
         "versions": {"recbole_marn": __version__, "python": platform.python_version(), "numpy": np.__version__},

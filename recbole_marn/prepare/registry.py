@@ -3,33 +3,58 @@
 from __future__ import annotations
 
 import difflib
+import functools
 import importlib
-from types import ModuleType
+from collections.abc import Callable
+from pathlib import Path
 
 from recbole_marn.errors import InputError
+from recbole_marn.prepare.sources import Options, Source
+from recbole_marn.prepare.tables import RawDataset
 
-__all__ = ["DATASETS", "reader_of"]
+__all__ = ["DATASETS", "reader_of", "source_of"]
 
 _HERE = "recbole_marn.prepare.datasets"
+# A module has `read(raw, options)` and SOURCE; amazon's take the dataset's name too, since it covers any category.
 DATASETS = {
+    "ml-100k": f"{_HERE}.ml_100k",
     "ml-1m": f"{_HERE}.ml_1m",
     "hm": f"{_HERE}.hm",
     "taobao": f"{_HERE}.taobao",
+    "amazon-clothing-synthetic": f"{_HERE}.synthetic",
+    "custom": f"{_HERE}.custom",
 }
+_AMAZON = f"{_HERE}.amazon"
 
 
-def reader_of(dataset: str) -> ModuleType:
-    """The module whose `read(raw, options)` reads this dataset, imported only now.
+def _module(dataset: str):
+    if dataset in DATASETS:
+        return importlib.import_module(DATASETS[dataset])
+    close = difflib.get_close_matches(dataset, DATASETS, n=1)
+    raise InputError(
+        f"one of {', '.join(DATASETS)}, or amazon-<category>",
+        repr(dataset),
+        (f"Did you mean {close[0]}? " if close else "") + "For data of your own use `custom --name NAME`.",
+    )
+
+
+def _is_amazon(dataset: str) -> bool:
+    return dataset.startswith("amazon-") and dataset not in DATASETS
+
+
+def reader_of(dataset: str) -> Callable[[Path, Options], RawDataset]:
+    """What reads the raw files of this dataset, imported only now.
 
     Raises:
         InputError: nothing is known under this name.
     """
-    if dataset in DATASETS:
-        return importlib.import_module(DATASETS[dataset])
-    close = difflib.get_close_matches(dataset, DATASETS, n=1)
-    meant = f"Did you mean {close[0]}? " if close else ""
-    raise InputError(
-        f"one of {', '.join(DATASETS)}, or amazon-<category>",
-        repr(dataset),
-        f"{meant}Use `custom --name NAME` for data of your own.",
-    )
+    if _is_amazon(dataset):
+        return functools.partial(importlib.import_module(_AMAZON).read, dataset=dataset)
+    return _module(dataset).read
+
+
+def source_of(dataset: str, raw: Path) -> Source | None:
+    """The official files of a dataset and where they are; None when there are none (custom, synthetic)."""
+    if _is_amazon(dataset):
+        return importlib.import_module(_AMAZON).sources(dataset, raw)
+    return getattr(_module(dataset), "SOURCE", None)

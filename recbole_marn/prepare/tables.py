@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 __all__ = ["EventBuilder", "Events", "ITEM_FIELDS", "ItemTable", "RawDataset", "VectorSource", "clean", "seconds"]
 
 LAST_SECOND = 4_102_444_800  # 2100-01-01: a later "unix second" is a time in milliseconds
-ITEM_FIELDS = {"category": "token", "brand": "token", "shop": "token", "title": "token_seq", "price": "float"}
+ITEM_FIELDS = {
+    "category": "token", "brand": "token", "shop": "token", "title": "token_seq", "price": "float",
+    "movie_title": "token_seq", "release_year": "token", "class": "token_seq",  # RecBole's names in ml-100k
+}  # fmt: skip
 _SEPARATORS = re.compile(r'[\s"\x00-\x1f\x7f]+')
 # What pandas, which RecBole reads atomic files with, takes for a missing value; an id among them would vanish there.
 _READ_AS_MISSING = {

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from recbole_marn.errors import InputError
-from recbole_marn.prepare.lines import Tally, open_raw
+from recbole_marn.prepare.lines import Tally, open_raw, unbroken
 from recbole_marn.prepare.vectors import VectorWriter
 
 __all__ = ["FeatureFile"]
@@ -39,7 +39,7 @@ class FeatureFile:
         wanted = {token.encode("utf-8"): token for token in tokens}
         tally = Tally(self.path.name, self.max_skipped)
         buffer = bytearray(_PIECE * _RECORD.itemsize)
-        with VectorWriter(folder, name, _WIDTH) as writer, open_raw(self.path) as file:
+        with VectorWriter(folder, name, _WIDTH) as writer, open_raw(self.path) as file, unbroken(self.path, tally):
             while filled := _fill(file, buffer):
                 whole, rest = divmod(filled, _RECORD.itemsize)
                 if rest:

@@ -1,0 +1,39 @@
+"""DIN on multimodal items: Deep Interest Network for Click-Through Rate Prediction (Zhou et al., KDD 2018)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor
+
+from recbole_marn.data.batch import RaggedBatch
+from recbole_marn.layers.pair_score import PairScore
+from recbole_marn.layers.segment import expand_rows, segment_softmax, segment_sum
+from recbole_marn.models.concatenated import ConcatenatedModel
+from recbole_marn.models.parts import PredictionHead
+
+__all__ = ["MultimodalDIN"]
+
+
+class MultimodalDIN(ConcatenatedModel):
+    """u = sum_t a(x_t, candidate) x_t: an item of the history counts as much as it concerns the candidate (eq. 3).
+
+    As in the paper the weights are not normalised, so that u keeps how strong an interest is.
+    """
+
+    def __init__(self, config: Any, dataset: Any):
+        super().__init__(config, dataset)
+        x = self.settings
+        self.attention = PairScore(
+            token_size=x.width, candidate_size=x.width, hidden_sizes=x.attention_hidden, product=True
+        )
+        self.head = PredictionHead.of(x, user_size=x.width, item_size=x.width)
+
+    def score(self, vector: Tensor, batch: RaggedBatch) -> Tensor:
+        item, candidate = vector[batch.token], vector[batch.candidate]  # (N, D), (B, D)
+        token, row = expand_rows(batch.length, batch.row_sequence)
+        weight = self.attention(item, candidate, token, row)
+        if self.settings.attention_normalise:
+            weight = segment_softmax(weight, row, batch.n_rows)
+        user = segment_sum(weight[:, None] * item[token], row, batch.n_rows)  # (B, D)
+        return self.head(user, candidate)

@@ -1,0 +1,27 @@
+"""YoutubeNet: Deep Neural Networks for YouTube Recommendations (Covington et al., RecSys 2016), for CTR."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor
+
+from recbole_marn.data.batch import RaggedBatch
+from recbole_marn.layers.pooling import sequence_mean
+from recbole_marn.models.concatenated import ConcatenatedModel
+from recbole_marn.models.parts import PredictionHead
+
+__all__ = ["YoutubeNet"]
+
+
+class YoutubeNet(ConcatenatedModel):
+    """u = mean of the history's items; the prediction network does the rest."""
+
+    def __init__(self, config: Any, dataset: Any):
+        super().__init__(config, dataset)
+        x = self.settings
+        self.head = PredictionHead.of(x, user_size=x.width, item_size=x.width)
+
+    def score(self, vector: Tensor, batch: RaggedBatch) -> Tensor:
+        user = sequence_mean(vector[batch.token], batch.length)  # (S, D)
+        return self.head(user[batch.row_sequence], vector[batch.candidate])
