@@ -63,6 +63,11 @@ def _parser() -> argparse.ArgumentParser:
     job.add_argument("--data_path", default="dataset", help="folder of atomic files (default: %(default)s)")
     job.set_defaults(job=_datasets)
 
+    job = jobs.add_parser("analyze", help="what the parts of a trained MARN carry, and what deleting c costs")
+    job.add_argument("checkpoint", help="<run>.pth of a MARN with an invariant branch")
+    job.add_argument("--part", choices=["valid", "test"], default="valid", help="rows scored (default: %(default)s)")
+    job.set_defaults(job=_analyze)
+
     job = jobs.add_parser("tune", help="search settings, selected on validation", epilog=SETTINGS_HELP)
     _add_run_arguments(job)
     job.add_argument("--params_file", help="RecBole's search space file (default: the one shipped for the model)")
@@ -159,6 +164,19 @@ def _datasets(args: argparse.Namespace) -> int:
         found = next((str(folder) for folder in folders if (folder / f"{name}.inter").is_file()), None)
         here = "comes with RecBole" if name == "ml-100k" else found or f"recbole-marn prepare {name} --raw DIR"
         print(f"{name:<28}{here}")
+    return 0
+
+
+def _analyze(args: argparse.Namespace) -> int:
+    from recbole_marn.analysis.adversary import adversary_report
+    from recbole_marn.quick_start import load_run
+
+    parts = load_run(args.checkpoint)
+    report = adversary_report(parts.model, parts.trainer, getattr(parts, args.part))
+    for name, value in report.items():
+        numbers = value.items() if isinstance(value, dict) else [("", value)]
+        print(f"{name:<16}" + "  ".join(f"{label} {number:.4f}".strip() for label, number in numbers))
+    print(json.dumps(report))
     return 0
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import yaml
 from recbole.config import Config
 from recbole.data import create_dataset, data_preparation
 from recbole.utils import get_model, get_trainer, init_logger, init_seed
@@ -22,6 +23,7 @@ from recbole.utils import get_model, get_trainer, init_logger, init_seed
 from recbole_marn import checkpoint
 from recbole_marn.compat import without_arguments
 from recbole_marn.data.ctr_dataset import CTRDataLoader
+from recbole_marn.errors import InputError
 from recbole_marn.registration import MODELS, model_class, plain_config, rebuild_config
 from recbole_marn.trainer import check_same_data
 from recbole_marn.version import __version__
@@ -63,12 +65,28 @@ def build_config(
         InputError: unknown model or setting.
     """
     settings = {"same_rows": True, **(config_dict or {})}
-    name = model or settings.get("model")
-    if name is not None:
-        model_class(name)
-    return without_arguments(Config)(
-        model=model, dataset=dataset, config_file_list=list(config_file_list or []), config_dict=settings
-    )
+    files = list(config_file_list or [])
+    given = _read_files(files) | settings
+    model, dataset = model or given.get("model"), dataset or given.get("dataset")
+    for name, value in (("model", model), ("dataset", dataset)):
+        if not isinstance(value, str):
+            raise InputError(f"the name of a {name}", repr(value), f"Give it as --{name}=NAME or in a file.")
+    model_class(model)
+    return without_arguments(Config)(model=model, dataset=dataset, config_file_list=files, config_dict=settings)
+
+
+def _read_files(files: Sequence[str]) -> dict[str, Any]:
+    """The settings in YAML files; the last file wins. Tags that would make Python objects are refused."""
+    given: dict[str, Any] = {}
+    for file in files:
+        try:
+            content = yaml.safe_load(Path(file).read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+            raise InputError("a readable YAML file of settings", f"{file}: {error}", "Correct the file.") from None
+        if content is not None and not isinstance(content, dict):
+            raise InputError("settings as key: value lines", f"a {type(content).__name__} in {file}", "Correct the file.")
+        given |= content or {}
+    return given
 
 
 def prepare_run(config: Config, *, quiet: bool = False) -> Prepared:
@@ -77,6 +95,7 @@ def prepare_run(config: Config, *, quiet: bool = False) -> Prepared:
     logger = getLogger()
     for handler in logger.handlers[:]:
         logger.removeHandler(handler)
+        handler.close()
     init_logger(config)
     if quiet:
         logger.setLevel(logging.ERROR)

@@ -106,6 +106,8 @@ def write_table(path: Path, header: list[str], rows: Any) -> None:
 def settings(data_path: Path | str, model: str = "MARN", **changed: Any) -> dict[str, Any]:
     """A configuration dictionary for a few quick steps of a model on a data set of `write_dataset`."""
     return {
+        "model": model,
+        "dataset": NAME,
         "data_path": str(data_path),
         "modalities": {name: dict(modality) for name, modality in MODALITIES.items()},
         "behaviour": {"kind": "kind", "time": "timestamp", "size": 2, "bins": [3]},

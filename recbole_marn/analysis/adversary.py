@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import torch
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.neural_network import MLPClassifier
 from torch import Tensor
 
+from recbole_marn.errors import InputError
 from recbole_marn.evaluation.metrics import uauc
 from recbole_marn.models.marn import MARN
 
@@ -56,8 +59,11 @@ def probe_accuracy(x: Tensor, present: Tensor, *, hidden: int | None = None, see
     if hidden is None:
         probe = LogisticRegression(max_iter=300)
     else:
-        probe = MLPClassifier(hidden_layer_sizes=(hidden,), max_iter=100, random_state=seed, early_stopping=True)
-    return float(probe.fit(features[train], target[train]).score(features[test], target[test]))
+        probe = MLPClassifier(hidden_layer_sizes=(hidden,), alpha=0.01, max_iter=200, random_state=seed)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # a probe stopped early is still a probe
+        probe.fit(features[train], target[train])
+    return float(probe.score(features[test], target[test]))
 
 
 @contextmanager
@@ -81,7 +87,16 @@ def adversary_report(model: MARN, trainer: Any, data: Any) -> dict[str, Any]:
         model: a trained MARN with an invariant branch.
         trainer: its trainer, which scores `data`.
         data: the loader of the validation or test part.
+
+    Raises:
+        InputError: a model without an invariant branch or with a single modality.
     """
+    if not isinstance(model, MARN) or model.settings.adversary == "none" or len(model.encoder.names) < 2:
+        raise InputError(
+            "a MARN with an invariant branch and two modalities or more",
+            f"{type(model).__name__} with adversary {getattr(model.settings, 'adversary', 'none')}",
+            "Train one with adversary: double or single.",
+        )
     parts, names = item_parts(model), model.encoder.names
     present = parts["present"]
     report: dict[str, Any] = {"chance": 1 / len(names)}

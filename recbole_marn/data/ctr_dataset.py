@@ -69,8 +69,25 @@ class CTRDataset(Dataset):
     def _load_data(self, token: str, dataset_path: str) -> None:
         if not (Path(dataset_path) / f"{token}.inter").is_file():
             raise _no_such_dataset(token, dataset_path)
-        super()._load_data(token, dataset_path)
+        try:
+            super()._load_data(token, dataset_path)
+        except ValueError as error:  # of the header, of a number, of the number of columns, of the encoding
+            raise InputError(
+                f"readable atomic files in {dataset_path}",
+                f"'{str(error).splitlines()[0]}' from RecBole's reader",
+                "Check that each header names columns as field:type, and that every line has as many columns.",
+            ) from error
         self._check_columns()
+
+    def _data_filtering(self) -> None:
+        try:
+            super()._data_filtering()
+        except ValueError as error:
+            raise InputError(
+                "filters that name columns of the data and leave some events",
+                f"'{str(error).splitlines()[0]}' from RecBole's filters",
+                "Correct val_interval, user_inter_num_interval or item_inter_num_interval.",
+            ) from error
 
     def _check_columns(self) -> None:
         """Every column the settings name must be there, and events need user, item and time."""
@@ -86,6 +103,13 @@ class CTRDataset(Dataset):
                     f"column {field}:{kind} in {self.dataset_name}.{file}",
                     f"columns {', '.join(table.columns)}" if table is not None else "no such file",
                     "Add the column, or correct the key that names it (load_col, TIME_FIELD, behaviour).",
+                )
+            found = self.field2type[field].value
+            if found != kind:
+                raise InputError(
+                    f"column {field}:{kind} in {self.dataset_name}.{file}",
+                    f"{field}:{found}",
+                    "Correct the header of the file, or the key that names the column.",
                 )
         if behaviour.time not in (None, self.time_field):
             raise InputError(
@@ -343,11 +367,12 @@ def _no_such_dataset(name: str, path: str) -> InputError:
     from recbole_marn.registration import committed_data_folder, known_datasets
 
     known = known_datasets()
-    there = ["ml-100k", *sorted(file.parent.name for file in committed_data_folder().glob("*/*.inter"))]
+    folders = [folder for parent in (committed_data_folder(), Path(path).parent) for folder in parent.glob("*")]
+    there = ["ml-100k", *sorted({folder.name for folder in folders if (folder / f"{folder.name}.inter").is_file()})]
     how = (
         f"Prepare it from its raw files: recbole-marn prepare {name} --raw DIR."
         if name in known
-        else f"Put its atomic files there, or correct the name.{nearest(name, known)}"
+        else f"Put its atomic files there, or correct the name.{nearest(name, [*known, *there])}"
     )
     return InputError(
         f"the data set '{name}' as {path}/{name}.inter",

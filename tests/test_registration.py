@@ -1,0 +1,271 @@
+"""After `import recbole_marn`, RecBole's own entry points know every model by name."""
+
+import json
+import multiprocessing
+import os
+import subprocess
+import sys
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+
+import recbole_marn
+from recbole_marn import quick_start, registration
+from recbole_marn.data.ctr_dataset import CTRDataLoader, CTRDataset
+from recbole_marn.errors import InputError
+from recbole_marn.registration import MODELS, model_class, properties_folder
+from recbole_marn.trainer import CTRTrainer
+
+from recbole.config import Config  # isort: skip
+from recbole.data import create_dataset, data_preparation  # isort: skip
+from recbole.quick_start import load_data_and_model, objective_function, run_recbole  # isort: skip
+from recbole.utils import ModelType, get_model, get_trainer  # isort: skip
+
+REPOSITORY = Path(recbole_marn.__file__).parents[1]
+OURS = [name for name, row in MODELS.items() if row.ours]
+THEIRS = [name for name, row in MODELS.items() if not row.ours]
+PLAIN = {"same_rows": False, "metrics": ["AUC"], "valid_metric": "AUC", "train_neg_sample_args": {
+    "distribution": "uniform", "sample_num": 1, "alpha": 1.0, "dynamic": False, "candidate_num": 0}}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory, data_path):
+    """A finished run of MARN, and its scores of the test part."""
+    import tiny
+
+    folder = tmp_path_factory.mktemp("finished")
+    result = quick_start.run(config_dict=tiny.settings(data_path, checkpoint_dir=str(folder)))
+    scores = np.load(Path(result["record"]).with_suffix(".scores.npz"))
+    return result, scores
+
+
+# ------------------------------------------------------------------------------------------------- by name
+@pytest.mark.parametrize("name", OURS)
+def test_every_model_of_ours_is_found_by_name(name):
+    assert get_model(name) is model_class(name)
+    assert get_model(name).__name__ == name
+    assert (properties_folder() / f"model/{name}.yaml").is_file()
+
+
+@pytest.mark.parametrize("name", THEIRS)
+def test_models_of_recbole_stay_its_own(name):
+    assert get_model(name) is model_class(name)
+    assert get_model(name).__module__.startswith("recbole.model.")
+
+
+def test_the_chain_by_hand(settings):
+    config = Config(config_dict=settings())
+    dataset = create_dataset(config)
+    train, valid, test = data_preparation(config, dataset)
+    model = get_model("MARN")(config, train._dataset)
+    trainer = get_trainer(config["MODEL_TYPE"], "MARN")(config, model)
+    assert type(dataset) is CTRDataset
+    assert {type(loader) for loader in (train, valid, test)} == {CTRDataLoader}
+    assert type(trainer) is CTRTrainer
+    trainer.fit(train, valid, verbose=False, saved=False)
+    assert trainer.evaluate(test, load_best_model=False).keys() == {"auc", "uauc", "logloss"}
+
+
+def test_run_recbole_gives_what_our_run_gives(settings, finished):
+    result = run_recbole(model="MARN", dataset="tiny", config_dict=settings())
+    assert result["test_result"] == finished[0]["test_result"]
+    assert result["best_valid_score"] == finished[0]["best_valid_score"]
+
+
+def test_recboles_objective_function(settings, finished):
+    result = objective_function(config_dict=settings())
+    assert result["best_valid_result"] == finished[0]["best_valid_result"]
+
+
+def test_our_objective_function_does_not_look_at_the_test_part(settings, finished):
+    result = quick_start.objective_function(settings())
+    assert result["best_valid_result"] == finished[0]["best_valid_result"]
+    assert result["test_result"] == {}
+    assert not list(Path("saved").glob("*")), "a trial leaves nothing behind unless asked to"
+
+
+def test_load_data_and_model(finished):
+    result, scores = finished
+    config, model, dataset, _, _, test = load_data_and_model(result["checkpoint"])
+    assert isinstance(config, Config)
+    assert type(dataset) is CTRDataset
+    trainer = get_trainer(config["MODEL_TYPE"], config["model"])(config, model)
+    np.testing.assert_array_equal(trainer.scores(test)["score"], scores["test_score"])
+
+
+def test_load_data_and_model_of_a_model_of_recbole_on_our_rows(settings):
+    result = quick_start.run(config_dict=settings("DIN"))
+    config, model, dataset, _, _, test = load_data_and_model(result["checkpoint"])
+    assert type(dataset) is CTRDataset
+    again = get_trainer(config["MODEL_TYPE"], "DIN")(config, model).evaluate(test, load_best_model=False)
+    assert again == result["test_result"]
+
+
+FRESH = """
+import json, sys
+import recbole.quick_start
+from recbole.utils import get_model, get_trainer
+from recbole.data import create_dataset, data_preparation
+from recbole.quick_start import load_data_and_model, run_recbole
+import torch
+assert torch.is_anomaly_enabled() or "recbole.model.sequential_recommender" not in sys.modules
+import recbole_marn
+assert not torch.is_anomaly_enabled()
+assert get_model("MARN").__module__ == "recbole_marn.models.marn"
+file, settings = sys.argv.pop(), json.loads(sys.argv.pop())
+config, model, dataset, _, _, test = load_data_and_model(file)
+trainer = get_trainer(config["MODEL_TYPE"], "MARN")(config, model)
+score = trainer.scores(test)["score"]
+result = run_recbole(model="MARN", dataset="tiny", config_dict=settings)
+print(json.dumps([type(dataset).__name__, score.tolist(), result["test_result"]["auc"]]))
+"""
+
+
+def test_a_fresh_process_that_imported_recbole_first(finished, settings):
+    """The other import order: this process imported recbole_marn first."""
+    result, scores = finished
+    environment = os.environ | {"PYTHONPATH": str(REPOSITORY), "PYTHONWARNINGS": "ignore"}
+    # Settings go in by argument and not through sys.argv as RecBole reads it: they are popped first.
+    if np.lib.NumpyVersion(np.__version__) >= "2.0.0":
+        # RecBole itself cannot be imported there before recbole_marn has repaired numpy.
+        script = FRESH.replace("import recbole.quick_start", "import recbole, recbole_marn")
+    else:
+        script = FRESH
+    done = subprocess.run(
+        [sys.executable, "-c", script, json.dumps(settings()), result["checkpoint"]],
+        env=environment, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    dataset, score, auc = json.loads(done.stdout.splitlines()[-1])
+    assert dataset == "CTRDataset"
+    np.testing.assert_array_equal(np.float32(score), scores["test_score"])
+    assert auc == result["test_result"]["auc"]
+
+
+def test_a_spawned_process(settings, finished):
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        result = pool.submit(quick_start.objective_function, settings()).result(timeout=120)
+    assert result["best_valid_result"] == finished[0]["best_valid_result"]
+
+
+@pytest.mark.slow
+def test_a_ray_worker(settings, finished):
+    ray = pytest.importorskip("ray", reason="ray is not installed or does not import here")
+    if not hasattr(ray, "init"):
+        pytest.skip("ray does not import here; recbole_marn put a stub in its place")
+    ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False)
+    try:
+        worker = ray.remote(quick_start.objective_function)
+        result = ray.get(worker.remote(settings()), timeout=120)
+    finally:
+        ray.shutdown()
+    assert result["best_valid_result"] == finished[0]["best_valid_result"]
+
+
+# ------------------------------------------------------------------------------------- plain RecBole stays plain
+@pytest.mark.parametrize("name", ["DIN", "DIEN", "LR"])
+def test_recboles_models_train_on_recboles_rows_unless_told_otherwise(settings, name):
+    from recbole.data.dataset import SequentialDataset
+    from recbole.trainer import Trainer
+
+    given = {"data_path": settings()["data_path"], "epochs": 1, "show_progress": False, "use_gpu": False,
+             "eval_args": {"mode": "uni1"}, "load_col": {"inter": ["user_id", "item_id", "timestamp"]},
+             "metrics": ["AUC"], "valid_metric": "AUC", "embedding_size": 4}  # fmt: skip
+    given |= {} if name == "LR" else {"mlp_hidden_size": [8]}
+    config = Config(model=name, dataset="tiny", config_dict=given)
+    dataset = create_dataset(config)
+    trainer = get_trainer(config["MODEL_TYPE"], name)
+    assert not isinstance(dataset, CTRDataset)
+    assert isinstance(dataset, SequentialDataset) == (name != "LR")
+    if name == "DIEN":
+        assert type(dataset).__name__ == "DIENDataset"
+    train, valid, _ = data_preparation(config, dataset)
+    trainer = trainer(config, get_model(name)(config, train._dataset))
+    assert isinstance(trainer, Trainer) and not isinstance(trainer, CTRTrainer)
+    trainer.fit(train, valid, verbose=False, saved=True)
+    # Its own checkpoint is a pickle, which torch >= 2.6 refuses unless told otherwise.
+    load_data_and_model(trainer.saved_model_file)
+
+
+def test_our_files_do_not_touch_plain_recbole_runs(settings):
+    plain = Config(model="DIN", dataset="tiny", config_dict={"data_path": "x"})
+    assert plain["valid_metric"] == "AUC" and plain["eval_negatives"] is None
+    assert Config(model="BPR", dataset="tiny")["valid_metric"] == "MRR@10"
+
+
+def test_registering_again_changes_nothing():
+    import recbole.data.dataset
+    import recbole.data.utils
+
+    before = (
+        Config._load_internal_config_dict, recbole.data.utils.get_dataloader, recbole.data.dataset.DIENDataset,
+        sys.modules["recbole.model.sequential_recommender.marn"],
+    )  # fmt: skip
+    registration.register()
+    assert before == (
+        Config._load_internal_config_dict, recbole.data.utils.get_dataloader, recbole.data.dataset.DIENDataset,
+        sys.modules["recbole.model.sequential_recommender.marn"],
+    )  # fmt: skip
+
+
+# ------------------------------------------------------------------------------------------------ precedence
+def test_command_line_over_dictionary_over_files_over_model_file_over_overall_file(tmp_path, settings, monkeypatch):
+    file = tmp_path / "mine.yaml"
+    file.write_text(yaml.safe_dump({"lambda0": 0.11, "gamma": 5.0, "seed": 3, "train_batch_size": 7}))
+    given = settings()
+    del given["train_batch_size"]
+    monkeypatch.setattr(sys, "argv", ["prog", "--seed=5"])
+    config = Config(config_dict=given | {"gamma": 6.0, "seed": 4}, config_file_list=[str(file)])
+    assert config["seed"] == 5, "command line over dictionary"
+    assert config["gamma"] == 6.0, "dictionary over file"
+    assert config["train_batch_size"] == 7, "file over overall.yaml"
+    assert config["lambda0"] == 0.11, "file over MARN.yaml"
+    assert config["fusion"] == "maf", "MARN.yaml"
+    assert config["valid_metric"] == "UAUC", "overall.yaml over RecBole's files"
+
+
+def test_model_file_over_dataset_file_over_overall_file():
+    config = Config(model="MARN", dataset="ml-100k")
+    overall = yaml.safe_load((properties_folder() / "overall.yaml").read_text())
+    dataset = yaml.safe_load((properties_folder() / "dataset/ml-100k.yaml").read_text())
+    assert config["modalities"] == dataset["modalities"] != overall["modalities"]
+    assert Config(model="Popularity", dataset="ml-100k")["epochs"] == 1 != overall["epochs"]
+
+
+# ----------------------------------------------------------------------------------------------------- errors
+def test_an_unknown_model_is_named_with_the_nearest():
+    with pytest.raises(InputError, match=r"Expected model to be one of MARN, .*\. Got 'MRN'\. .* Did you mean 'MARN'\?"):
+        model_class("MRN")
+
+
+@pytest.mark.parametrize(
+    ("given", "text"),
+    [
+        ({"lamda0": 1}, "Got 'lamda0'. Correct or remove the key. Did you mean 'lambda0'?"),
+        ({"epoch": 1}, "Got 'epoch'. Correct or remove the key. Did you mean 'epochs'?"),
+        ({"save_dataset": True}, "Expected 'save_dataset' to be false. Got true."),
+        ({"eval_args": {"mode": "full"}}, "Expected 'eval_args' to stay"),
+        ({"normalize_all": True}, "Expected 'normalize_all' to stay False. Got True."),
+    ],
+)
+def test_settings_of_the_run_are_checked(settings, given, text):
+    with pytest.raises(InputError) as error:
+        quick_start.build_config(config_dict=settings() | given)
+    assert text in str(error.value)
+
+
+def test_a_key_of_another_model_is_unknown(settings):
+    with pytest.raises(InputError, match="known to DIN.*'lambda0'"):
+        quick_start.build_config(config_dict=settings("DIN") | {"lambda0": 0.1})
+
+
+def test_the_config_of_a_checkpoint_is_rebuilt_as_it_was(finished, settings):
+    before = quick_start.build_config(config_dict=settings(checkpoint_dir=str(Path(finished[0]["checkpoint"]).parent)))
+    content = torch.load(finished[0]["checkpoint"], weights_only=True)
+    after = registration.rebuild_config(content["config"])
+    assert registration.plain_config(after) == registration.plain_config(before) == content["config"]
+    assert after["MODEL_TYPE"] == ModelType.SEQUENTIAL
