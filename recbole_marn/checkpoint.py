@@ -6,6 +6,7 @@ import functools
 import os
 import pickle
 import sys
+import warnings
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any
 
 import torch
 
-from recbole_marn.errors import InputError
+from recbole_marn.errors import InputError, first_line
 from recbole_marn.version import __version__
 
 __all__ = ["FORMAT", "load", "plain", "save", "scope_torch_load", "write_aside"]
@@ -70,7 +71,7 @@ def load(path: str | Path, map_location: Any = "cpu") -> dict[str, Any]:
     except (RuntimeError, EOFError, OSError, ValueError, pickle.UnpicklingError, zipfile.BadZipFile) as error:
         raise InputError(
             "a checkpoint of plain data and tensors",
-            f"{path}, which cannot be read so ({str(error).splitlines()[0]})",
+            f"{path}, which cannot be read so ({first_line(error)})",
             "It is damaged or was not written by this package; train again.",
         ) from None
     mark = content.get(MARK) if isinstance(content, dict) else None
@@ -101,7 +102,10 @@ def scope_torch_load() -> None:
         if not caller.startswith("recbole.") or "weights_only" in kwargs:
             return original(*args, **kwargs)
         try:
-            content = original(*args, **kwargs, weights_only=True)
+            with warnings.catch_warnings():
+                # Of RecBole's pickle protocol; the file is read again below if it is one of RecBole's.
+                warnings.filterwarnings("ignore", message="Detected pickle protocol")
+                content = original(*args, **kwargs, weights_only=True)
         except pickle.UnpicklingError:
             return original(*args, **kwargs, weights_only=False)
         if isinstance(content, dict) and MARK in content and isinstance(content.get("config"), dict):

@@ -1,6 +1,6 @@
 """The one error that means "your input", as opposed to a fault of this package."""
 
-__all__ = ["InputError"]
+__all__ = ["InputError", "first_line"]
 
 
 class InputError(ValueError):
@@ -18,3 +18,8 @@ class InputError(ValueError):
 
     def __str__(self) -> str:
         return f"Expected {self.expected}. Got {self.got}. {self.hint}"
+
+
+def first_line(error: Exception) -> str:
+    """What another library's error says, on one line; its type where it says nothing."""
+    return (str(error).splitlines() or [type(error).__name__])[0]

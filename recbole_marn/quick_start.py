@@ -23,6 +23,7 @@ from recbole.utils import get_model, get_trainer, init_logger, init_seed
 from recbole_marn import checkpoint
 from recbole_marn.compat import without_arguments
 from recbole_marn.data.ctr_dataset import CTRDataLoader
+from recbole_marn.data.protocol import PARTS
 from recbole_marn.errors import InputError
 from recbole_marn.registration import MODELS, model_class, plain_config, rebuild_config
 from recbole_marn.trainer import check_same_data
@@ -212,6 +213,21 @@ def _named(result: Mapping[str, float] | None) -> dict[str, float]:
     return {spelled.get(name, name): float(value) for name, value in (result or {}).items()}
 
 
+def _data_facts(parts: Prepared) -> dict[str, int]:
+    """Sizes of the data set and its parts, for the record."""
+    dataset = parts.train._dataset
+    events = dataset.protocol.events
+    loaders = zip(PARTS, (parts.train, parts.valid, parts.test), strict=True)
+    return {
+        "users": len(np.unique(events.user)),
+        "items": len(np.unique(events.item)),
+        "catalogue": dataset.item_num - 1,
+        "events": int(events.n_events),
+        **{f"{name}_rows": len(loader._dataset) for name, loader in loaders},
+        "steps_per_epoch": len(parts.train),
+    }
+
+
 def _write_record(parts: Prepared, result: Mapping[str, Any], scores: Mapping[str, Mapping[str, np.ndarray]]) -> str:
     """Write `<run>.scores.npz` and `<run>.json`; the record names the scores by their SHA-256."""
     base = Path(parts.trainer.checkpoint_dir) / parts.trainer.run_name
@@ -230,6 +246,7 @@ def _write_record(parts: Prepared, result: Mapping[str, Any], scores: Mapping[st
         "record": str(record_file),
         "paper": row.paper,
         "settings": plain_config(parts.config),
+        "data": _data_facts(parts),
         "notes": parts.train._dataset.notes,
         "history": parts.trainer.history,
         "scores": {"file": scores_file.name, "sha256": hashlib.sha256(scores_file.read_bytes()).hexdigest()},

@@ -362,7 +362,8 @@ def _checked(name: str, value: Any, hint: Any, limits: Mapping[str, Any]) -> Any
     if not _is_a(value, hint):
         raise InputError(f"{name} to be of type {hint.__name__}", f"{value!r} ({type(value).__name__})", "Correct it.")
     low, high = limits.get("low"), limits.get("high")
-    if (low is not None and value < low) or (high is not None and value > high):
+    # Negated, so that NaN is out of every range.
+    if (low is not None and not value >= low) or (high is not None and not value <= high):
         bounds = f"at least {low}" if high is None else f"between {low} and {high}"
         raise InputError(f"{name} to be {bounds}", repr(value), "Choose a value in that range.")
     return hint(value)

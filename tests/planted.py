@@ -12,14 +12,14 @@ import tiny
 __all__ = ["NAME", "give_negatives", "write_planted"]
 
 NAME = "planted"
-N_USERS, N_ITEMS, N_EVENTS = 160, 800, 7
+N_USERS, N_ITEMS, N_EVENTS = 300, 3000, 9
 CATEGORIES = ("book", "toy")
 
 
 def write_planted(folder: Path, *, by: str, taste: bool = True, seed: int = 0) -> None:
     """Write `folder/planted`: items of two kinds, users of two tastes.
 
-    With `taste` a user takes items of one kind only. The kind shows in the first number of the image (`by="image"`)
+    With `taste` a user takes items of one kind only. The kind shows in every number of the image (`by="image"`)
     or in the category (`by="ids"`), and nowhere else: an item occurs about once, so that nobody can learn it by heart.
     """
     rng = np.random.default_rng(seed)
@@ -33,7 +33,7 @@ def write_planted(folder: Path, *, by: str, taste: bool = True, seed: int = 0) -
     order = [tokens.index(token) for token in (target / "image.ids").read_text().split()]
     image = rng.normal(size=(N_ITEMS, tiny.IMAGE_WIDTH)) * 0.3
     if by == "image":
-        image[:, 0] = 2.0 * kind - 1.0
+        image += 2.0 * kind[:, None] - 1.0
         np.save(target / "image.npy", image[order].astype(np.float16))
         return
     np.save(target / "image.npy", image.astype(np.float16))
@@ -42,9 +42,9 @@ def write_planted(folder: Path, *, by: str, taste: bool = True, seed: int = 0) -
     tiny.write_table(target / f"{NAME}.item", header, rows)
 
 
-def give_negatives(dataset: Any, *, taste: bool = True, seed: int = 0) -> None:
+def give_negatives(dataset: Any, *, taste: bool = True) -> None:
     """Replace a part's negatives: items of the other kind than the positive, or with `taste=False` any items."""
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(("train", "valid", "test").index(dataset.part))
     rows = dataset.rows
     tokens = dataset.field2id_token["item_id"]
     kind = np.array([0] + [int(token) for token in tokens[1:]]) % 2  # as written, by internal id

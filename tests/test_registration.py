@@ -1,19 +1,17 @@
 """After `import recbole_marn`, RecBole's own entry points know every model by name."""
 
-import json
 import multiprocessing
-import os
-import subprocess
 import sys
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
+import fresh
 import numpy as np
 import pytest
+import tiny
 import torch
 import yaml
 
-import recbole_marn
 from recbole_marn import quick_start, registration
 from recbole_marn.data.ctr_dataset import CTRDataLoader, CTRDataset
 from recbole_marn.errors import InputError
@@ -25,18 +23,13 @@ from recbole.data import create_dataset, data_preparation  # isort: skip
 from recbole.quick_start import load_data_and_model, objective_function, run_recbole  # isort: skip
 from recbole.utils import ModelType, get_model, get_trainer  # isort: skip
 
-REPOSITORY = Path(recbole_marn.__file__).parents[1]
 OURS = [name for name, row in MODELS.items() if row.ours]
 THEIRS = [name for name, row in MODELS.items() if not row.ours]
-PLAIN = {"same_rows": False, "metrics": ["AUC"], "valid_metric": "AUC", "train_neg_sample_args": {
-    "distribution": "uniform", "sample_num": 1, "alpha": 1.0, "dynamic": False, "candidate_num": 0}}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory, data_path):
     """A finished run of MARN, and its scores of the test part."""
-    import tiny
-
     folder = tmp_path_factory.mktemp("finished")
     result = quick_start.run(config_dict=tiny.settings(data_path, checkpoint_dir=str(folder)))
     scores = np.load(Path(result["record"]).with_suffix(".scores.npz"))
@@ -105,51 +98,18 @@ def test_load_data_and_model_of_a_model_of_recbole_on_our_rows(settings):
     assert again == result["test_result"]
 
 
-FRESH = """
-import json, sys
-import recbole.quick_start
-from recbole.utils import get_model, get_trainer
-from recbole.data import create_dataset, data_preparation
-from recbole.quick_start import load_data_and_model, run_recbole
-import torch
-assert torch.is_anomaly_enabled() or "recbole.model.sequential_recommender" not in sys.modules
-import recbole_marn
-assert not torch.is_anomaly_enabled()
-assert get_model("MARN").__module__ == "recbole_marn.models.marn"
-file, settings = sys.argv.pop(), json.loads(sys.argv.pop())
-config, model, dataset, _, _, test = load_data_and_model(file)
-trainer = get_trainer(config["MODEL_TYPE"], "MARN")(config, model)
-score = trainer.scores(test)["score"]
-result = run_recbole(model="MARN", dataset="tiny", config_dict=settings)
-print(json.dumps([type(dataset).__name__, score.tolist(), result["test_result"]["auc"]]))
-"""
-
-
-def test_a_fresh_process_that_imported_recbole_first(finished, settings):
-    """The other import order: this process imported recbole_marn first."""
+def test_a_spawned_process_that_imports_recbole_first(finished, settings):
+    """The other import order: this process imported recbole_marn first. One process for all, for each takes seconds."""
     result, scores = finished
-    environment = os.environ | {"PYTHONPATH": str(REPOSITORY), "PYTHONWARNINGS": "ignore"}
-    # Settings go in by argument and not through sys.argv as RecBole reads it: they are popped first.
-    if np.lib.NumpyVersion(np.__version__) >= "2.0.0":
-        # RecBole itself cannot be imported there before recbole_marn has repaired numpy.
-        script = FRESH.replace("import recbole.quick_start", "import recbole, recbole_marn")
-    else:
-        script = FRESH
-    done = subprocess.run(
-        [sys.executable, "-c", script, json.dumps(settings()), result["checkpoint"]],
-        env=environment, capture_output=True, text=True, timeout=120,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    dataset, score, auc = json.loads(done.stdout.splitlines()[-1])
-    assert dataset == "CTRDataset"
-    np.testing.assert_array_equal(np.float32(score), scores["test_score"])
-    assert auc == result["test_result"]["auc"]
-
-
-def test_a_spawned_process(settings, finished):
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-        result = pool.submit(quick_start.objective_function, settings()).result(timeout=120)
-    assert result["best_valid_result"] == finished[0]["best_valid_result"]
+        found = pool.submit(fresh.recbole_first, result["checkpoint"], settings()).result(timeout=180)
+        trial = pool.submit(quick_start.objective_function, settings()).result(timeout=180)
+    assert not found["anomaly"]
+    assert found["model"] == "recbole_marn.models.marn"
+    assert (found["dataset"], found["loader"]) == ("CTRDataset", "CTRDataLoader")
+    np.testing.assert_array_equal(found["score"], scores["test_score"])
+    assert found["auc"] == result["test_result"]["auc"]
+    assert trial["best_valid_result"] == result["best_valid_result"]
 
 
 @pytest.mark.slow
@@ -167,13 +127,16 @@ def test_a_ray_worker(settings, finished):
 
 
 # ------------------------------------------------------------------------------------- plain RecBole stays plain
+@pytest.mark.filterwarnings("ignore::FutureWarning:recbole")
 @pytest.mark.parametrize("name", ["DIN", "DIEN", "LR"])
 def test_recboles_models_train_on_recboles_rows_unless_told_otherwise(settings, name):
     from recbole.data.dataset import SequentialDataset
     from recbole.trainer import Trainer
 
     given = {"data_path": settings()["data_path"], "epochs": 1, "show_progress": False, "use_gpu": False,
-             "eval_args": {"mode": "uni1"}, "load_col": {"inter": ["user_id", "item_id", "timestamp"]},
+             "eval_args": {"split": {"LS": "valid_and_test"}, "order": "TO", "mode": "uni1"},
+             "load_col": {"inter": ["user_id", "item_id", "timestamp"]},
+             "train_neg_sample_args": {"distribution": "uniform", "sample_num": 1, "alpha": 1.0, "dynamic": False},
              "metrics": ["AUC"], "valid_metric": "AUC", "embedding_size": 4}  # fmt: skip
     given |= {} if name == "LR" else {"mlp_hidden_size": [8]}
     config = Config(model=name, dataset="tiny", config_dict=given)

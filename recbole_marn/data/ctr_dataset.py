@@ -23,7 +23,7 @@ from recbole_marn.data.item_table import ItemTable
 from recbole_marn.data.labelled_rows import LabelledRows
 from recbole_marn.data.protocol import PARTS, Protocol
 from recbole_marn.data.rows import Events
-from recbole_marn.errors import InputError
+from recbole_marn.errors import InputError, first_line
 from recbole_marn.settings import DataSettings, IdModality, from_mapping, nearest
 
 __all__ = ["CTRDataLoader", "CTRDataset", "CTRInteraction"]
@@ -74,7 +74,7 @@ class CTRDataset(Dataset):
         except ValueError as error:  # of the header, of a number, of the number of columns, of the encoding
             raise InputError(
                 f"readable atomic files in {dataset_path}",
-                f"'{str(error).splitlines()[0]}' from RecBole's reader",
+                f"'{first_line(error)}' from RecBole's reader",
                 "Check that each header names columns as field:type, and that every line has as many columns.",
             ) from error
         self._check_columns()
@@ -85,7 +85,7 @@ class CTRDataset(Dataset):
         except ValueError as error:
             raise InputError(
                 "filters that name columns of the data and leave some events",
-                f"'{str(error).splitlines()[0]}' from RecBole's filters",
+                f"'{first_line(error)}' from RecBole's filters",
                 "Correct val_interval, user_inter_num_interval or item_inter_num_interval.",
             ) from error
 

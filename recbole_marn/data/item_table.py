@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from recbole_marn.errors import InputError
+from recbole_marn.errors import InputError, first_line
 
 __all__ = ["IdTable", "ItemTable", "StatisticTable", "TextTable", "VectorTable", "read_vectors", "vectors_of_rows"]
 
@@ -159,7 +159,7 @@ def _open_matrix(name: str, file: Path) -> np.ndarray:
     except (ValueError, EOFError, OSError) as error:
         raise InputError(
             f"a whole .npy file of vectors for modality '{name}'",
-            f"{file}, which cannot be read ({str(error).splitlines()[0]})",
+            f"{file}, which cannot be read ({first_line(error)})",
             "It is truncated or of another format; write it anew.",
         ) from None
     if matrix.ndim != 2 or matrix.dtype not in (np.float16, np.float32) or matrix.shape[1] == 0:

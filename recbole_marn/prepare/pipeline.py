@@ -12,37 +12,86 @@ import numpy as np
 
 from recbole_marn.errors import InputError
 from recbole_marn.prepare.atomic import write_inter, write_item
+from recbole_marn.prepare.choices import choose_vectors
+from recbole_marn.prepare.download import fetch_missing
 from recbole_marn.prepare.folders import refuse_existing, sha256_of, staged_folder
-from recbole_marn.prepare.registry import reader_of
-from recbole_marn.prepare.report import coverage, leak_checks, summarise
+from recbole_marn.prepare.registry import reader_of, source_of
+from recbole_marn.prepare.report import coverage, histograms, leak_checks, summarise
 from recbole_marn.prepare.sources import Options
-from recbole_marn.prepare.tables import RawDataset
+from recbole_marn.prepare.tables import ITEM_FIELDS, RawDataset
+from recbole_marn.prepare.word_vectors import write_word_vectors
 from recbole_marn.version import __version__
 
-__all__ = ["FORMAT_VERSION", "prepare", "write_dataset"]
+__all__ = ["FORMAT_VERSION", "ensure_prepared", "prepare", "write_dataset"]
 
 FORMAT_VERSION = 1  # of the folder `prepare` writes, see docs/prepare.md
 
 
 def prepare(
-    dataset: str, raw: Path, out: Path, options: Options | None = None, *, overwrite: bool = False, command: str = ""
+    dataset: str,
+    raw: Path,
+    out: Path,
+    options: Options | None = None,
+    *,
+    name: str | None = None,
+    overwrite: bool = False,
+    download: bool = True,
+    command: str = "",
 ) -> dict[str, Any]:
-    """Make `out/dataset/` from the raw files under `raw`.
+    """Make `out/NAME/` from the raw files under `raw`.
+
+    Args:
+        dataset: what the raw files are, see `registry.DATASETS`.
+        name: of the result; the dataset's own unless given.
+        download: fetch missing official files where their publisher and the network allow it.
+        command: recorded as it is.
 
     Returns:
-        The record that is also written as `DATASET.prepare.json`; `report.render` turns it into text.
+        The record that is also written as `NAME.prepare.json`; `report.render` turns it into text.
 
     Raises:
         InputError: files are missing or unusable, or the folder exists and `overwrite` is false.
     """
-    options = options or Options()
-    refuse_existing(out / dataset, overwrite)  # before minutes of reading, not after
+    name, options = name or dataset, options or Options()
+    if not name or name != Path(name).name or name.startswith("."):
+        raise InputError("a plain name for the dataset", repr(name), "Use letters, digits and hyphens.")
+    refuse_existing(out / name, overwrite)  # before minutes of reading, not after
+    source = source_of(dataset, raw)
+    missing = fetch_missing(source, raw) if download and source is not None else []
     data = reader_of(dataset)(raw, options)
-    made_by = {
+    data.notes += missing
+    choose_vectors(data, options)
+    made_by = data.made_by or {
         "command": command,
-        "versions": {"recbole_marn": __version__, "python": platform.python_version(), "numpy": np.__version__},
+        "versions": {
+            "recbole_marn": __version__,
+            "python": platform.python_version(),
+            "numpy": np.__version__,
+        },
     }
-    return write_dataset(data, dataset, out, options, overwrite=overwrite, made_by=made_by)
+    return write_dataset(data, name, out, options, overwrite=overwrite, made_by=made_by)
+
+
+def ensure_prepared(dataset: str, data_path: Path, raw: Path = Path("raw")) -> Path:
+    """The folder of a dataset, prepared now if its raw files are in `raw/DATASET` or `raw`, or can be downloaded.
+
+    Raises:
+        InputError: neither; it says which files to get and which datasets run without any.
+    """
+    folder = data_path / dataset
+    if (folder / f"{dataset}.inter").exists():
+        return folder
+    own = raw / dataset
+    try:
+        prepare(dataset, own if own.is_dir() else raw, data_path, command=f"run --dataset={dataset}")
+    except InputError as error:
+        raise InputError(
+            f"the dataset {dataset} in {data_path}, or raw files to prepare it from ({error.expected})",
+            error.got,
+            f"{error.hint} These run now: --dataset=ml-100k, and --dataset=amazon-clothing-synthetic "
+            "--data_path=dataset_atomic.",
+        ) from error
+    return folder
 
 
 def write_dataset(
@@ -57,7 +106,9 @@ def write_dataset(
     """Write what a reader found; `made_by` goes into the record as it is. Otherwise as `prepare`."""
     events = data.events if options.min_interactions < 2 else data.events.core(options.min_interactions)
     if not len(events):
-        raise InputError("at least one event", "none left", "Check the raw files, or lower --min-interactions.")
+        raise InputError(
+            "at least one event", "none left", "Check the raw files, or lower --min-interactions."
+        )
     with_events = set(events.items)
     unseen = [token for token in data.items.rows if token not in with_events]
     tokens = events.items + unseen if options.keep_unseen_items else events.items
@@ -66,6 +117,8 @@ def write_dataset(
         write_inter(folder / f"{dataset}.inter", events)
         write_item(folder / f"{dataset}.item", tokens, data.items)
         vectors, present = _write_vectors(data, tokens, folder)
+        words = _write_words(data, tokens, folder, options)
+        (folder / f"{dataset}.histograms.svg").write_text(histograms(events), encoding="utf-8", newline="\n")
         fields = {
             name: {token for token in tokens if _known(data.items.rows.get(token, {}).get(name))}
             for name in data.items.fields
@@ -76,7 +129,7 @@ def write_dataset(
             "counts": summarise(events, data.items, tokens),
             "published": dict(data.published),
             "coverage": coverage(events, tokens, fields | present),
-            "vectors": vectors,
+            "vectors": vectors | words,
             "checks": leak_checks(events),
             "skipped": {tally.name: tally.describe() for tally in data.tallies if tally.skipped},
             "notes": data.notes + _notes(data, unseen, options),
@@ -111,6 +164,26 @@ def _write_vectors(
             "duplicates": writer.duplicates,
         }
     return described, present
+
+
+def _write_words(
+    data: RawDataset, tokens: Sequence[str], folder: Path, options: Options
+) -> dict[str, dict[str, Any]]:
+    """Word vectors for the words of every title-like field, if they were asked for."""
+    if options.word_vectors == "none":
+        return {}
+    fields = [name for name in data.items.fields if ITEM_FIELDS[name] == "token_seq"]
+    titles = (title for name in fields for title in data.items.column(name, tokens))
+    vocabulary = dict.fromkeys(word for title in titles for word in str(title).split())
+    writer = write_word_vectors(options.word_vectors, vocabulary, folder)
+    return {
+        "words": {
+            "encoder": Path(options.word_vectors).name,
+            "count": len(writer.tokens),
+            "width": writer.width,
+            "missing": len(vocabulary) - len(writer.tokens),
+        }
+    }
 
 
 def _notes(data: RawDataset, unseen: Sequence[str], options: Options) -> list[str]:

@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from recbole_marn.prepare.pictures import histograms_svg
 from recbole_marn.prepare.tables import Events, ItemTable
 
-__all__ = ["coverage", "leak_checks", "render", "summarise"]
+__all__ = ["coverage", "histograms", "leak_checks", "render", "summarise"]
 
 
 def summarise(events: Events, items: ItemTable, tokens: Sequence[str]) -> dict[str, int]:
@@ -28,7 +29,9 @@ def _pairs(events: Events) -> np.ndarray:
     return events.user.astype(np.int64) * max(len(events.items), 1) + events.item
 
 
-def coverage(events: Events, tokens: Sequence[str], present: Mapping[str, set[str]]) -> dict[str, dict[str, float]]:
+def coverage(
+    events: Events, tokens: Sequence[str], present: Mapping[str, set[str]]
+) -> dict[str, dict[str, float]]:
     """Share of items, and of events, whose item has each modality.
 
     Args:
@@ -45,6 +48,16 @@ def coverage(events: Events, tokens: Sequence[str], present: Mapping[str, set[st
             "missing_items": int((~has).sum()),
         }
     return shares
+
+
+def histograms(events: Events) -> str:
+    """Events per user (history length) and per item (popularity) as SVG text."""
+    return histograms_svg(
+        [
+            ("History length", "users", np.bincount(events.user)),
+            ("Popularity", "items", np.bincount(events.item)),
+        ]
+    )
 
 
 def leak_checks(events: Events) -> dict[str, Any]:

@@ -75,5 +75,7 @@ def require(source: Source, raw: Path, name: str) -> Path:
         wanted = "; ".join(
             f"{file.name} ({file.what}{'' if file.required else ', optional'})" for file in source.files
         )
-        raise InputError(f"the file {name} (or with/without .gz) in {raw}", "none there", f"{source.how} Files: {wanted}.")
+        raise InputError(
+            f"the file {name} (or with/without .gz) in {raw}", "none there", f"{source.how} Files: {wanted}."
+        )
     return found

@@ -16,7 +16,16 @@ from recbole_marn.prepare.lines import Tally
 if TYPE_CHECKING:
     from recbole_marn.prepare.vectors import VectorWriter
 
-__all__ = ["EventBuilder", "Events", "ITEM_FIELDS", "ItemTable", "RawDataset", "VectorSource", "clean", "seconds"]
+__all__ = [
+    "EventBuilder",
+    "Events",
+    "ITEM_FIELDS",
+    "ItemTable",
+    "RawDataset",
+    "VectorSource",
+    "clean",
+    "seconds",
+]
 
 LAST_SECOND = 4_102_444_800  # 2100-01-01: a later "unix second" is a time in milliseconds
 ITEM_FIELDS = {
@@ -128,7 +137,12 @@ class EventBuilder:
         self._behavior, self._rating = array("b"), array("f")
 
     def add(
-        self, user: object, item: object, time: float, behavior: str | None = None, rating: float | None = None
+        self,
+        user: object,
+        item: object,
+        time: float,
+        behavior: str | None = None,
+        rating: float | None = None,
     ) -> bool:
         """Append an event; False (and nothing appended) when the user or item id is missing."""
         user_number, item_number = self._users.number(user), self._items.number(item)
@@ -191,7 +205,15 @@ class VectorSource(Protocol):
 
 @dataclass
 class RawDataset:
-    """Everything a reader found: events, items, where the vectors or photos are, and what to tell the user."""
+    """Everything a reader found.
+
+    Attributes:
+        vectors: modality name -> where its vectors come from.
+        photos: folder of photos by item id, encoded when there are no image vectors.
+        notes: what to tell the user.
+        published: counts of the publisher or the paper.
+        made_by: what the record says of its making, when that may not depend on the machine.
+    """
 
     events: Events
     items: ItemTable
@@ -200,3 +222,5 @@ class RawDataset:
     vectors: dict[str, VectorSource] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     published: dict[str, int] = field(default_factory=dict)
+    photos: Path | None = None
+    made_by: dict[str, object] | None = None

@@ -69,7 +69,9 @@ def read_ids(path: Path) -> list[str]:
         return [clean(line) for line in path.read_text("utf-8-sig").splitlines()]
     except UnicodeDecodeError as error:
         raise InputError(
-            f"one item id a line, UTF-8, in {path}", f"bytes that are no UTF-8 ({error.reason})", "Save it as UTF-8."
+            f"one item id a line, UTF-8, in {path}",
+            f"bytes that are no UTF-8 ({error.reason})",
+            "Save it as UTF-8.",
         ) from error
 
 
@@ -84,7 +86,9 @@ def open_array(path: Path) -> np.ndarray:
     if not isinstance(array, np.ndarray) or array.ndim != 2 or array.dtype.kind != "f" or not array.shape[1]:
         shape, kind = getattr(array, "shape", "?"), getattr(array, "dtype", type(array).__name__)
         raise InputError(
-            f"one float vector per item in {path}", f"shape {shape} of {kind}", "Save an array (items, width) of floats."
+            f"one float vector per item in {path}",
+            f"shape {shape} of {kind}",
+            "Save an array (items, width) of floats.",
         )
     return array
 

@@ -52,7 +52,9 @@ def write_word_vectors(source: str, words: Iterable[str], folder: Path, name: st
     else:
         writer = _from_text(Path(source), wanted, folder, name)
     if not writer.tokens:
-        raise InputError(f"vectors for some of the {len(wanted.words):,} title words in {source}", "none", "Is it English?")
+        raise InputError(
+            f"vectors for some of the {len(wanted.words):,} title words in {source}", "none", "Is it English?"
+        )
     return writer
 
 
@@ -72,7 +74,9 @@ def _from_package(wanted: _Wanted, folder: Path, name: str) -> VectorWriter:
 def _from_text(path: Path, wanted: _Wanted, folder: Path, name: str) -> VectorWriter:
     if not path.is_file():
         raise InputError(
-            f"--word-vectors to be {GLOVE_PACKAGE} or a text file", f"{path}, which does not exist", "Check the path."
+            f"--word-vectors to be {GLOVE_PACKAGE} or a text file",
+            f"{path}, which does not exist",
+            "Check the path.",
         )
     tally = Tally(path.name)
     writer = None

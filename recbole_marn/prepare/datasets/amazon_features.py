@@ -39,7 +39,11 @@ class FeatureFile:
         wanted = {token.encode("utf-8"): token for token in tokens}
         tally = Tally(self.path.name, self.max_skipped)
         buffer = bytearray(_PIECE * _RECORD.itemsize)
-        with VectorWriter(folder, name, _WIDTH) as writer, open_raw(self.path) as file, unbroken(self.path, tally):
+        with (
+            VectorWriter(folder, name, _WIDTH) as writer,
+            open_raw(self.path) as file,
+            unbroken(self.path, tally),
+        ):
             while filled := _fill(file, buffer):
                 whole, rest = divmod(filled, _RECORD.itemsize)
                 if rest:

@@ -13,7 +13,8 @@ __all__ = ["first_asin", "parse_record"]
 # Both releases begin a record with its ASIN; in 2023 (JSON) parent_asin stands somewhere inside.
 _FIRST_ASIN = re.compile(rb"""\{\s*(['"])asin\1\s*:\s*(['"])([^'"\\]{1,32})\2""")
 _STRING_OR_NAME = re.compile(
-    r"""[uU]?('[^'\\]*(?:\\.[^'\\]*)*'|"[^"\\]*(?:\\.[^"\\]*)*")|\b(None|True|False|nan|inf)\b""", re.DOTALL
+    r"""[uU]?('[^'\\]*(?:\\.[^'\\]*)*'|"[^"\\]*(?:\\.[^"\\]*)*")|\b(None|True|False|nan|inf)\b|['"]""",
+    re.DOTALL,
 )
 _NAMES = {"None": "null", "True": "true", "False": "false", "nan": "NaN", "inf": "Infinity"}
 
@@ -50,6 +51,8 @@ def _as_json(match: re.Match[str]) -> str:
     literal, name = match.groups()
     if name:
         return _NAMES[name]
+    if not literal:  # stop at the first string without an end: trying the next quotation mark costs n^2
+        raise ValueError("unclosed string")
     if "\\" in literal:
         return json.dumps(ast.literal_eval(literal))
     return '"' + literal[1:-1].replace('"', '\\"') + '"'

@@ -12,7 +12,15 @@ from recbole_marn.prepare.csvs import read_csv, read_header
 from recbole_marn.prepare.encoders import need
 from recbole_marn.prepare.lines import Tally
 from recbole_marn.prepare.sources import Options
-from recbole_marn.prepare.tables import ITEM_FIELDS, EventBuilder, Events, ItemTable, RawDataset, clean, seconds
+from recbole_marn.prepare.tables import (
+    ITEM_FIELDS,
+    EventBuilder,
+    Events,
+    ItemTable,
+    RawDataset,
+    clean,
+    seconds,
+)
 from recbole_marn.prepare.titles import title_words
 
 __all__ = ["read"]
@@ -31,7 +39,9 @@ def read(raw: Path, options: Options) -> RawDataset:
         InputError: a file or a required column is missing.
     """
     if options.events is None:
-        raise InputError("--events FILE (CSV or Parquet)", "none", "Name the table of events; see docs/custom-data.md.")
+        raise InputError(
+            "--events FILE (CSV or Parquet)", "none", "Name the table of events; see docs/custom-data.md."
+        )
     for path in filter(None, (options.events, options.items)):
         if not path.is_file():
             raise InputError("a file", f"{path}, which does not exist", "Check the path.")
@@ -53,7 +63,9 @@ def _columns(path: Path, roles: tuple[str, ...], given: Mapping[str, str], kind:
         name = given.get(f"{kind}.{role}", given.get(role))
         if name is not None and name not in header and (f"{kind}.{role}" in given or role != "item_id"):
             raise InputError(
-                f"the column {name!r} for {role} in {path}", f"the columns {', '.join(header[:30])}", "Correct --column."
+                f"the column {name!r} for {role} in {path}",
+                f"the columns {', '.join(header[:30])}",
+                "Correct --column.",
             )
         name = name if name in header else role
         if name in header:
@@ -78,7 +90,9 @@ def _parquet(path: Path):
     try:
         return parquet.ParquetFile(path)
     except (OSError, ValueError) as error:
-        raise InputError(f"a Parquet file at {path}", f"a damaged one ({error})", "Write it again.") from error
+        raise InputError(
+            f"a Parquet file at {path}", f"a damaged one ({error})", "Write it again."
+        ) from error
 
 
 def _rows(path: Path, columns: Mapping[str, str], tally: Tally) -> Iterator[tuple[int, dict[str, object]]]:
@@ -95,7 +109,9 @@ def _rows(path: Path, columns: Mapping[str, str], tally: Tally) -> Iterator[tupl
                 tally.read += 1
                 yield tally.read, dict(zip(roles, values))
     except (OSError, ValueError) as error:
-        raise InputError(f"a whole Parquet file at {path}", f"one that breaks off ({error})", "Write it again.") from error
+        raise InputError(
+            f"a whole Parquet file at {path}", f"one that breaks off ({error})", "Write it again."
+        ) from error
 
 
 def _read_events(options: Options, tally: Tally) -> Events:
@@ -108,7 +124,9 @@ def _read_events(options: Options, tally: Tally) -> Events:
         behavior = clean(_known(row["behavior_type"])) if behaves else None
         rating = _number(row["rating"]) if rates else None
         if at is None:
-            tally.skip("time is no date and no unix time from 1970 to 2100 (milliseconds? --time-unit ms)", number)
+            tally.skip(
+                "time is no date and no unix time from 1970 to 2100 (milliseconds? --time-unit ms)", number
+            )
         elif behavior == "":
             tally.skip("missing behaviour", number)
         elif rates and rating is None:

@@ -13,13 +13,17 @@ from recbole_marn.prepare.tables import EventBuilder, ItemTable, RawDataset, cle
 
 __all__ = ["SOURCE", "read"]
 
-SOURCE = Source("ml-100k", (), "It comes with `pip install recbole`.", {"users": 943, "items": 1682, "events": 100000})
+SOURCE = Source(
+    "ml-100k", (), "It comes with `pip install recbole`.", {"users": 943, "items": 1682, "events": 100000}
+)
 _FIELDS = ("movie_title", "release_year", "class")
 
 
 def read(raw: Path, options: Options) -> RawDataset:
     """RecBole's own file is read unless there is one in the raw folder; field names stay RecBole's."""
-    inter, item = (locate(raw, f"ml-100k.{suffix}") or _packaged(f"ml-100k.{suffix}") for suffix in ("inter", "item"))
+    inter, item = (
+        locate(raw, f"ml-100k.{suffix}") or _packaged(f"ml-100k.{suffix}") for suffix in ("inter", "item")
+    )
     tallies = [Tally(inter.name, options.max_skipped), Tally(item.name, options.max_skipped)]
     events, items = EventBuilder(), ItemTable(_FIELDS)
     columns = ("user_id:token", "item_id:token", "rating:float", "timestamp:float")
@@ -41,5 +45,7 @@ def read(raw: Path, options: Options) -> RawDataset:
 def _packaged(name: str) -> Path:
     spec = importlib.util.find_spec("recbole")  # finds the package without importing it
     if spec is None or not spec.submodule_search_locations:
-        raise InputError("RecBole's package, which holds ml-100k", "none installed", "Run `pip install recbole==1.2.1`.")
+        raise InputError(
+            "RecBole's package, which holds ml-100k", "none installed", "Run `pip install recbole==1.2.1`."
+        )
     return Path(spec.submodule_search_locations[0], "dataset_example", "ml-100k", name)

@@ -14,15 +14,19 @@ from recbole_marn.prepare.vectors import VectorFile
 
 __all__ = ["SOURCE", "read"]
 
+_ZIP = "https://files.grouplens.org/datasets/movielens/ml-1m.zip"
+_ZIP_MD5 = "c4d9eecfca2ab87c1945afe126590906"  # published beside it as ml-1m.zip.md5
 SOURCE = Source(
     "ml-1m",
     (
-        RawFile("ratings.dat", "UserID::MovieID::Rating::Timestamp"),
-        RawFile("movies.dat", "MovieID::Title (Year)::Genre|Genre"),
-        RawFile("poster_vectors.npy", "one vector a movie, rows in the order of poster_ids.txt", required=False),
+        RawFile("ratings.dat", "UserID::MovieID::Rating::Timestamp", _ZIP, _ZIP_MD5),
+        RawFile("movies.dat", "MovieID::Title (Year)::Genre|Genre", _ZIP, _ZIP_MD5),
+        RawFile(
+            "poster_vectors.npy", "one vector a movie, rows in the order of poster_ids.txt", required=False
+        ),
         RawFile("posters", "a folder of MovieID.jpg, used when there are no vectors", required=False),
     ),
-    "Unpack https://files.grouplens.org/datasets/movielens/ml-1m.zip there (its licence forbids passing it on).",
+    f"Unpack {_ZIP} there (its licence forbids passing it on).",
     {"users": 6040, "items": 3706, "events": 1000209},
 )
 _YEAR = re.compile(r"\s*\(\d{4}\)\s*$")
@@ -31,7 +35,10 @@ _YEAR = re.compile(r"\s*\(\d{4}\)\s*$")
 def read(raw: Path, options: Options) -> RawDataset:
     """Every rating is kept, with its value: the YAML selects the clicks (`val_interval: {rating: "[4,inf)"}`)."""
     ratings, movies = require(SOURCE, raw, "ratings.dat"), require(SOURCE, raw, "movies.dat")
-    rating_tally, movie_tally = Tally(ratings.name, options.max_skipped), Tally(movies.name, options.max_skipped)
+    rating_tally, movie_tally = (
+        Tally(ratings.name, options.max_skipped),
+        Tally(movies.name, options.max_skipped),
+    )
     data = RawDataset(
         _read_ratings(ratings, rating_tally),
         _read_movies(movies, movie_tally, options.title_words),
@@ -43,6 +50,7 @@ def read(raw: Path, options: Options) -> RawDataset:
     if vectors and ids:
         data.vectors["image"] = VectorFile(vectors, ids)
         data.sources += [vectors, ids]
+    data.photos = locate(raw, "posters")
     return data
 
 

@@ -98,5 +98,11 @@ class PhotoFolder:
                 warnings.simplefilter("error", image.DecompressionBombWarning)
                 with image.open(path) as picture:
                     return square(picture, self.network.size)
-        except (OSError, ValueError, SyntaxError, image.DecompressionBombError, image.DecompressionBombWarning):
+        except (
+            OSError,
+            ValueError,
+            SyntaxError,
+            image.DecompressionBombError,
+            image.DecompressionBombWarning,
+        ):
             return None

@@ -24,7 +24,14 @@ def load_weights(network: nn.Module, path: Path, ignored: tuple[str, ...] = ()) 
         tensors = torch.load(path, map_location="cpu", weights_only=True)
         kept = {name: value for name, value in tensors.items() if not name.startswith(ignored or ("\0",))}
         network.load_state_dict(kept)
-    except (RuntimeError, OSError, EOFError, AttributeError, pickle.UnpicklingError, zipfile.BadZipFile) as error:
+    except (
+        RuntimeError,
+        OSError,
+        EOFError,
+        AttributeError,
+        pickle.UnpicklingError,
+        zipfile.BadZipFile,
+    ) as error:
         raise InputError(
             f"weights of {type(network).__name__} in {path}",
             f"something else ({str(error).splitlines()[0][:200]})",

@@ -1,0 +1,1 @@
+"""Many runs, their records, and tables that can be checked against both."""

@@ -1,0 +1,252 @@
+"""One JSON file per run: written whole, sealed by its digest, checked whenever it is read.
+
+Layout under the output folder: `records/<dataset>/<run>.json`, `records/<dataset>/trials/<trial>.json`,
+`records/<dataset>.statistics.json`, `scores/<dataset>/<run>.scores.npz` (kept out of version control).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from recbole_marn.errors import InputError
+
+__all__ = [
+    "FORMAT",
+    "Folders",
+    "check_alike",
+    "check_same_data",
+    "digest",
+    "file_sha256",
+    "load_scores",
+    "put",
+    "read_record",
+    "read_records",
+    "read_scores",
+    "rows_sha256",
+    "seal",
+    "sealed_text",
+]
+
+FORMAT = 1
+KINDS = ("run", "trial", "statistics")
+
+
+@dataclass(frozen=True)
+class Folders:
+    """Where the files of one data set lie."""
+
+    out: Path
+    dataset: str
+
+    @property
+    def records(self) -> Path:
+        return self.out / "records" / self.dataset
+
+    @property
+    def trials(self) -> Path:
+        return self.records / "trials"
+
+    @property
+    def scores(self) -> Path:
+        return self.out / "scores" / self.dataset
+
+    @property
+    def unfinished(self) -> Path:
+        return self.scores / "unfinished"
+
+    @property
+    def statistics(self) -> Path:
+        return self.out / "records" / f"{self.dataset}.statistics.json"
+
+    def table(self, suffix: str) -> Path:
+        return self.out / f"{self.dataset}.{suffix}"
+
+    def prepare(self) -> None:
+        """Make the folders, and keep the scores out of version control."""
+        for folder in (self.records, self.trials, self.scores):
+            folder.mkdir(parents=True, exist_ok=True)
+        ignore = self.out / "scores" / ".gitignore"
+        if not ignore.exists():
+            ignore.write_text("# Their SHA-256 stands in the records.\n*\n!.gitignore\n", encoding="utf-8")
+
+
+# ------------------------------------------------------------------------------------------------ digests
+def digest(content: Mapping[str, Any]) -> str:
+    """SHA-256 of a record without its own `sha256`."""
+    rest = {key: value for key, value in content.items() if key != "sha256"}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True, allow_nan=False).encode()).hexdigest()
+
+
+def seal(content: Mapping[str, Any]) -> dict[str, Any]:
+    """The record with its digest; NaN becomes null, as JSON has no NaN."""
+    clean = _without_nan(dict(content))
+    return clean | {"sha256": digest(clean)}
+
+
+def sealed_text(content: Mapping[str, Any]) -> str:
+    """What is written to the file of a record."""
+    return json.dumps(seal(content), indent=1, allow_nan=False) + "\n"
+
+
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _without_nan(entry) for key, entry in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_without_nan(entry) for entry in value]
+    if isinstance(value, float) and not np.isfinite(value):
+        return None
+    return value
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file's bytes."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest() if hasattr(hashlib, "file_digest") else _chunked(file)
+
+
+def _chunked(file: Any) -> str:
+    total = hashlib.sha256()
+    while block := file.read(1 << 20):
+        total.update(block)
+    return total.hexdigest()
+
+
+def rows_sha256(columns: Mapping[str, np.ndarray]) -> str:
+    """SHA-256 of whose rows were scored: user, item and label, in order."""
+    total = hashlib.sha256()
+    for name in ("user", "item", "label"):
+        total.update(np.ascontiguousarray(columns[name], dtype="<i8").tobytes())
+    return total.hexdigest()
+
+
+# ------------------------------------------------------------------------------------------------ reading
+def read_record(path: Path, kind: str = "run") -> dict[str, Any]:
+    """A record, its format and its digest checked.
+
+    Raises:
+        InputError: unreadable, not a record of this kind, of another format version, or altered.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, OSError) as error:
+        raise InputError(
+            f"a readable {kind} record in {path}", str(error).splitlines()[0], "Restore it, or remove it to run again."
+        ) from None
+    if not isinstance(content, dict) or content.get("leaderboard") != kind:
+        raise InputError(
+            f"a {kind} record of this leaderboard in {path}", "something else", "Move the file out of the folder."
+        )
+    if content.get("format") != FORMAT:
+        raise InputError(
+            f"{kind} records of format {FORMAT}",
+            f"{path} of format {content.get('format')} (recbole_marn {content.get('versions', {}).get('recbole_marn')})",
+            "Use the version of recbole_marn that wrote them, or another --out; nothing was overwritten.",
+        )
+    if content.get("sha256") != digest(content):
+        raise InputError(
+            f"{path} as it was written (SHA-256 {str(content.get('sha256'))[:12]}...)",
+            f"other content (SHA-256 {digest(content)[:12]}...): the record was altered",
+            "Restore it from version control, or remove it and run the leaderboard again.",
+        )
+    return content
+
+
+def read_records(folder: Path, kind: str = "run") -> list[dict[str, Any]]:
+    """All records of a folder, by name.
+
+    Raises:
+        InputError: as `read_record`.
+    """
+    return [read_record(path, kind) for path in sorted(folder.glob("*.json"))]
+
+
+def read_scores(path: Path, record: Mapping[str, Any]) -> dict[str, dict[str, np.ndarray]] | None:
+    """Columns user, item, label and score of each part; None where the file is not on this machine.
+
+    Raises:
+        InputError: the file is not the one the record was made from.
+    """
+    if not path.is_file():
+        return None
+    found = file_sha256(path)
+    if found != record["scores"]["sha256"]:
+        raise InputError(
+            f"score file {path} as recorded (SHA-256 {record['scores']['sha256'][:12]}...)",
+            f"another content (SHA-256 {found[:12]}...): the score file was altered",
+            "Restore it, or remove it together with its record and run the leaderboard again.",
+        )
+    return load_scores(path)
+
+
+def load_scores(path: Path) -> dict[str, dict[str, np.ndarray]]:
+    """The columns of a score file by part."""
+    parts: dict[str, dict[str, np.ndarray]] = {}
+    with np.load(path, allow_pickle=False) as file:
+        for key in file.files:
+            part, _, column = key.rpartition("_")
+            parts.setdefault(part, {})[column] = file[key]
+    return parts
+
+
+# -------------------------------------------------------------------------------------------- consistency
+def check_same_data(records: Iterable[Mapping[str, Any]], files: Mapping[str, str]) -> None:
+    """Records on disk must be of the files a new run would read.
+
+    Raises:
+        InputError: names the run and the file that differs.
+    """
+    for record in records:
+        known = record["data"]["files"]
+        for name in sorted(set(known) | set(files)):
+            if known.get(name) != files.get(name):
+                raise InputError(
+                    f"the data that run {record['run']} was made from ({name}: {_short(known.get(name))})",
+                    f"other data under the same name ({name}: {_short(files.get(name))})",
+                    "Use the old files, or another --out for the new ones; nothing was overwritten.",
+                )
+
+
+def _short(value: str | None) -> str:
+    return f"SHA-256 {value[:12]}..." if value else "no such file"
+
+
+def check_alike(records: Sequence[Mapping[str, Any]]) -> None:
+    """Records of one table must be of the same data files and of the same validation and test rows.
+
+    Raises:
+        InputError: names two runs that differ.
+    """
+    if not records:
+        return
+    first = records[0]
+    check_same_data(records[1:], first["data"]["files"])
+    seen: dict[str, tuple[str, str]] = {}
+    for record in records:
+        for part, value in record["data"]["rows_sha256"].items():
+            run, known = seen.setdefault(part, (record["run"], value))
+            if known != value:
+                raise InputError(
+                    f"one table to compare runs on the same {part} rows",
+                    f"{run} and {record['run']}, whose {part} rows differ",
+                    "Give runs with another split or other negatives another --out; nothing was overwritten.",
+                )
+
+
+def put(path: Path, text: str, folder: Path) -> None:
+    """Write `text` in `folder`, then rename it to `path` on the same disk: `path` is whole or absent."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = folder / f"{path.name}.{os.getpid()}.part"
+    try:
+        aside.write_text(text, encoding="utf-8")
+        os.replace(aside, path)
+    finally:
+        aside.unlink(missing_ok=True)

@@ -1,0 +1,77 @@
+"""The process of one job: `python -m recbole_marn.leaderboard.worker`, started by `runner.run_jobs` alone."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import sys
+import threading
+import traceback
+from pathlib import Path
+from typing import Any
+
+from recbole_marn.errors import InputError
+from recbole_marn.leaderboard.locks import held
+from recbole_marn.leaderboard.runner import BUSY
+
+__all__ = ["main"]
+
+
+def main() -> int:
+    """Read a job from standard input, do it in its folder, and tell about an error in one line of JSON."""
+    message = json.loads(sys.stdin.buffer.readline())
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    folder, done = Path(message["folder"]), Path(message["done"])
+    answer = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    try:
+        with held(folder / "lock") as mine:
+            if not mine:
+                return BUSY
+            if done.exists():
+                return 0
+            _log_to(folder / "output.log")
+            # RecBole writes ./log and ./log_tensorboard, and two processes may trip over each other's there.
+            os.chdir(folder)
+            module, _, name = message["work"].partition(":")
+            getattr(importlib.import_module(module), name)(message["task"], folder)
+            return 0
+    except Exception as error:
+        traceback.print_exc()
+        print(json.dumps({"kind": _kind(error), "text": _text(error)}), file=answer, flush=True)
+        return 1
+
+
+def _end_with_parent() -> None:
+    sys.stdin.buffer.read()
+    os._exit(1)
+
+
+def _log_to(path: Path) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    os.dup2(descriptor, 1)
+    os.dup2(descriptor, 2)
+    os.close(descriptor)
+
+
+def _kind(error: BaseException) -> str:
+    if isinstance(error, InputError):
+        return "input"
+    if isinstance(error, ModuleNotFoundError):
+        return "library"
+    return "disk" if isinstance(error, OSError) else "fault"
+
+
+def _text(error: Any) -> str:
+    if isinstance(error, ModuleNotFoundError):
+        missing = InputError(
+            f"the library '{error.name}', which this run needs",
+            "no such library in this environment",
+            f"Install it (pip install {error.name}), or leave the run out of the grid.",
+        )
+        return str(missing)
+    return str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,56 @@
+"""Which vectors a dataset gets: those its raw files bring, unless the command line says otherwise."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from recbole_marn.errors import InputError
+from recbole_marn.prepare.encoders import image_encoder
+from recbole_marn.prepare.encoders.photos import PhotoFolder
+from recbole_marn.prepare.encoders.sentences import SENTENCE_ENCODERS, TitleEncoder
+from recbole_marn.prepare.sources import Options
+from recbole_marn.prepare.tables import RawDataset
+from recbole_marn.prepare.vectors import VectorFile
+
+__all__ = ["choose_vectors"]
+
+
+def choose_vectors(data: RawDataset, options: Options) -> None:
+    """Set `data.vectors` from what the reader found and from `--images`, `--encoder` and `--sentence-encoder`.
+
+    Raises:
+        InputError: a file, folder or encoder that was asked for does not exist.
+    """
+    if options.images == "none":
+        data.vectors.pop("image", None)
+    elif options.images != "auto":
+        data.vectors["image"] = _named(Path(options.images), data, options)
+    elif "image" not in data.vectors and data.photos is not None:
+        data.vectors["image"] = _photos(data.photos, options)
+    if options.sentence_encoder != "none":
+        if options.sentence_encoder not in SENTENCE_ENCODERS:
+            raise InputError(
+                f"--sentence-encoder to be none or {', '.join(SENTENCE_ENCODERS)}",
+                repr(options.sentence_encoder),
+                "Correct the name.",
+            )
+        data.vectors["title"] = TitleEncoder(data.items, options.sentence_encoder)
+
+
+def _photos(folder: Path, options: Options) -> PhotoFolder:
+    return PhotoFolder(folder, image_encoder(options.encoder, options.encoder_weights))
+
+
+def _named(path: Path, data: RawDataset, options: Options) -> PhotoFolder | VectorFile:
+    if path.is_dir():
+        return _photos(path, options)
+    ids = options.image_ids or path.with_suffix(".ids")
+    for file in (path, ids):
+        if not file.is_file():
+            raise InputError(
+                "--images to be auto, none, a folder of photos, or an .npy array with --image-ids",
+                f"{file}, which does not exist",
+                "Check the path; the ids of array.npy are looked for in array.ids.",
+            )
+    data.sources += [path, ids]
+    return VectorFile(path, ids)

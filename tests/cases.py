@@ -1,0 +1,262 @@
+"""What every registered model of this package must satisfy, written once. `models/test_all_models.py` runs it."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import pickle
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import planted
+import pytest
+import tiny
+import torch
+from recbole.utils import get_model
+
+from recbole_marn import checkpoint
+from recbole_marn.data.batch import RaggedBatch
+from recbole_marn.data.ctr_dataset import CTRInteraction
+from recbole_marn.layers.segment import expand_rows
+from recbole_marn.models.scorer import Scorer
+from recbole_marn.quick_start import Prepared, build_config, prepare_run
+from recbole_marn.registration import MODELS, model_class, properties_folder
+from recbole_marn.settings import CTRSettings
+
+__all__ = ["OUR_MODELS", "ModelCase", "alone", "grown", "prepared", "shuffled", "unshared"]
+
+OUR_MODELS = [name for name, row in MODELS.items() if row.ours]
+
+SMALL = {
+    "width": 8,
+    "prediction_hidden": [8],
+    "attention_hidden": [4],
+    "auxiliary_hidden": [4],
+    "cin_layers": [3, 2],
+    "modality_attention_size": 4,
+}
+
+# Modalities to choose from: two images with missing vectors, a price that may be missing.
+SIX = tiny.MODALITIES | {
+    "sound": {"kind": "vector", "file": "image.npy", "ids": "image.ids"},
+    "price": {"kind": "statistic", "fields": ["price"], "bins": [4], "size": 2},
+}
+SETS = {
+    1: ["image"],
+    2: ["ids", "image"],
+    4: ["ids", "image", "title", "statistic"],
+    6: list(SIX),
+}
+
+
+def prepared(name: str, settings: Any, **changed: Any) -> Prepared:
+    """Data, model and trainer of model `name` at a tiny size; `settings` is the fixture of that name."""
+    known = {field.name for field in dataclasses.fields(MODELS[name].settings)}
+    small = {key: value for key, value in SMALL.items() if key in known}
+    return prepare_run(build_config(name, tiny.NAME, config_dict=settings(name, **small | changed)), quiet=True)
+
+
+# -------------------------------------------------------------------------- the same rows in other batches
+def shuffled(interaction: CTRInteraction, order: torch.Tensor) -> CTRInteraction:
+    """The same rows in another order, and with `order` shorter than the batch only some of them."""
+    batch = interaction.batch
+    columns = {name: value[order] for name, value in interaction.interaction.items()}
+    return CTRInteraction(
+        columns,
+        dataclasses.replace(batch, row_sequence=batch.row_sequence[order], candidate=batch.candidate[order]),
+    )
+
+
+def unshared(interaction: CTRInteraction) -> CTRInteraction:
+    """The same rows, each with a copy of its history to itself."""
+    batch = interaction.batch
+    token, _ = expand_rows(batch.length, batch.row_sequence)
+    own = dataclasses.replace(
+        batch,
+        token=batch.token[token],
+        length=batch.length[batch.row_sequence],
+        row_sequence=torch.arange(batch.n_rows),
+        behaviour=None if batch.behaviour is None else batch.behaviour[token],
+        gap=None if batch.gap is None else batch.gap[token],
+    )
+    return CTRInteraction(interaction.interaction, own)
+
+
+def alone(dataset: Any, row: int) -> CTRInteraction:
+    """A batch of one row."""
+    return dataset.batch(np.array([row]))
+
+
+def grown(batch: RaggedBatch) -> RaggedBatch:
+    """The same rows with an empty history that nobody reads in front, where padding would be."""
+    return dataclasses.replace(
+        batch,
+        length=torch.cat([torch.zeros(1, dtype=torch.int64), batch.length]),
+        row_sequence=batch.row_sequence + 1,
+    )
+
+
+class ModelCase:
+    """Inherited tests; a sub-class gives the fixture `name`."""
+
+    # ------------------------------------------------------------------------------------------- the table
+    def test_is_in_the_table_with_yaml_settings_and_paper(self, name):
+        row = MODELS[name]
+        assert (properties_folder() / "model" / f"{name}.yaml").is_file()
+        assert issubclass(row.settings, CTRSettings)
+        assert row.paper
+        assert model_class(name).__doc__
+
+    def test_recbole_finds_it_by_name_and_pickle_too(self, name):
+        found = get_model(name)
+        assert found.__name__ == name
+        assert pickle.loads(pickle.dumps(found)) is found is model_class(name)
+
+    # -------------------------------------------------------------------------------------------- batches
+    @pytest.fixture
+    def parts(self, name, settings):
+        return prepared(name, settings)
+
+    @pytest.mark.parametrize("part", ["train", "test"])
+    def test_scores_of_rows_do_not_hang_on_the_batch(self, parts, part):
+        """Statistics at the row's time and gradients in training, snapshots and kept vectors in evaluation."""
+        model, dataset = parts.model, getattr(parts, part)._dataset
+        rows = np.arange(min(12, len(dataset)))
+        batch = dataset.batch(rows)
+        order = torch.randperm(len(rows), generator=torch.Generator().manual_seed(0))
+        model.train(part == "train")
+        with torch.no_grad():
+            score = model.predict(batch)
+            assert score.shape == (len(rows),)
+            assert ((score > 0) & (score < 1)).all()
+            assert len(score.unique()) > 1
+            same = {
+                "row order": (model.predict(shuffled(batch, order)), score[order]),
+                "histories nobody reads": (model.predict(shuffled(batch, order[:3])), score[order[:3]]),
+                "histories of their own": (model.predict(unshared(batch)), score),
+                "empty histories": (
+                    model.predict(CTRInteraction(batch.interaction, grown(batch.batch))),
+                    score,
+                ),
+                "a batch of one": (torch.cat([model.predict(alone(dataset, row)) for row in rows]), score),
+            }
+        for what, (other, expected) in same.items():
+            assert torch.allclose(other, expected, atol=1e-6), what
+
+    def test_losses_count_shared_histories_once_a_row(self, parts):
+        """The sum of the losses is that of rows that carry their own histories."""
+        batch = parts.train._dataset.batch(np.arange(12))
+        parts.model.step, parts.model.total_steps = 1, 2
+        both = [torch.stack(parts.model.calculate_loss(rows)) for rows in (batch, unshared(batch))]
+        # DIEN pairs each behaviour with one of another history, and which is which depends on the copies.
+        kept = [index for index, loss in enumerate(parts.model.loss_names) if loss != "auxiliary"]
+        assert torch.allclose(both[0][kept], both[1][kept], atol=1e-6)
+
+    def test_exchanged_images_change_the_scores_of_models_that_see_them(self, parts):
+        model, batch = parts.model.eval(), parts.test._dataset.batch(np.arange(12))
+        before = model.predict(batch)
+        if "image" in model.encoder.names:
+            matrix = model.encoder.frozen["image_matrix"]
+            matrix.copy_(matrix.roll(1, dims=0))
+            model.train().eval()
+        changed = not torch.allclose(before, model.predict(batch), atol=1e-6)
+        assert changed == ("image" in model.encoder.encoders)
+
+    # ------------------------------------------------------------------------------------------- training
+    def test_gradients_reach_every_parameter(self, parts):
+        model = parts.model
+        model.step, model.total_steps = 1, 2  # at the very start lambda is 0
+        rows = np.arange(len(parts.train._dataset))
+        sum(model.calculate_loss(parts.train._dataset.batch(rows))).backward()
+        unreached = [n for n, p in model.named_parameters() if p.grad is None or not p.grad.any()]
+        assert unreached == []
+        assert all(p.grad.isfinite().all() for p in model.parameters())
+
+    @pytest.mark.parametrize("n_modalities", SETS)
+    def test_any_set_of_modalities_with_missing_vectors(self, name, settings, n_modalities):
+        parts = prepared(name, settings, modalities=SIX, use_modalities=SETS[n_modalities])
+        model, batch = parts.model, parts.train._dataset.batch(np.arange(40))
+        assert not model.encoder.frozen["present"].all(), "the data set has no missing vector"
+        losses = model.calculate_loss(batch)
+        sum(losses).backward()
+        assert all(loss.isfinite() for loss in losses)
+        assert all(p.grad is None or p.grad.isfinite().all() for p in model.parameters())
+        assert model.eval().predict(batch).isfinite().all()
+
+    def test_vectors_of_items_are_those_that_are_scored(self, parts):
+        model = parts.model.eval()
+        if isinstance(model, Scorer):
+            pytest.skip("a scorer has no item vectors")
+        some = torch.tensor([3, 1, 7])
+        each = torch.cat([model.item_vectors(item[None]) for item in some])
+        model.train().eval()
+        assert torch.allclose(model.item_vectors()[some], each, atol=1e-6)
+        assert each.shape == (3, model.vector_size)
+
+    # ---------------------------------------------------------------------------------- what it is all for
+    def test_finds_what_decides_the_click_and_scores_the_same_when_loaded(self, name, planted_paths):
+        if issubclass(model_class(name), Scorer):
+            pytest.skip("a scorer sees no modality")
+        run = PlantedRun(name, planted_paths, epochs=3)
+        assert run.auc() > 0.9
+        if run.seen == "image":
+            matrix = run.model.encoder.frozen["image_matrix"]
+            matrix.copy_(matrix[torch.randperm(len(matrix), generator=torch.Generator().manual_seed(0))])
+            run.model.train().eval()
+            assert abs(run.auc() - 0.5) < run.error_of_chance, "something else than the image decided"
+
+    def test_learns_nothing_where_nothing_decides(self, name, planted_paths):
+        run = PlantedRun(name, planted_paths, epochs=1, taste=False)
+        assert abs(run.auc() - 0.5) < run.error_of_chance
+
+    def test_trained_saved_and_loaded_it_scores_the_same(self, name, settings):
+        trained = prepared(name, settings, epochs=1)
+        trained.trainer.fit(trained.train, trained.valid, saved=True, verbose=False)
+        loaded = prepared(name, settings, epochs=1, seed=7)
+        loaded.model.load_state_dict(checkpoint.load(trained.trainer.saved_model_file)["state_dict"])
+        if name != "RandomScore":  # whose one parameter is its seed
+            assert np.array_equal(*(run.trainer.scores(run.test)["score"] for run in (trained, loaded)))
+        again = copy.deepcopy(trained.model)
+        assert np.array_equal(
+            trained.trainer.scores(trained.test)["score"],
+            torch.cat([again.eval().predict(batch) for batch, *_ in trained.test]).detach().numpy(),
+        )
+
+
+class PlantedRun:
+    """A model trained on planted data, for a few seconds."""
+
+    def __init__(self, name: str, paths: dict[str, Any], *, epochs: int, taste: bool = True):
+        self.seen = "ids" if name == "BaseModelIDs" else "image"
+        known = {field.name for field in dataclasses.fields(MODELS[name].settings)}
+        small = {key: value for key, value in SMALL.items() if key in known}
+        settings = tiny.settings(
+            paths[self.seen if taste else "nothing"],
+            name,
+            **small
+            | {
+                "width": 16,
+                "prediction_hidden": [16],
+                "eval_negatives": 10,
+                "train_batch_size": 128,
+                "eval_batch_size": 4096,
+                "epochs": epochs,
+                "eval_step": epochs,
+                "MAX_ITEM_LIST_LENGTH": 6,
+            },
+        )
+        self.run = prepare_run(build_config(name, planted.NAME, config_dict=settings), quiet=True)
+        self.model = self.run.model
+        for part in (self.run.train, self.run.valid, self.run.test):
+            planted.give_negatives(part._dataset, taste=taste)
+        self.run.trainer.fit(self.run.train, self.run.valid, saved=False, verbose=False)
+
+    def auc(self) -> float:
+        return self.run.trainer.evaluate(self.run.test, load_best_model=False)["uauc"]
+
+    @cached_property
+    def error_of_chance(self) -> float:
+        """Four standard errors of the mean over users of the AUC of one positive and K negatives at random."""
+        n_users, k = self.run.test._dataset.rows.negatives.shape
+        return 4 * ((k + 2) / (12 * k) / n_users) ** 0.5

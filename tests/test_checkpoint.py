@@ -1,0 +1,137 @@
+"""Checkpoints hold plain data and tensors, are whole or absent, and loading one runs no code."""
+
+import enum
+import json
+import os
+
+import numpy as np
+import pytest
+import torch
+
+from recbole_marn import checkpoint
+from recbole_marn.errors import InputError
+
+
+class Dropper:
+    """A pickle that leaves a file behind when it is loaded."""
+
+    def __reduce__(self):
+        return os.mkdir, ("dropped",)
+
+
+class Colour(enum.Enum):
+    RED = "red"
+
+
+class Label(str):
+    """Text that is not quite text."""
+
+
+def error_of(path):
+    with pytest.raises(InputError) as error:
+        checkpoint.load(path)
+    return str(error.value)
+
+
+def test_round_trip():
+    content = {"epoch": 3, "best": 0.5, "name": "x", "none": None, "flag": True, "list": [1, {"a": 2}],
+               "state_dict": {"weight": torch.arange(6.0).view(2, 3), "step": torch.tensor(7)}}  # fmt: skip
+    checkpoint.save("folder/that/is/new/a.pth", content)
+    loaded = checkpoint.load("folder/that/is/new/a.pth")
+    assert torch.equal(loaded["state_dict"]["weight"], content["state_dict"]["weight"])
+    assert {key: loaded[key] for key in ("epoch", "best", "name", "none", "flag", "list")} == {
+        key: content[key] for key in ("epoch", "best", "name", "none", "flag", "list")
+    }
+
+
+def test_what_numpy_and_enums_leave_behind_is_plain_afterwards():
+    content = {"score": np.float64(0.25), "half": np.float32(0.5), "count": np.int64(3), "flag": np.bool_(True),
+               "zero": np.array(4), "colour": Colour.RED, "label": Label("x"), "tuple": (1, np.float64(2)),
+               np.str_("key"): 1, 3: "integer keys stay"}  # fmt: skip
+    plain = checkpoint.plain(content)
+    assert json.loads(json.dumps({str(key): value for key, value in plain.items()})) == {
+        "score": 0.25, "half": 0.5, "count": 3, "flag": True, "zero": 4, "colour": "Colour.RED", "label": "x",
+        "tuple": [1, 2.0], "key": 1, "3": "integer keys stay",
+    }  # fmt: skip
+    assert type(plain["score"]) is float and type(plain["label"]) is str
+    assert {type(key) for key in plain} == {str, int}
+    checkpoint.save("a.pth", content)
+    checkpoint.load("a.pth")
+
+
+def test_loading_a_hostile_pickle_runs_nothing():
+    torch.save({"recbole_marn": {"format": 1}, "config": Dropper()}, "hostile.pth")
+    assert "Expected a checkpoint of plain data and tensors. Got hostile.pth, which cannot be read so" in error_of(
+        "hostile.pth"
+    )
+    assert not os.path.exists("dropped")
+
+
+def test_no_file():
+    assert error_of("no.pth") == "Expected a checkpoint file. Got no.pth, which does not exist. Check the path."
+
+
+@pytest.mark.parametrize("size", [0, 10, 300])
+def test_a_truncated_file(size):
+    checkpoint.save("a.pth", {"weight": torch.arange(100.0)})
+    whole = open("a.pth", "rb").read()
+    with open("a.pth", "wb") as file:
+        file.write(whole[:size])
+    assert "Got a.pth, which cannot be read so" in error_of("a.pth")
+    assert "It is damaged or was not written by this package; train again." in error_of("a.pth")
+
+
+@pytest.mark.parametrize("content", [{"state_dict": {}}, [1, 2], {"recbole_marn": "yes"}])
+def test_a_file_of_somebody_else(content):
+    torch.save(content, "theirs.pth")
+    assert "Expected a checkpoint written by this package. Got theirs.pth, which has no mark of it." in error_of(
+        "theirs.pth"
+    )
+
+
+def test_a_newer_format(monkeypatch):
+    with monkeypatch.context() as newer:
+        newer.setattr(checkpoint, "FORMAT", 2)
+        newer.setattr(checkpoint, "__version__", "9.1")
+        checkpoint.save("newer.pth", {})
+    assert error_of("newer.pth") == (
+        "Expected a checkpoint of format 1 or older. Got newer.pth of format 2 (recbole_marn 9.1). "
+        "Upgrade recbole_marn."
+    )
+
+
+def test_an_interrupted_write_leaves_what_was_there():
+    def fail(path):
+        with open(path, "w") as file:
+            file.write("half")
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        checkpoint.write_aside("result.json", fail)
+    assert os.listdir() == []
+    checkpoint.write_aside("result.json", lambda path: path.write_text("whole"))
+    with pytest.raises(KeyboardInterrupt):
+        checkpoint.write_aside("result.json", fail)
+    assert os.listdir() == ["result.json"]
+    assert open("result.json").read() == "whole"
+
+
+def test_an_interrupted_save_leaves_no_file(monkeypatch):
+    def fail(payload, path):
+        with open(path, "wb") as file:
+            file.write(b"half")
+        raise OSError("disk full")
+
+    monkeypatch.setattr(torch, "save", fail)
+    with pytest.raises(OSError, match="disk full"):
+        checkpoint.save("a.pth", {})
+    assert os.listdir() == []
+
+
+def test_a_file_is_under_its_final_name_only_once_whole():
+    def look(path):
+        path.write_text("whole")
+        assert not os.path.exists("result.json")
+
+    checkpoint.write_aside("result.json", look)
+    assert os.path.exists("result.json")

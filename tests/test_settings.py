@@ -1,0 +1,243 @@
+"""Every key is known, typed and in range, or the run stops with what was expected, what came and what to do."""
+
+import dataclasses
+
+import pytest
+import yaml
+
+from recbole_marn.errors import InputError
+from recbole_marn.host_settings import HostSettings, check_host_settings
+from recbole_marn.registration import MODELS, known_datasets, properties_folder, settings_of
+from recbole_marn.settings import (
+    BehaviourSettings,
+    DataSettings,
+    IdModality,
+    MARNSettings,
+    StatisticModality,
+    TextModality,
+    TrainSettings,
+    VectorModality,
+    from_mapping,
+    nearest,
+    parse_modality,
+)
+
+OURS = [name for name, row in MODELS.items() if row.ours]
+
+
+def read(name):
+    # The reader RecBole uses: plain YAML takes 1e-3 for text.
+    return yaml.safe_load((properties_folder() / name).read_text(encoding="utf-8"))
+
+
+def error_of(call, *args, **kwargs):
+    with pytest.raises(InputError) as error:
+        call(*args, **kwargs)
+    return str(error.value)
+
+
+# --------------------------------------------------------------------------------------------- values
+def test_defaults():
+    assert from_mapping(MARNSettings, {}) == MARNSettings()
+
+
+def test_values_are_taken_over_in_their_type():
+    settings = from_mapping(
+        MARNSettings, {"width": 32.0, "lambda0": 1, "attention_hidden": [8, 4], "hidden_size": None, "fusion": "conc"}
+    )
+    assert settings.width == 32 and isinstance(settings.width, int)
+    assert settings.lambda0 == 1.0 and isinstance(settings.lambda0, float)
+    assert settings.attention_hidden == (8, 4)
+    assert settings.hidden_size is None
+    assert settings.fusion == "conc"
+
+
+@pytest.mark.parametrize("key", ["adversary", "projection_activation", "degree_normalise", "gate"])
+def test_none_is_a_choice_that_yaml_writes_as_null(key):
+    assert getattr(from_mapping(MARNSettings, {key: None}), key) == "none"
+
+
+@pytest.mark.parametrize(
+    ("given", "text"),
+    [
+        ({"lamda0": 1}, "Got 'lamda0'. Correct the key. Did you mean 'lambda0'?"),
+        ({"width": "wide"}, "Expected 'width' to be of type int. Got 'wide' (str). Correct it."),
+        ({"width": 0.5}, "Expected 'width' to be of type int. Got 0.5 (float). Correct it."),
+        ({"width": True}, "Expected 'width' to be of type int. Got True (bool). Correct it."),
+        ({"width": None}, "Expected 'width' to be of type int. Got None (NoneType). Correct it."),
+        ({"width": 0}, "Expected 'width' to be between 1 and 4096. Got 0. Choose a value in that range."),
+        ({"width": 5000}, "Expected 'width' to be between 1 and 4096. Got 5000."),
+        ({"lambda0": -0.1}, "Expected 'lambda0' to be at least 0. Got -0.1. Choose a value in that range."),
+        ({"lambda0": float("nan")}, "Expected 'lambda0' to be at least 0. Got nan."),
+        ({"dropout": 0.99}, "Expected 'dropout' to be between 0 and 0.95. Got 0.99."),
+        ({"fusion": "mof"}, "Expected 'fusion' to be one of maf, conc. Got 'mof'. Choose one. Did you mean 'maf'?"),
+        ({"share_discriminator": 1}, "Expected 'share_discriminator' to be of type bool. Got 1 (int)."),
+        ({"attention_hidden": 64}, "Expected 'attention_hidden' to be a list. Got 64. Write it as [a, b]."),
+        ({"attention_hidden": [64, "x"]}, "Expected 'attention_hidden' entry to be of type int. Got 'x' (str)."),
+        ({"attention_hidden": [0]}, "Expected 'attention_hidden' entry to be at least 1. Got 0."),
+        ({"hidden_size": 0}, "Expected 'hidden_size' to be at least 1. Got 0."),
+    ],
+)
+def test_a_wrong_value_is_named(given, text):
+    assert text in error_of(from_mapping, MARNSettings, given)
+
+
+def test_a_whole_configuration_may_hold_other_keys():
+    assert from_mapping(TrainSettings, {"gpu_id": 0, "threads": 2}, complete=False).threads == 2
+
+
+def test_nearest():
+    assert nearest("lamda0", ["lambda0", "gamma"]) == " Did you mean 'lambda0'?"
+    assert nearest("zzz", ["lambda0", "gamma"]) == ""
+
+
+# ------------------------------------------------------------------------------------------ modalities
+def test_modalities():
+    data = DataSettings(
+        modalities={
+            "ids": {"kind": "id", "fields": {"item_id": 8}},
+            "image": {"kind": "vector", "file": "image.npy", "size": 6},
+            "audio": {"kind": "vector", "field": "sound"},
+            "title": {"kind": "text", "field": "title", "windows": [1]},
+            "numbers": {"kind": "statistic", "fields": ["price"], "bins": [5]},
+        }
+    )
+    assert data.modality_settings() == {
+        "ids": IdModality(fields={"item_id": 8}),
+        "image": VectorModality(file="image.npy", size=6),
+        "audio": VectorModality(field="sound"),
+        "title": TextModality(field="title", windows=(1,)),
+        "numbers": StatisticModality(fields=("price",), bins=(5,)),
+    }
+
+
+def test_the_modalities_in_use_keep_the_order_of_the_file():
+    given = {name: {"kind": "vector", "file": name} for name in "abc"}
+    assert list(DataSettings(modalities=given, use_modalities=("c", "a")).modality_settings()) == ["a", "c"]
+
+
+@pytest.mark.parametrize(
+    ("given", "text"),
+    [
+        ({}, "Expected key 'modalities' to map at least one name to {kind: id|vector|text|statistic, ...}. Got {}."),
+        ({"image": "x.npy"}, "Expected modality 'image' to be a mapping with kind: one of id, vector, text, statistic."),
+        ({"image": {"kind": "vektor"}}, "Set its kind. Did you mean 'vector'?"),
+        ({"title": {"kind": "text"}}, "Expected modality 'title': key 'field'. Got only kind. Add field."),
+        ({"image": {"kind": "vector", "fil": "x"}}, "Got 'fil'. Correct the key. Did you mean 'file'?"),
+        ({"ids": {"kind": "id", "fields": {}}}, "Expected modality 'ids': 'fields' to have at least 1 entry. Got {}."),
+        ({"ids": {"kind": "id", "fields": ["item_id"]}}, "Expected modality 'ids': 'fields' to be a mapping."),
+        ({"ids": {"kind": "id", "fields": {"a": 0}}}, "Expected modality 'ids': 'fields' value of a to be at least 1."),
+        ({"t": {"kind": "text", "field": "t", "windows": []}}, "'windows' to have at least 1 entry. Got []."),
+        ({"s": {"kind": "statistic", "fields": ["p"], "bins": [1]}}, "'bins' entry to be at least 2. Got 1."),
+        ({"s": {"kind": "statistic", "fields": []}}, "'fields' to have at least 1 entry. Got []."),
+    ],
+)
+def test_a_wrong_modality_is_named(given, text):
+    assert text in error_of(DataSettings(modalities=given).modality_settings)
+
+
+@pytest.mark.parametrize(
+    ("used", "text"),
+    [
+        (("imag",), "(ids, image). Got 'imag'. Correct the name. Did you mean 'image'?"),
+        ((), "Expected use_modalities to name at least one modality. Got an empty list."),
+    ],
+)
+def test_use_modalities_names_what_is_there(used, text):
+    given = {"ids": {"kind": "id", "fields": {"item_id": 8}}, "image": {"kind": "vector", "file": "x"}}
+    assert text in error_of(DataSettings(modalities=given, use_modalities=used).modality_settings)
+
+
+def test_behaviour():
+    assert DataSettings().behaviour_settings() == BehaviourSettings()
+    assert DataSettings(behaviour={"time": "t"}).behaviour_settings().time == "t"
+    assert "Did you mean 'time'?" in error_of(DataSettings(behaviour={"tme": "t"}).behaviour_settings)
+
+
+def test_samplings_are_checked_in_lists_too():
+    text = error_of(from_mapping, DataSettings, {"also_test": ["popularty"]})
+    assert "Expected 'also_test' entry to be one of uniform, popularity, matched" in text
+    assert "Did you mean 'popularity'?" in text
+
+
+# ----------------------------------------------------------------------------------------- RecBole's keys
+DEFAULTS = {"metrics": ["AUC", "UAUC"], "valid_metric": "UAUC", "normalize_all": False, "eval_args": {"mode": "labeled"}}
+
+
+@pytest.mark.parametrize(
+    ("given", "text"),
+    [
+        ({"epochs": "ten"}, "Expected 'epochs' to be of type int. Got 'ten' (str)."),
+        ({"epochs": 0}, "Expected 'epochs' to be at least 1. Got 0."),
+        ({"train_batch_size": 0}, "Expected 'train_batch_size' to be at least 1. Got 0."),
+        ({"learning_rate": -1}, "Expected 'learning_rate' to be at least 0. Got -1."),
+        ({"learner": "adams"}, "Did you mean 'adam'?"),
+        ({"seed": -1}, "Expected 'seed' to be between 0 and 4294967295. Got -1."),
+        ({"MAX_ITEM_LIST_LENGTH": 0}, "Expected 'MAX_ITEM_LIST_LENGTH' to be at least 1. Got 0."),
+        ({"metrics": ["NDCG"]}, "Expected metrics among AUC, UAUC, LogLoss, MAE, RMSE. Got 'NDCG'."),
+        ({"metrics": ["AUC"]}, "Expected valid_metric to be one of the metrics (AUC). Got 'UAUC'."),
+        ({"valid_metric": "LogLoss"}, "Expected valid_metric to be one of the metrics (AUC, UAUC). Got 'LogLoss'."),
+        ({"normalize_all": True}, "Expected 'normalize_all' to stay False. Got True. Remove the key;"),
+        ({"eval_args": {"mode": "full"}}, "Expected 'eval_args' to stay {'mode': 'labeled'}. Got {'mode': 'full'}."),
+        ({"benchmark_filename": ["a"]}, "Expected 'benchmark_filename' to stay None. Got ['a']."),
+    ],
+)
+def test_keys_of_recbole_are_checked(given, text):
+    assert text in error_of(check_host_settings, given, DEFAULTS)
+
+
+def test_keys_of_recbole_that_are_right_pass():
+    check_host_settings({"epochs": 3, "metrics": "auc", "valid_metric": "AUC", "normalize_all": False}, DEFAULTS)
+
+
+# ------------------------------------------------------------------------------------------ YAML files
+def test_overall_yaml_states_every_default():
+    given = read("overall.yaml")
+    for kind in (DataSettings, TrainSettings):
+        for field in dataclasses.fields(kind):
+            assert field.name in given, f"{field.name} is missing from overall.yaml"
+            if field.name != "modalities":
+                assert getattr(from_mapping(kind, given, complete=False), field.name) == field.default
+    host = from_mapping(HostSettings, given, complete=False)
+    assert host == HostSettings()
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_a_models_yaml_holds_its_own_keys(name):
+    given, row = read(f"model/{name}.yaml"), MODELS[name]
+    known = {field.name for kind in (row.settings, DataSettings, TrainSettings, HostSettings)
+             for field in dataclasses.fields(kind)}  # fmt: skip
+    assert set(given) <= known
+    settings_of(name, given)
+
+
+def test_marn_yaml_states_every_default():
+    given = read("model/MARN.yaml")
+    assert set(given) == {field.name for field in dataclasses.fields(MARNSettings)}
+    assert from_mapping(MARNSettings, given) == MARNSettings()
+
+
+@pytest.mark.parametrize("file", ["overall.yaml", "model/MARN.yaml"])
+def test_every_key_of_ours_has_a_comment(file):
+    ours = {field.name for kind in (DataSettings, TrainSettings, MARNSettings) for field in dataclasses.fields(kind)}
+    for line in (properties_folder() / file).read_text(encoding="utf-8").splitlines():
+        if line.split(":")[0] in ours:
+            assert " # " in line, line
+
+
+@pytest.mark.parametrize("name", known_datasets())
+def test_a_datasets_yaml_parses(name):
+    given = read(f"dataset/{name}.yaml")
+    data = from_mapping(DataSettings, given, complete=False)
+    assert data.modality_settings()
+    data.behaviour_settings()
+
+
+def test_every_option_has_a_help_text():
+    for kind in {row.settings for row in MODELS.values() if row.settings} | {DataSettings, TrainSettings, HostSettings}:
+        for field in dataclasses.fields(kind):
+            assert field.metadata.get("help"), f"{kind.__name__}.{field.name}"
+
+
+def test_parse_modality_keeps_the_kind():
+    assert parse_modality("image", {"kind": "vector", "file": "x"}).kind == "vector"
