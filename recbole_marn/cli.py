@@ -76,6 +76,16 @@ def _parser() -> argparse.ArgumentParser:
     job.add_argument("--output_file", default="tune.json", help="trials are written here (default: %(default)s)")
     job.set_defaults(job=_tune, takes_settings=True)
 
+    from recbole_marn.leaderboard import cli as leaderboard
+
+    job = jobs.add_parser("leaderboard", help="a grid of models and seeds -> records -> tables", epilog=SETTINGS_HELP)
+    leaderboard.add_arguments(job)
+    job.set_defaults(job=leaderboard.main, takes_settings=True)
+
+    job = jobs.add_parser("verify", help="recompute every cell of a leaderboard from its records and scores")
+    leaderboard.add_verify_arguments(job)
+    job.set_defaults(job=leaderboard.verify_main)
+
     from recbole_marn.prepare import cli as prepare
 
     job = jobs.add_parser("prepare", help="raw public files -> atomic files and vectors, checked")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import os
 import platform
 import sys
 from collections.abc import Mapping, Sequence
@@ -175,6 +176,8 @@ def load_run(path: str | Path, **changed: Any) -> Prepared:
         InputError: no checkpoint of this package, of a newer format, or of other rows than the data now give.
     """
     content = checkpoint.load(path)
+    if "data_path" in changed:  # a Config keeps the folder of the data set itself
+        changed["data_path"] = os.path.join(changed["data_path"], content["config"]["dataset"])
     parts = prepare_run(rebuild_config(content["config"] | changed), quiet=True)
     check_same_data(content, path, parts.train._dataset.split_sha256)
     parts.model.load_state_dict(content["state_dict"])

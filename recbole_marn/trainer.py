@@ -230,10 +230,7 @@ class CTRTrainer(Trainer):
         """
         content = checkpoint.load(resume_file, map_location=self.device)
         check_same_data(content, resume_file, self._split_sha256)
-        if content["config"]["model"] != self.config["model"]:
-            raise InputError(
-                f"a state of {self.config['model']}", f"{resume_file} of {content['config']['model']}", "Check the path."
-            )
+        check_same_settings(content, resume_file, plain_config(self.config))
         self.model.load_state_dict(content["state_dict"])
         self.optimizer.load_state_dict(content["optimizer"])
         self.start_epoch = content["epoch"] + 1
@@ -251,6 +248,19 @@ def parameters_by_rate(given: Any, model: Any) -> list[tuple[float, list[Tensor]
     if hasattr(model, "parameters_by_rate"):
         return model.parameters_by_rate()
     return [(1.0, [parameter for parameter in model.parameters() if parameter.requires_grad])]
+
+
+def check_same_settings(content: dict[str, Any], path: Any, settings: dict[str, Any]) -> None:
+    """A state goes on to the same result only under the settings it was written with."""
+    before = content["config"]
+    changed = [key for key in before | settings if key not in INCIDENTAL and before.get(key) != settings.get(key)]
+    changed.sort(key=lambda key: (key != "model", key))  # another model explains most of the rest
+    if changed:
+        raise InputError(
+            f"a state of the same settings in {path}",
+            ", ".join(f"{key}: {before.get(key)!r} there and {settings.get(key)!r} here" for key in changed[:5]),
+            "Take those settings again, give another run_name, or train anew with resume: False.",
+        )
 
 
 def check_same_data(content: dict[str, Any], path: Any, split_sha256: str) -> None:

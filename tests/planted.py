@@ -12,7 +12,7 @@ import tiny
 __all__ = ["NAME", "give_negatives", "write_planted"]
 
 NAME = "planted"
-N_USERS, N_ITEMS, N_EVENTS = 300, 3000, 9
+N_USERS, N_ITEMS, N_EVENTS = 200, 2000, 9
 CATEGORIES = ("book", "toy")
 
 

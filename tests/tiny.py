@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["MODALITIES", "NAME", "item_tokens", "settings", "write_dataset"]
+__all__ = ["MODALITIES", "NAME", "item_tokens", "read_events", "read_items", "settings", "write_dataset", "write_table"]
 
 NAME = "tiny"
 IMAGE_WIDTH = 6
@@ -101,6 +101,20 @@ def write_table(path: Path, header: list[str], rows: Any) -> None:
     """An atomic file."""
     lines = ["\t".join(header), *("\t".join(str(value) for value in row) for row in rows)]
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def read_events(folder: Path | str, name: str = NAME) -> list[tuple[str, str, float, str]]:
+    """(user, item, time, behaviour) of every line, as text says it."""
+    lines = (Path(folder) / name / f"{name}.inter").read_text(encoding="utf-8").splitlines()[1:]
+    return [(user, item, float(time), kind) for user, item, time, kind in (line.split("\t") for line in lines)]
+
+
+def read_items(folder: Path | str, name: str = NAME) -> dict[str, dict[str, str]]:
+    """Columns by item token."""
+    header, *lines = (Path(folder) / name / f"{name}.item").read_text(encoding="utf-8").splitlines()
+    fields = [field.split(":")[0] for field in header.split("\t")]
+    rows = [dict(zip(fields, line.split("\t"), strict=True)) for line in lines]
+    return {row["item_id"]: row for row in rows}
 
 
 def settings(data_path: Path | str, model: str = "MARN", **changed: Any) -> dict[str, Any]:

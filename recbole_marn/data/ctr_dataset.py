@@ -131,7 +131,8 @@ class CTRDataset(Dataset):
         # RecBole fills missing numbers with the mean; a statistic must know that they were missing.
         fields = self.item_feat.columns if self.item_feat is not None else []
         self.item_numbers = {
-            field: self.item_feat[field].to_numpy(dtype=np.float64)
+            # A copy: RecBole fills in place.
+            field: self.item_feat[field].to_numpy(dtype=np.float64, copy=True)
             for field in fields
             if self.field2type[field] == FeatureType.FLOAT
         }

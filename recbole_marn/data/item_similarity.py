@@ -50,4 +50,3 @@ class ItemSimilarity:
         # A cosine is a product of two rows of users, so that the sum over a history is a product with its sum.
         history = bag @ self.users_of_item  # (S, n_users)
         return np.asarray(self.users_of_item[candidate].multiply(history[row_sequence]).sum(axis=1)).ravel()
-

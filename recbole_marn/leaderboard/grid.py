@@ -22,7 +22,7 @@ from typing import Any
 import yaml
 
 from recbole_marn.errors import InputError
-from recbole_marn.settings import nearest
+from recbole_marn.settings import DataSettings, from_mapping, nearest
 
 __all__ = [
     "FIRST_SEED",
@@ -218,7 +218,7 @@ class Plan:
         """RecBole's Config of a row.
 
         Raises:
-            InputError: unknown model or key, or a value of the wrong kind.
+            InputError: unknown model or key, a value of the wrong kind, or a modality the data set does not have.
         """
         from recbole_marn.quick_start import build_config
 
@@ -226,7 +226,9 @@ class Plan:
             if key in self.common or key in row.settings:
                 raise InputError("settings that a leaderboard leaves open", f"'{key}'", hint)
         settings = {**self.common, **row.settings}
-        return build_config(row.model, self.dataset, list(self.config_files), settings)
+        config = build_config(row.model, self.dataset, list(self.config_files), settings)
+        from_mapping(DataSettings, config.final_config_dict, complete=False).modality_settings()
+        return config
 
 
 def runs_of(plan: Plan, rows: Sequence[Row], seeds: int) -> list[Run]:
@@ -276,5 +278,6 @@ def data_files(config: Any) -> list[Path]:
     for modality in (config["modalities"] or {}).values():
         for key in ("file", "ids", "word_vectors"):
             if isinstance(modality.get(key), str):
-                files.append(folder / modality[key])
+                file = folder / modality[key]
+                files += [file, file.with_suffix(".ids")]
     return [file for file in dict.fromkeys(files) if file.is_file()]

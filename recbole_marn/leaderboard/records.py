@@ -21,22 +21,22 @@ from recbole_marn.errors import InputError
 __all__ = [
     "FORMAT",
     "Folders",
+    "ScoreStore",
     "check_alike",
     "check_same_data",
+    "check_scores_file",
     "digest",
     "file_sha256",
     "load_scores",
     "put",
     "read_record",
     "read_records",
-    "read_scores",
     "rows_sha256",
     "seal",
     "sealed_text",
 ]
 
 FORMAT = 1
-KINDS = ("run", "trial", "statistics")
 
 
 @dataclass(frozen=True)
@@ -108,14 +108,10 @@ def _without_nan(value: Any) -> Any:
 
 def file_sha256(path: Path) -> str:
     """SHA-256 of a file's bytes."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest() if hasattr(hashlib, "file_digest") else _chunked(file)
-
-
-def _chunked(file: Any) -> str:
     total = hashlib.sha256()
-    while block := file.read(1 << 20):
-        total.update(block)
+    with open(path, "rb") as file:
+        while block := file.read(1 << 20):
+            total.update(block)
     return total.hexdigest()
 
 
@@ -168,14 +164,14 @@ def read_records(folder: Path, kind: str = "run") -> list[dict[str, Any]]:
     return [read_record(path, kind) for path in sorted(folder.glob("*.json"))]
 
 
-def read_scores(path: Path, record: Mapping[str, Any]) -> dict[str, dict[str, np.ndarray]] | None:
-    """Columns user, item, label and score of each part; None where the file is not on this machine.
+def check_scores_file(path: Path, record: Mapping[str, Any]) -> bool:
+    """Whether the score file of a record is on this machine.
 
     Raises:
-        InputError: the file is not the one the record was made from.
+        InputError: it is there, and is not the one the record was made from.
     """
     if not path.is_file():
-        return None
+        return False
     found = file_sha256(path)
     if found != record["scores"]["sha256"]:
         raise InputError(
@@ -183,7 +179,7 @@ def read_scores(path: Path, record: Mapping[str, Any]) -> dict[str, dict[str, np
             f"another content (SHA-256 {found[:12]}...): the score file was altered",
             "Restore it, or remove it together with its record and run the leaderboard again.",
         )
-    return load_scores(path)
+    return True
 
 
 def load_scores(path: Path) -> dict[str, dict[str, np.ndarray]]:
@@ -250,3 +246,38 @@ def put(path: Path, text: str, folder: Path) -> None:
         os.replace(aside, path)
     finally:
         aside.unlink(missing_ok=True)
+
+
+class ScoreStore:
+    """Score columns of runs as they are asked for, the file's digest checked on first sight.
+
+    Users and labels are the same for every run of a table and are held once.
+    """
+
+    LIMIT = 1 << 30  # bytes of scores held
+
+    def __init__(self, folder: Path):
+        self._folder = folder
+        self._known: dict[str, bool] = {}
+        self._rows: dict[str, dict[str, np.ndarray]] = {}
+        self._scores: dict[tuple[str, str], np.ndarray] = {}
+
+    def columns(self, record: Mapping[str, Any], part: str) -> dict[str, np.ndarray] | None:
+        """user, label and score (B,) of a part; None where the file is not on this machine.
+
+        Raises:
+            InputError: the file is not the one the record was made from.
+        """
+        name = record["scores"]["file"]
+        if name not in self._known:
+            self._known[name] = check_scores_file(self._folder / name, record)
+        if not self._known[name]:
+            return None
+        if (name, part) not in self._scores:
+            with np.load(self._folder / name, allow_pickle=False) as file:
+                if part not in self._rows:
+                    self._rows[part] = {column: file[f"{part}_{column}"] for column in ("user", "label")}
+                if sum(score.nbytes for score in self._scores.values()) > self.LIMIT:
+                    self._scores.clear()
+                self._scores[name, part] = file[f"{part}_score"]
+        return {**self._rows[part], "score": self._scores[name, part]}

@@ -86,7 +86,7 @@ def run_jobs(jobs: Sequence[Job], processes: int, *, show_progress: bool = True)
     failures: list[Failure] = []
     total = sum(job.epochs for job in jobs)
     finished = total - sum(job.epochs for job, _ in waiting)
-    with tqdm(total=total, initial=finished, unit="epoch", disable=not show_progress) as bar:
+    with tqdm(total=total, initial=finished, unit="epoch", mininterval=1, disable=not show_progress) as bar:
         try:
             while waiting or running:
                 bar.set_postfix_str(f"{sum(job.done.exists() for job in jobs)} of {len(jobs)} runs", refresh=False)
@@ -153,7 +153,7 @@ def _epochs_since(one: _Running) -> int:
 def _failure(one: _Running) -> Failure | None:
     assert one.process.stdout is not None
     lines = one.process.stdout.read().decode(errors="replace").strip().splitlines()
-    if one.process.returncode == 0 and one.job.done.exists():
+    if one.job.done.exists():
         return None
     try:
         told = json.loads(lines[-1])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import sys
@@ -26,13 +27,16 @@ def train(task: Mapping[str, Any], folder: Path) -> None:
     """Train, choose the epoch on validation, score the test part once, and publish the record.
 
     Args:
-        task: `config` (settings of `quick_start.run`), `record` (what is known before the run), `out`, `dataset`,
+        task: `config` and `config_files` (settings of `quick_start.run`), `record` (what is known before the run), `out`, `dataset`,
             `keep` (leave checkpoints where they are).
         folder: of the unfinished run; removed once the record stands.
     """
     from recbole_marn.quick_start import run
 
-    result = run(config_dict={**task["config"], "resume": True, "show_progress": False})
+    result = run(
+        config_file_list=task["config_files"],
+        config_dict={**task["config"], "resume": True, "show_progress": False},
+    )
     publish(task, folder, result)
 
 
@@ -42,8 +46,6 @@ def publish(task: Mapping[str, Any], folder: Path, result: Mapping[str, Any]) ->
     Args:
         result: what `quick_start.run` returned; its `record` names the file of the run's own record.
     """
-    import json
-
     folders = Folders(Path(task["out"]), task["dataset"])
     own = json.loads(Path(result["record"]).read_text(encoding="utf-8"))
     made = Path(result["record"]).with_name(own["scores"]["file"])
@@ -98,7 +100,9 @@ def try_settings(task: Mapping[str, Any], folder: Path) -> None:
     from recbole_marn.quick_start import objective_function
 
     started = time.perf_counter()
-    result = objective_function(config_dict={**task["config"], "show_progress": False}, saved=False)
+    result = objective_function(
+        {**task["config"], "show_progress": False}, task["config_files"], saved=False
+    )
     record = {
         "leaderboard": "trial",
         "format": FORMAT,

@@ -21,17 +21,17 @@ __all__ = ["Cells", "ItemEncoder"]
 
 @dataclass
 class Cells:
-    """Aligned modalities of unique items and of unique statistics, and how entities are put together from them.
+    """Aligned modalities in R rows, and how entities are put together from them.
 
-    A cell is a row of modalities: U rows of items, in which the statistic modalities are absent, then V rows of
-    statistics, in which all others are. Whatever is computed modality by modality is computed on cells; an entity
-    joins two of them.
+    A cell is a row of modalities. Whatever is computed modality by modality is computed on cells, of which there are
+    as few as possible: either one an entity, or, where few statistics meet many items, U cells of items, in which the
+    statistic modalities are absent, then V of statistics, in which all others are. An entity then joins two of them.
 
     Attributes:
-        aligned: (R, M, D), R = U + V.
+        aligned: (R, M, D), R = E or U + V.
         present: (R, M) bool.
-        entity_item: (E,) the item cell of each entity.
-        entity_statistic: (E,) the statistic cell of each entity, or None without statistics.
+        entity_item: (E,) the item cell of each entity, or None when the cells are the entities.
+        entity_statistic: (E,) the statistic cell of each entity, or None when the cells are the entities.
         is_statistic: (M,) bool.
         count: (R,) occurrences, if every row carried its own history; None in evaluation.
         candidate_count: (R,) occurrences as a candidate; None in evaluation.
@@ -39,7 +39,7 @@ class Cells:
 
     aligned: Tensor
     present: Tensor
-    entity_item: Tensor
+    entity_item: Tensor | None
     entity_statistic: Tensor | None
     is_statistic: Tensor
     count: Tensor | None = None
@@ -52,30 +52,36 @@ class Cells:
         )
 
     def _by_cell(self, count: Tensor) -> Tensor:
+        if self.entity_item is None:
+            return count
         total = count.new_zeros(len(self.present)).index_add_(0, self.entity_item, count)
-        return total if self.entity_statistic is None else total.index_add_(0, self.entity_statistic, count)
+        return total.index_add_(0, self.entity_statistic, count)
+
+    def items(self, value: Tensor) -> Tensor:
+        """Values of cells (R, ...) as values of entities (E, ...), taken from their item cells."""
+        return value if self.entity_item is None else value.index_select(0, self.entity_item)
 
     def entities(self, value: Tensor) -> Tensor:
         """Values of cells (R, M, ...) as values of entities (E, M, ...)."""
-        items = value[self.entity_item]
-        if self.entity_statistic is None:
-            return items
+        if self.entity_item is None:
+            return value
         chosen = self.is_statistic.view(1, -1, *[1] * (value.dim() - 2))
-        return torch.where(chosen, value[self.entity_statistic], items)
+        return torch.where(chosen, value.index_select(0, self.entity_statistic), self.items(value))
 
     def add(self, fused: Tensor) -> Tensor:
         """Sums over each cell's modalities (R, D) as sums over each entity's (E, D)."""
-        items = fused[self.entity_item]
-        return items if self.entity_statistic is None else items + fused[self.entity_statistic]
+        if self.entity_item is None:
+            return fused
+        return self.items(fused) + fused.index_select(0, self.entity_statistic)
 
     def join(self, pooled: Tensor, how: str) -> Tensor:
         """Maxima or means over each cell's modalities (R, D) as those over each entity's (E, D)."""
-        if self.entity_statistic is None:
-            return pooled[self.entity_item]
+        if self.entity_item is None:
+            return pooled
         number = self.present.sum(1, keepdim=True).to(pooled.dtype)  # (R, 1)
         if how == "mean":
             return self.add(pooled * number) / self.add(number).clamp_min(1)
-        items, statistics = pooled[self.entity_item], pooled[self.entity_statistic]
+        items, statistics = self.items(pooled), pooled.index_select(0, self.entity_statistic)
         has_item, has_statistic = number[self.entity_item] > 0, number[self.entity_statistic] > 0
         joined = torch.where(has_item & has_statistic, torch.maximum(items, statistics), items + statistics)
         return joined  # where one is absent it is 0, and the sum is the other
@@ -151,38 +157,40 @@ class ItemEncoder(nn.Module):
         Args:
             stop_at_raw: no gradient below the alignment.
         """
-        n_items = len(batch.item)
-        entity_statistic = n_items + batch.entity_statistic if len(batch.statistic) else None
-        cells = self._cells(batch.item, batch.statistic, batch.entity_item, entity_statistic, stop_at_raw)
+        cells = self._cells(batch.item, batch.statistic, batch.entity_item, batch.entity_statistic, stop_at_raw)
         return cells.counted(batch.entity_count, batch.candidate_count)
 
     def snapshot(self, item: Tensor) -> Cells:
         """Encode items (U,) with their statistics at the end of training; entity u is item u."""
         entity = torch.arange(len(item), device=item.device)
-        statistic = self.frozen["statistic"][item]
-        if not self.statistic_columns:
-            return self._cells(item, statistic[:0], entity, None, False)
-        return self._cells(item, statistic, entity, len(item) + entity, False)
+        return self._cells(item, self.frozen["statistic"][item], entity, entity, False)
 
     def _cells(
-        self, item: Tensor, statistic: Tensor, entity_item: Tensor, entity_statistic: Tensor | None, stop_at_raw: bool
+        self, item: Tensor, statistic: Tensor, entity_item: Tensor, entity_statistic: Tensor, stop_at_raw: bool
     ) -> Cells:
-        n_items, n_statistics = len(item), len(statistic)
-        encoded = []
-        for name, encoder in self.encoders.items():
-            if name in self.statistic_columns:
-                value = _aligned(encoder, statistic[:, self.statistic_columns[name]], stop_at_raw)
-                encoded.append(pad(value, (0, 0, n_items, 0)))
-            else:
-                encoded.append(pad(self._encode(name, encoder, item, stop_at_raw), (0, 0, 0, n_statistics)))
+        encoded = [
+            _aligned(encoder, statistic[:, self.statistic_columns[name]], stop_at_raw)
+            if name in self.statistic_columns
+            else self._encode(name, encoder, item, stop_at_raw)
+            for name, encoder in self.encoders.items()
+        ]
         is_statistic = torch.tensor([name in self.statistic_columns for name in self.names], device=item.device)
-        present = self.frozen["present"][item] & ~is_statistic  # (U, M)
-        if n_statistics:
-            columns = [statistic[:, columns].any(1) for columns in self.statistic_columns.values()]
-            known = present.new_zeros(n_statistics, len(self.names))
-            known[:, is_statistic] = torch.stack(columns, dim=1)
-            present = torch.cat([present, known])
-        return Cells(torch.stack(encoded, dim=1), present, entity_item, entity_statistic, is_statistic)
+        present_item = self.frozen["present"][item] & ~is_statistic  # (U, M)
+        present_statistic = present_item.new_zeros(len(statistic), len(self.names))  # (V, M)
+        for index, name in enumerate(self.names):
+            if name in self.statistic_columns:
+                present_statistic[:, index] = statistic[:, self.statistic_columns[name]].any(1)
+        if len(entity_item) <= len(item) + len(statistic) or not self.statistic_columns:
+            index = [entity_statistic if chosen else entity_item for chosen in is_statistic.tolist()]
+            encoded = [value.index_select(0, entity) for value, entity in zip(encoded, index, strict=True)]
+            present = present_item[entity_item]
+            if self.statistic_columns:
+                present = present | present_statistic[entity_statistic]
+            return Cells(torch.stack(encoded, dim=1), present, None, None, is_statistic)
+        empty = (0, 0, 0, len(statistic)), (0, 0, len(item), 0)  # rows of zeros behind items, before statistics
+        encoded = [pad(value, empty[chosen]) for value, chosen in zip(encoded, is_statistic.tolist(), strict=True)]
+        present = torch.cat([present_item, present_statistic])
+        return Cells(torch.stack(encoded, dim=1), present, entity_item, len(item) + entity_statistic, is_statistic)
 
     def _encode(self, name: str, encoder: nn.Module, item: Tensor, stop_at_raw: bool) -> Tensor:
         if isinstance(encoder, VectorEncoder):

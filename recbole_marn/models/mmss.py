@@ -41,11 +41,9 @@ class MMSS(CTRModel):
         filtered = self._filtered(cells)  # (R, M, D)
         context = None
         if self.context is not None:
-            context = self.context(_mean(cells, self.ids))[cells.entity_item]  # (E, A)
+            context = cells.items(self.context(_mean(cells, self.ids)))  # (E, A)
         projected = cells.entities(self.fusion.project(filtered))
-        vector, attention = self.fusion(
-            cells.entities(filtered), projected, cells.entities(cells.present), context
-        )
+        vector, attention = self.fusion(cells.entities(filtered), projected, cells.entities(cells.present), context)
         return Represented(vector, {"attention": attention})
 
     def _filtered(self, cells: Cells) -> Tensor:

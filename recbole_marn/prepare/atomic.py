@@ -32,7 +32,7 @@ def write_inter(path: Path, events: Events) -> None:
                 columns.append([events.behaviors[i] for i in events.behavior[piece].tolist()])
             if events.rating is not None:
                 columns.append([_number(float(f"{rating:.6g}")) for rating in events.rating[piece].tolist()])
-            file.writelines("\t".join(row) + "\n" for row in zip(*columns))
+            file.writelines("\t".join(row) + "\n" for row in zip(*columns, strict=True))
 
 
 def write_item(path: Path, tokens: Sequence[str], items: ItemTable) -> None:
@@ -44,7 +44,7 @@ def write_item(path: Path, tokens: Sequence[str], items: ItemTable) -> None:
     with open(path, "w", encoding="utf-8", newline="\n") as file:
         header = ["item_id:token"] + [f"{name}:{ITEM_FIELDS[name]}" for name in items.fields]
         file.write("\t".join(header) + "\n")
-        file.writelines("\t".join(row) + "\n" for row in zip(*columns))
+        file.writelines("\t".join(row) + "\n" for row in zip(*columns, strict=True))
 
 
 def _number(value: float) -> str:

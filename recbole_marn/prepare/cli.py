@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `prepare` to a parser."""
     parser.add_argument(
         "dataset",
-        help="ml-1m, hm, taobao, ml-100k, amazon-<category>, amazon-clothing-synthetic, or custom (see docs/prepare.md)",
+        help="ml-1m, hm, taobao, ml-100k, amazon-<category>, amazon-clothing-synthetic or custom (docs/prepare.md)",
     )
     add = parser.add_argument
     add("--raw", type=Path, default=Path("raw"), help="folder of the official files (default: %(default)s)")
@@ -52,9 +52,7 @@ def _add_reading(group: argparse._ArgumentGroup) -> None:
         "--min-interactions", type=_positive, default=_DEFAULT.min_interactions, metavar="K",
         help="keep the users and items with at least K events each, repeatedly (default: all)",
     )  # fmt: skip
-    group.add_argument(
-        "--keep-unseen-items", action="store_true", help="keep catalogue items without any event"
-    )
+    group.add_argument("--keep-unseen-items", action="store_true", help="keep catalogue items without any event")
 
 
 def _add_vectors(group: argparse._ArgumentGroup) -> None:
@@ -67,9 +65,7 @@ def _add_vectors(group: argparse._ArgumentGroup) -> None:
         "--encoder", choices=list(IMAGE_ENCODERS), default=_DEFAULT.encoder,
         help="turns photos into vectors; vgg16 is the paper's (default: %(default)s)",
     )  # fmt: skip
-    group.add_argument(
-        "--encoder-weights", type=Path, metavar="FILE", help="weights other than the encoder's own"
-    )
+    group.add_argument("--encoder-weights", type=Path, metavar="FILE", help="weights other than the encoder's own")
     group.add_argument(
         "--sentence-encoder", choices=["none", "all-minilm-l6-v2"], default=_DEFAULT.sentence_encoder,
         help="also write each title as one vector, title.npy (default: %(default)s)",
@@ -113,9 +109,7 @@ def _options(args: argparse.Namespace) -> Options:
     for assignment in args.column:
         role, found, column = assignment.partition("=")
         if not (role and found and column):
-            raise InputError(
-                "--column ROLE=COLUMN", repr(assignment), "For example --column timestamp=created_at."
-            )
+            raise InputError("--column ROLE=COLUMN", repr(assignment), "For example --column timestamp=created_at.")
         columns[role] = column
     same = ("max_skipped", "title_words", "min_interactions", "keep_unseen_items", "time_unit", "images", "image_ids",
             "encoder", "encoder_weights", "sentence_encoder", "word_vectors", "events", "items")  # fmt: skip
@@ -137,9 +131,7 @@ def main(args: argparse.Namespace) -> int:
     """Run `prepare`; 0 when done, 2 when the input is at fault (the message is on stderr)."""
     try:
         if (args.dataset == "custom") != (args.name is not None):
-            raise InputError(
-                "--name NAME with `custom`, and only then", repr(args.name), "Name your dataset."
-            )
+            raise InputError("--name NAME with `custom`, and only then", repr(args.name), "Name your dataset.")
         record = prepare(
             args.dataset, args.raw, args.out, _options(args), name=args.name, overwrite=args.overwrite,
             download=not args.no_download, command=_command(args),

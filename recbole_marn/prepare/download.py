@@ -92,9 +92,7 @@ def fetch(file: RawFile, target: Path) -> Path:
                 bar.update(len(piece))
     size = part.stat().st_size
     if total is not None and size != total:
-        raise OSError(
-            f"the connection broke after {size:,} of {total:,} bytes; start again to go on from there"
-        )
+        raise OSError(f"the connection broke after {size:,} of {total:,} bytes; start again to go on from there")
     if file.md5 and (found := _md5(part)) != file.md5:
         part.unlink()
         raise InputError(
@@ -102,9 +100,7 @@ def fetch(file: RawFile, target: Path) -> Path:
             found,
             "Start again; if it happens twice, the publisher changed the file.",
         )
-    target.with_name(target.name + ".sha256").write_text(
-        f"{sha256_of(part)}  {target.name}\n", encoding="utf-8"
-    )
+    target.with_name(target.name + ".sha256").write_text(f"{sha256_of(part)}  {target.name}\n", encoding="utf-8")
     os.replace(part, target)
     return target
 

@@ -46,7 +46,7 @@ def _panel(left: int, title: str, unit: str, values: np.ndarray) -> list[str]:
     floor, room = _HEIGHT - _MARGIN, _HEIGHT - 2 * _MARGIN
     step = (_WIDTH - 2 * _MARGIN) / len(edges)
     parts = [f'<text x="{left + _WIDTH / 2:.0f}" y="20" text-anchor="middle" font-size="13">{title}</text>']
-    for i, (edge, count) in enumerate(zip(edges.tolist(), counts.tolist())):
+    for i, (edge, count) in enumerate(zip(edges.tolist(), counts.tolist(), strict=True)):
         x, height = left + _MARGIN + i * step, room * count / tallest
         label = str(edge) if edge == 1 else f"{edge}-"
         parts += [

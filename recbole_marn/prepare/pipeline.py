@@ -106,9 +106,7 @@ def write_dataset(
     """Write what a reader found; `made_by` goes into the record as it is. Otherwise as `prepare`."""
     events = data.events if options.min_interactions < 2 else data.events.core(options.min_interactions)
     if not len(events):
-        raise InputError(
-            "at least one event", "none left", "Check the raw files, or lower --min-interactions."
-        )
+        raise InputError("at least one event", "none left", "Check the raw files, or lower --min-interactions.")
     with_events = set(events.items)
     unseen = [token for token in data.items.rows if token not in with_events]
     tokens = events.items + unseen if options.keep_unseen_items else events.items
@@ -119,6 +117,8 @@ def write_dataset(
         vectors, present = _write_vectors(data, tokens, folder)
         words = _write_words(data, tokens, folder, options)
         (folder / f"{dataset}.histograms.svg").write_text(histograms(events), encoding="utf-8", newline="\n")
+        for file_name, text in data.more_files.items():
+            (folder / file_name).write_text(text, encoding="utf-8", newline="\n")
         fields = {
             name: {token for token in tokens if _known(data.items.rows.get(token, {}).get(name))}
             for name in data.items.fields
@@ -166,9 +166,7 @@ def _write_vectors(
     return described, present
 
 
-def _write_words(
-    data: RawDataset, tokens: Sequence[str], folder: Path, options: Options
-) -> dict[str, dict[str, Any]]:
+def _write_words(data: RawDataset, tokens: Sequence[str], folder: Path, options: Options) -> dict[str, dict[str, Any]]:
     """Word vectors for the words of every title-like field, if they were asked for."""
     if options.word_vectors == "none":
         return {}

@@ -29,9 +29,7 @@ def _pairs(events: Events) -> np.ndarray:
     return events.user.astype(np.int64) * max(len(events.items), 1) + events.item
 
 
-def coverage(
-    events: Events, tokens: Sequence[str], present: Mapping[str, set[str]]
-) -> dict[str, dict[str, float]]:
+def coverage(events: Events, tokens: Sequence[str], present: Mapping[str, set[str]]) -> dict[str, dict[str, float]]:
     """Share of items, and of events, whose item has each modality.
 
     Args:
@@ -130,7 +128,7 @@ def render(record: Mapping[str, Any]) -> str:
         f"  cold targets: {checks['cold_valid']:.1%} of validation, {checks['cold_test']:.1%} of test "
         "(item in no training row)",
         f"  ties: {checks['tied_events']:.1%} of events share user and time with another, their order is the file's",
-        f"  short: {checks['users_below_three']:,} users have fewer than three distinct items and give no validation row",
+        f"  short: {checks['users_below_three']:,} users have fewer than three distinct items, so no validation row",
     ]
     lines += [f"note: {note}" for note in record["notes"]]
     return "\n".join(lines)

@@ -72,9 +72,7 @@ def require(source: Source, raw: Path, name: str) -> Path:
     """`locate`, or an `InputError` that says which files to put where."""
     found = locate(raw, name)
     if found is None:
-        wanted = "; ".join(
-            f"{file.name} ({file.what}{'' if file.required else ', optional'})" for file in source.files
-        )
+        wanted = "; ".join(f"{file.name} ({file.what}{'' if file.required else ', optional'})" for file in source.files)
         raise InputError(
             f"the file {name} (or with/without .gz) in {raw}", "none there", f"{source.how} Files: {wanted}."
         )

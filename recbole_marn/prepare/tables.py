@@ -213,6 +213,7 @@ class RawDataset:
         notes: what to tell the user.
         published: counts of the publisher or the paper.
         made_by: what the record says of its making, when that may not depend on the machine.
+        more_files: name -> text of further files of the dataset.
     """
 
     events: Events
@@ -224,3 +225,4 @@ class RawDataset:
     published: dict[str, int] = field(default_factory=dict)
     photos: Path | None = None
     made_by: dict[str, object] | None = None
+    more_files: dict[str, str] = field(default_factory=dict)

@@ -7,9 +7,7 @@ import re
 
 __all__ = ["LONGEST_TITLE", "title_words"]
 
-LONGEST_TITLE = (
-    64  # words; RecBole pads every title to the longest, so one of 10,000 words would cost gigabytes
-)
+LONGEST_TITLE = 64  # words; RecBole pads every title to the longest, so one of 10,000 words would cost gigabytes
 _POSSESSIVE = re.compile(r"['’]s\b")
 _WORD = re.compile(r"[^\W_]+")
 

@@ -11,7 +11,7 @@ import numpy as np
 from recbole_marn.errors import InputError
 from recbole_marn.prepare.tables import clean
 
-__all__ = ["VectorFile", "VectorWriter", "open_array", "read_ids"]
+__all__ = ["VectorFile", "VectorRows", "VectorWriter", "open_array", "read_ids"]
 
 _HEADER_BYTES = 128
 _PIECE = 1024  # rows
@@ -133,4 +133,24 @@ class VectorFile:
                 piece = known[start : start + _PIECE]
                 writer.add(piece, array[[row_of[token] for token in piece]])
         writer.duplicates += len(ids) - len(row_of)
+        return writer
+
+
+@dataclass(frozen=True, eq=False)
+class VectorRows:
+    """Vectors in memory: `rows` (len(ids), width)."""
+
+    ids: Sequence[str]
+    rows: np.ndarray
+    encoder: str
+
+    def details(self) -> dict[str, str]:
+        return {}
+
+    def write(self, tokens: Sequence[str], folder: Path, name: str) -> VectorWriter:
+        """Write the vectors of `tokens`."""
+        wanted = set(tokens)
+        kept = [row for row, token in enumerate(self.ids) if token in wanted]
+        with VectorWriter(folder, name, self.rows.shape[1]) as writer:
+            writer.add([self.ids[row] for row in kept], self.rows[kept])
         return writer

@@ -1,4 +1,4 @@
-"""Amazon reviews of 2014, 2018 and 2023: events from the reviews, items from the metadata, images from the `.b` file."""
+"""Amazon reviews of 2014, 2018 and 2023: events from reviews, items from metadata, images from the `.b` file."""
 
 from __future__ import annotations
 
@@ -100,9 +100,7 @@ def source_of(category: str) -> Source:
     return Source(
         f"amazon {category}",
         (
-            RawFile(
-                f"reviews_{category}_5.json.gz", "5-core reviews", f"{folder}/reviews_{category}_5.json.gz"
-            ),
+            RawFile(f"reviews_{category}_5.json.gz", "5-core reviews", f"{folder}/reviews_{category}_5.json.gz"),
             RawFile(f"meta_{category}.json.gz", "metadata", f"{folder}/meta_{category}.json.gz"),
             RawFile(
                 f"image_features_{category}.b",
@@ -153,9 +151,7 @@ def _find(source: Source, category: str, raw: Path) -> tuple[Edition, Path]:
     found = [
         (edition, path)
         for edition in _EDITIONS
-        for path in [
-            next(filter(None, (locate(raw, name.format(category)) for name in edition.reviews)), None)
-        ]
+        for path in [next(filter(None, (locate(raw, name.format(category)) for name in edition.reviews)), None)]
         if path
     ]
     if not found:
@@ -189,9 +185,7 @@ def _read_reviews(path: Path, edition: Edition, tally: Tally) -> Events:
             tally.skip("time not between 1970 and 2100", number)
         elif not math.isfinite(rating):
             tally.skip("rating is no number", number)
-        elif not (
-            isinstance(user, str) and isinstance(item, str) and events.add(user, item, at, rating=rating)
-        ):
+        elif not (isinstance(user, str) and isinstance(item, str) and events.add(user, item, at, rating=rating)):
             tally.skip("missing id", number)
     tally.check()
     return events.build()

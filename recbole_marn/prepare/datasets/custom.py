@@ -39,9 +39,7 @@ def read(raw: Path, options: Options) -> RawDataset:
         InputError: a file or a required column is missing.
     """
     if options.events is None:
-        raise InputError(
-            "--events FILE (CSV or Parquet)", "none", "Name the table of events; see docs/custom-data.md."
-        )
+        raise InputError("--events FILE (CSV or Parquet)", "none", "Name the table of events; see docs/custom-data.md.")
     for path in filter(None, (options.events, options.items)):
         if not path.is_file():
             raise InputError("a file", f"{path}, which does not exist", "Check the path.")
@@ -90,9 +88,7 @@ def _parquet(path: Path):
     try:
         return parquet.ParquetFile(path)
     except (OSError, ValueError) as error:
-        raise InputError(
-            f"a Parquet file at {path}", f"a damaged one ({error})", "Write it again."
-        ) from error
+        raise InputError(f"a Parquet file at {path}", f"a damaged one ({error})", "Write it again.") from error
 
 
 def _rows(path: Path, columns: Mapping[str, str], tally: Tally) -> Iterator[tuple[int, dict[str, object]]]:
@@ -100,14 +96,14 @@ def _rows(path: Path, columns: Mapping[str, str], tally: Tally) -> Iterator[tupl
     roles, names = list(columns), list(columns.values())
     if not _is_parquet(path):
         for number, values in read_csv(path, tally, names):
-            yield number, dict(zip(roles, values))
+            yield number, dict(zip(roles, values, strict=True))
         return
     try:
         for batch in _parquet(path).iter_batches(_BATCH, columns=list(dict.fromkeys(names))):
             lists = [batch.column(name).to_pylist() for name in names]
-            for values in zip(*lists):
+            for values in zip(*lists, strict=True):
                 tally.read += 1
-                yield tally.read, dict(zip(roles, values))
+                yield tally.read, dict(zip(roles, values, strict=True))
     except (OSError, ValueError) as error:
         raise InputError(
             f"a whole Parquet file at {path}", f"one that breaks off ({error})", "Write it again."
@@ -124,9 +120,7 @@ def _read_events(options: Options, tally: Tally) -> Events:
         behavior = clean(_known(row["behavior_type"])) if behaves else None
         rating = _number(row["rating"]) if rates else None
         if at is None:
-            tally.skip(
-                "time is no date and no unix time from 1970 to 2100 (milliseconds? --time-unit ms)", number
-            )
+            tally.skip("time is no date and no unix time from 1970 to 2100 (milliseconds? --time-unit ms)", number)
         elif behavior == "":
             tally.skip("missing behaviour", number)
         elif rates and rating is None:

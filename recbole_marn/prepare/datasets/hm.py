@@ -19,12 +19,8 @@ SOURCE = Source(
     (
         RawFile("transactions_train.csv", "t_dat, customer_id, article_id, price, sales_channel_id"),
         RawFile("articles.csv", "the catalogue: article_id, prod_name, product_type_name, ..."),
-        RawFile(
-            "image_vectors.npy", "one vector an article, rows in the order of image_ids.txt", required=False
-        ),
-        RawFile(
-            "images", "folders 0xx of photos named by article, used when there are no vectors", required=False
-        ),
+        RawFile("image_vectors.npy", "one vector an article, rows in the order of image_ids.txt", required=False),
+        RawFile("images", "folders 0xx of photos named by article, used when there are no vectors", required=False),
     ),
     "Accept the rules at https://www.kaggle.com/competitions/h-and-m-personalized-fashion-recommendations and unpack "
     "the files there (a login is needed, so they cannot be downloaded for you).",
@@ -46,9 +42,7 @@ def read(raw: Path, options: Options) -> RawDataset:
         _read_articles(articles, tallies[1], options.title_words),
         [sales, articles],
         tallies,
-        notes=[
-            "price left out: it is known per transaction only, so an item's price would hold test purchases"
-        ],
+        notes=["price left out: it is known per transaction only, so an item's price would hold test purchases"],
         published=dict(SOURCE.published),
     )
     vectors, ids = locate(raw, "image_vectors.npy"), locate(raw, "image_ids.txt")
@@ -86,9 +80,7 @@ def _midnight(day: str) -> float | None:
 
 def _read_articles(path: Path, tally: Tally, longest: int) -> ItemTable:
     table = ItemTable(("category", "title"))
-    for number, (article, text, kind) in read_csv(
-        path, tally, ("article_id", "prod_name", "product_type_name")
-    ):
+    for number, (article, text, kind) in read_csv(path, tally, ("article_id", "prod_name", "product_type_name")):
         token = clean(_article(article))
         if not token:
             tally.skip("missing id", number)

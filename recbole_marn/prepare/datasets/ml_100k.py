@@ -13,17 +13,13 @@ from recbole_marn.prepare.tables import EventBuilder, ItemTable, RawDataset, cle
 
 __all__ = ["SOURCE", "read"]
 
-SOURCE = Source(
-    "ml-100k", (), "It comes with `pip install recbole`.", {"users": 943, "items": 1682, "events": 100000}
-)
+SOURCE = Source("ml-100k", (), "It comes with `pip install recbole`.", {"users": 943, "items": 1682, "events": 100000})
 _FIELDS = ("movie_title", "release_year", "class")
 
 
 def read(raw: Path, options: Options) -> RawDataset:
     """RecBole's own file is read unless there is one in the raw folder; field names stay RecBole's."""
-    inter, item = (
-        locate(raw, f"ml-100k.{suffix}") or _packaged(f"ml-100k.{suffix}") for suffix in ("inter", "item")
-    )
+    inter, item = (locate(raw, f"ml-100k.{suffix}") or _packaged(f"ml-100k.{suffix}") for suffix in ("inter", "item"))
     tallies = [Tally(inter.name, options.max_skipped), Tally(item.name, options.max_skipped)]
     events, items = EventBuilder(), ItemTable(_FIELDS)
     columns = ("user_id:token", "item_id:token", "rating:float", "timestamp:float")
@@ -37,7 +33,7 @@ def read(raw: Path, options: Options) -> RawDataset:
     tallies[0].check()
     columns = ("item_id:token", "movie_title:token_seq", "release_year:token", "class:token_seq")
     for _, (token, *values) in read_csv(item, tallies[1], columns):
-        items.add(clean(token), dict(zip(_FIELDS, map(clean, values))))
+        items.add(clean(token), dict(zip(_FIELDS, map(clean, values), strict=True)))
     tallies[1].check()
     return RawDataset(events.build(), items, [inter, item], tallies, published=dict(SOURCE.published))
 

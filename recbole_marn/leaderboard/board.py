@@ -1,0 +1,262 @@
+"""The tables of a leaderboard as cells: every format shows the same ones, and `verify` compares them."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from recbole_marn.leaderboard.grid import config_id
+from recbole_marn.leaderboard.statistics import PARTS, TESTS, TableRow, best_row, mean_of_seeds
+
+__all__ = ["Board", "Cell", "Table", "board_of", "rows_of_records", "sampling_of"]
+
+ABSENT = "–"
+LOWER_IS_BETTER = {"LogLoss", "ECE"}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What a cell says, the number it is sorted by, and whether it is the best of its column."""
+
+    text: str
+    value: float | str | None = None
+    best: bool = False
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table with a name for `verify` and a title for readers; the first column names the row."""
+
+    name: str
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Board:
+    """All that is rendered: rows in order of UAUC, tables, settings."""
+
+    dataset: str
+    rows: tuple[TableRow, ...]
+    statistics: Mapping[str, Any]
+    results: Table
+    evidence: tuple[Table, ...]
+    sizes: Table
+    hyper_parameters: Table
+    shared: Mapping[str, Any]
+
+    @property
+    def tables(self) -> tuple[Table, ...]:
+        return (self.sizes, self.results, *self.evidence, self.hyper_parameters)
+
+    @property
+    def records(self) -> list[Mapping[str, Any]]:
+        return [record for row in self.rows for record in row.records]
+
+
+# --------------------------------------------------------------------------------------------------- rows
+def rows_of_records(records: Iterable[Mapping[str, Any]]) -> list[TableRow]:
+    """Records as rows: one for each set of settings, its seeds in order, the best UAUC first.
+
+    Rows of one name and different settings get what sets them apart added to their names.
+    """
+    groups: dict[str, list[Mapping[str, Any]]] = {}
+    for record in sorted(records, key=lambda record: (record["row"], record["run"])):
+        groups.setdefault(config_id(record["settings"]), []).append(record)
+    named: dict[str, list[list[Mapping[str, Any]]]] = {}
+    for members in groups.values():
+        members.sort(key=lambda record: record["seed"])
+        named.setdefault(members[0]["row"], []).append(members)
+    rows = []
+    for label, alike in named.items():
+        for members, more in zip(alike, _told_apart([members[0]["settings"] for members in alike]), strict=True):
+            rows.append(TableRow(label + more, tuple(members)))
+
+    def order(row: TableRow) -> tuple[float, str]:
+        mean = mean_of_seeds(row, "UAUC")[0]
+        return (math.inf if math.isnan(mean) else -mean, row.label)
+
+    return sorted(rows, key=order)
+
+
+def _told_apart(settings: Sequence[Mapping[str, Any]]) -> list[str]:
+    if len(settings) == 1:
+        return [""]
+    keys = sorted({key for entry in settings for key in entry if key != "seed"})
+    differing = [key for key in keys if len({json.dumps(entry.get(key), sort_keys=True) for entry in settings}) > 1]
+    return [
+        " (" + ", ".join(f"{key}={json.dumps(entry.get(key))}" for key in differing[:3]) + ")" for entry in settings
+    ]
+
+
+# -------------------------------------------------------------------------------------------------- cells
+def sampling_of(part: str, settings: Mapping[str, Any]) -> str:
+    """How a test part's negatives were drawn."""
+    return str(settings.get("eval_sampling", "uniform")) if part == "test" else part.removeprefix("test_")
+
+
+def number(value: float, digits: int = 4) -> str:
+    """A number, or a dash for what is not known."""
+    return ABSENT if math.isnan(value) else f"{value:.{digits}f}"
+
+
+def spread(mean: float, std: float, digits: int = 4) -> str:
+    """`mean ± std`, the deviation left out where one seed gives none."""
+    return number(mean, digits) if math.isnan(std) else f"{number(mean, digits)} ± {number(std, digits)}"
+
+
+def p_value(value: float | None) -> str:
+    """A p-value with the usual floor; "not defined" where a test could not be made."""
+    if value is None or math.isnan(value):
+        return "undefined"
+    return "< 0.0001" if value < 0.0001 else f"{value:.4f}"
+
+
+def _mark(column: list[tuple[str, float]], lower: bool = False) -> list[Cell]:
+    """Cells of a column, the best ones marked: those that read the same as the best."""
+    known = [value for _, value in column if not math.isnan(value)]
+    best = (min if lower else max)(known) if known else math.nan
+    shown = {text for text, value in column if value == best}
+    return [Cell(text, None if math.isnan(value) else value, text in shown) for text, value in column]
+
+
+def _plain(column: list[tuple[str, float]]) -> list[Cell]:
+    return [Cell(text, None if math.isnan(value) else value) for text, value in column]
+
+
+# ------------------------------------------------------------------------------------------------- tables
+def board_of(records: Sequence[Mapping[str, Any]], statistics: Mapping[str, Any]) -> Board:
+    """The tables of records and their statistics; neither scores nor RecBole are needed."""
+    rows = rows_of_records(records)
+    shared = _shared([record["settings"] for row in rows for record in row.records])
+    return Board(
+        dataset=str(statistics["dataset"]),
+        rows=tuple(rows),
+        statistics=statistics,
+        results=_results(rows, shared),
+        evidence=tuple(_evidence(rows, statistics, metric, part, shared) for metric, part in TESTS),
+        sizes=_sizes(rows),
+        hyper_parameters=_hyper_parameters(rows, shared),
+        shared=shared,
+    )
+
+
+def _results(rows: Sequence[TableRow], shared: Mapping[str, Any]) -> Table:
+    columns: list[tuple[str, list[Cell]]] = [
+        ("Model", [Cell(row.label, row.label) for row in rows]),
+        ("Seeds", [Cell(str(len(row.records)), len(row.records)) for row in rows]),
+    ]
+    measures = [("UAUC", part) for part in PARTS] + [("AUC", "test"), ("LogLoss", "test"), ("ECE", "test")]
+    for metric, part in measures:
+        title = f"UAUC {sampling_of(part, shared)}" if metric == "UAUC" else metric
+        found = [mean_of_seeds(row, metric, part) for row in rows]
+        cells = _mark([(spread(*pair), round(pair[0], 4)) for pair in found], metric in LOWER_IS_BETTER)
+        columns.append((title, cells))
+    ratio = [mean_of_seeds(row, "predicted/observed")[0] for row in rows]
+    columns.append(("Predicted/observed", _plain([(number(value, 2), value) for value in ratio])))
+    sizes = [row.records[0]["parameters"] for row in rows]
+    columns.append(("Parameters", _plain([(f"{size:,}", float(size)) for size in sizes])))
+    times = [seconds_per_epoch(row) for row in rows]
+    columns.append(("s/epoch", _plain([(number(value, 1 if value >= 10 else 2), value) for value in times])))
+    note = (
+        "Mean over the seeds ± standard deviation; the best of each column in bold. UAUC: AUC of each user's own rows, "
+        "averaged over users, against negatives drawn in three ways; AUC, LogLoss, ECE and predicted/observed clicks "
+        f"against the first. Training draws {shared.get('train_negatives', '?')} and evaluation "
+        f"{shared.get('eval_negatives', '?')} negatives a positive, which alone moves predicted/observed away from 1."
+    )
+    return _table("results", "Evaluation Results", columns, note)
+
+
+def seconds_per_epoch(row: TableRow) -> float:
+    """Mean over the seeds of the training seconds of one epoch."""
+    known = [record["seconds_per_epoch"] for record in row.records if record["seconds_per_epoch"] is not None]
+    return sum(known) / len(known) if known else math.nan
+
+
+def _table(name: str, title: str, columns: Sequence[tuple[str, list[Cell]]], note: str = "") -> Table:
+    rows = tuple(zip(*(cells for _, cells in columns), strict=True))
+    return Table(name, title, tuple(head for head, _ in columns), rows, note)
+
+
+def _evidence(
+    rows: Sequence[TableRow], statistics: Mapping[str, Any], metric: str, part: str, shared: Mapping[str, Any]
+) -> Table:
+    found = {(test["row"], test["against"]): test for test in statistics["tests"]
+             if (test["metric"], test["part"]) == (metric, part)}  # fmt: skip
+    best, baseline = best_row(rows, metric, part), statistics["baseline"]
+    means = [mean_of_seeds(row, metric, part) for row in rows]
+    columns: list[tuple[str, list[Cell]]] = [
+        ("Model", [Cell(row.label, row.label) for row in rows]),
+        (metric, _mark([(spread(*pair), round(pair[0], 4)) for pair in means])),
+        ("95 % interval", [_interval_cell(statistics, row, f"{metric} {part}") for row in rows]),
+    ]
+    for against, name in (("best", best.label if best else None), ("baseline", baseline)):
+        tests = [found.get((row.label, against)) for row in rows]
+        itself = [row.label == name for row in rows]
+        columns.append((f"Δ {against}", [_test_cell(*pair, "difference") for pair in zip(tests, itself, strict=True)]))
+        columns.append((f"p {against}", [_test_cell(*pair, "p_holm") for pair in zip(tests, itself, strict=True)]))
+        if against == "baseline":
+            cells = [_test_cell(*pair, "relative_improvement") for pair in zip(tests, itself, strict=True)]
+            columns.append(("RelaImpr", cells))
+    test = "DeLong's test, rows clustered by user" if metric == "AUC" else "Student's test, paired over users"
+    note = f"Best: {best.label if best else ABSENT}. Baseline: {baseline}. {test}; Holm's correction by column."
+    title = f"{metric}, {sampling_of(part, shared)} negatives"
+    return _table(f"{metric} {part}", title, columns, note)
+
+
+def _interval_cell(statistics: Mapping[str, Any], row: TableRow, key: str) -> Cell:
+    low, high = statistics["intervals"].get(row.label, {}).get(key, (None, None))
+    return Cell(ABSENT) if low is None or high is None else Cell(f"[{low:.4f}, {high:.4f}]", low)
+
+
+def _test_cell(test: Mapping[str, Any] | None, itself: bool, key: str) -> Cell:
+    if itself or test is None:
+        return Cell("itself" if itself else ABSENT)
+    value = math.nan if test[key] is None else test[key]
+    if key == "p_holm":
+        return Cell(p_value(value), None if math.isnan(value) else value)
+    text = number(100 * value, 2) + " %" if key == "relative_improvement" else f"{value:+.4f}"
+    return Cell(ABSENT if math.isnan(value) else text, None if math.isnan(value) else value)
+
+
+def _sizes(rows: Sequence[TableRow]) -> Table:
+    """Data set statistics; the same in every record, but for runs with other training negatives."""
+    names = {
+        "users": "Users", "items": "Items with an event", "catalogue": "Items in the catalogue", "events": "Clicks",
+        "train_rows": "Training rows", "valid_rows": "Validation rows", "test_rows": "Test rows",
+    }  # fmt: skip
+    data = rows[0].records[0]["data"] if rows else {}
+    cells = [(title, f"{data[key]:,}") for key, title in names.items() if key in data]
+    if {"users", "items", "events"} <= set(data):
+        density = data["events"] / (data["users"] * data["items"])
+        cells.insert(4, ("Sparsity", f"{1 - density:.2%}"))
+    return Table(
+        "statistics", "Dataset Statistics", ("Statistic", "Value"), tuple((Cell(a), Cell(b)) for a, b in cells)
+    )
+
+
+def _shared(settings: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Settings that every run has in common."""
+    first = settings[0] if settings else {}
+    return {key: value for key, value in first.items() if all(entry.get(key) == value for entry in settings)}
+
+
+def _hyper_parameters(rows: Sequence[TableRow], shared: Mapping[str, Any]) -> Table:
+    told = ("learner", "learning_rate", "train_batch_size", "epochs")
+    lines = []
+    for row in rows:
+        record = row.records[0]
+        keys = [*record["given"], *(key for key in told if key not in record["given"])]
+        own = [f"{key}={json.dumps(record['settings'].get(key))}" for key in keys if key not in shared]
+        tuned = record.get("tuned")
+        space = [f"{key} in {json.dumps(values)}" for key, values in (tuned or {}).get("space", {}).items()]
+        trials = f"{tuned['trials']} trials: " if tuned else ""
+        lines.append((
+            Cell(row.label), Cell(", ".join(own) or "as shared"), Cell(trials + ", ".join(space) if tuned else "not tuned")
+        ))  # fmt: skip
+    return Table("hyper-parameters", "Hyper-parameters", ("Model", "Best hyper-parameters", "Tuning range"), tuple(lines))

@@ -1,0 +1,287 @@
+"""From models, a grid and seeds to records and tables."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+from tqdm import tqdm
+
+from recbole_marn.errors import InputError
+from recbole_marn.leaderboard.board import board_of, rows_of_records
+from recbole_marn.leaderboard.grid import (
+    Plan,
+    Row,
+    Run,
+    anchor_rows,
+    data_files,
+    plan_rows,
+    read_space,
+    runs_of,
+    with_unique_labels,
+)
+from recbole_marn.leaderboard.records import (
+    Folders,
+    ScoreStore,
+    check_alike,
+    check_same_data,
+    file_sha256,
+    put,
+    read_record,
+    read_records,
+    sealed_text,
+)
+from recbole_marn.leaderboard.render import write_tables
+from recbole_marn.leaderboard.runner import Failure, Job, run_jobs
+from recbole_marn.leaderboard.statistics import TableRow, statistics_of, tests_to_make
+from recbole_marn.leaderboard.tuned import default_space, trials_of, tuned_row
+
+__all__ = ["Request", "build", "render"]
+
+ALSO_TEST = ["popularity", "matched"]
+TRAIN, TRIAL = "recbole_marn.leaderboard.work:train", "recbole_marn.leaderboard.work:try_settings"
+# Where things lie on this machine; neither a record nor a command repeats it.
+PLACES = ("data_path", "checkpoint_dir")
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the command line asks for (see `cli.add_arguments`); without `models`, all that the data set allows."""
+
+    dataset: str
+    models: Sequence[str] | None = None
+    seeds: int = 5
+    grid: str | None = None
+    tune: int | None = None
+    space: str | None = None
+    baseline: str | None = None
+    anchors: bool = True
+    out: Path = Path("results")
+    jobs: int = 1
+    resamples: int = 500
+    config_files: Sequence[str] = ()
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    show_progress: bool = True
+
+    def command(self) -> str:
+        """The command line that makes the same tables, without what does not matter to them."""
+        parts = ["recbole-marn", "leaderboard", f"--dataset={self.dataset}"]
+        parts += [] if self.models is None else [f"--models={','.join(self.models)}"]
+        parts += [f"--seeds={self.seeds}"]
+        given = [("grid", self.grid), ("tune", self.tune), ("space", self.space), ("baseline", self.baseline)]
+        parts += [f"--{name}={value}" for name, value in given if value is not None]
+        parts += [] if self.resamples == Request.resamples else [f"--resamples={self.resamples}"]
+        parts += [] if self.anchors else ["--without_anchors"]
+        parts += [f"--config_files={' '.join(self.config_files)}"] if self.config_files else []
+        parts += setting_arguments(self.settings)
+        return " ".join(shlex.quote(part) for part in parts)
+
+
+def setting_arguments(settings: Mapping[str, Any]) -> list[str]:
+    """Settings as `--key=value`, without paths."""
+    return [f"--{key}={value}" for key, value in settings.items() if key not in PLACES]
+
+
+# --------------------------------------------------------------------------------------------------- build
+def build(request: Request) -> tuple[dict[str, Any], list[Failure]]:
+    """Do what is not done yet, then render all records of the data set.
+
+    Returns:
+        The line that tells about it, and the runs that failed.
+
+    Raises:
+        InputError: bad input; nothing is run before all of it has been checked.
+    """
+    if not request.seeds >= 1 or request.jobs < 1 or request.resamples < 2:
+        raise InputError(
+            "at least one seed, one process and two resamples",
+            f"--seeds={request.seeds} --jobs={request.jobs} --resamples={request.resamples}",
+            "Correct them.",
+        )
+    folders = Folders(request.out, request.dataset)
+    given = dict(request.settings)
+    checkpoint_dir = given.pop("checkpoint_dir", None)
+    files = tuple(os.path.abspath(file) for file in request.config_files)
+    plan = Plan(request.dataset, {"also_test": ALSO_TEST, **given}, files)
+    config = plan.config(Row("MARN", "MARN"))
+    plan = Plan(plan.dataset, {**plan.common, "data_path": os.path.abspath(os.path.dirname(config["data_path"]))}, files)
+    models = _possible_models(plan) if request.models is None else request.models
+    rows = plan_rows(models, read_space(request.grid))
+    rows = with_unique_labels([*rows, *_new(anchor_rows(config), rows)] if request.anchors else rows)
+    runs_of(plan, rows, request.seeds)
+    space = read_space(request.space or default_space()) if request.tune is not None else None
+    trials = {row: trials_of(plan, row, space, request.tune) for row in rows} if space else {}
+
+    data = {"files": {path.name: file_sha256(path) for path in data_files(config)}}
+    existing = read_records(folders.records)
+    check_same_data([*existing, *read_records(folders.trials, "trial")], data["files"])
+    check_alike(existing)
+    _check_baseline(request, rows, existing)
+    folders.prepare()
+    site = _Site(folders, plan, data, checkpoint_dir, request)
+
+    failures: list[Failure] = []
+    told: dict[str, dict[str, Any]] = {}
+    if space:
+        failures += site.run([site.trial(run) for runs in trials.values() for run in runs])
+        chosen = {row: site.tuned(row, trials[row], space) for row in rows}
+        told = {row.label: found[1] for row, found in chosen.items() if found}
+        rows = [found[0] for found in chosen.values() if found]
+    runs = runs_of(plan, rows, request.seeds)
+    failures += site.run([site.training(run, told.get(run.row.label)) for run in runs])
+    line = render(request, command=request.command())
+    return {"runs": len(runs), "failed": len(failures), **line}, failures
+
+
+def _possible_models(plan: Plan) -> list[str]:
+    """Models of the table whose modalities the data set has; BaseModelIMAGE needs an image, for one."""
+    from recbole_marn.registration import MODELS, properties_folder
+
+    modalities = plan.config(Row("MARN", "MARN"))["modalities"]
+
+    def fits(model: str) -> bool:
+        file = properties_folder() / "model" / f"{model}.yaml"
+        needed = (yaml.safe_load(file.read_text(encoding="utf-8")) or {}).get("use_modalities") if file.is_file() else None
+        return set(needed or ()) <= set(modalities)
+
+    return [model for model in MODELS if fits(model)]
+
+
+def _new(more: Sequence[Row], rows: Sequence[Row]) -> list[Row]:
+    """Rows whose settings are not in the table already."""
+    there = {(row.model, repr(dict(row.settings))) for row in rows}
+    models = {row.model for row in rows}
+    return [
+        row for row in more
+        if (row.model, repr(dict(row.settings))) not in there and (row.label != row.model or row.model not in models)
+    ]  # fmt: skip
+
+
+def _check_baseline(request: Request, rows: Sequence[Row], existing: Sequence[Mapping[str, Any]]) -> None:
+    labels = [row.label for row in rows] + [row.label for row in rows_of_records(existing)]
+    if request.baseline is not None and request.baseline not in labels:
+        raise InputError(
+            f"--baseline to be a row of the table: {', '.join(dict.fromkeys(labels))}",
+            repr(request.baseline),
+            "Name one of them.",
+        )
+
+
+@dataclass(frozen=True)
+class _Site:
+    """Turns runs into jobs."""
+
+    folders: Folders
+    plan: Plan
+    data: Mapping[str, Any]
+    checkpoint_dir: str | None
+    request: Request
+
+    def run(self, jobs: Sequence[Job]) -> list[Failure]:
+        return run_jobs(jobs, self.request.jobs, show_progress=self.request.show_progress)
+
+    def training(self, run: Run, tuned: Mapping[str, Any] | None) -> Job:
+        folder = (self.folders.unfinished / run.name).resolve()
+        checkpoints = Path(self.checkpoint_dir).resolve() if self.checkpoint_dir else folder
+        record = {**self._record(run), "tuned": tuned}
+        task = {**self._task(run, record), "keep": False}
+        task["config"]["checkpoint_dir"] = str(checkpoints)
+        return Job(
+            run.name, TRAIN, task, folder, self.folders.records / f"{run.name}.json", run.epochs,
+            checkpoints / f"{run.name}.last.pth",
+        )  # fmt: skip
+
+    def trial(self, run: Run) -> Job:
+        folder = (self.folders.unfinished / f"trial-{run.name}").resolve()
+        record = {**self._record(run), "drawn": dict(run.row.settings)}
+        return Job(
+            f"trial {run.name}", TRIAL, self._task(run, record), folder, self.folders.trials / f"{run.name}.json",
+            run.epochs,
+        )  # fmt: skip
+
+    def tuned(self, row: Row, runs: Sequence[Run], space: Any) -> tuple[Row, dict[str, Any]] | None:
+        """The row under its best settings; None where a trial failed and the comparison would not be fair."""
+        files = [self.folders.trials / f"{run.name}.json" for run in runs]
+        if not all(file.exists() for file in files):
+            return None
+        return tuned_row(row, [read_record(file, "trial") for file in files], space)
+
+    def _task(self, run: Run, record: Mapping[str, Any]) -> dict[str, Any]:
+        return {
+            "config": dict(run.config), "config_files": list(self.plan.config_files), "record": dict(record),
+            "out": str(self.folders.out.resolve()), "dataset": self.folders.dataset,
+        }  # fmt: skip
+
+    def _record(self, run: Run) -> dict[str, Any]:
+        from recbole_marn.registration import MODELS
+
+        command_line = {key: value for key, value in run.config.items() if key not in ("model", "dataset", "seed")}
+        given = {key: value for key, value in command_line.items() if key in run.settings}
+        names = [f"--model={run.row.model}", f"--dataset={self.folders.dataset}", f"--seed={run.seed}"]
+        command = ["recbole-marn", "run", *names, *setting_arguments(command_line)]
+        if self.plan.config_files:
+            command.append(f"--config_files={' '.join(os.path.basename(file) for file in self.plan.config_files)}")
+        return {
+            "run": run.name, "row": run.row.label, "model": run.row.model, "dataset": self.folders.dataset,
+            "seed": run.seed, "paper": MODELS[run.row.model].paper, "given": given, "settings": dict(run.settings),
+            "data": dict(self.data), "command": " ".join(shlex.quote(part) for part in command),
+        }  # fmt: skip
+
+
+# -------------------------------------------------------------------------------------------------- render
+def render(request: Request, command: str | None = None) -> dict[str, Any]:
+    """Statistics and tables of all the records of a data set; nothing is trained.
+
+    Args:
+        command: what the tables say they were made by; without, what they said before.
+
+    Raises:
+        InputError: no record, records that do not belong together, or altered files.
+    """
+    folders = Folders(request.out, request.dataset)
+    records = read_records(folders.records)
+    if not records:
+        raise InputError(
+            f"records of finished runs in {folders.records}", "none", "Look at the errors of the runs above."
+        )
+    check_alike(records)
+    rows = rows_of_records(records)
+    known = read_record(folders.statistics, "statistics") if folders.statistics.exists() else None
+    baseline = _baseline(request, rows, known if command is None else None)
+    folders.prepare()
+    store = ScoreStore(folders.scores)
+
+    def scores(row: TableRow, part: str) -> list[Any] | None:
+        found = [store.columns(record, part) for record in row.records]
+        return None if any(columns is None for columns in found) else found
+
+    total = len(rows) + sum(1 for _ in tests_to_make(rows, baseline))
+    with tqdm(total=total, desc="statistics", disable=not request.show_progress) as bar:
+        statistics = statistics_of(
+            request.dataset, rows, scores, baseline=baseline, resamples=request.resamples, known=known, progress=bar.update
+        )  # fmt: skip
+    command = command or (known or {}).get("command") or request.command()
+    text = sealed_text({**statistics, "command": command})
+    put(folders.statistics, text, folders.scores)
+    board = board_of(records, read_record(folders.statistics, "statistics"))
+    return {
+        "dataset": request.dataset,
+        "rows": len(rows),
+        "records": len(records),
+        "best": rows[0].label,
+        "without_scores": [row.label for row in rows if row.label not in statistics["intervals"]],
+        "tables": write_tables(board, folders),
+    }
+
+
+def _baseline(request: Request, rows: Sequence[TableRow], known: Mapping[str, Any] | None) -> str:
+    if request.baseline is not None:
+        return request.baseline
+    labels = [row.label for row in rows]
+    before = known["baseline"] if known else None
+    return next((label for label in (before, "DIN", "Popularity") if label in labels), labels[0])

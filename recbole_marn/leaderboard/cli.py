@@ -1,0 +1,92 @@
+"""The `leaderboard` and `verify` sub-commands."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from pathlib import Path
+
+from recbole_marn.errors import InputError
+
+__all__ = ["add_arguments", "add_verify_arguments", "main", "verify_main"]
+
+SHOWN_PROBLEMS = 40
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `leaderboard`; settings follow as --key=value."""
+    parser.add_argument("-d", "--dataset", required=True, help="see `recbole-marn datasets`")
+    parser.add_argument("--models", default="all", help="names, separated by commas (default: all of the table)")
+    parser.add_argument("--seeds", type=int, default=5, help="runs a row, with seeds 2020, 2021, ... (default: 5)")
+    parser.add_argument("--grid", help="YAML file of further rows: choices by model, or named rows")
+    parser.add_argument("--tune", type=int, metavar="N", help="first try N settings a row, compared on validation")
+    parser.add_argument("--space", help="YAML file of choices for --tune (default: properties/tune/leaderboard.yaml)")
+    parser.add_argument("--baseline", help="row that others are tested against (default: DIN, or Popularity)")
+    parser.add_argument("--out", type=Path, default=Path("results"), help="folder of tables and records (default: results)")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="runs at once (default: one a core)")
+    parser.add_argument("--resamples", type=int, default=500, help="bootstrap resamples of the users (default: 500)")
+    parser.add_argument("--config_files", default="", help="YAML files, separated by spaces")
+    parser.add_argument(
+        "--without_anchors", action="store_true",
+        help="leave out the rows every table has: Popularity, BaseModelIMAGE, MARN -statistic",
+    )  # fmt: skip
+    parser.add_argument("--render_only", action="store_true", help="train nothing; tables from the records there are")
+
+
+def main(args: argparse.Namespace) -> int:
+    """Run `leaderboard`: 0 done, 2 bad input, 1 a run failed by a fault of ours."""
+    from recbole_marn.leaderboard.build import Request, build, render
+
+    models = None if args.models == "all" else [name for name in args.models.split(",") if name]
+    request = Request(
+        dataset=args.dataset, models=models, seeds=args.seeds, grid=args.grid, tune=args.tune, space=args.space,
+        baseline=args.baseline, anchors=not args.without_anchors, out=args.out, jobs=args.jobs,
+        resamples=args.resamples, config_files=args.config_files.split(), settings=args.settings,
+    )  # fmt: skip
+    try:
+        line, failures = (render(request), []) if args.render_only else build(request)
+    except OSError as error:
+        raise InputError(
+            f"room and permission to write to {args.out}",
+            f"{error.strerror or error} ({error.filename or args.out})",
+            "Free some space or choose another --out, and give the same command again: finished runs are kept.",
+        ) from error
+    for failure in failures:
+        print(f"failed: {failure}", file=sys.stderr)
+    if line["without_scores"]:
+        print(f"scores are not on this machine, no intervals of: {', '.join(line['without_scores'])}", file=sys.stderr)
+    print(json.dumps(line))
+    if not failures:
+        return 0
+    return 2 if all(failure.kind in ("input", "library") for failure in failures) else 1
+
+
+def add_verify_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `verify`."""
+    parser.add_argument("out", type=Path, metavar="DIR", help="the --out of a leaderboard")
+    parser.add_argument("-d", "--dataset", help="only this data set (default: all there are)")
+
+
+def verify_main(args: argparse.Namespace) -> int:
+    """Run `verify`: 0 all holds, 2 something was altered; every problem is named on stderr."""
+    from tqdm import tqdm
+
+    from recbole_marn.leaderboard.verify import datasets_in, verify
+
+    problems = 0
+    for dataset in [args.dataset] if args.dataset else datasets_in(args.out):
+        with tqdm(desc=f"verify {dataset}", unit="check") as bar:
+            report = verify(args.out, dataset, bar.update)
+        problems += len(report.problems)
+        for problem in report.problems[:SHOWN_PROBLEMS]:
+            print(problem, file=sys.stderr)
+        if len(report.problems) > SHOWN_PROBLEMS:
+            print(f"... and {len(report.problems) - SHOWN_PROBLEMS} more", file=sys.stderr)
+        print(
+            f"{dataset}: {report.cells} cells against {report.records} records; {report.recomputed} recomputed from "
+            f"their scores, {len(report.absent)} taken from the record, whose scores are not on this machine; "
+            f"{len(report.problems)} problems"
+        )
+    return 2 if problems else 0

@@ -1,0 +1,75 @@
+"""A fair budget: as many trials for every row, on a stated space, compared on validation alone."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from recbole_marn.errors import InputError
+from recbole_marn.leaderboard.grid import FIRST_SEED, Plan, Row, Run, Space, runs_of
+
+__all__ = ["best_trial", "default_space", "trials_of", "tuned_row"]
+
+DRAW_SEED = 2020
+
+
+def default_space() -> Path:
+    """The search space that comes with the package."""
+    from recbole_marn.registration import properties_folder
+
+    return properties_folder() / "tune" / "leaderboard.yaml"
+
+
+def trials_of(plan: Plan, row: Row, space: Space, number: int) -> list[Run]:
+    """`number` different settings of a row: its own first, then draws from the space without repetition.
+
+    A space with fewer combinations is tried in full.
+
+    Raises:
+        InputError: as `runs_of`, or no trial.
+    """
+    if number < 1:
+        raise InputError("at least one trial", f"--tune={number}", "Leave --tune out for no search.")
+    choices = {key: values for key, values in space.of(row.model).items() if key not in row.settings}
+    sizes = [len(values) for values in choices.values()]
+    total = math.prod(sizes)
+    rng = np.random.default_rng(DRAW_SEED)
+    order = rng.permutation(total) if total <= 1_000_000 else rng.integers(total, size=10 * number)
+    trials: dict[str, Run] = {}
+    for index in [None, *order]:
+        drawn = {} if index is None else _combination(choices, np.unravel_index(int(index), sizes) if sizes else ())
+        run = runs_of(plan, [Row(row.label, row.model, {**row.settings, **drawn})], 1)[0]
+        trials.setdefault(run.name, run)
+        if len(trials) == number:
+            break
+    return list(trials.values())
+
+
+def _combination(choices: Mapping[str, Sequence[Any]], at: Sequence[Any]) -> dict[str, Any]:
+    return {key: values[int(index)] for (key, values), index in zip(choices.items(), at, strict=True)}
+
+
+def best_trial(trials: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+    """The trial with the best validation score; the first of equals."""
+    sign = 1 if trials[0]["valid_score_bigger"] else -1
+    return max(trials, key=lambda trial: sign * trial["best_valid_score"])
+
+
+def tuned_row(row: Row, trials: Sequence[Mapping[str, Any]], space: Space) -> tuple[Row, dict[str, Any]]:
+    """The row under its best trial's settings, and what a record says of the search."""
+    best = best_trial(trials)
+    searched = {key: list(values) for key, values in space.of(row.model).items() if key not in row.settings}
+    told = {
+        "trials": len(trials),
+        "space": json.loads(json.dumps(searched)),
+        "seed": FIRST_SEED,
+        "chosen": best["run"],
+        "best_valid_score": best["best_valid_score"],
+        "compared": [trial["run"] for trial in trials],
+    }
+    return Row(row.label, row.model, {**row.settings, **best["drawn"]}), told

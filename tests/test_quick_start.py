@@ -1,0 +1,162 @@
+"""A run leaves a checkpoint, its scores and a record with all that is needed to repeat and to check it."""
+
+import hashlib
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tiny
+import yaml
+
+from recbole_marn import checkpoint, quick_start
+from recbole_marn.errors import InputError
+from recbole_marn.evaluation.metrics import uauc
+from recbole_marn.registration import MODELS
+
+
+@pytest.fixture(scope="module")
+def finished(data_path, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("run")
+    result = quick_start.run(
+        config_dict=tiny.settings(data_path, checkpoint_dir=str(folder), also_test=["popularity", "matched"])
+    )
+    return result, json.loads(Path(result["record"]).read_text()), folder
+
+
+def test_what_a_run_returns(finished):
+    result, _, folder = finished
+    assert (result["model"], result["dataset"], result["seed"]) == ("MARN", "tiny", 2020)
+    for part in ("valid", "test", "test_popularity", "test_matched"):
+        assert list(result[part]) == ["AUC", "UAUC", "LogLoss"]
+        assert all(type(value) is float for value in result[part].values())
+    assert result["best_valid_score"] == result["valid"]["UAUC"]
+    assert result["test_result"]["auc"] == result["test"]["AUC"]
+    assert result["epochs"] == 2 and result["seconds_per_epoch"] > 0 and result["parameters"] > 100
+    assert len(result["split_sha256"]) == 64
+    assert {path.suffix for path in folder.iterdir()} == {".pth", ".json", ".npz"}
+
+
+def test_the_record_repeats_the_result_and_names_all_it_depends_on(finished):
+    result, record, folder = finished
+    for key in ("model", "dataset", "seed", "split_sha256", "valid", "test", "test_matched", "epochs", "checkpoint"):
+        assert record[key] == result[key]
+    assert record["format"] == 1
+    assert record["paper"] == MODELS["MARN"].paper
+    assert record["settings"]["lambda0"] == 0.05 and record["settings"]["width"] == 8
+    assert set(record["versions"]) == {"recbole_marn", "python", "recbole", "torch", "numpy", "pandas", "scipy"}
+    assert len(record["history"]) == 2 and set(record["history"][0]["losses"]) == {"click", "specific", "D0", "D1"}
+    assert any("have no vector and are masked" in note for note in record["notes"])
+    scores = folder / record["scores"]["file"]
+    assert record["scores"]["sha256"] == hashlib.sha256(scores.read_bytes()).hexdigest()
+
+
+def test_the_metrics_can_be_recomputed_from_the_scores(finished):
+    _, record, folder = finished
+    scores = np.load(folder / record["scores"]["file"])
+    for part in ("valid", "test", "test_popularity", "test_matched"):
+        user, label, score = (scores[f"{part}_{name}"] for name in ("user", "label", "score"))
+        assert record[part]["UAUC"] == pytest.approx(uauc(user, label, score), abs=1e-6)
+    assert (scores["test_user"] == scores["test_popularity_user"]).all()
+    assert (scores["test_item"] != scores["test_popularity_item"]).any()
+
+
+def test_the_settings_of_a_record_repeat_the_run(finished):
+    result, record, folder = finished
+    again = quick_start.load_run(result["checkpoint"])
+    scores = np.load(folder / record["scores"]["file"])
+    np.testing.assert_array_equal(again.trainer.scores(again.test)["score"], scores["test_score"])
+
+
+def test_the_same_settings_give_the_same_result(finished, data_path):
+    again = quick_start.run(config_dict=tiny.settings(data_path, also_test=["popularity", "matched"]))
+    assert {key: again[key] for key in ("valid", "test", "split_sha256")} == {
+        key: finished[0][key] for key in ("valid", "test", "split_sha256")
+    }
+    assert Path(again["record"]).name == Path(finished[0]["record"]).name
+
+
+def test_another_seed_gives_another_result_on_the_same_rows(finished, settings):
+    other = quick_start.run(config_dict=settings(seed=1))
+    assert other["split_sha256"] == finished[0]["split_sha256"]
+    assert other["test"] != finished[0]["test"]
+
+
+def test_nothing_is_written_unless_asked(settings):
+    result = quick_start.run(config_dict=settings(epochs=1), saved=False)
+    assert result["record"] is None and result["checkpoint"] is None
+    assert not os.listdir("saved")
+
+
+@pytest.mark.parametrize("name", ["json.dumps", "np.savez_compressed"])
+def test_an_interrupted_write_leaves_no_record(settings, monkeypatch, name):
+    module, function = name.split(".")
+
+    def stop(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(getattr(quick_start, module), function, stop)
+    with pytest.raises(KeyboardInterrupt):
+        quick_start.run(config_dict=settings(epochs=1, run_name="mine"))
+    assert "mine.json" not in os.listdir("saved")
+    assert not [name for name in os.listdir("saved") if name.endswith(".part")]
+
+
+def test_a_record_is_written_after_its_scores(settings, monkeypatch):
+    order = []
+    write = checkpoint.write_aside
+    monkeypatch.setattr(
+        quick_start.checkpoint, "write_aside", lambda path, how: (order.append(Path(path).suffix), write(path, how))
+    )
+    quick_start.run(config_dict=settings(epochs=1))
+    assert order[-2:] == [".npz", ".json"]
+
+
+def test_names_may_come_from_a_file(data_path):
+    given = tiny.settings(data_path, "LR", epochs=1)
+    Path("mine.yaml").write_text(yaml.safe_dump(given))
+    assert quick_start.run(config_file_list=["mine.yaml"])["model"] == "LR"
+
+
+def test_a_dictionary_of_settings_is_not_changed(settings):
+    given = settings(epochs=1)
+    before = json.dumps(given)
+    quick_start.run(config_dict=given, saved=False)
+    assert json.dumps(given) == before
+
+
+def test_an_unknown_model_by_every_door(settings):
+    for call in (quick_start.run, quick_start.objective_function, quick_start.build_config):
+        with pytest.raises(InputError, match="Got 'MRN'"):
+            call(config_dict=settings() | {"model": "MRN"})
+    given = settings()
+    del given["model"]
+    Path("mine.yaml").write_text("model: MRN\n")
+    with pytest.raises(InputError, match="Got 'MRN'"):
+        quick_start.run(config_file_list=["mine.yaml"], config_dict=given)
+
+
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [("- a\n", "Got a list in mine.yaml."), ("a: [\n", "Expected a readable YAML file of settings. Got mine.yaml"),
+     ("a: !!python/object/apply:os.mkdir [made]\n", "Expected a readable YAML file of settings. Got mine.yaml")],
+)  # fmt: skip
+def test_a_file_of_settings_that_is_none(settings, content, text):
+    Path("mine.yaml").write_text(content)
+    with pytest.raises(InputError) as error:
+        quick_start.build_config(config_file_list=["mine.yaml"], config_dict=settings())
+    assert text in str(error.value)
+    assert not os.path.exists("made")
+
+
+def test_a_checkpoint_of_other_data_is_not_loaded(finished, tmp_path):
+    tiny.write_dataset(tmp_path, seed=9)
+    with pytest.raises(InputError, match="Expected a checkpoint of this data set and split"):
+        quick_start.load_run(finished[0]["checkpoint"], data_path=str(tmp_path))
+
+
+def test_a_checkpoint_is_loaded_where_the_data_now_are(finished, tmp_path):
+    tiny.write_dataset(tmp_path)
+    parts = quick_start.load_run(finished[0]["checkpoint"], data_path=str(tmp_path))
+    assert parts.train._dataset.dataset_path == str(tmp_path / "tiny")
