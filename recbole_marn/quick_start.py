@@ -34,6 +34,7 @@ __all__ = [
     "Prepared",
     "build_config",
     "load_run",
+    "named_metrics",
     "objective_function",
     "prepare_run",
     "run",
@@ -139,13 +140,13 @@ def run(
         "dataset": config["dataset"],
         "seed": config["seed"],
         "split_sha256": parts.train._dataset.split_sha256,
-        "valid": _named(best_valid_result),
-        "test": _named(test_result),
+        "valid": named_metrics(best_valid_result),
+        "test": named_metrics(test_result),
     }
     scores = {"valid": parts.valid, "test": parts.test} if saved else {}
     for sampling in config["also_test"] or []:
         loader = CTRDataLoader(config, parts.test._dataset.test_part(sampling), None)
-        result[f"test_{sampling}"] = _named(trainer.evaluate(loader, load_best_model=False))
+        result[f"test_{sampling}"] = named_metrics(trainer.evaluate(loader, load_best_model=False))
         if saved:
             scores[f"test_{sampling}"] = loader
     seconds = [epoch["seconds"] for epoch in trainer.history if "seconds" in epoch]
@@ -210,7 +211,7 @@ def _report_to_ray(result: Mapping[str, float]) -> None:
         tune.report(**result)
 
 
-def _named(result: Mapping[str, float] | None) -> dict[str, float]:
+def named_metrics(result: Mapping[str, float] | None) -> dict[str, float]:
     """RecBole's lower-case metric names as they are written in the field."""
     spelled = {"auc": "AUC", "uauc": "UAUC", "logloss": "LogLoss"}
     return {spelled.get(name, name): float(value) for name, value in (result or {}).items()}

@@ -13,6 +13,7 @@ import planted
 import pytest
 import tiny
 import torch
+import yaml
 from recbole.utils import get_model
 
 from recbole_marn import checkpoint
@@ -22,7 +23,7 @@ from recbole_marn.layers.segment import expand_rows
 from recbole_marn.models.scorer import Scorer
 from recbole_marn.quick_start import Prepared, build_config, prepare_run
 from recbole_marn.registration import MODELS, model_class, properties_folder
-from recbole_marn.settings import CTRSettings
+from recbole_marn.settings import CTRSettings, from_mapping
 
 __all__ = ["OUR_MODELS", "ModelCase", "alone", "grown", "prepared", "shuffled", "unshared"]
 
@@ -107,6 +108,15 @@ class ModelCase:
         assert issubclass(row.settings, CTRSettings)
         assert row.paper
         assert model_class(name).__doc__
+
+    def test_its_yaml_states_every_default_unless_it_is_a_preset(self, name):
+        row, path = MODELS[name], properties_folder() / "model" / f"{name}.yaml"
+        written = yaml.safe_load(path.read_text(encoding="utf-8"))
+        if row.preset_of is not None:
+            original = row.settings()
+            assert from_mapping(row.settings, written, complete=False) != original or "use_modalities" in written
+        elif not issubclass(model_class(name), Scorer):
+            assert written == {key: _plain(value) for key, value in dataclasses.asdict(row.settings()).items()}
 
     def test_recbole_finds_it_by_name_and_pickle_too(self, name):
         found = get_model(name)
@@ -223,6 +233,10 @@ class ModelCase:
             torch.nn.init.normal_(parameter)
         loaded.model.load_state_dict(checkpoint.load(trained.trainer.saved_model_file)["state_dict"])
         assert np.array_equal(loaded.trainer.scores(loaded.test)["score"], expected)
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
 
 
 class PlantedRun:

@@ -24,9 +24,9 @@ def no_surroundings(tmp_path_factory):
 def own_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     yield
-    # RecBole's loggers keep the files of this folder open.
+    # RecBole's handlers keep a file of this folder open, and write to a stderr that pytest closes.
     for handler in logging.getLogger().handlers[:]:
-        if isinstance(handler, logging.FileHandler):
+        if not type(handler).__module__.startswith("_pytest"):
             logging.getLogger().removeHandler(handler)
             handler.close()
 

@@ -19,11 +19,13 @@ PADDING_ITEM = 2
 class NaiveMARN:
     """Logits and named losses of rows (B,) of a training part, for a MARN in float64 with its default switches.
 
-    Of the switches it knows fusion, adversary, rnn and pooling, which tell the rows of the paper's Table 3 apart.
+    Of the switches it knows fusion, adversary, rnn and pooling, which tell the rows of the paper's Table 3 apart, and
+    one other activation: with ReLU the largest feature is never negative, which would hide a missing mask.
     """
 
     def __init__(self, model: Any, dataset: Any):
         self.model, self.dataset, self.x = model, dataset, model.settings
+        self.phi = F.leaky_relu if self.x.projection_activation == "leakyrelu" else F.relu
 
     def losses(self, rows: np.ndarray) -> tuple[Tensor, dict[str, Tensor]]:
         slots = self._slots(rows)
@@ -108,13 +110,13 @@ class NaiveMARN:
         return torch.stack(rows).view(*words.shape[:2], -1)
 
     def _specific(self, aligned: Tensor) -> Tensor:
-        """s_m = ReLU(S_m e_m)."""
+        """s_m = phi(S_m e_m)."""
         weight, bias = self.model.specific.weight, self.model.specific.bias
-        return torch.stack([aligned[:, :, m] @ weight[m] + bias[m] for m in range(len(weight))], dim=2).relu()
+        return self.phi(torch.stack([aligned[:, :, m] @ weight[m] + bias[m] for m in range(len(weight))], dim=2))
 
     def _invariant(self, aligned: Tensor) -> Tensor:
-        """c_m = ReLU(I e_m)."""
-        return (aligned @ self.model.invariant.weight.t() + self.model.invariant.bias).relu()
+        """c_m = phi(I e_m)."""
+        return self.phi(aligned @ self.model.invariant.weight.t() + self.model.invariant.bias)
 
     def _item(self, aligned: Tensor, present: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """rep = s + c of every slot."""

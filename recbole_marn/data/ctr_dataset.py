@@ -80,6 +80,7 @@ class CTRDataset(Dataset):
         self._check_columns()
 
     def _data_filtering(self) -> None:
+        before = len(self.inter_feat)
         try:
             super()._data_filtering()
         except ValueError as error:
@@ -88,6 +89,8 @@ class CTRDataset(Dataset):
                 f"'{first_line(error)}' from RecBole's filters",
                 "Correct val_interval, user_inter_num_interval or item_inter_num_interval.",
             ) from error
+        if left := before - len(self.inter_feat):
+            self.notes.append(f"events: {left} of {before} left out by filters or for want of a line in .item or .user")
 
     def _check_columns(self) -> None:
         """Every column the settings name must be there, and events need user, item and time."""
@@ -135,6 +138,12 @@ class CTRDataset(Dataset):
             field: self.item_feat[field].to_numpy(dtype=np.float64, copy=True)
             for field in fields
             if self.field2type[field] == FeatureType.FLOAT
+        }
+        # And it fills short vectors with zeros; an item without one has none.
+        self.item_sequences = {
+            field: [np.zeros(0) if isinstance(value, float) else value for value in self.item_feat[field]]
+            for field in fields
+            if self.field2type[field] == FeatureType.FLOAT_SEQ
         }
         super()._fill_nan()
 
@@ -351,7 +360,7 @@ class _Columns:
 
     def vectors(self, field: str) -> list[np.ndarray]:
         self._check(field, FeatureType.FLOAT_SEQ)
-        return list(self._dataset.item_feat[field].numpy())
+        return self._dataset.item_sequences[field]
 
     def token_id(self) -> dict[str, int]:
         return self._dataset.field2token_id[self._dataset.iid_field]

@@ -33,7 +33,15 @@ class Discriminator(nn.Module):
         self.mlp = MLP(input_size=width, hidden_sizes=hidden_sizes, output_size=n_modalities)
 
     def forward(self, x: Tensor) -> Tensor:
+        by_modality = x.transpose(0, 1)
+        if x.dim() == 3 and by_modality.is_contiguous():  # as PrivateLinear leaves it: spares a copy
+            return self.mlp(by_modality).transpose(0, 1)
         return self.mlp(x)
+
+
+def _class_first(logits: Tensor) -> Tensor:
+    """(E, M, M) with the classes on axis 0 and in memory far apart: softmax along a last axis of four is slow."""
+    return logits.movedim(-1, 0).contiguous()
 
 
 def _pair_weight(logits: Tensor, present: Tensor | None, count: Tensor | None) -> Tensor:
@@ -63,7 +71,7 @@ def modality_degree(
     if normalise not in ("none", "batch_mean"):
         raise ValueError(f"Expected normalise out of none, batch_mean. Got {normalise!r}. Choose one of them.")
     logits = logits.detach()
-    degree = 1.0 - logits.softmax(-1).diagonal(dim1=-2, dim2=-1)
+    degree = 1.0 - _class_first(logits).softmax(0).diagonal(dim1=0, dim2=2)
     if present is not None:
         degree = degree.masked_fill(~present, 0.0)
     if normalise == "batch_mean":
@@ -102,7 +110,7 @@ def modality_loss(
     if present is not None:
         logits = logits.masked_fill(~present[:, :, None], 0.0)
     pair = _pair_weight(logits, present, count)
-    loss = -F.log_softmax(logits, dim=-1).diagonal(dim1=-2, dim2=-1) * pair
+    loss = -F.log_softmax(_class_first(logits), dim=0).diagonal(dim1=0, dim2=2) * pair
     if weight is not None:
         loss = loss * weight.detach()
     if reduction == "mean":

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 __all__ = ["CompressedInteraction"]
@@ -14,8 +15,11 @@ class CompressedInteraction(nn.Module):
         X^k_h = sum_i sum_j W^k_hij (X^{k-1}_i * X^0_j)          eq. (6), * elementwise
         p^k_h = sum over the dimensions of X^k_h                 eq. (7)
 
-    As in the paper there is no activation between the layers and no bias. The sum over j runs in a loop: the tensor
-    of all products would be many times larger than anything else of the model.
+    As in the paper there is no activation between the layers and no bias. The sum over the dimensions is taken first:
+
+        p^k_h = sum_i sum_j W^k_hij <X^{k-1}_i, X^0_j>
+
+    so that the last layer, the largest tensor by far, is never formed.
 
     Args:
         n_fields: F.
@@ -28,16 +32,21 @@ class CompressedInteraction(nn.Module):
         super().__init__()
         sizes = (n_fields, *layer_sizes)
         self.weights = nn.ParameterList(
-            torch.empty(n_fields, after, before) for before, after in zip(sizes, layer_sizes, strict=False)
+            torch.empty(after, n_fields, before) for before, after in zip(sizes, layer_sizes, strict=False)
         )
         for weight in self.weights:
-            bound = (weight.shape[0] * weight.shape[2]) ** -0.5
+            bound = (weight.shape[1] * weight.shape[2]) ** -0.5
             nn.init.uniform_(weight, -bound, bound)
         self.output_size = sum(layer_sizes)
 
     def forward(self, fields: Tensor) -> Tensor:
-        x, sums = fields, []
-        for weight in self.weights:
-            x = sum(torch.matmul(w, x) * field for w, field in zip(weight, fields.split(1, dim=1), strict=True))
-            sums.append(x.sum(2))
+        first = x = fields.transpose(1, 2).contiguous()  # (B, D, F): widths of layers last, as linear maps want them
+        sums = []
+        for level, weight in enumerate(self.weights, start=1):
+            weight = weight.flatten(1)  # (H, F * H of the layer before)
+            alike = torch.bmm(first.transpose(1, 2), x)  # (B, F, H before)
+            sums.append(F.linear(alike.flatten(1), weight))
+            if level < len(self.weights):
+                products = first[:, :, :, None] * x[:, :, None, :]  # (B, D, F, H before)
+                x = F.linear(products.flatten(2), weight)
         return torch.cat(sums, dim=1)

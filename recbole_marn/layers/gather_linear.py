@@ -7,6 +7,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from recbole_marn.layers.large_linear import pad_rows, plain_product
+
 __all__ = ["gather_linear", "gather_linear_reference"]
 
 # On a GPU fresh memory costs nothing but launches do, so that few large pieces are better than many small ones.
@@ -61,10 +63,11 @@ class _GatherLinear(torch.autograd.Function):
     def forward(ctx: Any, table: Tensor, row: Tensor, weight: Tensor, bias: Tensor, chunk: int) -> Tensor:
         ctx.save_for_backward(table, row, weight)
         ctx.chunk = chunk
-        out = weight.new_empty(len(row), len(weight))
-        for piece, x in _Rows(table, row, weight.dtype, chunk):
-            torch.addmm(bias, x, weight.t(), out=out[piece])
-        return out
+        padded = pad_rows(row)
+        out = weight.new_empty(len(padded), len(weight))
+        for piece, x in _Rows(table, padded, weight.dtype, chunk):
+            out[piece] = plain_product(x, weight, bias)
+        return out[: len(row)]
 
     @staticmethod
     @once_differentiable
@@ -73,8 +76,10 @@ class _GatherLinear(torch.autograd.Function):
         grad_weight = grad_bias = None
         if ctx.needs_input_grad[2]:
             grad_weight = torch.zeros_like(weight)
-            for piece, x in _Rows(table, row, weight.dtype, ctx.chunk):
-                grad_weight.addmm_(grad[piece].t(), x)
+            padded = pad_rows(row)
+            grad_padded = F.pad(grad, (0, 0, 0, len(padded) - len(row)))
+            for piece, x in _Rows(table, padded, weight.dtype, ctx.chunk):
+                grad_weight += plain_product(grad_padded[piece].t(), x.t())
         if ctx.needs_input_grad[3]:
             grad_bias = grad.sum(0)
         return None, None, grad_weight, grad_bias, None

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 __all__ = ["packed_gru"]
 
@@ -40,46 +41,56 @@ class _PackedGRU(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, gates: Tensor, weight: Tensor, bias: Tensor, sizes: tuple[int, ...]) -> Tensor:
         size = weight.shape[1]
-        states, before = (gates.new_empty(len(gates), size) for _ in range(2))
-        rz, n, hidden_n = gates.new_empty(len(gates), 2 * size), torch.empty_like(states), torch.empty_like(states)
-        h = gates.new_zeros(sizes[0], size)
-        start = 0
-        for count in sizes:
-            step = slice(start, start + count)
-            h = h[:count]  # longest sequences first: those that ended are at the back
-            before[step] = h
-            from_state = torch.addmm(bias, h, weight.t())
-            torch.sigmoid(gates[step, : 2 * size] + from_state[:, : 2 * size], out=rz[step])
-            r, z = rz[step].chunk(2, dim=1)
-            hidden_n[step] = from_state[:, 2 * size :]
-            torch.tanh(torch.addcmul(gates[step, 2 * size :], r, hidden_n[step]), out=n[step])
-            h = torch.lerp(n[step], h, z, out=states[step])
-            start += count
-        ctx.save_for_backward(weight, before, rz, n, hidden_n)
+        states, n = gates.new_empty(len(gates), size), gates.new_empty(len(gates), size)
+        rz, hidden = gates.new_empty(len(gates), 2 * size), torch.empty_like(gates)  # hidden: U h + c
+        h, transposed = gates.new_zeros(sizes[0], size), weight.t()
+        steps = zip(
+            *(x.split(sizes) for x in (*gates.split((2 * size, size), 1), hidden)),
+            *(x.split(sizes) for x in (*hidden.split((2 * size, size), 1), rz, *rz.chunk(2, 1), n, states)),
+            strict=True,
+        )
+        for gates_rz, gates_n, from_state, state_rz, state_n, rz_t, r, z, n_t, next_h in steps:
+            h = h[: len(n_t)]  # longest sequences first: those that ended are at the back
+            torch.addmm(bias, h, transposed, out=from_state)
+            torch.add(gates_rz, state_rz, out=rz_t).sigmoid_()
+            torch.addcmul(gates_n, r, state_n, out=n_t).tanh_()
+            h = torch.lerp(n_t, h, z, out=next_h)
+        ctx.save_for_backward(weight, states, rz, n, hidden[:, 2 * size :])
         ctx.sizes = sizes
         return states
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, grad_states: Tensor) -> tuple[Tensor | None, ...]:
-        weight, before, rz, n, hidden_n = ctx.saved_tensors
-        size = weight.shape[1]
+        weight, states, rz, n, hidden_n = ctx.saved_tensors
+        size, sizes = weight.shape[1], ctx.sizes
         r, z = rz.chunk(2, dim=1)
-        # What does not depend on later steps is computed for all tokens at once.
+        before = _states_before(states, sizes)
+        # With g the whole gradient of a state, that of U h + c is g times a factor known for all tokens beforehand.
         to_n = (1 - z) * (1 - n * n)
-        to_z = (before - n) * z * (1 - z)
-        to_r = hidden_n * r * (1 - r)
-        grad_hidden = n.new_empty(len(n), 3 * size)  # with respect to U h + c
-        grad_n = torch.empty_like(n)  # with respect to n's input part
-        carried = n.new_zeros(ctx.sizes[0], size)
-        end = len(n)
-        for count in reversed(ctx.sizes):
-            step = slice(end - count, end)
-            grad = grad_states[step] + carried[:count]
-            torch.mul(grad, to_n[step], out=grad_n[step])
-            torch.mul(grad_n[step], to_r[step], out=grad_hidden[step, :size])
-            torch.mul(grad, to_z[step], out=grad_hidden[step, size : 2 * size])
-            torch.mul(grad_n[step], r[step], out=grad_hidden[step, 2 * size :])
-            carried[:count] = torch.addmm(grad * z[step], grad_hidden[step], weight)
-            end -= count
-        grad_gates = torch.cat([grad_hidden[:, : 2 * size], grad_n], dim=1)
-        return grad_gates, grad_hidden.t() @ before, grad_hidden.sum(0), None
+        factor = n.new_empty(len(n), 3, size)
+        torch.mul(to_n * hidden_n * r, 1 - r, out=factor[:, 0])
+        torch.mul((before - n) * z, 1 - z, out=factor[:, 1])
+        torch.mul(to_n, r, out=factor[:, 2])
+        grad = grad_states.clone()
+        grad_hidden = torch.empty_like(factor)
+        steps = list(zip(*(x.split(sizes) for x in (grad, z, factor, grad_hidden)), strict=True))
+        for t in range(len(sizes) - 1, -1, -1):
+            g, z_t, factor_t, grad_hidden_t = steps[t]
+            torch.mul(g[:, None], factor_t, out=grad_hidden_t)
+            if t:
+                earlier = steps[t - 1][0][: len(g)]
+                earlier.addcmul_(g, z_t).addmm_(grad_hidden_t.flatten(1), weight)
+        grad_weight, grad_bias = grad_hidden.flatten(1).t() @ before, grad_hidden.flatten(1).sum(0)
+        torch.mul(grad, to_n, out=grad_hidden[:, 2])  # from U h + c to W x + b only n's block changes
+        return grad_hidden.flatten(1), grad_weight, grad_bias, None
+
+
+def _states_before(states: Tensor, sizes: tuple[int, ...]) -> Tensor:
+    """(N, H): the state each token met, 0 for the first of a sequence."""
+    before = torch.zeros_like(states)
+    start = 0
+    for earlier, count in zip(sizes, sizes[1:], strict=False):
+        before[start + earlier : start + earlier + count] = states[start : start + count]
+        start += earlier
+    return before

@@ -1,9 +1,12 @@
-"""One private linear map per modality, computed together."""
+"""One private linear map per modality, computed together; and linear maps that are trained without their input."""
+
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
-__all__ = ["PrivateLinear"]
+__all__ = ["PrivateLinear", "linear_twice"]
 
 
 class PrivateLinear(nn.Module):
@@ -28,3 +31,42 @@ class PrivateLinear(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         by_modality = torch.baddbmm(self.bias[:, None, :], x.transpose(0, 1), self.weight)  # (M, E, output_size)
         return by_modality.transpose(0, 1)
+
+    def twice(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """`self(x), self(x.detach())`, computed once: the second passes gradients to the maps but not to x."""
+        y, y_stopped = _Twice.apply(x.transpose(0, 1), self.weight, self.bias)
+        return y.transpose(0, 1), y_stopped.transpose(0, 1)
+
+
+def linear_twice(linear: nn.Linear, x: Tensor) -> tuple[Tensor, Tensor]:
+    """`linear(x), linear(x.detach())`, computed once: the second passes gradients to the map but not to x.
+
+    Shapes: (..., input_size) -> (..., output_size), twice
+    """
+    rows = x.reshape(1, -1, x.shape[-1])
+    y, y_stopped = _Twice.apply(rows, linear.weight.t()[None], linear.bias[None])
+    return y.view(*x.shape[:-1], -1), y_stopped.view(*x.shape[:-1], -1)
+
+
+class _Twice(torch.autograd.Function):
+    """y_m = x_m W_m + b_m of (M, E, .), as two outputs with the same values; gradients of the second skip x."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
+        ctx.save_for_backward(x, weight)
+        ctx.set_materialize_grads(False)
+        y = torch.baddbmm(bias[:, None, :], x, weight)
+        return y, y.view_as(y)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor | None, grad_stopped: Tensor | None) -> tuple[Tensor | None, ...]:
+        x, weight = ctx.saved_tensors
+        grad_x = None
+        if grad is not None and ctx.needs_input_grad[0]:
+            grad_x = grad @ weight.transpose(1, 2)
+        if grad is None or grad_stopped is None:
+            both = grad_stopped if grad is None else grad
+        else:
+            both = grad + grad_stopped
+        return (grad_x, None, None) if both is None else (grad_x, x.transpose(1, 2) @ both, both.sum(1))

@@ -8,6 +8,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from recbole_marn.layers.large_linear import large_linear, pad_rows
+
 __all__ = ["TextEncoder", "window_maximum"]
 
 # Items per piece. On a CPU the sums of all windows of a piece should stay in the cache; a GPU wants few launches.
@@ -105,10 +107,10 @@ class TextEncoder(nn.Module):
 
     def _fast_features(self, words: Tensor, length: Tensor) -> Tensor:
         word, place = torch.unique(words, return_inverse=True)
-        # (w, sum of k * filters): the matrices W_kj side by side, j within k
-        weight = torch.cat([c.weight.permute(1, 2, 0).flatten(1) for c in self.convolutions], dim=1)
+        # (sum of k * filters, w): the matrices W_kj one below the other, j within k
+        weight = torch.cat([c.weight.permute(2, 0, 1).flatten(0, 1) for c in self.convolutions])
         bias = torch.cat([c.bias for c in self.convolutions])
-        product = F.embedding(word, self.word_vectors, padding_idx=0) @ weight
+        product = large_linear(F.embedding(pad_rows(word), self.word_vectors, padding_idx=0), weight)
         return (window_maximum(product, place, length, self.windows) + bias).relu()
 
 
@@ -129,17 +131,21 @@ def window_maximum(product: Tensor, place: Tensor, length: Tensor, windows: Sequ
     return _WindowMaximum.apply(product, place, length, tuple(windows))
 
 
-def _pieces(product: Tensor, place: Tensor, windows: Sequence[int]):
+def _pieces(product: Tensor, place: Tensor, length: Tensor, windows: Sequence[int]):
     """Pieces of titles x window sizes: titles, k, column slice of the output, and rows of word j = 0 of that window.
 
     `product` is read as rows of `filters` numbers: word number w has its share for position j of window size k in row
-    w * sum(windows) + (sum of the sizes before k) + j.
+    w * sum(windows) + (sum of the sizes before k) + j. On a CPU titles of like length come together, so that a piece
+    is no wider than its titles; on a GPU that would mean waiting for the lengths.
     """
-    chunk = CUDA_CHUNK if product.is_cuda else CHUNK
     filters = product.shape[1] // sum(windows)
-    for begin in range(0, len(place), chunk):
-        titles = slice(begin, begin + chunk)
-        first_row = place[titles] * sum(windows)
+    n_titles, longest = place.shape
+    if n_titles == 0:
+        return
+    order = torch.arange(n_titles, device=place.device) if product.is_cuda else length.argsort()
+    for titles in order.split(CUDA_CHUNK if product.is_cuda else CHUNK):
+        width = longest if product.is_cuda else max(int(length[titles[-1]]), *windows)
+        first_row = place[titles, :width] * sum(windows)
         for i, k in enumerate(windows):
             yield titles, k, slice(i * filters, (i + 1) * filters), first_row + sum(windows[:i])
 
@@ -150,7 +156,7 @@ class _WindowMaximum(torch.autograd.Function):
         rows = product.reshape(-1, product.shape[1] // sum(windows))
         out = product.new_empty(len(place), rows.shape[1] * len(windows))
         found = torch.empty_like(out, dtype=torch.int16)
-        for titles, k, columns, row in _pieces(product, place, windows):
+        for titles, k, columns, row in _pieces(product, place, length, windows):
             start = torch.arange(row.shape[1] - k + 1, device=row.device)
             # Beyond the title the last window inside is repeated: that changes no maximum and needs no mask.
             start = torch.minimum(start, (length[titles, None] - k).clamp_min(0))
@@ -159,22 +165,22 @@ class _WindowMaximum(torch.autograd.Function):
             best = value.amax(1)
             out[titles, columns] = best
             if ctx.needs_input_grad[0]:
-                # amax and a comparison run on vectors, max with indices does not
-                is_best = (value == best[:, None]).to(found.dtype)
+                # A comparison into numbers and amax run on vectors; one into booleans and max with indices do not.
+                is_best = torch.eq(value, best[:, None], out=torch.empty_like(value, dtype=found.dtype))
                 found[titles, columns] = is_best.mul_(start.to(found.dtype)[:, :, None]).amax(1)
         if ctx.needs_input_grad[0]:
-            ctx.save_for_backward(place, found)
+            ctx.save_for_backward(place, length, found)
             ctx.windows, ctx.shape = windows, product.shape
         return out
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        place, found = ctx.saved_tensors
+        place, length, found = ctx.saved_tensors
         grad_product = grad.new_zeros(ctx.shape)
         rows = grad_product.view(-1, ctx.shape[1] // sum(ctx.windows))
-        for titles, k, columns, row in _pieces(grad_product, place, ctx.windows):
-            start = found[titles, columns].long()
+        for titles, k, columns, row in _pieces(grad_product, place, length, ctx.windows):
+            start, share = found[titles, columns].long(), grad[titles, columns]
             for j in range(k):
-                rows.scatter_add_(0, row.gather(1, start + j) + j, grad[titles, columns])
+                rows.scatter_add_(0, row.gather(1, start + j) + j, share)
         return grad_product, None, None, None

@@ -158,16 +158,16 @@ def _results(rows: Sequence[TableRow], shared: Mapping[str, Any]) -> Table:
         cells = _mark([(spread(*pair), round(pair[0], 4)) for pair in found], metric in LOWER_IS_BETTER)
         columns.append((title, cells))
     ratio = [mean_of_seeds(row, "predicted/observed")[0] for row in rows]
-    columns.append(("Predicted/observed", _plain([(number(value, 2), value) for value in ratio])))
+    columns.append(("Pred./obs.", _plain([(number(value, 2), value) for value in ratio])))
     sizes = [row.records[0]["parameters"] for row in rows]
     columns.append(("Parameters", _plain([(f"{size:,}", float(size)) for size in sizes])))
     times = [seconds_per_epoch(row) for row in rows]
     columns.append(("s/epoch", _plain([(number(value, 1 if value >= 10 else 2), value) for value in times])))
     note = (
         "Mean over the seeds ± standard deviation; the best of each column in bold. UAUC: AUC of each user's own rows, "
-        "averaged over users, against negatives drawn in three ways; AUC, LogLoss, ECE and predicted/observed clicks "
+        "averaged over users, against negatives drawn in three ways; AUC, LogLoss, ECE and predicted over observed clicks "
         f"against the first. Training draws {shared.get('train_negatives', '?')} and evaluation "
-        f"{shared.get('eval_negatives', '?')} negatives a positive, which alone moves predicted/observed away from 1."
+        f"{shared.get('eval_negatives', '?')} negatives a positive, which alone moves the last away from 1."
     )
     return _table("results", "Evaluation Results", columns, note)
 

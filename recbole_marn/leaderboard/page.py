@@ -30,10 +30,10 @@ ul { padding-left: 20px; overflow-wrap: anywhere; }
 .note { color: var(--soft); font-size: 13px; max-width: 90ch; }
 .scroll { overflow-x: auto; border: 1px solid var(--line); border-radius: 6px; }
 table { border-collapse: collapse; width: 100%; font-size: 13.5px; font-variant-numeric: tabular-nums; }
-th, td { padding: 6px 10px; text-align: right; white-space: nowrap; border-bottom: 1px solid var(--line); }
+th, td { padding: 6px 8px; text-align: right; white-space: nowrap; border-bottom: 1px solid var(--line); }
 tr:last-child td { border-bottom: 0; }
-th { background: var(--band); font-weight: 600; padding: 0; }
-th button { all: unset; box-sizing: border-box; width: 100%; padding: 8px 10px; cursor: pointer; text-align: inherit; }
+th { background: var(--band); font-weight: 600; padding: 0; white-space: normal; vertical-align: bottom; }
+th button { all: unset; box-sizing: border-box; width: 100%; padding: 8px; cursor: pointer; text-align: inherit; }
 th button:focus-visible { outline: 2px solid var(--dot); outline-offset: -2px; }
 th button::after { content: "\\2195"; opacity: .35; margin-left: 4px; }
 th[aria-sort=ascending] button::after { content: "\\2191"; opacity: 1; }
@@ -50,7 +50,7 @@ svg text { font: 13px system-ui, sans-serif; fill: var(--soft); } svg .number { 
 .axis { stroke: var(--soft); } .grid { stroke: var(--line); } .whisker { stroke: var(--dot); stroke-width: 2; }
 .dot { fill: var(--dot); } .curve { fill: none; stroke: var(--soft); stroke-width: 1; opacity: .45; }
 .curve.strong { stroke-width: 2.2; opacity: 1; } circle.curve.alone { fill: var(--soft); }
-@media (max-width: 600px) { body { padding: 12px; } h1 { font-size: 22px; } td:first-child { white-space: normal; min-width: 116px; } }
+@media (max-width: 600px) { body { padding: 12px; } h1 { font-size: 22px; } table { font-size: 12.5px; } .n { min-width: 16px; } }
 """
 
 SCRIPT = """
@@ -97,7 +97,7 @@ def _section(
     table: Table, numbers: dict[str, int], level: str = "h2", kind: str = "", sortable: bool = True
 ) -> str:
     heads = (f"<button>{escape(name)}</button>" if sortable else escape(name) for name in table.columns)
-    style = "" if sortable else ' style="padding:8px 10px"'
+    style = "" if sortable else ' style="padding:8px"'
     rows = ("".join(_cell(table, row[0].text, column, cell, numbers) for column, cell in zip(table.columns, row, strict=True))
             for row in table.rows)  # fmt: skip
     return (

@@ -6,6 +6,7 @@ the job's `folder`, whose lock its worker holds, so that two leaderboards on one
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -93,18 +94,22 @@ def run_jobs(jobs: Sequence[Job], processes: int, *, show_progress: bool = True)
                 now = time.monotonic()
                 while len(running) < processes and any(ready <= now for _, ready in waiting):
                     index = next(index for index, (_, ready) in enumerate(waiting) if ready <= now)
-                    running.append(_start(waiting.pop(index)[0]))
+                    job = waiting.pop(index)[0]
+                    if job.done.exists():  # another leaderboard has been faster
+                        bar.update(job.epochs)
+                    else:
+                        running.append(_start(job))
                 for one in list(running):
                     if one.process.poll() is None:
                         bar.update(_epochs_since(one))
                         continue
                     running.remove(one)
+                    failure = _ended(one)
                     if one.process.returncode == BUSY:
                         waiting.append((one.job, time.monotonic() + BUSY_SECONDS))
                         bar.update(-one.epochs)
                         continue
                     bar.update(one.job.epochs - one.epochs)
-                    failure = _failure(one)
                     if failure is not None and failure.kind == "disk":
                         raise InputError(
                             "room and permission to write results",
@@ -117,7 +122,7 @@ def run_jobs(jobs: Sequence[Job], processes: int, *, show_progress: bool = True)
         finally:
             for one in running:
                 one.process.kill()
-                one.process.wait()
+                _ended(one)
     return failures
 
 
@@ -128,8 +133,9 @@ def _start(job: Job) -> _Running:
     )
     message = {"work": job.work, "task": job.task, "folder": str(job.folder.resolve()), "done": str(job.done.resolve())}
     assert process.stdin is not None
-    process.stdin.write(json.dumps(message).encode() + b"\n")
-    process.stdin.flush()
+    with contextlib.suppress(BrokenPipeError):  # it has died at once; its exit code will tell
+        process.stdin.write(json.dumps(message).encode() + b"\n")
+        process.stdin.flush()
     return _Running(job, process)
 
 
@@ -150,13 +156,13 @@ def _epochs_since(one: _Running) -> int:
     return 0
 
 
-def _failure(one: _Running) -> Failure | None:
-    assert one.process.stdout is not None
-    lines = one.process.stdout.read().decode(errors="replace").strip().splitlines()
+def _ended(one: _Running) -> Failure | None:
+    """How a process ended; its pipes are closed."""
+    told, _ = one.process.communicate()
     if one.job.done.exists():
         return None
     try:
-        told = json.loads(lines[-1])
-        return Failure(one.job, told["kind"], told["text"])
+        last = json.loads(told.decode(errors="replace").strip().splitlines()[-1])
+        return Failure(one.job, last["kind"], last["text"])
     except (IndexError, ValueError, KeyError, TypeError):
         return Failure(one.job, "fault", f"its process ended with code {one.process.returncode}")

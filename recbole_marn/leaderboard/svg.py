@@ -180,8 +180,8 @@ def _y_axis(y: Scale, ticks: Sequence[float], label: str) -> str:
 
 def _free_place(x: float, y: float, taken: Sequence[tuple[float, float]]) -> tuple[float, float]:
     """Where a point's number goes: beside it, and off the numbers already there where possible."""
-    places = [(x + 11, y - 6), (x - 11, y - 6), (x + 11, y + 15), (x - 11, y + 15), (x, y - 12), (x, y + 22)]
-    places += [(x + 26, y + 4), (x - 26, y + 4)]
+    near = [(11, -6), (-11, -6), (11, 15), (-11, 15)]
+    places = [(x + a, y + b) for a, b in [*near, (0, -20), (0, 28), (28, -6), (-28, -6), (28, 15), (-28, 15)]]
     free = (place for place in places if all(abs(place[0] - a) > 15 or abs(place[1] - b) > 12 for a, b in taken))
     return next(free, places[0])
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,7 +55,7 @@ class CTRModel(SequentialRecommender):
         self.step, self.total_steps = 0, 1
         self._vectors: Tensor | None = None
         self._known: Tensor | None = None
-        self._diagnostics: dict[str, Tensor] = {}
+        self._diagnostics: dict[str, tuple[Tensor, int, Sequence[str]]] = {}
 
     # ------------------------------------------------------------------------------------ for sub-classes
     @abstractmethod
@@ -117,15 +118,20 @@ class CTRModel(SequentialRecommender):
         """Parameters grouped by learning rate relative to the run's."""
         return [(1.0, [parameter for parameter in self.parameters() if parameter.requires_grad])]
 
-    def record(self, name: str, value: Tensor) -> None:
-        """Add a number of this step to the epoch's diagnostics; nothing waits for the device."""
-        total = self._diagnostics.get(name)
-        pair = torch.stack([value.detach().float(), torch.ones((), device=value.device)])
-        self._diagnostics[name] = pair if total is None else total + pair
+    def record(self, name: str, value: Tensor, of: Sequence[str] = ()) -> None:
+        """Add to the epoch's diagnostics a number of this step, or one for each name in `of`.
+
+        Nothing waits for the device.
+        """
+        total, steps, _ = self._diagnostics.get(name, (0.0, 0, of))
+        self._diagnostics[name] = (total + value.detach().float(), steps + 1, of)
 
     def pop_diagnostics(self) -> dict[str, float]:
         """Means since the last call, by name."""
-        means = {name: float(total[0] / total[1]) for name, total in self._diagnostics.items()}
+        means = {}
+        for name, (total, steps, of) in self._diagnostics.items():
+            mean = total / steps
+            means |= {f"{name} {each}": float(x) for each, x in zip(of, mean, strict=True)} if of else {name: float(mean)}
         self._diagnostics = {}
         return means
 
@@ -145,7 +151,8 @@ class CTRModel(SequentialRecommender):
             self._vectors = torch.zeros(self.encoder.n_items, self.vector_size, device=self._device())
             self._known = torch.zeros(self.encoder.n_items, dtype=torch.bool, device=self._device())
         wanted = torch.arange(self.encoder.n_items, device=self._device()) if item is None else item
-        for chunk in wanted[~self._known[wanted]].unique().split(EXTRACTION_CHUNK):
+        new = wanted[~self._known[wanted]].unique()
+        for chunk in new.split(EXTRACTION_CHUNK) if len(new) else ():
             self._vectors[chunk] = self.represent(self.encoder.snapshot(chunk)).vector
             self._known[chunk] = True
         return self._vectors[wanted]

@@ -6,6 +6,7 @@ import copy
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor, nn
@@ -44,6 +45,11 @@ class Cells:
     is_statistic: Tensor
     count: Tensor | None = None
     candidate_count: Tensor | None = None
+
+    @cached_property
+    def mask(self) -> Tensor | None:
+        """`present`, or None where nothing is absent and masking would be wasted; a GPU is not waited for."""
+        return None if not self.present.is_cuda and bool(self.present.all()) else self.present
 
     def counted(self, entity_count: Tensor, candidate_count: Tensor) -> Cells:
         """The same cells with the occurrences of entities (E,) added up by cell."""

@@ -20,7 +20,7 @@ from recbole_marn.layers.fusion import AttentionFusion, pool_invariant, sum_fusi
 from recbole_marn.layers.gradient_reversal import reverse_gradient
 from recbole_marn.layers.mlp import activation_by_name
 from recbole_marn.layers.normalisation import DegreeNorm, ModalityBatchNorm
-from recbole_marn.layers.projection import PrivateLinear
+from recbole_marn.layers.projection import PrivateLinear, linear_twice
 from recbole_marn.models.base import CTRModel, Represented
 from recbole_marn.models.item_encoder import Cells
 from recbole_marn.models.parts import BehaviourProperty, PredictionHead, UserPooling
@@ -97,39 +97,44 @@ class MARN(CTRModel):
     # ------------------------------------------------------------------------------------------------ item
     def represent(self, cells: Cells) -> Represented:
         """rep = s + c: eqs. (2)(3) over the specific features plus the pooled invariant ones."""
-        x, present = self.settings, cells.present
-        s = self.activation(self.specific(cells.aligned))  # (R, M, D)
+        x, mask = self.settings, cells.mask
+        # The losses that train S_m and I alone need their outputs a second time, cut off from the input.
+        specific, specific_stopped = self.specific.twice(cells.aligned)
+        s = self.activation(specific)  # (R, M, D)
         if x.fusion == "conc":
-            vector, attention = cells.add(sum_fusion(s, present)), torch.ones_like(s)
+            vector, attention = cells.add(sum_fusion(s, mask)), torch.ones_like(s)
         elif x.attention_normalise:  # a softmax over the modalities needs them side by side
-            vector, attention = self.fusion(cells.entities(s), cells.entities(present))
+            vector, attention = self.fusion(cells.entities(s), cells.entities(cells.present))
         else:
-            fused, attention = self.fusion(s, present)
+            fused, attention = self.fusion(s, mask)
             vector = cells.add(fused)
-        parts = {"specific": s, "attention": attention}
+        parts = {"specific": s, "attention": attention, "specific_stopped": specific_stopped}
         if x.adversary == "none":
             return Represented(vector, parts)
-        c = self._invariant(cells.aligned, cells)  # (R, M, D)
-        degree = self._degree(c, cells)  # (R, M)
-        pooled = pool_invariant(c, degree, present, how=x.invariant_pooling)
-        vector = vector + cells.join(pooled, x.invariant_pooling)
-        return Represented(vector, parts | {"invariant": c, "degree": degree})
+        invariant, invariant_stopped = linear_twice(self.invariant, cells.aligned)
+        c = self._invariant(invariant, cells)  # (R, M, D)
+        parts |= {"invariant": c, "invariant_stopped": invariant_stopped}
+        parts["degree"] = degree = self._degree(parts, cells)  # (R, M)
+        pooled = pool_invariant(c, degree, mask, how=x.invariant_pooling)
+        return Represented(vector + cells.join(pooled, x.invariant_pooling), parts)
 
-    def _invariant(self, aligned: Tensor, cells: Cells) -> Tensor:
-        c = self.activation(self.invariant(aligned))
-        return self.invariant_norm(c, cells.present, cells.count) if self.settings.invariant_norm == "batch" else c
+    def _invariant(self, linear: Tensor, cells: Cells) -> Tensor:
+        c = self.activation(linear)
+        return self.invariant_norm(c, cells.mask, cells.count) if self.settings.invariant_norm == "batch" else c
 
-    def _degree(self, c: Tensor, cells: Cells) -> Tensor:
+    def _degree(self, parts: dict[str, Tensor], cells: Cells) -> Tensor:
+        c = parts["invariant"].detach()
         if self.settings.adversary == "single":
             return cells.present.to(c.dtype)
+        parts["logits0"] = self.discriminator0(c)  # (R, M, M)
         with torch.no_grad():
-            degree = modality_degree(self.discriminator0(c), cells.present)
+            degree = modality_degree(parts["logits0"], cells.mask)
             return self.degree_norm(degree, cells.present, cells.count) if hasattr(self, "degree_norm") else degree
 
     # ------------------------------------------------------------------------------------------------- row
     def score(self, vector: Tensor, batch: RaggedBatch) -> Tensor:
         """Roll the history, attend by the candidate, predict (sections 3.4, 3.5)."""
-        item, candidate = vector[batch.token], vector[batch.candidate]  # (N, D), (B, D)
+        item, candidate = vector.index_select(0, batch.token), vector.index_select(0, batch.candidate)  # (N, D), (B, D)
         property_ = self.property(batch.behaviour, batch.gap) if self.property else None  # (N, P)
         state = self.rnn(item, property_, batch.length)  # (N, H)
         user = self.pool(state, item, candidate, batch.length, batch.row_sequence)  # (B, H or H + D)
@@ -145,36 +150,36 @@ class MARN(CTRModel):
         weight = adversarial_schedule(self.progress, x.lambda0, x.gamma)
         losses = {}
         if x.specific_discriminator:
-            losses["specific"] = weight * self._loss(self._specific_logits(cells, batch), cells, count)
+            losses["specific"] = weight * self._loss(self._specific_logits(parts, batch), cells, count)
         if x.adversary == "double":
-            logits0 = self.discriminator0(parts["invariant"].detach())
-            losses["D0"] = self._loss(logits0, cells, count)
-            self._record_accuracy("D0", logits0, cells.present, count)
+            losses["D0"] = self._loss(parts["logits0"], cells, count)
+            self._record_accuracy("D0", parts["logits0"], cells, count)
         logits1 = self._adversary_logits(represented, cells, weight)
         degree = parts["degree"] if x.adversary == "double" and x.degree_target != "feature" else None
         outside = weight if x.lambda_placement == "loss" else 1.0
         losses["D1"] = outside * self._loss(logits1, cells, count, degree)
-        self._record_accuracy("D1", logits1, cells.present, count)
+        self._record_accuracy("D1", logits1, cells, count)
         self._record_collapse(parts, cells)
         return losses
 
     def _loss(self, logits: Tensor, cells: Cells, count: Tensor, weight: Tensor | None = None) -> Tensor:
         reduction = self.settings.adversary_reduction
-        return modality_loss(logits, cells.present, count=count, weight=weight, reduction=reduction)
+        return modality_loss(logits, cells.mask, count=count, weight=weight, reduction=reduction)
 
-    def _specific_logits(self, cells: Cells, batch: RaggedBatch) -> Tensor:
+    def _specific_logits(self, parts: dict[str, Tensor], batch: RaggedBatch) -> Tensor:
         """D_s on S_m of inputs that pass no gradient on: L_S must not move the embeddings."""
-        raw = self.settings.specific_stop == "raw"
-        stopped = self.encoder(batch, stop_at_raw=True).aligned if raw else cells.aligned.detach()
+        specific = parts["specific_stopped"]
+        if self.settings.specific_stop == "raw":
+            specific = self.specific(self.encoder(batch, stop_at_raw=True).aligned)
         shared = self.discriminator1 if self.settings.share_discriminator else self.discriminator_specific
-        return shared(self.activation(self.specific(stopped)))
+        return shared(self.activation(specific))
 
     def _adversary_logits(self, represented: Represented, cells: Cells, weight: float) -> Tensor:
         """D1 behind the gradient reversal: I learns to fool it, the embeddings stay out of it (unless switched)."""
         x, degree = self.settings, represented.parts["degree"]
         c = represented.parts["invariant"]
         if not x.adversary_into_embedding:
-            c = self._invariant(cells.aligned.detach(), cells)
+            c = self._invariant(represented.parts["invariant_stopped"], cells)
         if x.degree_target != "loss":
             c = degree[..., None] * c
         return self.discriminator1(reverse_gradient(c, weight if x.lambda_placement == "reversal" else 1.0))
@@ -193,17 +198,15 @@ class MARN(CTRModel):
 
     # ----------------------------------------------------------------------------------------- diagnostics
     @torch.no_grad()
-    def _record_accuracy(self, name: str, logits: Tensor, present: Tensor, count: Tensor) -> None:
-        for modality, accuracy in zip(self.encoder.names, modality_accuracy(logits, present, count), strict=True):
-            self.record(f"{name} accuracy {modality}", accuracy)
+    def _record_accuracy(self, name: str, logits: Tensor, cells: Cells, count: Tensor) -> None:
+        accuracy = modality_accuracy(logits, cells.mask, count)
+        self.record(f"{name} accuracy", accuracy, of=self.encoder.names)
 
     @torch.no_grad()
     def _record_collapse(self, parts: dict[str, Tensor], cells: Cells) -> None:
         """Mean degree and mean |c| per modality: at 0 the invariant branch has switched itself off."""
         share = cells.present * cells.count[:, None]
-        total = share.sum(dim=0).clamp(min=1)
-        degree = (parts["degree"] * share).sum(dim=0) / total
-        size = (parts["invariant"].abs().mean(dim=2) * share).sum(dim=0) / total
-        for modality, mean_degree, mean_size in zip(self.encoder.names, degree, size, strict=True):
-            self.record(f"degree {modality}", mean_degree)
-            self.record(f"|c| {modality}", mean_size)
+        share = share / share.sum(dim=0).clamp(min=1)
+        self.record("degree", (parts["degree"] * share).sum(dim=0), of=self.encoder.names)
+        size = torch.linalg.vector_norm(parts["invariant"], 1, dim=2) / self.settings.width
+        self.record("|c|", (size * share).sum(dim=0), of=self.encoder.names)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from recbole_marn.data.batch import RaggedBatch
+from recbole_marn.data.item_table import IdTable, TextTable, VectorTable
 from recbole_marn.layers.fusion import sum_fusion
 from recbole_marn.layers.modality_attention import ImageFilter, ModalityAttention
 from recbole_marn.models.base import CTRModel, Represented
@@ -27,11 +28,11 @@ class MMSS(CTRModel):
     def __init__(self, config: Any, dataset: Any):
         super().__init__(config, dataset)
         width, names = self.settings.width, self.encoder.names
-        kinds = [dataset.modality_settings[name].kind for name in names]
         attention_size = self.settings.modality_attention_size or width
-        self.texts = [index for index, kind in enumerate(kinds) if kind == "text"]
-        self.ids = [index for index, kind in enumerate(kinds) if kind == "id"]
-        images = [name for name, kind in zip(names, kinds, strict=True) if kind == "vector" and self.texts]
+        tables = dataset.item_table.modalities.values()
+        self.texts = [index for index, table in enumerate(tables) if isinstance(table, TextTable)]
+        self.ids = [index for index, table in enumerate(tables) if isinstance(table, IdTable)]
+        images = [n for n, table in zip(names, tables, strict=True) if isinstance(table, VectorTable) and self.texts]
         self.filters = nn.ModuleDict({name: ImageFilter(width=width) for name in images})
         self.fusion = ModalityAttention(n_modalities=len(names), width=width, attention_size=attention_size)
         self.context = nn.Linear(width, attention_size, bias=False) if self.ids else None

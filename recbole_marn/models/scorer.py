@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, softplus
 
 from recbole_marn.data.batch import RaggedBatch
+from recbole_marn.errors import InputError
 from recbole_marn.models.base import CTRModel, Represented
 from recbole_marn.models.item_encoder import Cells
 
@@ -37,8 +38,15 @@ class Scorer(CTRModel):
     def _logit(self, interaction: Any) -> Tensor:
         return softplus(self.scale) * self.evidence(interaction) + self.bias
 
+    def item_vectors(self, item: Tensor | None = None) -> Tensor:
+        raise InputError(
+            "a model that makes item vectors",
+            f"{type(self).__name__}, which ranks by one number a row",
+            "Choose another model.",
+        )
+
     def represent(self, cells: Cells) -> Represented:
-        raise NotImplementedError(f"{type(self).__name__} has no item vectors")
+        return self.item_vectors()
 
     def score(self, vector: Tensor, batch: RaggedBatch) -> Tensor:
-        raise NotImplementedError(f"{type(self).__name__} has no item vectors")
+        return self.item_vectors()

@@ -12,11 +12,12 @@ import numpy as np
 
 from recbole_marn.errors import InputError
 from recbole_marn.prepare.atomic import write_inter, write_item
+from recbole_marn.prepare.checks import leak_checks
 from recbole_marn.prepare.choices import choose_vectors
 from recbole_marn.prepare.download import fetch_missing
 from recbole_marn.prepare.folders import refuse_existing, sha256_of, staged_folder
 from recbole_marn.prepare.registry import reader_of, source_of
-from recbole_marn.prepare.report import coverage, histograms, leak_checks, summarise
+from recbole_marn.prepare.report import coverage, histograms, summarise
 from recbole_marn.prepare.sources import Options
 from recbole_marn.prepare.tables import ITEM_FIELDS, RawDataset
 from recbole_marn.prepare.word_vectors import write_word_vectors

@@ -307,6 +307,34 @@ def test_a_missing_number_has_the_code_of_missing(loaders, data_path):
     assert codes[0] > 0, "train_interactions"
 
 
+def test_vectors_of_the_item_file_are_masked_where_there_are_none(tmp_path):
+    folder = tiny.write_dataset(tmp_path)
+    tokens = tiny.item_tokens(25)
+    rows = [(token, "" if token == "003" else f"{index}.5 {-index}") for index, token in enumerate(tokens)]
+    tiny.write_table(folder / "tiny.item", ["item_id:token", "sound:float_seq"], rows)
+    modalities = {"sound": {"kind": "vector", "field": "sound", "size": 2}}
+    dataset = build(tiny.settings(tmp_path, modalities=modalities))["train"]._dataset
+    table, token_id = dataset.item_table, dataset.field2token_id["item_id"]
+    sound = table.modalities["sound"]
+    for index, token in enumerate(tokens):
+        item = token_id[token]
+        assert table.present[item, 0] == (token != "003")
+        if table.present[item, 0]:
+            np.testing.assert_array_equal(sound.matrix[sound.row[item]], np.float32([index + 0.5, -index]))
+
+
+def test_events_of_items_without_a_line_are_left_out_and_counted(tmp_path):
+    folder = tiny.write_dataset(tmp_path)
+    file = folder / "tiny.item"
+    file.write_text("".join(line for line in file.read_text().splitlines(True) if not line.startswith("005")))
+    events = tiny.read_events(tmp_path)
+    number = sum(item == "005" for _, item, _, _ in events)
+    dataset = build(tiny.settings(tmp_path))["train"]._dataset
+    assert dataset.notes[0] == (
+        f"events: {number} of {len(events)} left out by filters or for want of a line in .item or .user"
+    )
+
+
 def test_the_notes_say_what_is_missing(loaders):
     assert loaders["MARN"]["train"]._dataset.notes == [
         "users: 4 with a single event have no row (their event still counts)",

@@ -7,12 +7,12 @@ def test_layers_are_the_double_sum_of_the_paper():
     layer = CompressedInteraction(n_fields=3, layer_sizes=(4, 2))
     fields = torch.randn(5, 3, 6)
     out, x = [], fields
-    for weight in layer.weights:  # (fields, after, before)
-        after = torch.zeros(5, weight.shape[1], 6)
-        for h in range(weight.shape[1]):
+    for weight in layer.weights:  # (after, fields, before)
+        after = torch.zeros(5, len(weight), 6)
+        for h in range(len(weight)):
             for i in range(x.shape[1]):
                 for j in range(3):
-                    after[:, h] += weight[j, h, i] * x[:, i] * fields[:, j]
+                    after[:, h] += weight[h, j, i] * x[:, i] * fields[:, j]
         out.append(after.sum(2))
         x = after
     assert torch.allclose(layer(fields), torch.cat(out, dim=1), atol=1e-5)

@@ -7,7 +7,14 @@ from cases import prepared
 from naive_marn import NaiveMARN
 from torch import nn
 
-MODELS = ["MARN", "BaseModelMAFDDMA", "BaseModelMAFADV", "BaseModelMAF", "BaseModelCONC"]
+MODELS = {
+    "MARN": {},
+    "MARN with leaky units": {"projection_activation": "leakyrelu"},
+    "BaseModelMAFDDMA": {},
+    "BaseModelMAFADV": {},
+    "BaseModelMAF": {},
+    "BaseModelCONC": {},
+}
 # Few rows meet few combinations of items and statistics, many rows many: the encoder treats them differently.
 N_ROWS = {"entities encoded": 10, "entities joined": 40}
 
@@ -20,7 +27,8 @@ def n_rows(request):
 @pytest.fixture(params=MODELS)
 def pair(request, settings, n_rows):
     """A model in float64 in the middle of training, the same computed naively, and rows of unlike histories."""
-    parts = prepared(request.param, settings, train_negatives=2, lambda0=0.7)
+    name = request.param.split()[0]
+    parts = prepared(name, settings, train_negatives=2, lambda0=0.7, **MODELS[request.param])
     model = parts.model.double().train()
     model.step, model.total_steps = 1, 4
     generator = torch.Generator().manual_seed(1)

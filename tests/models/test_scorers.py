@@ -7,6 +7,7 @@ import torch
 from cases import prepared
 from scipy.stats import spearmanr
 
+from recbole_marn.errors import InputError
 from recbole_marn.quick_start import build_config, prepare_run
 
 NAMES = ["Popularity", "ItemCF", "RandomScore"]
@@ -79,5 +80,5 @@ def test_training_calibrates_and_keeps_the_order(name, clubs):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_there_are_no_item_vectors(name, settings):
-    with pytest.raises(NotImplementedError, match=f"{name} has no item vectors"):
+    with pytest.raises(InputError, match=f"Got {name}, which ranks by one number a row"):
         prepared(name, settings).model.eval().item_vectors()

@@ -43,10 +43,10 @@ def need(package: str, extra: str, purpose: str):
     """Import a package of an extra, or raise `InputError` with the line that installs it."""
     try:
         return importlib.import_module(package)
-    except ImportError as error:
+    except (ImportError, OSError, RuntimeError) as error:  # compiled parts that do not fit this torch too
         raise InputError(
             f"the package {package} for {purpose}",
-            f"none installed ({error})",
+            f"none that can be imported ({error})",
             f'Run `pip install "recbole-marn[{extra}]"`.',
         ) from error
 

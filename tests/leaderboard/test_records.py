@@ -1,0 +1,151 @@
+"""Records are whole, sealed, of one version and of one data set, or they are refused and left alone."""
+
+import json
+import math
+
+import fake_runs
+import numpy as np
+import pytest
+
+from recbole_marn.errors import InputError
+from recbole_marn.evaluation.metrics import auc, uauc
+from recbole_marn.leaderboard.build import Request, render
+from recbole_marn.leaderboard.records import (
+    Folders,
+    ScoreStore,
+    check_alike,
+    check_same_data,
+    digest,
+    put,
+    read_record,
+    read_records,
+    rows_sha256,
+    seal,
+    sealed_text,
+)
+
+
+def first(results, kind="records"):
+    return min(getattr(Folders(results, "tiny"), kind).glob("*.json"))
+
+
+def test_a_record_says_all_that_is_needed_to_repeat_it(results):
+    record = read_record(first(results))
+    assert {"run", "model", "dataset", "seed", "settings", "data", "versions", "command", "epochs", "seconds",
+            "seconds_per_epoch", "parameters", "memory_mb", "metrics", "history", "scores", "paper"} <= set(record)  # fmt: skip
+    assert set(record["metrics"]) == {"valid", "test", "test_popularity", "test_matched"}
+    assert record["memory_mb"] > 10
+
+
+def test_metrics_are_those_of_the_scores(results):
+    record = read_record(first(results))
+    columns = fake_runs.columns(record["run"], record["model"], "test_matched")
+    assert record["metrics"]["test_matched"]["AUC"] == auc(columns["label"], columns["score"])
+    assert record["metrics"]["test_matched"]["UAUC"] == uauc(columns["user"], columns["label"], columns["score"])
+
+
+def test_nan_is_null_and_the_digest_covers_it():
+    sealed = seal({"value": math.nan, "deep": [{"x": math.inf}], "text": "a"})
+    assert sealed["value"] is None and sealed["deep"] == [{"x": None}]
+    assert sealed["sha256"] == digest(sealed) == digest(json.loads(json.dumps(sealed)))
+    assert digest({**sealed, "text": "b"}) != sealed["sha256"]
+
+
+def rewrite(path, **changed):
+    record = {**json.loads(path.read_text()), **changed}
+    path.write_text(sealed_text(record))
+
+
+@pytest.mark.parametrize("version", [0, 2, None])
+def test_another_format_version_stops_everything(results, version):
+    path = first(results)
+    rewrite(path, format=version)
+    before = {file: file.read_bytes() for file in results.rglob("*") if file.is_file()}
+    with pytest.raises(InputError, match=f"format 1.*{path.name} of format {version}.*nothing was overwritten"):
+        render(Request("tiny", out=results, show_progress=False))
+    assert {file: file.read_bytes() for file in results.rglob("*") if file.is_file()} == before
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"format": 1}'])
+def test_what_is_not_a_record_is_named(results, text):
+    path = first(results)
+    path.write_text(text)
+    with pytest.raises(InputError, match=path.name):
+        read_records(path.parent)
+
+
+def test_other_data_under_the_same_name(results):
+    path = first(results)
+    record = read_record(path)
+    rewrite(path, data={**record["data"], "files": {"tiny.inter": "f" * 64}})
+    with pytest.raises(InputError, match=r"tiny\.inter: SHA-256 aaaaaaaaaaaa.*SHA-256 ffffffffffff.*nothing was overwritten|"
+                                         r"tiny\.inter: SHA-256 ffffffffffff.*SHA-256 aaaaaaaaaaaa.*nothing was overwritten"):
+        check_alike(read_records(path.parent))  # fmt: skip
+
+
+def test_a_file_more_or_less_is_other_data(results):
+    records = read_records(first(results).parent)
+    with pytest.raises(InputError, match=r"image\.npy: no such file.*SHA-256 cccccccccccc"):
+        check_same_data(records, {"tiny.inter": "a" * 64, "image.npy": "c" * 64})
+    check_same_data(records, {"tiny.inter": "a" * 64})
+
+
+def test_other_rows_do_not_share_a_table(results):
+    path = first(results)
+    record = read_record(path)
+    rows = {**record["data"]["rows_sha256"], "test_matched": "0" * 64}
+    rewrite(path, data={**record["data"], "rows_sha256": rows})
+    with pytest.raises(InputError, match="same test_matched rows"):
+        render(Request("tiny", out=results, show_progress=False))
+
+
+def test_altered_scores_are_not_rendered(results):
+    path = min(Folders(results, "tiny").scores.glob("*.npz"))
+    path.write_bytes(path.read_bytes() + b"x")
+    Folders(results, "tiny").statistics.unlink()
+    with pytest.raises(InputError, match=f"{path.name}.*altered"):
+        render(Request("tiny", out=results, show_progress=False))
+
+
+def test_scores_are_kept_out_of_version_control(results):
+    lines = (results / "scores" / ".gitignore").read_text().splitlines()
+    assert lines[1:] == ["*", "!.gitignore"]
+
+
+def test_a_score_store_reads_columns_and_forgets_when_full(results):
+    folders = Folders(results, "tiny")
+    records = read_records(folders.records)
+    store = ScoreStore(folders.scores)
+    store.LIMIT = 1
+    for record in records:
+        columns = store.columns(record, "test")
+        np.testing.assert_array_equal(
+            columns["score"], fake_runs.columns(record["run"], record["model"], "test")["score"]
+        )
+        np.testing.assert_array_equal(columns["user"], fake_runs.columns("", "", "test")["user"])
+    assert len(store._scores) <= 2
+    (folders.scores / records[0]["scores"]["file"]).unlink()
+    assert ScoreStore(folders.scores).columns(records[0], "test") is None
+
+
+def test_rows_are_told_apart_by_user_item_and_label():
+    columns = {"user": np.array([1, 2]), "item": np.array([3, 4]), "label": np.array([1.0, 0.0]), "score": np.zeros(2)}
+    base = rows_sha256(columns)
+    assert base == rows_sha256({**columns, "score": np.ones(2), "user": columns["user"].astype(np.int32)})
+    for name in ("user", "item", "label"):
+        assert base != rows_sha256({**columns, name: columns[name][::-1]})
+
+
+def test_a_full_disk_leaves_the_old_file(tmp_path, monkeypatch):
+    path = tmp_path / "file.json"
+    put(path, "old", tmp_path)
+
+    def full(self, text, **more):
+        with open(self, "w") as file:
+            file.write(text[:1])
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(type(path), "write_text", full)
+    with pytest.raises(OSError, match="No space left"):
+        put(path, "new", tmp_path)
+    assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]

@@ -1,0 +1,218 @@
+"""Every tampering is found, and named."""
+
+import json
+
+import numpy as np
+import pytest
+
+from recbole_marn.cli import main
+from recbole_marn.leaderboard.records import Folders, sealed_text
+from recbole_marn.leaderboard.render import FORMATS
+from recbole_marn.leaderboard.verify import verify
+
+
+def problems(out):
+    return verify(out, "tiny").problems
+
+
+def first_record(out, model="DIN"):
+    return min(Folders(out, "tiny").records.glob(f"{model}-*.json"))
+
+
+def change(path, old, new, count=1):
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, count))
+
+
+def test_an_untouched_folder_holds(results):
+    report = verify(results, "tiny")
+    assert report.problems == []
+    assert (report.records, report.recomputed, report.absent) == (8, 8, [])
+    # 4 rows: 11 columns of results, 8 of each of 4 tables of tests, 3 of hyper-parameters; and 8 data set statistics.
+    markdown = 4 * (11 + 4 * 8 + 3) + 2 * 8
+    assert report.cells > 3 * markdown
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_a_changed_cell_is_named(results, suffix):
+    path = results / f"tiny.{suffix}"
+    rows = verify_cells(path)
+    (table, row, column), text = next(
+        (key, text) for key, text in rows.items() if key[1] == "LR" and key[2].startswith("UAUC") and "0." in text
+    )
+    lines = path.read_text().splitlines(keepends=True)
+    at = next(i for i, line in enumerate(lines) if "LR" in line and text in line and not line.startswith("%"))
+    lines[at] = lines[at].replace(text, "0.9999", 1)
+    path.write_text("".join(lines))
+    found = problems(results)
+    assert len(found) == 1
+    assert f"tiny.{suffix}" in found[0] and f"cell '{column}' of row 'LR'" in found[0]
+    assert "'0.9999'" in found[0] and f"'{text}'" in found[0]
+
+
+def verify_cells(path):
+    from recbole_marn.leaderboard.board import board_of
+    from recbole_marn.leaderboard.records import read_record, read_records
+
+    folders = Folders(path.parent, "tiny")
+    board = board_of(read_records(folders.records), read_record(folders.statistics, "statistics"))
+    return FORMATS[path.suffix[1:]][1](path.read_text(), board.tables)
+
+
+@pytest.mark.parametrize(("old", "new"), [("| DIN |", "| DEN |"), ("**", "")])
+def test_a_changed_name_or_mark_in_the_markdown_is_found(results, old, new):
+    change(results / "tiny.md", old, new)
+    assert any("tiny.md" in problem for problem in problems(results))
+
+
+@pytest.mark.parametrize(
+    ("suffix", "old", "new"),
+    [("md", "split bbbbbbbbbbbb", "split cccccccccccc"), ("html", 'cx="', 'cx="1'), ("tex", "centering", "raggedright")],
+)
+def test_text_outside_the_cells_is_found_by_its_line(results, suffix, old, new):
+    change(results / f"tiny.{suffix}", old, new)
+    found = problems(results)
+    assert len(found) == 1 and f"tiny.{suffix}: line " in found[0]
+
+
+def test_a_removed_row_is_found(results):
+    path = results / "tiny.csv"
+    path.write_text("".join(line for line in path.read_text().splitlines(True) if not line.startswith("DIN,")))
+    assert any("row 'DIN' (csv) says nothing" in problem for problem in problems(results))
+
+
+def test_a_missing_table_is_found(results):
+    (results / "tiny.tex").unlink()
+    assert problems(results) == [f"{results / 'tiny.tex'}: the table is missing."]
+
+
+def tamper(path, resealed, edit):
+    record = json.loads(path.read_text())
+    edit(record)
+    path.write_text(sealed_text(record) if resealed else json.dumps(record))
+
+
+@pytest.mark.parametrize("resealed", [False, True])
+def test_a_changed_metric_of_a_record_is_named(results, resealed):
+    """Also where the forger has sealed the record anew."""
+    path = first_record(results)
+    tamper(path, resealed, lambda record: record["metrics"]["test"].update(AUC=0.99))
+    found = problems(results)
+    assert any(f"Record {path.stem}: AUC of test is 0.99, its scores give 0." in problem for problem in found)
+    assert resealed or any(str(path) in problem and "was altered" in problem for problem in found)
+
+
+def test_a_changed_metric_is_found_without_the_scores(results):
+    path = first_record(results)
+    for file in Folders(results, "tiny").scores.glob("*.npz"):
+        file.unlink()
+    tamper(path, True, lambda record: record["metrics"]["test"].update(AUC=0.99))
+    found = problems(results)
+    assert any(f"Record {path.stem}: is not the one the tables were made from" in problem for problem in found)
+    assert any("cell 'AUC' of row 'DIN'" in problem for problem in found)
+
+
+@pytest.mark.parametrize("key", ["parameters", "seconds_per_epoch"])
+def test_a_number_that_scores_cannot_tell_is_found(results, key):
+    path = first_record(results)
+    tamper(path, False, lambda record: record.update({key: 1}))
+    assert any(str(path) in problem and "the record was altered" in problem for problem in problems(results))
+
+
+def test_changed_settings_do_not_fit_the_name(results):
+    path = first_record(results)
+    tamper(path, True, lambda record: record["settings"].update(learning_rate=0.5))
+    assert any(f"Record {path.stem}: its settings are those of DIN-tiny-2020-" in p for p in problems(results))
+
+
+def test_a_changed_score_file_is_named(results):
+    path = min(Folders(results, "tiny").scores.glob("DIN-*.npz"))
+    with np.load(path) as file:
+        content = dict(file)
+    content["test_score"][0] += 0.001
+    np.savez_compressed(path, **content)
+    found = problems(results)
+    assert len(found) == 1 and str(path) in found[0] and "the score file was altered" in found[0]
+
+
+def test_a_score_file_forged_with_its_record_is_found(results):
+    """Record and digest of the scores agree; the metrics, the statistics and the tables do not."""
+    record = first_record(results)
+    path = Folders(results, "tiny").scores / f"{record.stem}.scores.npz"
+    with np.load(path) as file:
+        content = dict(file)
+    content["test_score"] = content["test_score"][::-1].copy()
+    np.savez_compressed(path, **content)
+    from recbole_marn.leaderboard.records import file_sha256
+
+    tamper(record, True, lambda content: content["scores"].update(sha256=file_sha256(path)))
+    found = problems(results)
+    assert any(f"Record {record.stem}: UAUC of test is" in problem for problem in found)
+    assert any("is not the one the tables were made from" in problem for problem in found)
+
+
+def test_a_changed_statistic_is_named(results):
+    path = Folders(results, "tiny").statistics
+
+    def edit(statistics):
+        test = next(t for t in statistics["tests"] if (t["metric"], t["part"], t["row"]) == ("UAUC", "test", "LR"))
+        test["p_holm"] = 0.5
+
+    tamper(path, True, edit)
+    found = problems(results)
+    assert any("p_holm of UAUC test of LR against the best (MARN) is 0.5, recomputed" in problem for problem in found)
+
+
+def test_a_removed_record_is_named(results):
+    path = first_record(results)
+    path.unlink()
+    assert any(problem == f"Record {path.stem}: is missing." for problem in problems(results))
+
+
+def test_a_record_that_came_later_is_named(results):
+    import fake_runs
+
+    record = fake_runs.write_run(results, "DIN", 2029)
+    assert any(f"Record {record.stem}: is not the one" in problem for problem in problems(results))
+
+
+def test_without_scores_the_records_speak_and_it_says_so(results, capsys):
+    for file in Folders(results, "tiny").scores.glob("*.npz"):
+        file.unlink()
+    report = verify(results, "tiny")
+    assert report.problems == [] and report.recomputed == 0 and len(report.absent) == 8
+    assert main(["verify", str(results)]) == 0
+    assert "0 recomputed from their scores, 8 taken from the record, whose scores are not" in capsys.readouterr().out
+
+
+def test_some_scores_absent(results):
+    min(Folders(results, "tiny").scores.glob("DIN-*.npz")).unlink()
+    report = verify(results, "tiny")
+    assert report.problems == [] and (report.recomputed, len(report.absent)) == (7, 1)
+
+
+def test_the_command_names_the_cell_and_ends_with_2(results, capsys):
+    change(results / "tiny.csv", "MARN,2,", "MARN,3,")
+    assert main(["verify", str(results)]) == 2
+    captured = capsys.readouterr()
+    assert "cell 'seeds' of row 'MARN' (csv) says '3', the records say '2'." in captured.err
+    assert "1 problems" in captured.out
+
+
+def test_a_folder_without_records(tmp_path, capsys):
+    assert main(["verify", str(tmp_path)]) == 2
+    assert "Expected a results folder with records/<dataset>/" in capsys.readouterr().err
+
+
+def test_a_chosen_trial_must_be_the_best(results):
+    folders = Folders(results, "tiny")
+    trial = {"leaderboard": "trial", "format": 1, "valid_score_bigger": True, "drawn": {}}
+    for name, score in (("a", 0.7), ("b", 0.8)):
+        (folders.trials / f"{name}.json").write_text(sealed_text({**trial, "run": name, "best_valid_score": score}))
+    path = first_record(results)
+    tuned = {"trials": 2, "space": {}, "compared": ["a", "b"], "chosen": "a"}
+    tamper(path, True, lambda record: record.update(tuned=tuned))
+    assert any(f"Record {path.stem}: trial a is not the best of its search." in problem for problem in problems(results))
+    (folders.trials / "b.json").unlink()
+    assert any(f"Record {path.stem}: a trial of its search is missing" in problem for problem in problems(results))
