@@ -22,6 +22,25 @@ __all__ = ["NaiveMARN", "PaddedBatch", "UniqueMARN", "pad_rows"]
 
 
 @dataclass(frozen=True)
+class TowerRows:
+    """What the item tower runs on. Images, titles and IDs belong to an item, statistics to an item at a time.
+
+    Attributes:
+        item: (k,) item ids.
+        statistic: (n, C) codes.
+        weight: (n,) how many slots in use a row stands for.
+        item_of_row: (n,) index into `item`, or None: row by row.
+        row_of_slot: (B * (L + 1),) index of each slot's row, or None: slot by slot.
+    """
+
+    item: Tensor
+    statistic: Tensor
+    weight: Tensor
+    item_of_row: Tensor | None = None
+    row_of_slot: Tensor | None = None
+
+
+@dataclass(frozen=True)
 class PaddedBatch:
     """Rows with their histories padded to L slots; slot L is the candidate.
 
@@ -89,33 +108,39 @@ class NaiveMARN(nn.Module):
     # -------------------------------------------------------------------------------------------- tower
     def item_vectors(self, batch: PaddedBatch) -> tuple[Tensor, tuple[Tensor, ...]]:
         """Item vectors (B, L + 1, D), and what `adversarial_losses` needs."""
-        item, statistic = batch.item.flatten(), batch.statistic.flatten(0, 1)
-        aligned = self.align(item, item, statistic)
-        used = (item != 0).float()
+        rows = self.tower_rows(batch)
+        aligned = self.align(rows)
         vector, c, degree = self.fuse(aligned)
-        return vector.view(*batch.item.shape, -1), (aligned, c, degree, used)
+        slots = vector if rows.row_of_slot is None else vector[rows.row_of_slot]
+        return slots.view(*batch.item.shape, -1), (aligned, c, degree, rows.weight)
 
-    def align(self, ids: Tensor, item: Tensor, statistic: Tensor) -> Tensor:
-        """e_im (n, M, D) of items (n,) with statistic codes (n, C)."""
+    def tower_rows(self, batch: PaddedBatch) -> TowerRows:
+        """Every slot, padding included."""
+        item = batch.item.flatten()
+        return TowerRows(item, batch.statistic.flatten(0, 1), (item != 0).float())
+
+    def align(self, rows: TowerRows) -> Tensor:
+        """e_im (n, M, D)."""
+        by_item = [self.ids(rows.item), self.image(rows.item), self.title(rows.item)]
+        if rows.item_of_row is not None:
+            by_item = [value[rows.item_of_row] for value in by_item]
+        return torch.stack([*by_item, self.categorical("statistic", rows.statistic)], dim=1)
+
+    def ids(self, item: Tensor) -> Tensor:
+        return self.categorical("ids", self.model.encoder.frozen["ids_codes"][item])
+
+    def image(self, item: Tensor) -> Tensor:
         tables = self.model.encoder.frozen
-        image = tables["image_matrix"][tables["image_row"][item]].float()
-        return torch.stack(
-            [
-                self.categorical("ids", tables["ids_codes"][ids]),
-                self.model.encoder.encoders["image"].align(image),
-                self.title(tables["title_words"][item]),
-                self.categorical("statistic", statistic),
-            ],
-            dim=1,
-        )
+        return self.model.encoder.encoders["image"].align(tables["image_matrix"][tables["image_row"][item]].float())
 
     def categorical(self, name: str, codes: Tensor) -> Tensor:
         encoder = self.model.encoder.encoders[name]
         return encoder.align(torch.cat([table(codes[:, i]) for i, table in enumerate(encoder.tables)], dim=1))
 
-    def title(self, words: Tensor) -> Tensor:
-        """Text CNN by conv1d on every title (n, T)."""
+    def title(self, item: Tensor) -> Tensor:
+        """Text CNN by conv1d on every title."""
         encoder = self.model.encoder.encoders["title"]
+        words = self.model.encoder.frozen["title_words"][item]  # (n, T)
         length = (words != 0).sum(1)
         x = F.embedding(words, encoder.word_vectors).transpose(1, 2)  # (n, w, T)
         features = []
@@ -138,15 +163,20 @@ class NaiveMARN(nn.Module):
     # ---------------------------------------------------------------------------------------------- row
     def score(self, vector: Tensor, batch: PaddedBatch) -> Tensor:
         """Logits (B,) from item vectors (B, L + 1, D)."""
-        model = self.model
         history, candidate = vector[:, :-1], vector[:, -1]
-        property_ = torch.cat([table(batch.gap[:, :, i]) for i, table in enumerate(model.property.gap)], dim=2)
-        states = self.roll(history, property_, batch.length)
-        attention = model.pool.attention
+        return self.predict(self.roll(history, self.property(batch), batch.length), candidate, batch.length)
+
+    def property(self, batch: PaddedBatch) -> Tensor:
+        """p_t (B, L, P)."""
+        return torch.cat([table(batch.gap[:, :, i]) for i, table in enumerate(self.model.property.gap)], dim=2)
+
+    def predict(self, states: Tensor, candidate: Tensor, length: Tensor) -> Tensor:
+        """Attention of the candidates (B, D) over states (B, L, H), and the MLP: logits (B,)."""
+        model, attention = self.model, self.model.pool.attention
         weight = torch.cat([attention.from_token.weight, attention.from_candidate.weight], dim=1)
         pair = torch.cat([states, candidate[:, None].expand(-1, states.shape[1], -1)], dim=2)
         score = attention.rest(F.linear(pair, weight, attention.from_token.bias))[:, :, 0]
-        beyond = torch.arange(score.shape[1]) >= batch.length[:, None]
+        beyond = torch.arange(score.shape[1]) >= length[:, None]
         alpha = score.masked_fill(beyond, -torch.inf).softmax(1)
         user = (alpha[:, :, None] * states).sum(1)
         return model.head(user, candidate)
@@ -183,22 +213,12 @@ class NaiveMARN(nn.Module):
 class UniqueMARN(NaiveMARN):
     """The naive model with its tower on distinct items only: `torch.unique` in every step, conv1d, padded rows."""
 
-    def item_vectors(self, batch: PaddedBatch) -> tuple[Tensor, tuple[Tensor, ...]]:
+    def tower_rows(self, batch: PaddedBatch) -> TowerRows:
+        """Every distinct item with every distinct statistic it is seen with."""
         slots = torch.cat([batch.item[:, :, None], batch.statistic], dim=2).flatten(0, 1)
-        pair, slot, count = torch.unique(slots, dim=0, return_inverse=True, return_counts=True)
-        item, item_of_pair = torch.unique(pair[:, 0], return_inverse=True)
-        tables = self.model.encoder.frozen
-        image = tables["image_matrix"][tables["image_row"][item]].float()
-        by_item = [
-            self.categorical("ids", tables["ids_codes"][item]),
-            self.model.encoder.encoders["image"].align(image),
-            self.title(tables["title_words"][item]),
-        ]
-        statistic = self.categorical("statistic", pair[:, 1:])
-        aligned = torch.stack([*(value[item_of_pair] for value in by_item), statistic], dim=1)
-        vector, c, degree = self.fuse(aligned)
-        weight = count * (pair[:, 0] != 0)
-        return vector[slot].view(*batch.item.shape, -1), (aligned, c, degree, weight.float())
+        row, row_of_slot, count = torch.unique(slots, dim=0, return_inverse=True, return_counts=True)
+        item, item_of_row = torch.unique(row[:, 0], return_inverse=True)
+        return TowerRows(item, row[:, 1:], (count * (row[:, 0] != 0)).float(), item_of_row, row_of_slot)
 
 
 def private_linear(x: Tensor, layer: nn.Module) -> Tensor:

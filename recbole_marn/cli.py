@@ -76,6 +76,12 @@ def _parser() -> argparse.ArgumentParser:
     job.add_argument("--output_file", default="tune.json", help="trials are written here (default: %(default)s)")
     job.set_defaults(job=_tune, takes_settings=True)
 
+    job = jobs.add_parser("export-rows", help="the rows as files for plain RecBole", epilog=SETTINGS_HELP)
+    _add_run_arguments(job)
+    job.add_argument("--out", default="dataset", help="RecBole's data_path to write to (default: %(default)s)")
+    job.add_argument("--name", help="name of the exported data set (default: DATASET-rows)")
+    job.set_defaults(job=_export_rows, takes_settings=True, model="LR")
+
     from recbole_marn.leaderboard import cli as leaderboard
 
     job = jobs.add_parser("leaderboard", help="a grid of models and seeds -> records -> tables", epilog=SETTINGS_HELP)
@@ -187,6 +193,17 @@ def _analyze(args: argparse.Namespace) -> int:
         numbers = value.items() if isinstance(value, dict) else [("", value)]
         print(f"{name:<16}" + "  ".join(f"{label} {number:.4f}".strip() for label, number in numbers))
     print(json.dumps(report))
+    return 0
+
+
+def _export_rows(args: argparse.Namespace) -> int:
+    from recbole_marn.data.export import export_benchmark
+    from recbole_marn.quick_start import build_config, prepare_run
+
+    config = build_config(args.model, args.dataset, _config_files(args), args.settings)
+    run = prepare_run(config, quiet=True)
+    parts = [loader._dataset for loader in (run.train, run.valid, run.test)]
+    print(json.dumps(export_benchmark(parts, args.out, name=args.name or f"{args.dataset}-rows")))
     return 0
 
 

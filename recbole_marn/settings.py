@@ -242,7 +242,7 @@ class GRUSettings(CTRSettings):
 
     hidden_size: int | None = option(None, "H of the GRU; null: width", low=1)
     pooling: Literal["attention", "last"] = option("last", "user vector: candidate attention or last state")
-    attention_hidden: Sequence[int] = option((64,), "hidden layers of the candidate attention")
+    attention_hidden: Sequence[int] = option((64,), "hidden layers of the candidate attention", low=1)
     attention_values: Literal["state", "state_and_item"] = option("state", "what the candidate attention averages")
 
 
@@ -250,7 +250,7 @@ class GRUSettings(CTRSettings):
 class DenseFusionSettings(GRUSettings):
     """Keys of DenseMultimodalFusion."""
 
-    levels: int = option(2, "levels at which the modalities meet; paper 2 or 3", low=1, high=16)
+    levels: int = option(2, "levels at which the modalities meet", low=1, high=16)
 
 
 @dataclass(frozen=True)
@@ -271,14 +271,14 @@ class NAMLSettings(MMSSSettings):
 class XDeepFMSettings(CTRSettings):
     """Keys of MultimodalxDeepFM."""
 
-    cin_layers: Sequence[int] = option((32, 32), "feature maps of each layer of the CIN; paper 100 to 200, 3 layers")
+    cin_layers: Sequence[int] = option((32, 32), "feature maps of each layer of the CIN; paper 100 or 200", low=1)
 
 
 @dataclass(frozen=True)
 class DINSettings(CTRSettings):
     """Keys of MultimodalDIN."""
 
-    attention_hidden: Sequence[int] = option((64,), "hidden layers of the activation unit; paper [36]")
+    attention_hidden: Sequence[int] = option((64,), "hidden layers of the activation unit; paper [36]", low=1)
     attention_normalise: bool = option(False, "softmax over the history; paper false")
 
 
@@ -288,15 +288,15 @@ class DIENSettings(CTRSettings):
 
     hidden_size: int | None = option(None, "H of both GRUs; null: width", low=1)
     auxiliary_weight: float = option(1.0, "weight of the auxiliary loss; paper 1", low=0)
-    auxiliary_hidden: Sequence[int] = option((100, 50), "hidden layers of the auxiliary loss; authors [100, 50]")
+    auxiliary_hidden: Sequence[int] = option((100, 50), "hidden layers of the auxiliary loss; authors [100, 50]", low=1)
 
 
 @dataclass(frozen=True)
 class DUPNSettings(CTRSettings):
     """Keys of DUPN."""
 
-    hidden_size: int | None = option(None, "H of the LSTM; null: width; paper 128", low=1)
-    attention_hidden: Sequence[int] = option((64,), "hidden layers of the attention")
+    hidden_size: int | None = option(None, "H of the LSTM; null: width", low=1)
+    attention_hidden: Sequence[int] = option((64,), "hidden layers of the attention", low=1)
 
 
 # ----------------------------------------------------------------------------------------------- parsing

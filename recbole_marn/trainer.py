@@ -20,6 +20,7 @@ from torch import Tensor, optim
 from recbole_marn import checkpoint
 from recbole_marn.errors import InputError
 from recbole_marn.evaluation.metrics import uauc
+from recbole_marn.optimizers import build_adagrad, build_adam, read_by_row
 from recbole_marn.registration import plain_config
 from recbole_marn.settings import TrainSettings, from_mapping
 
@@ -94,15 +95,14 @@ class CTRTrainer(Trainer):
         if learner not in ("adam", "adagrad"):
             return super()._build_optimizer(**kwargs)
         rate, decay = self.learning_rate, self.weight_decay
-        groups = [
-            {"params": parameters, "lr": rate * factor}
-            for factor, parameters in parameters_by_rate(kwargs.get("params"), self.model)
-        ]
+        groups = parameters_by_rate(kwargs.get("params"), self.model)
         if learner == "adam":
-            return optim.Adam(groups, lr=rate, weight_decay=decay, fused=True)
-        return optim.Adagrad(
-            groups, lr=rate, weight_decay=decay, initial_accumulator_value=self.settings.adagrad_init, fused=True
-        )
+            return build_adam(groups, rate=rate, weight_decay=decay)
+        # Weight decay and the norm of all gradients concern every row; other processes send dense gradients.
+        may_be_sparse = not decay and not self.clip_grad_norm and self.config["single_spec"]
+        by_row = read_by_row(self.model) if may_be_sparse else ()
+        initial = self.settings.adagrad_init
+        return build_adagrad(groups, rate=rate, initial=initial, weight_decay=decay, by_row=by_row)
 
     # ------------------------------------------------------------------------------------------ training
     def fit(

@@ -177,11 +177,11 @@ class ModelCase:
 
     # ------------------------------------------------------------------------------------------- training
     def test_gradients_reach_every_parameter(self, parts):
-        model = parts.model
+        model = parts.model.double()  # so that what is rounding is told from what is small
         model.step, model.total_steps = 1, 2  # at the very start lambda is 0
         rows = np.arange(len(parts.train._dataset))
         sum(model.calculate_loss(parts.train._dataset.batch(rows))).backward()
-        unreached = [n for n, p in model.named_parameters() if p.grad is None or not p.grad.any()]
+        unreached = [n for n, p in model.named_parameters() if p.grad is None or p.grad.abs().max() < 1e-9]
         assert unreached == []
         assert all(p.grad.isfinite().all() for p in model.parameters())
 

@@ -1,6 +1,7 @@
 """Every test runs in an empty folder of its own, on one thread, with an empty command line."""
 
 import logging
+import os
 import sys
 
 import pytest
@@ -14,6 +15,10 @@ def no_surroundings(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(tmp_path_factory.mktemp("session"))
         patch.setattr(sys, "argv", sys.argv[:1])
+        if utils := sys.modules.get("recbole.utils.utils"):
+            # Its writers work in threads of their own, which must not follow us from folder to folder.
+            writer = utils.SummaryWriter
+            patch.setattr(utils, "SummaryWriter", lambda folder: writer(os.path.abspath(folder)))
         threads = torch.get_num_threads()
         torch.set_num_threads(1)
         yield

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy import sparse
 
 from recbole_marn.errors import InputError
 from recbole_marn.evaluation.inputs import check_ids, check_labels, check_score_table
@@ -126,26 +127,40 @@ def _resampled_auc(
 ) -> np.ndarray:
     """AUC (R, K) with each row weighted by how often its user is drawn.
 
-    Sorted once, a positive wins against the non-clicks ``below`` it and half of those up to ``tied``; a
-    cumulative sum of weights turns both ranks into weights for every resample.
+    Sorted once, a positive wins against the non-clicks ``below`` it and half of those up to ``tied``. The
+    non-clicks between two such cuts count together, by user: a cumulative sum over the cuts turns both ranks
+    into weights for every resample.
     """
     ids, row_user = np.unique(user, return_inverse=True)
+    positives = np.bincount(row_user[label], minlength=len(ids))
+    negatives = np.bincount(row_user[~label], minlength=len(ids))
     samples = np.empty((resamples, len(table)))
-    prepared = []
-    for score in table:
-        positive_order, negative_order = np.argsort(score[label]), np.argsort(score[~label])
-        positive, negative = score[label][positive_order], score[~label][negative_order]
-        below = np.searchsorted(negative, positive, side="left")
-        tied = np.searchsorted(negative, positive, side="right")
-        prepared.append((row_user[label][positive_order], row_user[~label][negative_order], below, tied))
-    for block, drawn in _draws(len(ids), resamples, len(label), rng):
-        for model, (positive_user, negative_user, below, tied) in enumerate(prepared):
-            positives = drawn[:, positive_user]
-            negatives = np.zeros((len(drawn), len(negative_user) + 1))
-            np.cumsum(drawn[:, negative_user], axis=1, out=negatives[:, 1:])
-            wins = ((negatives[:, below] + negatives[:, tied]) * positives).sum(axis=1)
-            samples[block, model] = _ratio(wins, 2 * positives.sum(axis=1) * negatives[:, -1])
+    prepared = [_cuts(row_user, label, score, len(ids)) for score in table]
+    for block, drawn in _draws(len(ids), resamples, 2 * int(positives.sum()) + len(ids), rng):
+        weight = np.ascontiguousarray(drawn.T)
+        pairs = (positives @ weight) * (negatives @ weight)
+        for model, (negatives_between, positives_at) in enumerate(prepared):
+            below = np.cumsum((negatives_between @ weight)[:-1], axis=0)
+            wins = ((positives_at @ weight) * below).sum(axis=0)
+            samples[block, model] = _ratio(wins, 2 * pairs)
     return samples
+
+
+def _cuts(
+    row_user: np.ndarray, label: np.ndarray, score: np.ndarray, users: int
+) -> tuple[sparse.csr_matrix, sparse.csr_matrix]:
+    """Counts by user of the non-clicks before each of C cuts and after the last (C + 1, U), and of the clicks whose
+    ``below`` or ``tied`` is the cut (C, U)."""
+    order = np.argsort(score[~label])
+    negative, negative_user = score[~label][order], row_user[~label][order]
+    ranks = [np.searchsorted(negative, score[label], side=side) for side in ("left", "right")]
+    cuts, at = np.unique(np.concatenate(ranks), return_inverse=True)
+    between = np.searchsorted(cuts, np.arange(len(negative)), side="right")
+    ones = np.ones(max(len(negative), 2 * len(ranks[0])))
+    return (
+        sparse.csr_matrix((ones[: len(negative)], (between, negative_user)), shape=(len(cuts) + 1, users)),
+        sparse.csr_matrix((ones[: len(at)], (at, np.tile(row_user[label], 2))), shape=(len(cuts), users)),
+    )
 
 
 def _ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:

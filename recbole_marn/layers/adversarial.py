@@ -33,9 +33,8 @@ class Discriminator(nn.Module):
         self.mlp = MLP(input_size=width, hidden_sizes=hidden_sizes, output_size=n_modalities)
 
     def forward(self, x: Tensor) -> Tensor:
-        by_modality = x.transpose(0, 1)
-        if x.dim() == 3 and by_modality.is_contiguous():  # as PrivateLinear leaves it: spares a copy
-            return self.mlp(by_modality).transpose(0, 1)
+        if x.dim() == 3 and x.transpose(0, 1).is_contiguous():  # as PrivateLinear leaves it: spares a copy
+            return self.mlp(x.transpose(0, 1)).transpose(0, 1)
         return self.mlp(x)
 
 

@@ -12,8 +12,8 @@ __all__ = ["CompressedInteraction"]
 class CompressedInteraction(nn.Module):
     """Products of fields, dimension by dimension, one degree more in each layer.
 
-        X^k_h = sum_i sum_j W^k_hij (X^{k-1}_i * X^0_j)          eq. (6), * elementwise
-        p^k_h = sum over the dimensions of X^k_h                 eq. (7)
+        X^k_h = sum_i sum_j W^k_hij (X^{k-1}_i * X^0_j)          * elementwise
+        p^k_h = sum over the dimensions of X^k_h
 
     As in the paper there is no activation between the layers and no bias. The sum over the dimensions is taken first:
 

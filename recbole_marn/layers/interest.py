@@ -13,7 +13,7 @@ __all__ = ["AUGRU", "BilinearAttention", "NextBehaviourLoss"]
 
 
 class BilinearAttention(nn.Module):
-    """a_t = softmax over the tokens of the row of h_t^T W cand (DIEN eq. 10).
+    """a_t = softmax over the tokens of the row of h_t^T W cand (DIEN, interest evolving layer).
 
     Shapes: N tokens, B rows, N' pairs as `segment.expand_rows` gives them
         state (N, H), candidate (B, D), token (N',), row (N',) -> (N',)
@@ -29,7 +29,7 @@ class BilinearAttention(nn.Module):
 
 
 class AUGRU(nn.Module):
-    """Last state of a GRU whose update gate is scaled by attention (DIEN eqs. 15, 16).
+    """Last state of a GRU whose update gate is scaled by attention (DIEN's AUGRU).
 
         z_t = a_t * sigmoid(W_z x_t + U_z h_{t-1} + b_z)
         r_t = sigmoid(W_r x_t + U_r h_{t-1} + b_r)
@@ -76,7 +76,7 @@ class AUGRU(nn.Module):
 
 
 class NextBehaviourLoss(nn.Module):
-    """DIEN's auxiliary loss: a state must tell the behaviour that came next from one that did not (DIEN eq. 6).
+    """DIEN's auxiliary loss: a state must tell the behaviour that came next from one that did not (DIEN, interest extractor layer).
 
         l = - mean_t [ log sigmoid(MLP([h_t ; x_{t+1}])) + log(1 - sigmoid(MLP([h_t ; x'_{t+1}]))) ] / 2
 

@@ -19,8 +19,9 @@ class PairScore(nn.Module):
     Args:
         token_size: width of x.
         candidate_size: D.
-        hidden_sizes: hidden layers; at least one.
+        hidden_sizes: hidden layers; may be empty.
         product: read x * cand as well; `token_size` is `candidate_size` then.
+        bias: of the last layer; a softmax over the tokens of a row would cancel it.
         activation: of the hidden layers.
 
     Shapes: N tokens, B rows, N' pairs as `segment.expand_rows` gives them
@@ -34,22 +35,23 @@ class PairScore(nn.Module):
         candidate_size: int,
         hidden_sizes: Sequence[int] = (64,),
         product: bool = False,
+        bias: bool = True,
         activation: str = "relu",
     ):
         super().__init__()
-        if not hidden_sizes or (product and token_size != candidate_size):
+        if product and token_size != candidate_size:
             raise ValueError(
-                "Expected at least one hidden layer, and with product equal widths. "
-                f"Got hidden_sizes {tuple(hidden_sizes)}, widths {token_size} and {candidate_size}. Change the sizes."
+                f"Expected equal widths with product. Got {token_size} and {candidate_size}. Change the sizes."
             )
-        first_size, *other_sizes = hidden_sizes
-        self.from_token = nn.Linear(token_size, first_size)
+        first_size, *other_sizes = *hidden_sizes, 1
+        self.from_token = nn.Linear(token_size, first_size, bias=bias or bool(hidden_sizes))
         self.from_candidate = nn.Linear(candidate_size, first_size, bias=False)
         self.from_product = nn.Linear(candidate_size, first_size, bias=False) if product else None
-        self.rest = nn.Sequential(
-            activation_by_name(activation),
-            MLP(input_size=first_size, hidden_sizes=other_sizes, output_size=1, activation=activation),
-        )
+        self.rest: nn.Module = nn.Identity()
+        if other_sizes:
+            hidden = MLP(input_size=first_size, hidden_sizes=other_sizes[:-1], activation=activation)
+            last = nn.Linear(hidden.output_size, 1, bias=bias)
+            self.rest = nn.Sequential(activation_by_name(activation), hidden, last)
 
     def forward(self, x: Tensor, candidate: Tensor, token: Tensor, row: Tensor) -> Tensor:
         first = self.from_token(x)[token] + self.from_candidate(candidate)[row]

@@ -29,6 +29,7 @@ from recbole_marn.leaderboard.records import (
     Folders,
     ScoreStore,
     check_alike,
+    check_row_settings,
     check_same_data,
     file_sha256,
     put,
@@ -113,14 +114,16 @@ def build(request: Request) -> tuple[dict[str, Any], list[Failure]]:
     models = _possible_models(plan) if request.models is None else request.models
     rows = plan_rows(models, read_space(request.grid))
     rows = with_unique_labels([*rows, *_new(anchor_rows(config), rows)] if request.anchors else rows)
-    runs_of(plan, rows, request.seeds)
+    planned = runs_of(plan, rows, request.seeds)
     space = read_space(request.space or default_space()) if request.tune is not None else None
-    trials = {row: trials_of(plan, row, space, request.tune) for row in rows} if space else {}
+    trials = {row.label: trials_of(plan, row, space, request.tune) for row in rows} if space else {}
 
     data = {"files": {path.name: file_sha256(path) for path in data_files(config)}}
     existing = read_records(folders.records)
     check_same_data([*existing, *read_records(folders.trials, "trial")], data["files"])
     check_alike(existing)
+    check_row_settings([(record["run"], record["settings"]) for record in existing]
+                       + [(run.name, run.settings) for run in planned])  # fmt: skip
     _check_baseline(request, rows, existing)
     folders.prepare()
     site = _Site(folders, plan, data, checkpoint_dir, request)
@@ -129,9 +132,9 @@ def build(request: Request) -> tuple[dict[str, Any], list[Failure]]:
     told: dict[str, dict[str, Any]] = {}
     if space:
         failures += site.run([site.trial(run) for runs in trials.values() for run in runs])
-        chosen = {row: site.tuned(row, trials[row], space) for row in rows}
-        told = {row.label: found[1] for row, found in chosen.items() if found}
-        rows = [found[0] for found in chosen.values() if found]
+        chosen = [found for row in rows if (found := site.tuned(row, trials[row.label], space))]
+        told = {row.label: search for row, search in chosen}
+        rows = [row for row, _ in chosen]
     runs = runs_of(plan, rows, request.seeds)
     failures += site.run([site.training(run, told.get(run.row.label)) for run in runs])
     line = render(request, command=request.command())

@@ -23,6 +23,7 @@ __all__ = [
     "Folders",
     "ScoreStore",
     "check_alike",
+    "check_row_settings",
     "check_same_data",
     "check_scores_file",
     "digest",
@@ -37,6 +38,11 @@ __all__ = [
 ]
 
 FORMAT = 1
+# Settings that decide which rows exist outside training.
+ROW_SETTINGS = (
+    "split", "split_times", "repeats", "eval_sampling", "negatives_from", "release_field", "eval_negatives",
+    "matched_pool", "sample_seed", "val_interval", "user_inter_num_interval", "item_inter_num_interval",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -232,6 +238,27 @@ def check_alike(records: Sequence[Mapping[str, Any]]) -> None:
                 raise InputError(
                     f"one table to compare runs on the same {part} rows",
                     f"{run} and {record['run']}, whose {part} rows differ",
+                    "Give runs with another split or other negatives another --out; nothing was overwritten.",
+                )
+
+
+def check_row_settings(runs: Iterable[tuple[str, Mapping[str, Any]]]) -> None:
+    """Before anything runs: settings that decide which rows are validated and tested must be one for all.
+
+    Args:
+        runs: name and settings of every run, recorded or planned.
+
+    Raises:
+        InputError: names the setting and two runs that differ in it.
+    """
+    first: tuple[str, Mapping[str, Any]] | None = None
+    for run, settings in runs:
+        first = first or (run, settings)
+        for key in ROW_SETTINGS:
+            if first[1].get(key) != settings.get(key):
+                raise InputError(
+                    "one table to compare runs on the same validation and test rows",
+                    f"{key}={first[1].get(key)!r} in {first[0]} and {key}={settings.get(key)!r} in {run}",
                     "Give runs with another split or other negatives another --out; nothing was overwritten.",
                 )
 

@@ -139,7 +139,11 @@ def _lifted(scores: Sequence[np.ndarray]) -> np.ndarray:
 
 def uauc_of_means_test(a: Sequence[Columns], b: Sequence[Columns]) -> dict[str, float]:
     """Student's test and the sign-flip test, paired over users, of the mean over seeds of per-user AUC."""
-    difference = _user_means(a) - _user_means(b)
+    return _paired_over_users(_user_means(a), _user_means(b))
+
+
+def _paired_over_users(a: np.ndarray, b: np.ndarray) -> dict[str, float]:
+    difference = a - b
     t, p = t_test_p_value(difference)
     mean = float(difference.mean()) if len(difference) else float("nan")
     return {"difference": mean, "t": t, "p": p, "p_sign_flip": sign_flip_p_value(difference)}
@@ -202,12 +206,13 @@ def statistics_of(
         if found is not None:
             intervals[row.label] = found
         progress()
+    user_means: dict[tuple[str, str], np.ndarray] = {}
     earlier_tests = {_of(test): test for test in known.get("tests", [])}
     tests = []
     for metric, part, against, row, reference in tests_to_make(rows, baseline):
         test = {"metric": metric, "part": part, "of": row.scores, "reference_of": reference.scores}
         earlier = earlier_tests.get(_of(test))
-        found = (None if recompute else earlier) or _test(test, row, reference, scores) or earlier
+        found = (None if recompute else earlier) or _test(test, row, reference, scores, user_means) or earlier
         if found is not None:
             names = {"row": row.label, "against": against, "reference": reference.label}
             tests.append({**found, **names, "relative_improvement": _improvement(row, reference, metric, part)})
@@ -243,12 +248,19 @@ def _intervals(row: TableRow, scores: Scores, resamples: int) -> dict[str, Any] 
     return found
 
 
-def _test(test: dict[str, Any], row: TableRow, reference: TableRow, scores: Scores) -> dict[str, Any] | None:
-    a, b = scores(row, test["part"]), scores(reference, test["part"])
-    if a is None or b is None:
+def _test(
+    test: dict[str, Any], row: TableRow, reference: TableRow, scores: Scores, user_means: dict[tuple[str, str], np.ndarray]
+) -> dict[str, Any] | None:
+    part = test["part"]
+    columns = {one.label: scores(one, part) for one in (row, reference)}
+    if any(found is None for found in columns.values()):
         return None
-    compare = auc_of_means_test if test["metric"] == "AUC" else uauc_of_means_test
-    return {**test, **compare(a, b)}
+    if test["metric"] == "AUC":
+        return {**test, **auc_of_means_test(columns[row.label], columns[reference.label])}
+    for label, found in columns.items():
+        if (label, part) not in user_means:
+            user_means[label, part] = _user_means(found)
+    return {**test, **_paired_over_users(user_means[row.label, part], user_means[reference.label, part])}
 
 
 def _improvement(row: TableRow, reference: TableRow, metric: str, part: str) -> float:

@@ -18,7 +18,17 @@ from recbole_marn.evaluation.metrics import (
     predicted_over_observed,
     uauc,
 )
-from recbole_marn.leaderboard.records import FORMAT, Folders, file_sha256, load_scores, put, rows_sha256, sealed_text
+from recbole_marn.leaderboard.records import (
+    FORMAT,
+    Folders,
+    check_alike,
+    file_sha256,
+    load_scores,
+    put,
+    read_record,
+    rows_sha256,
+    sealed_text,
+)
 
 __all__ = ["part_metrics", "publish", "train", "try_settings"]
 
@@ -74,6 +84,9 @@ def publish(task: Mapping[str, Any], folder: Path, result: Mapping[str, Any]) ->
         "scores": {"file": scores.name, "sha256": file_sha256(made)},
     }
     text = sealed_text(record)
+    neighbour = next(iter(sorted(folders.records.glob("*.json"))), None)
+    if neighbour is not None:
+        check_alike([read_record(neighbour), record])
     scores.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(made, folder / "scores.part")
     os.replace(folder / "scores.part", scores)

@@ -31,7 +31,7 @@ class DUPN(ConcatenatedModel):
         property_size = self.property.size if self.property else 0
         self.rnn = PropertyLSTM(input_size=width, property_size=property_size, hidden_size=hidden)
         self.attention = PairScore(
-            token_size=hidden + property_size, candidate_size=width, hidden_sizes=x.attention_hidden
+            token_size=hidden + property_size, candidate_size=width, hidden_sizes=x.attention_hidden, bias=False
         )
         self.head = PredictionHead.of(x, user_size=hidden, item_size=width)
 

@@ -16,7 +16,7 @@ __all__ = ["MultimodalDIN"]
 
 
 class MultimodalDIN(ConcatenatedModel):
-    """u = sum_t a(x_t, candidate) x_t: an item of the history counts as much as it concerns the candidate (eq. 3).
+    """u = sum_t a(x_t, candidate) x_t: an item of the history counts as much as it concerns the candidate.
 
     As in the paper the weights are not normalised, so that u keeps how strong an interest is.
     """
@@ -25,7 +25,11 @@ class MultimodalDIN(ConcatenatedModel):
         super().__init__(config, dataset)
         x = self.settings
         self.attention = PairScore(
-            token_size=x.width, candidate_size=x.width, hidden_sizes=x.attention_hidden, product=True
+            token_size=x.width,
+            candidate_size=x.width,
+            hidden_sizes=x.attention_hidden,
+            product=True,
+            bias=not x.attention_normalise,
         )
         self.head = PredictionHead.of(x, user_size=x.width, item_size=x.width)
 

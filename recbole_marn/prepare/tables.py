@@ -48,9 +48,9 @@ def clean(value: object) -> str:
     return "" if text in _READ_AS_MISSING else text
 
 
-def seconds(value: float, unit: float = 1.0) -> float | None:
-    """Unix time in seconds from a time in `unit` seconds; None when it is not between 1970 and 2100."""
-    time = value * unit
+def seconds(value: float, per_second: int = 1) -> float | None:
+    """Unix time in seconds from one with `per_second` units a second; None when not between 1970 and 2100."""
+    time = value / per_second
     return time if 0 <= time < LAST_SECOND else None
 
 

@@ -15,7 +15,7 @@ def plain_mlp(layer, read):
 
 
 @pytest.mark.parametrize("product", [False, True])
-@pytest.mark.parametrize("hidden_sizes", [(5,), (5, 3)])
+@pytest.mark.parametrize("hidden_sizes", [(), (5,), (5, 3)])
 def test_every_pair_scores_as_the_mlp_of_its_concatenation(product, hidden_sizes):
     layer = PairScore(token_size=4, candidate_size=4, hidden_sizes=hidden_sizes, product=product)
     x, candidate = torch.randn(4, 4), torch.randn(3, 4)
@@ -45,7 +45,17 @@ def test_tokens_and_candidates_may_differ_in_width_without_product():
     layer = PairScore(token_size=6, candidate_size=4)
     token, row = expand_rows(LENGTH, ROW_SEQUENCE)
     assert layer(torch.randn(4, 6), torch.randn(3, 4), token, row).shape == (7,)
-    with pytest.raises(ValueError, match="widths 6 and 4. Change the sizes."):
+    with pytest.raises(ValueError, match="Got 6 and 4. Change the sizes."):
         PairScore(token_size=6, candidate_size=4, product=True)
-    with pytest.raises(ValueError, match=r"Got hidden_sizes \(\)"):
-        PairScore(token_size=4, candidate_size=4, hidden_sizes=())
+
+
+@pytest.mark.parametrize("hidden_sizes", [(), (5,), (5, 3)])
+def test_without_bias_the_score_of_nothing_has_no_constant(hidden_sizes):
+    """Biases of hidden layers stay; only the one that a softmax cancels is gone."""
+    biases = [
+        sum(name.endswith("bias") for name, _ in layer.named_parameters())
+        for layer in (
+            PairScore(token_size=4, candidate_size=4, hidden_sizes=hidden_sizes, bias=bias) for bias in (True, False)
+        )
+    ]
+    assert biases == [len(hidden_sizes) + 1, len(hidden_sizes)]

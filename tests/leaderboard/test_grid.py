@@ -212,5 +212,6 @@ def test_the_shipped_space_is_of_known_keys(plan):
 
     space = read_space(default_space())
     for model in MODELS:
-        for settings in combinations(space.of(model)):
-            plan.config(Row(model, model, settings))
+        choices = space.of(model)
+        for index in range(max(map(len, choices.values()))):
+            plan.config(Row(model, model, {key: values[index % len(values)] for key, values in choices.items()}))

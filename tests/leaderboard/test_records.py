@@ -99,6 +99,17 @@ def test_other_rows_do_not_share_a_table(results):
         render(Request("tiny", out=results, show_progress=False))
 
 
+def test_a_run_on_other_rows_is_not_added(results, monkeypatch):
+    """The last line of defence: whatever the settings say, the rows that were scored must be the same."""
+    before = {file: file.read_bytes() for file in (results / "records").rglob("*.json")}
+    columns = fake_runs.columns
+    monkeypatch.setattr(fake_runs, "columns", lambda run, model, part: columns(run, model, part, users=39))
+    with pytest.raises(InputError, match="same .* rows"):
+        fake_runs.write_run(results, "LR", 2031)
+    assert {file: file.read_bytes() for file in (results / "records").rglob("*.json")} == before
+    assert not list(Folders(results, "tiny").scores.glob("*2031*"))
+
+
 def test_altered_scores_are_not_rendered(results):
     path = min(Folders(results, "tiny").scores.glob("*.npz"))
     path.write_bytes(path.read_bytes() + b"x")

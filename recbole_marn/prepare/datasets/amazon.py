@@ -35,7 +35,7 @@ _PAPER = {  # MARN, Table 1
 
 @dataclass(frozen=True)
 class Edition:
-    """How one release names its files and fields; `unit` is the unit of its time in seconds."""
+    """How one release names its files and fields; `per_second` is the unit of its time."""
 
     year: int
     reviews: tuple[str, ...]
@@ -44,16 +44,16 @@ class Edition:
     item: str
     rating: str
     time: str
-    unit: float
+    per_second: int
 
 
 # The 5-core file is preferred; the order of editions does not matter, since mixing them is refused.
 _EDITIONS = (
     Edition(2014, ("reviews_{}_5.json.gz", "reviews_{}.json.gz"), "meta_{}.json.gz",
-            "reviewerID", "asin", "overall", "unixReviewTime", 1.0),
+            "reviewerID", "asin", "overall", "unixReviewTime", 1),
     Edition(2018, ("{}_5.json.gz", "{}.json.gz"), "meta_{}.json.gz",
-            "reviewerID", "asin", "overall", "unixReviewTime", 1.0),
-    Edition(2023, ("{}.jsonl.gz",), "meta_{}.jsonl.gz", "user_id", "parent_asin", "rating", "timestamp", 1e-3),
+            "reviewerID", "asin", "overall", "unixReviewTime", 1),
+    Edition(2023, ("{}.jsonl.gz",), "meta_{}.jsonl.gz", "user_id", "parent_asin", "rating", "timestamp", 1000),
 )  # fmt: skip
 
 
@@ -174,7 +174,7 @@ def _read_reviews(path: Path, edition: Edition, tally: Tally) -> Events:
             continue
         try:
             user, item = record[edition.user], record[edition.item]
-            at, rating = seconds(float(record[edition.time]), edition.unit), float(record[edition.rating])
+            at, rating = seconds(float(record[edition.time]), edition.per_second), float(record[edition.rating])
         except KeyError:
             tally.skip(f"no {edition.user}, {edition.item}, {edition.rating} or {edition.time}", number)
             continue

@@ -28,7 +28,7 @@ __all__ = ["read"]
 _EVENT_ROLES = ("user_id", "item_id", "timestamp", "behavior_type", "rating")
 _ITEM_ROLES = ("item_id", "category", "brand", "shop", "title", "price")
 _REQUIRED = ("user_id", "item_id", "timestamp")
-_UNITS = {"auto": 1.0, "s": 1.0, "ms": 1e-3, "us": 1e-6}
+_PER_SECOND = {"auto": 1, "s": 1, "ms": 1000, "us": 1_000_000}
 _BATCH = 65_536
 
 
@@ -111,12 +111,12 @@ def _rows(path: Path, columns: Mapping[str, str], tally: Tally) -> Iterator[tupl
 
 
 def _read_events(options: Options, tally: Tally) -> Events:
-    path, unit = options.events, _UNITS[options.time_unit]
+    path, per_second = options.events, _PER_SECOND[options.time_unit]
     columns = _columns(path, _EVENT_ROLES, options.columns, "events")
     behaves, rates = "behavior_type" in columns, "rating" in columns
     events = EventBuilder()
     for number, row in _rows(path, columns, tally):
-        at = _time(row["timestamp"], unit)
+        at = _time(row["timestamp"], per_second)
         behavior = clean(_known(row["behavior_type"])) if behaves else None
         rating = _number(row["rating"]) if rates else None
         if at is None:
@@ -170,11 +170,11 @@ def _number(value: object) -> float | None:
     return number if math.isfinite(number) else None
 
 
-def _time(value: object, unit: float) -> float | None:
-    """Unix seconds of a number in `unit`, a date or an ISO 8601 text; without a zone it is UTC."""
+def _time(value: object, per_second: int) -> float | None:
+    """Unix seconds of a number, a date or an ISO 8601 text; without a zone it is UTC."""
     number = _number(value)
     if number is not None:
-        return seconds(number, unit)
+        return seconds(number, per_second)
     try:
         moment = value if isinstance(value, (date, datetime)) else datetime.fromisoformat(str(value).strip())
     except ValueError:

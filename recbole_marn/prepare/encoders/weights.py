@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
-import zipfile
 from pathlib import Path
 
 import torch
@@ -24,17 +22,10 @@ def load_weights(network: nn.Module, path: Path, ignored: tuple[str, ...] = ()) 
         tensors = torch.load(path, map_location="cpu", weights_only=True)
         kept = {name: value for name, value in tensors.items() if not name.startswith(ignored or ("\0",))}
         network.load_state_dict(kept)
-    except (
-        RuntimeError,
-        OSError,
-        EOFError,
-        AttributeError,
-        pickle.UnpicklingError,
-        zipfile.BadZipFile,
-    ) as error:
+    except Exception as error:  # on foreign bytes torch's reader fails in any way it likes
         raise InputError(
             f"weights of {type(network).__name__} in {path}",
-            f"something else ({str(error).splitlines()[0][:200]})",
+            f"something else ({type(error).__name__}: {str(error)[:200]})",
             "Give the file that the network's publisher provides, or leave --encoder-weights out.",
         ) from error
     return network.eval().requires_grad_(False)

@@ -1,0 +1,196 @@
+"""The rows as RecBole benchmark files, on which RecBole without this package trains to the same AUC."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from recbole_marn.checkpoint import write_aside
+from recbole_marn.errors import InputError
+from recbole_marn.settings import IdModality
+
+__all__ = ["export_benchmark"]
+
+FIELD, SEQUENCE = "\t", " "
+# Groups of rows put into text at a time: a few megabytes.
+CHUNK = 20_000
+
+
+def export_benchmark(parts: Sequence[Any], folder: str | Path, *, name: str) -> dict[str, Any]:
+    """Write the rows of the three parts, in their order, for plain RecBole.
+
+    Histories are written as they are: last L, oldest first. `neg_item_id_list` holds beside each of its items one
+    that the user never touched, for DIEN. Which columns a model may load differs, so there are three settings files:
+    NAME.context.yaml (LR, FM, xDeepFM, ...), NAME.sequential.yaml (DIN, ...) and NAME.dien.yaml.
+
+    Args:
+        parts: training, validation and test `CTRDataset`s, as `CTRDataset.build()` returns them.
+        folder: RecBole's data_path; the files go to `folder/name`.
+        name: the exported data set's name.
+
+    Returns:
+        name, folder, split_sha256, longest_history, rows by part, settings (file names), files (name -> SHA-256).
+        The same is written to `NAME.export.json`, with the settings the rows were made by.
+
+    Raises:
+        InputError: a token that holds the tab or space that separates columns and lists.
+    """
+    target = Path(folder) / name
+    dataset = parts[0]
+    fields = [dataset.iid_field, *_id_fields(dataset)]
+    for field in [dataset.uid_field, *fields]:
+        _check_tokens(field, dataset.field2id_token[field])
+    files = {f"{name}.item": _items(dataset, fields)}
+    for part in parts:
+        files[f"{name}.{part.part}.inter"] = _rows(part, dataset.unclicked_item)
+    longest = max(int(part.rows.rows.history_length.max()) for part in parts)
+    for kind, settings in _settings(dataset, longest).items():
+        files[f"{name}.{kind}.yaml"] = iter([yaml.safe_dump(settings, sort_keys=False)])
+    sha256 = {}
+    for file, text in files.items():
+        _write(target / file, text)
+        sha256[file] = hashlib.sha256((target / file).read_bytes()).hexdigest()
+    summary = {
+        "name": name,
+        "folder": str(target),
+        "split_sha256": dataset.split_sha256,
+        "longest_history": longest,
+        "rows": {part.part: part.rows.n_rows for part in parts},
+        "settings": [file for file in files if file.endswith(".yaml")],
+        "files": sha256,
+    }
+    made_by = {key: value for key, value in vars(dataset.settings).items() if key != "modalities"}
+    text = json.dumps(summary | {"made_by": made_by}, indent=1, default=str)
+    _write(target / f"{name}.export.json", iter([text]))
+    return summary
+
+
+def _write(path: Path, pieces: Iterator[str]) -> None:
+    def write(temporary: Path) -> None:
+        with open(temporary, "w", encoding="utf-8", newline="\n") as file:
+            file.writelines(pieces)
+
+    write_aside(path, write)
+
+
+def _id_fields(dataset: Any) -> list[str]:
+    """The token fields of items that models of RecBole see on our rows."""
+    wanted = {field for m in dataset.modality_settings.values() if isinstance(m, IdModality) for field in m.fields}
+    columns = dataset.item_feat.columns if dataset.item_feat is not None else []
+    return [field for field in columns if field in wanted and field != dataset.iid_field]
+
+
+def _check_tokens(field: str, tokens: np.ndarray) -> None:
+    for token in tokens[1:]:
+        if FIELD in token or SEQUENCE in token or not token:
+            raise InputError(
+                f"tokens of {field} without tabs and spaces",
+                repr(token),
+                "RecBole separates lists by spaces: replace them in the atomic files, e.g. by underscores.",
+            )
+
+
+def _items(dataset: Any, fields: Sequence[str]) -> Iterator[str]:
+    """Every item, so that plain RecBole numbers all of them whichever columns it loads."""
+    yield _line(f"{field}:token" for field in fields)
+    tokens = [_tokens(dataset, field) for field in fields[1:]]
+    for item in range(1, dataset.item_num):
+        codes = [dataset.field2id_token[fields[0]][item], *(column[item] for column in tokens)]
+        yield _line(codes)
+
+
+def _tokens(dataset: Any, field: str) -> np.ndarray:
+    """(n_items,) the token of each item; empty where it has none."""
+    names = dataset.field2id_token[field].astype(object).copy()
+    names[0] = ""
+    return names[dataset.item_feat[field].numpy()]
+
+
+def _list_fields(dataset: Any) -> tuple[str, str]:
+    """Names of the history and of the unclicked items beside it."""
+    history = dataset.iid_field + dataset.config["LIST_SUFFIX"]
+    return history, dataset.config["NEG_PREFIX"] + history
+
+
+def _rows(part: Any, unclicked: np.ndarray) -> Iterator[str]:
+    """Header and lines of one part, a positive's history put into text once for all its rows."""
+    item_list, unclicked_list = _list_fields(part)
+    kinds = {part.uid_field: "token", part.iid_field: "token", part.time_field: "float", part.label_field: "float"}
+    kinds |= {item_list: "token_seq", unclicked_list: "token_seq"}
+    yield _line(f"{field}:{kind}" for field, kind in kinds.items())
+    user_token, item_token = (part.field2id_token[field] for field in (part.uid_field, part.iid_field))
+    rows, per_group = part.rows, part.rows.rows_per_group
+    for start in range(0, rows.n_groups, CHUNK):
+        group = np.arange(start, min(start + CHUNK, rows.n_groups))
+        columns = rows.columns(rows.rows_of_groups(group))
+        event, length = rows.history(group * per_group)
+        ends = np.cumsum(length)
+        histories = [
+            [SEQUENCE.join(tokens) for tokens in np.split(item_token[values[event]], ends[:-1])]
+            for values in (rows.events.item, unclicked)
+        ]
+        for row in range(len(group) * per_group):
+            of_group = row // per_group
+            yield _line(
+                (
+                    user_token[columns["user"][row]],
+                    item_token[columns["item"][row]],
+                    repr(float(columns["time"][row])),
+                    f"{columns['label'][row]:.0f}",
+                    histories[0][of_group],
+                    histories[1][of_group],
+                )
+            )
+
+
+def _line(cells: Any) -> str:
+    return FIELD.join(cells) + "\n"
+
+
+def _settings(dataset: Any, longest: int) -> dict[str, Mapping[str, Any]]:
+    """What plain RecBole must be told, by kind of model."""
+    user, item, time, label = dataset.uid_field, dataset.iid_field, dataset.time_field, dataset.label_field
+    history, unclicked = _list_fields(dataset)
+    items = [item, *_id_fields(dataset)]
+    common = {
+        "USER_ID_FIELD": user,
+        "ITEM_ID_FIELD": item,
+        "TIME_FIELD": time,
+        "LABEL_FIELD": label,
+        "field_separator": FIELD,
+        "seq_separator": SEQUENCE,
+        "LIST_SUFFIX": dataset.config["LIST_SUFFIX"],
+        "NEG_PREFIX": dataset.config["NEG_PREFIX"],
+        "benchmark_filename": ["train", "valid", "test"],
+        # The rows carry their labels: nothing is drawn, split or dropped any more.
+        "eval_args": {"split": {"LS": "valid_and_test"}, "order": "TO", "group_by": "user", "mode": "labeled"},
+        "train_neg_sample_args": None,
+        "threshold": None,
+        "repeatable": True,
+        "normalize_all": False,
+        "metrics": ["AUC", "LogLoss"],
+        "valid_metric": "AUC",
+    }
+    # RecBole cuts or overflows lists that are longer than this, so it is the longest there is.
+    sequential = {"MAX_ITEM_LIST_LENGTH": longest}
+    plain = [user, item, time, label]
+    return {
+        # Without the list, which these models would take for a bag of further features.
+        "context": common | {"load_col": {"inter": plain, "item": items}},
+        # Without the alias the list would have item ids of its own, silently.
+        "sequential": common
+        | sequential
+        | {"load_col": {"inter": [*plain, history], "item": items}, "alias_of_item_id": [history]},
+        "dien": common
+        | sequential
+        | {
+            "load_col": {"inter": [*plain, history, unclicked], "item": items},
+            "alias_of_item_id": [history, unclicked],
+        },
+    }

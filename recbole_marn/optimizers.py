@@ -1,0 +1,63 @@
+"""AdaGrad and Adam in torch's fused kernels; tables of many rows are updated row by row where that changes nothing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor, nn, optim
+
+from recbole_marn.layers.encoders import CategoricalEncoder
+
+__all__ = ["ROW_SPARSE_FROM", "build_adagrad", "build_adam", "read_by_row"]
+
+# Below, the fused dense update costs less than finding the rows that changed (docs/performance.md).
+ROW_SPARSE_FROM = 100_000
+
+
+def read_by_row(model: nn.Module, *, least: int = ROW_SPARSE_FROM) -> list[nn.Parameter]:
+    """Let the ID tables of `model` with at least so many rows give row-sparse gradients, and return their weights."""
+    tables = [
+        table
+        for encoder in model.modules()
+        if isinstance(encoder, CategoricalEncoder)
+        for table in encoder.tables
+        if table.num_embeddings >= least
+    ]
+    for table in tables:
+        table.sparse = True
+    return [table.weight for table in tables]
+
+
+def build_adagrad(
+    groups: list[tuple[float, list[Tensor]]],
+    *,
+    rate: float,
+    initial: float = 0.0,
+    weight_decay: float = 0.0,
+    by_row: list[nn.Parameter] | tuple[()] = (),
+) -> optim.Adagrad:
+    """AdaGrad: a row without a gradient does not move, so that a row-sparse update equals the dense one.
+
+    Args:
+        groups: learning rate relative to `rate`, and the parameters that have it.
+        rate: learning rate.
+        initial: first value of the accumulator.
+        weight_decay: moves every row, hence not together with `by_row`.
+        by_row: parameters with row-sparse gradients.
+    """
+    sparse = {id(parameter) for parameter in by_row}
+    options: list[dict[str, Any]] = []
+    for factor, parameters in groups:
+        for is_sparse in (False, True):
+            chosen = [parameter for parameter in parameters if (id(parameter) in sparse) == is_sparse]
+            if chosen:
+                # torch fuses AdaGrad on the CPU alone, and never for sparse gradients
+                fused = not is_sparse and not any(parameter.is_cuda for parameter in chosen)
+                options.append({"params": chosen, "lr": rate * factor, "fused": fused})
+    return optim.Adagrad(options, lr=rate, weight_decay=weight_decay, initial_accumulator_value=initial)
+
+
+def build_adam(groups: list[tuple[float, list[Tensor]]], *, rate: float, weight_decay: float = 0.0) -> optim.Adam:
+    """Adam, dense throughout: its moments go on moving rows without a gradient. Arguments as in `build_adagrad`."""
+    options = [{"params": list(parameters), "lr": rate * factor} for factor, parameters in groups]
+    return optim.Adam(options, lr=rate, weight_decay=weight_decay, fused=True)

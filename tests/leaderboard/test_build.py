@@ -1,0 +1,276 @@
+"""From the command line to tables: real training on the tiny data set, in this process unless marked slow."""
+
+import importlib
+import json
+import os
+import shutil
+
+import pytest
+import tiny
+import yaml
+
+from recbole_marn.cli import main
+from recbole_marn.errors import InputError
+from recbole_marn.leaderboard import build as build_module
+from recbole_marn.leaderboard.build import Request, build
+from recbole_marn.leaderboard.grid import RESERVED
+from recbole_marn.leaderboard.records import Folders, read_records
+from recbole_marn.leaderboard.runner import Failure
+from recbole_marn.leaderboard.verify import verify
+
+pytestmark = pytest.mark.host
+
+
+@pytest.fixture
+def here(monkeypatch):
+    """Jobs run in this process, one after another; returns what was run."""
+    done = []
+
+    def run_jobs(jobs, processes, show_progress=True):
+        for job in jobs:
+            if not job.done.exists():
+                module, _, name = job.work.partition(":")
+                job.folder.mkdir(parents=True, exist_ok=True)
+                there = os.getcwd()
+                os.chdir(job.folder)
+                try:
+                    getattr(importlib.import_module(module), name)(json.loads(json.dumps(job.task)), job.folder)
+                finally:
+                    os.chdir(there)
+                done.append(job.name)
+        return []
+
+    monkeypatch.setattr(build_module, "run_jobs", run_jobs)
+    return done
+
+
+@pytest.fixture
+def common(data_path):
+    settings = {key: value for key, value in tiny.settings(data_path, "none").items() if key not in RESERVED}
+    return {**settings, "epochs": 1}
+
+
+def request(common, **more):
+    settings = {"models": ["LR", "Popularity"], "seeds": 2, "anchors": False, "resamples": 20, "show_progress": False}
+    return Request("tiny", settings=common, **{**settings, **more})
+
+
+def snapshot(folder):
+    return {path: path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def test_from_grid_to_verified_tables(common, here, tmp_path):
+    line, failures = build(request(common, out=tmp_path / "results"))
+    assert failures == [] and (line["runs"], line["failed"], line["rows"], line["records"]) == (4, 0, 2, 4)
+    report = verify(tmp_path / "results", "tiny")
+    assert report.problems == [] and report.recomputed == 4
+    before = snapshot(tmp_path / "results")
+    assert len(here) == 4
+    build(request(common, out=tmp_path / "results"))
+    assert len(here) == 4 and snapshot(tmp_path / "results") == before
+    record = read_records(Folders(tmp_path / "results", "tiny").records)[0]
+    assert record["data"]["users"] == 30 and record["data"]["test_rows"] > 0
+    assert str(tmp_path) not in json.dumps(record) and str(common["data_path"]) not in json.dumps(record)
+
+
+def test_records_accumulate(common, here, tmp_path):
+    build(request(common, out=tmp_path / "results", models=["LR"], seeds=1))
+    kept = snapshot(tmp_path / "results" / "records" / "tiny")
+    line, _ = build(request(common, out=tmp_path / "results"))
+    assert line["rows"] == 2 and line["records"] == 4 and len(here) == 4
+    assert kept.items() <= snapshot(tmp_path / "results" / "records" / "tiny").items()
+
+
+def test_a_leaderboards_numbers_are_those_of_a_run(common, here, tmp_path):
+    from recbole_marn.quick_start import run
+
+    build(request(common, out=tmp_path / "results", models=["LR"], seeds=1))
+    record = read_records(Folders(tmp_path / "results", "tiny").records)[0]
+    alone = run("LR", "tiny", config_dict={**common, "seed": 2020, "also_test": ["matched"]}, saved=True)
+    for part in ("valid", "test", "test_matched"):
+        assert record["metrics"][part] == pytest.approx(record["metrics"][part] | alone[part], abs=2e-6)
+    assert record["run"] == os.path.basename(alone["record"]).removesuffix(".json")
+
+
+def test_other_data_under_the_same_name_stop_before_anything_runs(common, here, tmp_path):
+    out = tmp_path / "results"
+    build(request(common, out=out))
+    other = tmp_path / "other"
+    shutil.copytree(common["data_path"], other)
+    with open(other / "tiny" / "tiny.inter", "a") as file:
+        file.write("u1\t025\t999999999\tbuy\n")
+    before = snapshot(out)
+    with pytest.raises(InputError, match=r"tiny\.inter: SHA-256 .*nothing was overwritten"):
+        build(request({**common, "data_path": str(other)}, out=out))
+    assert snapshot(out) == before and len(here) == 4
+
+
+def test_other_negatives_do_not_share_a_table(common, here, tmp_path):
+    out = tmp_path / "results"
+    build(request(common, out=out, models=["LR"], seeds=1))
+    before = snapshot(out)
+    with pytest.raises(InputError, match="sample_seed=2020 in LR-tiny.* and sample_seed=7 in LR-tiny.*nothing was over"):
+        build(request({**common, "sample_seed": 7}, out=out, models=["LR"], seeds=1))
+    assert snapshot(out) == before and len(here) == 1
+
+
+def test_a_grid_over_test_negatives_is_refused(common, here, tmp_path):
+    grid = tmp_path / "grid.yaml"
+    grid.write_text("LR: {eval_negatives: [2, 3]}")
+    with pytest.raises(InputError, match="eval_negatives=2 in .* and eval_negatives=3"):
+        build(request(common, out=tmp_path / "results", grid=str(grid)))
+    assert here == []
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ({"models": ["LR", "MRAN"]}, "'MRAN'"),
+        ({"baseline": "DIN"}, "--baseline.*'DIN'"),
+        ({"seeds": 0}, "--seeds=0"),
+        ({"jobs": 0}, "--jobs=0"),
+        ({"tune": 0}, "--tune=0"),
+        ({"tune": 2, "space": "absent.yaml"}, "absent.yaml"),
+        ({"grid": "absent.yaml"}, "absent.yaml"),
+    ],
+)
+def test_bad_input_stops_before_anything_runs(common, here, tmp_path, changed, told):
+    with pytest.raises(InputError, match=told):
+        build(request(common, out=tmp_path / "results", **changed))
+    assert here == [] and not (tmp_path / "results").exists()
+
+
+def test_anchor_rows_are_added_once(common, here, tmp_path):
+    rows = []
+    build_module_runs = build_module.runs_of
+
+    def look(plan, planned, seeds):
+        rows[:] = [row.label for row in planned]
+        return build_module_runs(plan, planned, seeds)[:1]
+
+    build_module.runs_of = look
+    try:
+        build(request(common, out=tmp_path / "results", anchors=True, models=["Popularity", "BaseModelIMAGE"], seeds=1))
+    finally:
+        build_module.runs_of = build_module_runs
+    assert rows == ["Popularity", "BaseModelIMAGE", "MARN -statistic"]
+
+
+def test_all_models_leave_out_what_the_data_cannot_feed(common):
+    from recbole_marn.leaderboard.grid import Plan
+    from recbole_marn.registration import MODELS
+
+    assert build_module._possible_models(Plan("tiny", common)) == list(MODELS)
+    kinds = {name: kind for name, kind in common["modalities"].items() if name != "image"}
+    without = build_module._possible_models(Plan("tiny", {**common, "modalities": kinds}))
+    assert set(MODELS) - set(without) == {"BaseModelIMAGE"}
+
+
+# ------------------------------------------------------------------------------------------------- tuning
+def test_the_test_part_is_sealed_while_tuning(common, here, tmp_path, monkeypatch):
+    """Trials never score it; the chosen settings do, once a run."""
+    from recbole_marn.trainer import CTRTrainer
+
+    scored = []
+    original = CTRTrainer.evaluate
+
+    def evaluate(self, data, *args, **more):
+        part = data._dataset.part if hasattr(data, "_dataset") else "?"
+        scored.append(part)
+        return original(self, data, *args, **more)
+
+    monkeypatch.setattr(CTRTrainer, "evaluate", evaluate)
+    space = tmp_path / "space.yaml"
+    space.write_text("all: {learning_rate: [0.5, 0.02, 0.001]}\n")
+    only_trials = []
+    original_run = build_module._Site.run
+
+    def run(self, jobs):
+        found = original_run(self, jobs)
+        if not only_trials:
+            only_trials.extend(scored)
+        return found
+
+    monkeypatch.setattr(build_module._Site, "run", run)
+    out = tmp_path / "results"
+    line, _ = build(request(common, out=out, models=["LR", "FM"], seeds=1, tune=3, space=str(space)))
+    assert "test" not in only_trials
+    assert scored.count("test") == 2 * 3  # two runs, three samplings
+    trials = read_records(Folders(out, "tiny").trials, "trial")
+    assert len(trials) == 6 and line["records"] == 2
+    assert all("test" not in key for trial in trials for key in trial if key != "settings")
+    for record in read_records(Folders(out, "tiny").records):
+        own = [trial for trial in trials if trial["model"] == record["model"]]
+        best = max(own, key=lambda trial: trial["best_valid_score"])
+        assert record["tuned"]["trials"] == 3 and record["settings"]["learning_rate"] == best["settings"]["learning_rate"]
+    assert verify(out, "tiny").problems == []
+    assert "3 trials: learning_rate in [0.5, 0.02, 0.001]" in (out / "tiny.md").read_text()
+
+
+# ------------------------------------------------------------------------------------------- command line
+def arguments(common, tmp_path, *more):
+    file = tmp_path / "tiny.yaml"
+    file.write_text(yaml.safe_dump({key: value for key, value in common.items() if key != "data_path"}))
+    return ["leaderboard", "--dataset=tiny", "--models=LR", "--seeds=1", "--resamples=20", "--without_anchors",
+            f"--config_files={file}", f"--data_path={common['data_path']}", "--out=results", *more]  # fmt: skip
+
+
+def test_the_last_line_is_json(common, here, tmp_path, capsys):
+    assert main(arguments(common, tmp_path)) == 0
+    line = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert line["rows"] == 1 and os.path.exists(line["tables"]["html"])
+    text = (tmp_path / "results" / "tiny.md").read_text()
+    assert "--dataset=tiny --models=LR --seeds=1" in text and "--data_path" not in text
+    assert main(["leaderboard", "--dataset=tiny", "--render_only", "--resamples=20", "--out=results"]) == 0
+    assert (tmp_path / "results" / "tiny.md").read_text() == text
+    assert main(["verify", "results"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [("--seed=3", "'seed'"), ("--lamda0=1", "'lamda0'"), ("--model=LR", "'model'"), ("--dataset_x=1", "'dataset_x'")],
+)
+def test_bad_input_ends_with_2(common, here, tmp_path, capsys, more, told):
+    assert main(arguments(common, tmp_path, more)) == 2
+    assert told in capsys.readouterr().err and here == []
+
+
+def test_nothing_to_render(tmp_path, capsys):
+    assert main(["leaderboard", "--dataset=tiny", "--render_only", "--out=results"]) == 2
+    assert "Expected records of finished runs" in capsys.readouterr().err
+
+
+def test_a_full_disk_is_explained(common, here, tmp_path, capsys, monkeypatch):
+    def full(self):
+        raise OSError(28, "No space left on device", "results")
+
+    monkeypatch.setattr(Folders, "prepare", full)
+    assert main(arguments(common, tmp_path)) == 2
+    told = capsys.readouterr().err
+    assert "No space left on device" in told and "finished runs are kept" in told
+
+
+@pytest.mark.parametrize(("kind", "code"), [("input", 2), ("library", 2), ("fault", 1)])
+def test_failed_runs_are_named_and_the_rest_is_rendered(common, here, tmp_path, capsys, monkeypatch, kind, code):
+    run = build_module.run_jobs
+
+    def one_fails(jobs, processes, show_progress=True):
+        return [*run(jobs[:1], processes), *(Failure(job, kind, "what went wrong") for job in jobs[1:])]
+
+    monkeypatch.setattr(build_module, "run_jobs", one_fails)
+    command = [part.replace("--seeds=1", "--seeds=2") for part in arguments(common, tmp_path)]
+    assert main(command) == code
+    captured = capsys.readouterr()
+    assert "failed: LR-tiny-2021-" in captured.err and "what went wrong" in captured.err
+    assert json.loads(captured.out.splitlines()[-1])["records"] == 1
+
+
+@pytest.mark.slow
+def test_real_processes(common, tmp_path, capsys, monkeypatch):
+    """No fakes: every run in its own process, two at once."""
+    from pathlib import Path
+
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
+    assert main(arguments(common, tmp_path, "--jobs=2", "--seeds=2", "--models=LR,MARN")) == 0
+    assert main(["verify", "results"]) == 0
+    assert not list(tmp_path.glob("log*")), "RecBole's logs lie about"

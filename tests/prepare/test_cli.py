@@ -1,0 +1,86 @@
+"""The command line of `prepare`: exit codes, help, and what it prints."""
+
+import argparse
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from prepare.raw_files import amazon_2014
+
+from recbole_marn.prepare.cli import add_arguments, main
+from recbole_marn.prepare.registry import DATASETS, reader_of, source_of
+
+PROPERTIES = Path(__file__).parents[2] / "properties" / "dataset"
+
+
+def run(*words):
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    return main(parser.parse_args([str(word) for word in words]))
+
+
+def test_done_is_zero_and_prints_the_report(tmp_path, capsys):
+    raw = amazon_2014(tmp_path / "raw")
+    assert run("amazon-clothing", "--raw", raw, "--out", tmp_path / "out", "--no-download", "--title-words", "3") == 0
+    printed = capsys.readouterr().out
+    assert "39,387" in printed and "leak checks" in printed and "out/amazon-clothing" in printed
+    record = json.loads((tmp_path / "out/amazon-clothing/amazon-clothing.prepare.json").read_text())
+    assert record["command"] == (
+        f"recbole-marn prepare amazon-clothing --no-download --out {tmp_path}/out --raw {tmp_path}/raw --title-words 3"
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["ml-1"], "Did you mean ml-1m"),
+        (["ml-1m", "--raw", "{tmp}/absent", "--no-download"], "ratings.dat .* in .*absent.*movies.dat"),
+        (["custom", "--events", "x.csv"], "--name NAME"),
+        (["ml-1m", "--name", "other"], "--name NAME"),
+        (["custom", "--name", "x", "--column", "timestamp"], "--column ROLE=COLUMN"),
+    ],
+)
+def test_input_at_fault_is_two_and_says_why(tmp_path, capsys, words, message):
+    assert run(*[word.format(tmp=tmp_path) for word in words], "--out", tmp_path / "out") == 2
+    printed = capsys.readouterr()
+    import re
+
+    assert re.search(message, printed.err) and "Traceback" not in printed.err and printed.out == ""
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    "words", [["--max-skipped", "2"], ["--title-words", "0"], ["--encoder", "x"], ["--time-unit", "h"], ["--max-skipped", "x"]]
+)
+def test_options_out_of_range_are_refused(words, capsys):
+    with pytest.raises(SystemExit) as error:
+        run("ml-1m", *words)
+    assert error.value.code == 2 and "usage" in capsys.readouterr().err
+
+
+def test_it_runs_as_a_module(tmp_path):
+    done = subprocess.run([sys.executable, "-m", "recbole_marn.prepare", "--help"], capture_output=True, text=True)
+    assert done.returncode == 0 and "--keep-unseen-items" in done.stdout
+
+
+def test_every_dataset_of_the_table_can_be_read():
+    for dataset in [*DATASETS, "amazon-clothing"]:
+        assert callable(reader_of(dataset))
+        source = source_of(dataset, Path("."))
+        assert source is None or source.how
+
+
+@pytest.mark.parametrize("path", sorted(PROPERTIES.glob("*.yaml")), ids=lambda path: path.stem)
+def test_dataset_settings_fit_what_prepare_writes(path):
+    settings = yaml.safe_load(path.read_text("utf-8"))
+    reader_of(path.stem)
+    for modality in settings["modalities"].values():
+        fields = {"id": lambda m: list(m["fields"]), "text": lambda m: [m["field"]], "vector": lambda m: [],
+                  "statistic": lambda m: [f for f in m["fields"] if f != "train_interactions"]}[modality["kind"]](modality)  # fmt: skip
+        assert set(fields) <= set(settings["load_col"]["item"])
+    for field in (settings["behaviour"]["kind"], settings["behaviour"]["time"]):
+        assert field is None or field in settings["load_col"]["inter"]
+    assert settings["normalize_all"] is False

@@ -1,0 +1,92 @@
+"""A dataset folder is whole or absent, whatever happens while it is written."""
+
+import errno
+import json
+import os
+
+import pytest
+from prepare.raw_files import amazon_2014
+
+from recbole_marn.errors import InputError
+from recbole_marn.prepare import pipeline
+from recbole_marn.prepare.folders import sha256_of, staged_folder
+from recbole_marn.prepare.pipeline import ensure_prepared, prepare
+from recbole_marn.prepare.sources import Options
+
+
+def files(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_it_appears_at_once_and_whole(tmp_path):
+    with staged_folder(tmp_path / "out" / "x") as folder:
+        (folder / "a").write_text("1")
+        assert not (tmp_path / "out" / "x").exists()
+    assert files(tmp_path / "out" / "x") == {"a": b"1"} and os.listdir(tmp_path / "out") == ["x"]
+
+
+@pytest.mark.parametrize("failure", [RuntimeError, KeyboardInterrupt, InputError("a", "b", "c")])
+def test_a_failure_leaves_the_old_one_and_no_rest(tmp_path, failure):
+    with staged_folder(tmp_path / "x") as folder:
+        (folder / "a").write_text("old")
+    with pytest.raises((RuntimeError, KeyboardInterrupt, InputError)), staged_folder(tmp_path / "x", True) as folder:
+        (folder / "a").write_text("new, half")
+        raise failure
+    assert files(tmp_path / "x") == {"a": b"old"} and os.listdir(tmp_path) == ["x"]
+
+
+def test_an_existing_one_is_replaced_on_request_only(tmp_path):
+    raw = amazon_2014(tmp_path / "raw")
+    out = tmp_path / "out"
+    prepare("amazon-clothing", raw, out, download=False)
+    before = files(out / "amazon-clothing")
+    with pytest.raises(InputError, match="never overwritten by itself.*--overwrite"):
+        prepare("amazon-clothing", raw, out, download=False)
+    assert files(out / "amazon-clothing") == before
+    prepare("amazon-clothing", raw, out, Options(title_words=1), overwrite=True, download=False)
+    assert files(out / "amazon-clothing") != before and os.listdir(out) == ["amazon-clothing"]
+
+
+def test_a_file_in_the_way_is_refused(tmp_path):
+    (tmp_path / "x").write_text("mine")
+    with pytest.raises(InputError, match="a folder or nothing"), staged_folder(tmp_path / "x", True):
+        pass
+    assert (tmp_path / "x").read_text() == "mine"
+
+
+@pytest.mark.parametrize("full", ["write_inter", "write_item", "leak_checks"])
+def test_a_full_disk_is_said_and_nothing_stays(tmp_path, monkeypatch, full):
+    raw = amazon_2014(tmp_path / "raw")
+
+    def fail(*args):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(pipeline, full, fail)
+    with pytest.raises(InputError, match="a full disk .* nothing was kept"):
+        prepare("amazon-clothing", raw, tmp_path / "out", download=False)
+    assert os.listdir(tmp_path / "out") == []
+
+
+def test_another_error_of_the_system_is_not_called_a_full_disk(tmp_path):
+    with pytest.raises(PermissionError), staged_folder(tmp_path / "x"):
+        raise PermissionError(errno.EACCES, "no")
+
+
+def test_the_record_fits_the_files(tmp_path):
+    prepare("amazon-clothing", amazon_2014(tmp_path / "raw"), tmp_path / "out", download=False)
+    folder = tmp_path / "out" / "amazon-clothing"
+    record = json.loads((folder / "amazon-clothing.prepare.json").read_text("utf-8"))
+    named = {entry["name"]: entry["sha256"] for entry in record["files"]}
+    assert set(named) == set(files(folder)) - {"amazon-clothing.prepare.json"}
+    assert all(sha256_of(folder / name) == digest for name, digest in named.items())
+
+
+def test_a_run_prepares_by_itself_or_says_how(tmp_path, monkeypatch):
+    monkeypatch.setattr(pipeline, "fetch_missing", lambda source, raw: [])
+    with pytest.raises(InputError, match="reviews_Clothing.* These run now: --dataset=ml-100k"):
+        ensure_prepared("amazon-clothing", tmp_path / "dataset", tmp_path / "raw")
+    amazon_2014(tmp_path / "raw" / "amazon-clothing")
+    folder = ensure_prepared("amazon-clothing", tmp_path / "dataset", tmp_path / "raw")
+    assert (folder / "amazon-clothing.inter").exists()
+    before = files(folder)
+    assert ensure_prepared("amazon-clothing", tmp_path / "dataset", tmp_path / "raw") == folder and files(folder) == before

@@ -1,0 +1,96 @@
+"""amazon-clothing-synthetic: byte for byte what is committed, and true to its own truth."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from prepare.raw_files import atomic, vectors
+
+from recbole_marn.prepare.datasets import synthetic
+from recbole_marn.prepare.pipeline import prepare
+
+COMMITTED = Path(__file__).parents[2] / "dataset_atomic" / synthetic.NAME
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    out = tmp_path_factory.mktemp("synthetic")
+    prepare(synthetic.NAME, out / "raw", out)
+    return out / synthetic.NAME
+
+
+@pytest.fixture(scope="module")
+def truth(made):
+    return json.loads((made / f"{synthetic.NAME}.truth.json").read_text("utf-8"))
+
+
+def test_it_is_what_is_committed(made):
+    assert {path.name for path in made.iterdir()} == {path.name for path in COMMITTED.iterdir()}
+    for path in made.iterdir():
+        assert path.read_bytes() == (COMMITTED / path.name).read_bytes(), path.name
+    assert sum(path.stat().st_size for path in made.iterdir()) < 4_000_000
+
+
+def test_it_says_that_it_is_synthetic_and_nothing_of_the_machine(made, truth):
+    record = (made / f"{synthetic.NAME}.prepare.json").read_text("utf-8")
+    assert "SYNTHETIC" in record and truth["synthetic"] is True
+    assert "versions" not in json.loads(record) and str(made.parent) not in record
+
+
+def test_it_has_amazons_schema_all_modalities_and_behaviours(made):
+    header, items = atomic(made / f"{synthetic.NAME}.item")
+    assert header == ["item_id:token", "category:token", "brand:token", "title:token_seq", "price:float"]
+    assert all(len(row["item_id"]) == 10 for row in items)
+    for name in ("title", "price"):
+        assert 0.8 < np.mean([row[name] != "" for row in items]) < 1, f"some {name} are missing, as in a shop"
+    assert 0.9 < len(vectors(made)) / len(items) < 1
+    _, events = atomic(made / f"{synthetic.NAME}.inter")
+    behaviors = [row["behavior_type"] for row in events]
+    assert behaviors.count("click") > behaviors.count("cart") > 0.1 * len(events) and behaviors.count("buy") > 0
+    times = [float(row["timestamp"]) for row in events]
+    assert times == sorted(times) and 1500 < len({row["user_id"] for row in events}) <= 2500
+
+
+def test_importance_differs_by_category_and_each_modality_leads_somewhere(truth):
+    table = np.array([[row[m] for m in synthetic.MODALITIES] for row in truth["importance"].values()])
+    assert np.allclose(table.sum(axis=1), 1) and (np.diff(np.sort(table), axis=1) > 0.05).all(), "clear ranks"
+    assert np.bincount(table.argmax(axis=1)).tolist() == [3, 3, 3, 3]
+    assert len({tuple(row) for row in table}) == len(table)
+
+
+def test_what_a_modality_is_worth_ranks_as_the_truth(truth):
+    """Who knows all factors but one loses most where that one matters most, against the others of the category."""
+    leaders, rankings = 0, []
+    for category, row in truth["importance"].items():
+        oracle = truth["oracle_auc"][category]
+        loss = {m: oracle["all"] - oracle[f"without {m}"] for m in synthetic.MODALITIES}
+        leaders += max(loss, key=loss.get) == max(row, key=row.get)
+        rankings.append(np.corrcoef([loss[m] for m in row], [row[m] for m in row])[0, 1])
+    assert leaders == 12 and min(rankings) > 0.8
+
+
+def test_cold_items_are_sold_late_if_at_all(made, truth):
+    _, events = atomic(made / f"{synthetic.NAME}.inter")
+    from_then = synthetic.START + synthetic.COLD_FROM * 86_400 * synthetic.DAYS
+    cold = set(truth["cold_items"])
+    assert len(cold) > 100
+    sold = [float(row["timestamp"]) for row in events if row["item_id"] in cold]
+    assert sold and min(sold) >= from_then - 1
+
+
+def test_image_and_title_share_a_factor_and_hide_the_others():
+    """Linear read-out of each factor from what a modality shows: R2 near one where it is in it, near zero elsewhere."""
+    world = synthetic.World(np.random.RandomState(2021))
+    pictures = synthetic._images(world, np.random.RandomState(2022))
+    centred = pictures - np.stack([pictures[world.category == k].mean(axis=0) for k in range(12)])[world.category]
+
+    def explained(name):
+        target = world.factors[name]
+        found, *_ = np.linalg.lstsq(centred, target, rcond=None)
+        return 1 - ((target - centred @ found) ** 2).sum() / ((target - target.mean(axis=0)) ** 2).sum()
+
+    assert explained("image") > 0.85 and explained("shared") > 0.85
+    assert explained("title") < 0.15 and explained("ids") < 0.15
+    title = synthetic._title(world, 0, np.random.RandomState(0)).split()
+    assert len(title) == 7 and title[-1] == synthetic.CATEGORIES[world.category[0]][1]
