@@ -1,1 +1,21 @@
 """The speed suite: every claim about speed and memory as a gate that anyone can run (`recbole-marn bench`)."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+__all__ = ["GROUPS", "add_arguments"]
+
+GROUPS = ("steps", "recurrent", "extraction", "evaluation", "memory", "host", "build")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `recbole-marn bench`; they are here because listing them must not import torch."""
+    parser.add_argument("--quick", action="store_true", help="some of the gates, in about a minute")
+    parser.add_argument("--only", nargs="+", choices=GROUPS, metavar="GROUP", help=f"of {', '.join(GROUPS)}")
+    parser.add_argument("--rounds", type=int, help="paired rounds (default: 5, with --quick 3)")
+    parser.add_argument("--growth", action="store_true", help="step time over batch, history, catalogue and width")
+    parser.add_argument("--breakdown", action="store_true", help="where each millisecond goes, and the roofline")
+    parser.add_argument("--out", type=Path, help="folder for the picture of --growth")
+    parser.add_argument("--child", nargs="+", help=argparse.SUPPRESS)

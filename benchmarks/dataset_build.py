@@ -62,9 +62,9 @@ def build(folder: str, name: str) -> None:
     import torch
 
     torch.set_num_threads(1)
-    import recbole_marn  # noqa: F401
     from recbole.data import create_dataset, data_preparation
 
+    import recbole_marn  # noqa: F401
     from recbole_marn.quick_start import build_config
 
     config = build_config("MARN", name, config_dict=SETTINGS | {"data_path": folder})

@@ -5,10 +5,12 @@ from __future__ import annotations
 import argparse
 import ast
 import functools
+import importlib.util
 import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import yaml
@@ -91,6 +93,10 @@ def _parser() -> argparse.ArgumentParser:
     job = jobs.add_parser("verify", help="recompute every cell of a leaderboard from its records and scores")
     leaderboard.add_verify_arguments(job)
     job.set_defaults(job=leaderboard.verify_main)
+
+    job = jobs.add_parser("bench", help="speed and memory: every claim as a gate")
+    _benchmarks().add_arguments(job)
+    job.set_defaults(job=_bench)
 
     from recbole_marn.prepare import cli as prepare
 
@@ -222,6 +228,23 @@ def _tune(args: argparse.Namespace) -> int:
     )
     print(json.dumps(best))
     return 0
+
+
+def _bench(args: argparse.Namespace) -> int:
+    return importlib.import_module(f"{_benchmarks().__name__}.suite").main(args)
+
+
+def _benchmarks() -> ModuleType:
+    """The speed suite: a part of this package once installed, a folder beside it in a checkout."""
+    name = "recbole_marn.benchmarks"
+    if name not in sys.modules and importlib.util.find_spec(name) is None:
+        folder = Path(__file__).resolve().parent.parent / "benchmarks"
+        spec = importlib.util.spec_from_file_location(
+            name, folder / "__init__.py", submodule_search_locations=[str(folder)]
+        )
+        sys.modules[name] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(sys.modules[name])
+    return importlib.import_module(name)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -35,7 +35,7 @@ class HostSettings:
     train_batch_size: int = option(1024, "rows a batch", low=1)
     eval_batch_size: int = option(8192, "rows a batch", low=1)
     learner: Literal["adam", "adagrad", "adamw", "sgd", "rmsprop"] = option("adam", "optimizer")
-    learning_rate: float = option(0.001, "learning rate", low=0)
+    learning_rate: float = option(0.003, "learning rate", low=0)
     weight_decay: float = option(0.0, "L2 penalty", low=0)
     clip_grad_norm: Mapping[str, Any] | None = option(None, "arguments of clip_grad_norm_, e.g. {max_norm: 5}")
     stopping_step: int = option(2, "validations without a better value before stopping", low=0)
@@ -62,9 +62,7 @@ def check_host_settings(given: Mapping[str, Any], defaults: Mapping[str, Any]) -
     """
     for key, instead in LEFT_ALONE.items():
         if key in given and given[key] != defaults.get(key):
-            raise InputError(
-                f"'{key}' to stay {defaults.get(key)!r}", repr(given[key]), f"Remove the key; {instead}."
-            )
+            raise InputError(f"'{key}' to stay {defaults.get(key)!r}", repr(given[key]), f"Remove the key; {instead}.")
     values = {**defaults, **given}
     from_mapping(HostSettings, values, complete=False)
     metrics = values["metrics"]

@@ -155,10 +155,11 @@ class DataSettings:
             return parsed
         for name in self.use_modalities:
             if name not in parsed:
+                near = nearest(name, parsed)
                 raise InputError(
                     f"use_modalities to name modalities of the dataset ({', '.join(parsed)})",
                     repr(name),
-                    f"Correct the name.{nearest(name, parsed)}",
+                    f"Correct the name.{near}" if near else "Describe it under modalities, or leave it out.",
                 )
         if not self.use_modalities:
             raise InputError("use_modalities to name at least one modality", "an empty list", "Name one or leave it out.")

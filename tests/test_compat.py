@@ -42,7 +42,12 @@ def test_applying_again_changes_nothing():
 
 
 def test_numpy_has_the_names_that_recbole_looks_up(monkeypatch):
-    for name, value in {"float_": np.float64, "complex_": np.complex128, "unicode_": np.str_, "bool8": np.bool_}.items():
+    for name, value in {
+        "float_": np.float64,
+        "complex_": np.complex128,
+        "unicode_": np.str_,
+        "bool8": np.bool_,
+    }.items():
         monkeypatch.delitem(vars(np), name, raising=False)
         compat.restore_numpy_names()
         assert getattr(np, name) is value

@@ -25,7 +25,8 @@ def test_a_model_trains_and_is_tested(settings, model):
 @pytest.mark.parametrize("model", MODELS)
 def test_a_few_epochs_lower_the_loss(settings, model):
     parts = quick_start.prepare_run(
-        quick_start.build_config(config_dict=settings(model, epochs=10, learning_rate=0.05, stopping_step=20)), quiet=True
+        quick_start.build_config(config_dict=settings(model, epochs=10, learning_rate=0.05, stopping_step=20)),
+        quiet=True,
     )
     parts.trainer.fit(parts.train, parts.valid, verbose=False, saved=False)
     click = [epoch["losses"]["click"] for epoch in parts.trainer.history]

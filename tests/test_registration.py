@@ -201,7 +201,9 @@ def test_model_file_over_dataset_file_over_overall_file():
 
 # ----------------------------------------------------------------------------------------------------- errors
 def test_an_unknown_model_is_named_with_the_nearest():
-    with pytest.raises(InputError, match=r"Expected model to be one of MARN, .*\. Got 'MRN'\. .* Did you mean 'MARN'\?"):
+    with pytest.raises(
+        InputError, match=r"Expected model to be one of MARN, .*\. Got 'MRN'\. .* Did you mean 'MARN'\?"
+    ):
         model_class("MRN")
 
 

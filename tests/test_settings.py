@@ -120,7 +120,10 @@ def test_the_modalities_in_use_keep_the_order_of_the_file():
     ("given", "text"),
     [
         ({}, "Expected key 'modalities' to map at least one name to {kind: id|vector|text|statistic, ...}. Got {}."),
-        ({"image": "x.npy"}, "Expected modality 'image' to be a mapping with kind: one of id, vector, text, statistic."),
+        (
+            {"image": "x.npy"},
+            "Expected modality 'image' to be a mapping with kind: one of id, vector, text, statistic.",
+        ),
         ({"image": {"kind": "vektor"}}, "Set its kind. Did you mean 'vector'?"),
         ({"title": {"kind": "text"}}, "Expected modality 'title': key 'field'. Got only kind. Add field."),
         ({"image": {"kind": "vector", "fil": "x"}}, "Got 'fil'. Correct the key. Did you mean 'file'?"),
@@ -161,7 +164,12 @@ def test_samplings_are_checked_in_lists_too():
 
 
 # ----------------------------------------------------------------------------------------- RecBole's keys
-DEFAULTS = {"metrics": ["AUC", "UAUC"], "valid_metric": "UAUC", "normalize_all": False, "eval_args": {"mode": "labeled"}}
+DEFAULTS = {
+    "metrics": ["AUC", "UAUC"],
+    "valid_metric": "UAUC",
+    "normalize_all": False,
+    "eval_args": {"mode": "labeled"},
+}
 
 
 @pytest.mark.parametrize(

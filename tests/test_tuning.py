@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from recbole_marn import cli, quick_start, tuning
 from recbole_marn.errors import InputError
@@ -13,6 +14,7 @@ from recbole_marn.registration import properties_folder
 from recbole_marn.trainer import CTRTrainer
 from recbole_marn.tuning import read_space, tune
 
+from recbole.quick_start import objective_function as of_recbole  # isort: skip
 from recbole.trainer import HyperTuning  # isort: skip
 
 CHOICES = "learning_rate choice [0.001, 0.05]\n"
@@ -31,7 +33,13 @@ def space():
 
 
 def run(settings, space, **changed):
-    given = {"model": "MARN", "dataset": "tiny", "config_dict": settings, "params_file": space, "output_file": "out.json"}
+    given = {
+        "model": "MARN",
+        "dataset": "tiny",
+        "config_dict": settings,
+        "params_file": space,
+        "output_file": "out.json",
+    }
     return tune(**given | changed), json.loads(Path("out.json").read_text())
 
 
@@ -49,7 +57,9 @@ def error_of(*args, **kwargs):
 # ------------------------------------------------------------------------------------------------ the search
 def test_exhaustive_search_tries_every_combination_once(settings, space):
     result, file = run(own(settings(epochs=1)), space(LISTS))
-    tried = [(trial["settings"]["learning_rate"], tuple(trial["settings"]["prediction_hidden"])) for trial in file["trials"]]
+    tried = [
+        (trial["settings"]["learning_rate"], tuple(trial["settings"]["prediction_hidden"])) for trial in file["trials"]
+    ]
     assert sorted(tried) == [(0.001, (4,)), (0.001, (8, 4)), (0.05, (4,)), (0.05, (8, 4))]
     assert result["trials"] == 4
     assert (result["model"], result["dataset"], result["algo"]) == ("MARN", "tiny", "exhaustive")
@@ -93,12 +103,18 @@ def test_fixed_settings_reach_each_trial(settings, space, monkeypatch):
     fit = CTRTrainer.fit
 
     def watch(self, *args, **kwargs):
-        seen.append({key: self.config[key] for key in ("seed", "gamma", "lambda0", "model", "dataset", "learning_rate")})
+        seen.append(
+            {key: self.config[key] for key in ("seed", "gamma", "lambda0", "model", "dataset", "learning_rate")}
+        )
         return fit(self, *args, **kwargs)
 
     monkeypatch.setattr(CTRTrainer, "fit", watch)
     Path("base.yaml").write_text("gamma: 3.5\nlearning_rate: 0.7\nlambda0: 0.6\n")
-    run(own(settings(epochs=1, seed=5, lambda0=0.4)), space("learning_rate choice [0.01, 0.02]"), config_file_list=["base.yaml"])
+    run(
+        own(settings(epochs=1, seed=5, lambda0=0.4)),
+        space("learning_rate choice [0.01, 0.02]"),
+        config_file_list=["base.yaml"],
+    )
     assert seen == [
         {"seed": 5, "gamma": 3.5, "lambda0": 0.4, "model": "MARN", "dataset": "tiny", "learning_rate": rate}
         for rate in sorted((s["learning_rate"] for s in seen), key=[s["learning_rate"] for s in seen].index)
@@ -234,14 +250,18 @@ def test_an_unknown_key_or_a_value_out_of_range_stops_before_the_first_trial(set
     monkeypatch.setattr(tuning, "objective_function", None)
     given = own(settings())
     del given["epochs"]
-    assert text in error_of(given, space(f"width choice [4]\n{line}\n") if "width" not in given else space(line), algo="random")
+    assert text in error_of(
+        given, space(f"width choice [4]\n{line}\n") if "width" not in given else space(line), algo="random"
+    )
 
 
 def test_a_search_without_anything_to_search(settings, space):
     given = own(settings())
     assert "Got a range for lambda0 in mine.hyper. Use --algo=random" in error_of(given, space("lambda0 uniform 0,1"))
     assert "Expected a key to search in mine.hyper." in error_of(given, space("# nothing\n"))
-    assert "Got none that your settings do not fix already." in error_of(given | {"lambda0": 1}, space("lambda0 choice [1]"))
+    assert "Got none that your settings do not fix already." in error_of(
+        given | {"lambda0": 1}, space("lambda0 choice [1]")
+    )
     assert "Expected max_evals of 1 or more. Got 0." in error_of(given, space(), algo="random", max_evals=0)
     assert "Got 'grid'. Choose one of them." in error_of(given, space(), algo="grid")
     assert "Expected a file with a search space. Got no.hyper, which does not exist." in error_of(given, "no.hyper")
@@ -267,10 +287,6 @@ def test_the_shipped_spaces_are_recboles_format_and_known_keys(file):
 # ------------------------------------------------------------------------------------ RecBole's class by itself
 @pytest.mark.parametrize("algo", ["exhaustive", "random", "bayes"])
 def test_recboles_class_with_its_own_and_our_objective(settings, algo):
-    from recbole.quick_start import objective_function as of_recbole
-
-    import yaml
-
     Path("fixed.yaml").write_text(yaml.safe_dump(own(settings(epochs=1)), sort_keys=False))
     best = []
     for objective in (quick_start.objective_function, of_recbole):
@@ -286,8 +302,6 @@ def test_recboles_class_with_its_own_and_our_objective(settings, algo):
 
 # ------------------------------------------------------------------------------------------------ the command line
 def test_the_sub_command(settings, space, capsys):
-    import yaml
-
     Path("base.yaml").write_text(yaml.safe_dump(own(settings(epochs=1)), sort_keys=False))
     code = cli.main(["tune", "--model=MARN", "--dataset=tiny", "--config_files=base.yaml", f"--params_file={space()}",
                      "--output_file=found/out.json", "--gamma=2"])  # fmt: skip

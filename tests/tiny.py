@@ -78,9 +78,7 @@ def write_dataset(
         events = [events[index] for index in order]
     target = folder / name
     target.mkdir(parents=True)
-    write_table(
-        target / f"{name}.inter", ["user_id:token", "item_id:token", "timestamp:float", "kind:token"], events
-    )
+    write_table(target / f"{name}.inter", ["user_id:token", "item_id:token", "timestamp:float", "kind:token"], events)
     titles = [" ".join(rng.choice(WORDS, size=rng.integers(1, 5))) for _ in tokens]
     titles[1] = ""
     prices = [f"{price:.2f}" for price in rng.lognormal(3, 1, n_items)]

@@ -21,8 +21,8 @@ class DenseFusion(nn.Module):
         width: D, of every layer.
         levels: number of levels, at least 1.
 
-    Shapes: e (R, M, D), present (R, M) bool -> g of the last level (E, D). `join` turns sums over the modalities of
-        R cells (R, D) into those of E items (E, D); without it, cells are items.
+    Shapes: e (R, M, D), present (R, M) bool or None for all -> g of the last level (E, D). `join` turns sums over the
+        modalities of R cells (R, D) into those of E items (E, D); without it, cells are items.
     """
 
     def __init__(self, *, n_modalities: int, width: int, levels: int = 2):
@@ -32,7 +32,9 @@ class DenseFusion(nn.Module):
         self.shared = nn.ModuleList(PrivateLinear(**sizes) for _ in range(levels))
         self.carried = nn.ModuleList(nn.Linear(width, width, bias=False) for _ in range(levels - 1))
 
-    def forward(self, e: Tensor, present: Tensor, join: Callable[[Tensor], Tensor] = lambda value: value) -> Tensor:
+    def forward(
+        self, e: Tensor, present: Tensor | None, join: Callable[[Tensor], Tensor] = lambda value: value
+    ) -> Tensor:
         h, g = e, None
         for level, (private, shared) in enumerate(zip(self.private, self.shared, strict=True)):
             h = private(h).relu()

@@ -24,7 +24,7 @@ class BilinearAttention(nn.Module):
         self.map = nn.Linear(state_size, candidate_size, bias=False)
 
     def forward(self, state: Tensor, candidate: Tensor, token: Tensor, row: Tensor) -> Tensor:
-        score = (self.map(state)[token] * candidate[row]).sum(1)
+        score = (self.map(state).index_select(0, token) * candidate.index_select(0, row)).sum(1)
         return segment_softmax(score, row, len(candidate))
 
 
@@ -61,7 +61,7 @@ class AUGRU(nn.Module):
             return x.new_zeros(len(row_length), self.hidden_size)
         order, place, batch_sizes = packed_order(row_length)
         sizes = batch_sizes.tolist()
-        inputs = self.from_input(x)[token[order]].split(sizes)
+        inputs = self.from_input(x).index_select(0, token[order]).split(sizes)
         h = x.new_zeros(sizes[0], self.hidden_size)
         states = []
         for step_input, a in zip(inputs, attention[order, None].split(sizes), strict=True):
@@ -72,7 +72,7 @@ class AUGRU(nn.Module):
             n = torch.tanh(n_input + torch.sigmoid(r_input + r_state) * (n_state + self.b_h))
             h = h + z * (n - h)
             states.append(h)
-        return last_state(torch.cat(states)[place], row_length)
+        return last_state(torch.cat(states).index_select(0, place), row_length)
 
 
 class NextBehaviourLoss(nn.Module):
@@ -107,8 +107,9 @@ class NextBehaviourLoss(nn.Module):
         now, other = now[follows & differs], other[follows & differs]
         if len(now) == 0:
             return state.sum() * 0.0
-        clicked = self._logit(state[now], item[now + 1])
-        unclicked = self._logit(state[now], item[other])
+        now_state = state.index_select(0, now)
+        clicked = self._logit(now_state, item.index_select(0, now + 1))
+        unclicked = self._logit(now_state, item.index_select(0, other))
         loss = F.softplus(-clicked) + F.softplus(unclicked)
         share = weight[sequence[now]].to(loss.dtype)
         return (loss * share).sum() / (2.0 * share.sum())

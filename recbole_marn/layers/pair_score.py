@@ -54,7 +54,7 @@ class PairScore(nn.Module):
             self.rest = nn.Sequential(activation_by_name(activation), hidden, last)
 
     def forward(self, x: Tensor, candidate: Tensor, token: Tensor, row: Tensor) -> Tensor:
-        first = self.from_token(x)[token] + self.from_candidate(candidate)[row]
+        first = self.from_token(x).index_select(0, token) + self.from_candidate(candidate).index_select(0, row)
         if self.from_product is not None:
-            first = first + self.from_product(x[token] * candidate[row])
+            first = first + self.from_product(x.index_select(0, token) * candidate.index_select(0, row))
         return self.rest(first)[:, 0]

@@ -51,7 +51,8 @@ class PropertyLSTM(nn.Module):
         token_of_packed, packed_of_token, batch_sizes = packed_order(length)
         seen = x if self.P is None else torch.cat([x, property], dim=1)
         states = self._fast if x.is_cuda else self._stepwise
-        return states(seen[token_of_packed.to(x.device)], batch_sizes)[packed_of_token.to(x.device)]
+        packed = states(seen.index_select(0, token_of_packed.to(x.device)), batch_sizes)
+        return packed.index_select(0, packed_of_token.to(x.device))
 
     def _fast(self, packed: Tensor, batch_sizes: Tensor) -> Tensor:
         """(N, H) states of packed tokens by the operator beneath `nn.LSTM`, which itself accepts only parameters."""

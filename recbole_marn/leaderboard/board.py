@@ -165,8 +165,8 @@ def _results(rows: Sequence[TableRow], shared: Mapping[str, Any]) -> Table:
     columns.append(("s/epoch", _plain([(number(value, 1 if value >= 10 else 2), value) for value in times])))
     note = (
         "Mean over the seeds ± standard deviation; the best of each column in bold. UAUC: AUC of each user's own rows, "
-        "averaged over users, against negatives drawn in three ways; AUC, LogLoss, ECE and predicted over observed clicks "
-        f"against the first. Training draws {shared.get('train_negatives', '?')} and evaluation "
+        "averaged over users, against negatives drawn in three ways; AUC, LogLoss, ECE and predicted over observed "
+        f"clicks against the first. Training draws {shared.get('train_negatives', '?')} and evaluation "
         f"{shared.get('eval_negatives', '?')} negatives a positive, which alone moves the last away from 1."
     )
     return _table("results", "Evaluation Results", columns, note)
@@ -256,7 +256,8 @@ def _hyper_parameters(rows: Sequence[TableRow], shared: Mapping[str, Any]) -> Ta
         tuned = record.get("tuned")
         space = [f"{key} in {json.dumps(values)}" for key, values in (tuned or {}).get("space", {}).items()]
         trials = f"{tuned['trials']} trials: " if tuned else ""
-        lines.append((
-            Cell(row.label), Cell(", ".join(own) or "as shared"), Cell(trials + ", ".join(space) if tuned else "not tuned")
-        ))  # fmt: skip
-    return Table("hyper-parameters", "Hyper-parameters", ("Model", "Best hyper-parameters", "Tuning range"), tuple(lines))
+        searched = trials + ", ".join(space) if tuned else "not tuned"
+        lines.append((Cell(row.label), Cell(", ".join(own) or "as shared"), Cell(searched)))
+    return Table(
+        "hyper-parameters", "Hyper-parameters", ("Model", "Best hyper-parameters", "Tuning range"), tuple(lines)
+    )

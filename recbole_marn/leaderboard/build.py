@@ -110,7 +110,9 @@ def build(request: Request) -> tuple[dict[str, Any], list[Failure]]:
     files = tuple(os.path.abspath(file) for file in request.config_files)
     plan = Plan(request.dataset, {"also_test": ALSO_TEST, **given}, files)
     config = plan.config(Row("MARN", "MARN"))
-    plan = Plan(plan.dataset, {**plan.common, "data_path": os.path.abspath(os.path.dirname(config["data_path"]))}, files)
+    plan = Plan(
+        plan.dataset, {**plan.common, "data_path": os.path.abspath(os.path.dirname(config["data_path"]))}, files
+    )
     models = _possible_models(plan) if request.models is None else request.models
     rows = plan_rows(models, read_space(request.grid))
     rows = with_unique_labels([*rows, *_new(anchor_rows(config), rows)] if request.anchors else rows)
@@ -149,7 +151,9 @@ def _possible_models(plan: Plan) -> list[str]:
 
     def fits(model: str) -> bool:
         file = properties_folder() / "model" / f"{model}.yaml"
-        needed = (yaml.safe_load(file.read_text(encoding="utf-8")) or {}).get("use_modalities") if file.is_file() else None
+        needed = (
+            (yaml.safe_load(file.read_text(encoding="utf-8")) or {}).get("use_modalities") if file.is_file() else None
+        )
         return set(needed or ()) <= set(modalities)
 
     return [model for model in MODELS if fits(model)]
@@ -266,7 +270,8 @@ def render(request: Request, command: str | None = None) -> dict[str, Any]:
     total = len(rows) + sum(1 for _ in tests_to_make(rows, baseline))
     with tqdm(total=total, desc="statistics", disable=not request.show_progress) as bar:
         statistics = statistics_of(
-            request.dataset, rows, scores, baseline=baseline, resamples=request.resamples, known=known, progress=bar.update
+            request.dataset, rows, scores,
+            baseline=baseline, resamples=request.resamples, known=known, progress=bar.update,
         )  # fmt: skip
     command = command or (known or {}).get("command") or request.command()
     text = sealed_text({**statistics, "command": command})

@@ -24,7 +24,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--tune", type=int, metavar="N", help="first try N settings a row, compared on validation")
     parser.add_argument("--space", help="YAML file of choices for --tune (default: properties/tune/leaderboard.yaml)")
     parser.add_argument("--baseline", help="row that others are tested against (default: DIN, or Popularity)")
-    parser.add_argument("--out", type=Path, default=Path("results"), help="folder of tables and records (default: results)")
+    parser.add_argument(
+        "--out", type=Path, default=Path("results"), help="folder of tables and records (default: results)"
+    )
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="runs at once (default: one a core)")
     parser.add_argument("--resamples", type=int, default=500, help="bootstrap resamples of the users (default: 500)")
     parser.add_argument("--config_files", default="", help="YAML files, separated by spaces")

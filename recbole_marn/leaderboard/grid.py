@@ -144,9 +144,7 @@ def check_model(name: str) -> str:
     from recbole_marn.registration import MODELS
 
     if name not in MODELS:
-        raise InputError(
-            f"models among {', '.join(MODELS)}", repr(name), f"Correct the name.{nearest(name, MODELS)}"
-        )
+        raise InputError(f"models among {', '.join(MODELS)}", repr(name), f"Correct the name.{nearest(name, MODELS)}")
     return name
 
 

@@ -41,7 +41,8 @@ th[aria-sort=descending] button::after { content: "\\2193"; opacity: 1; }
 th:first-child, td:first-child { text-align: left; position: sticky; left: 0; background: var(--back); }
 th:first-child { background: var(--band); }
 td.best { font-weight: 700; }
-.wrap td { white-space: normal; text-align: left; min-width: 130px; overflow-wrap: anywhere; } .wrap th { text-align: left; }
+.wrap td { white-space: normal; text-align: left; min-width: 130px; overflow-wrap: anywhere; }
+.wrap th { text-align: left; }
 .n { display: inline-block; min-width: 22px; color: var(--soft); }
 .plots { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 460px), 1fr)); gap: 24px; }
 figure { margin: 0; min-width: 0; } figcaption { font-weight: 600; margin-bottom: 4px; }
@@ -50,7 +51,8 @@ svg text { font: 13px system-ui, sans-serif; fill: var(--soft); } svg .number { 
 .axis { stroke: var(--soft); } .grid { stroke: var(--line); } .whisker { stroke: var(--dot); stroke-width: 2; }
 .dot { fill: var(--dot); } .curve { fill: none; stroke: var(--soft); stroke-width: 1; opacity: .45; }
 .curve.strong { stroke-width: 2.2; opacity: 1; } circle.curve.alone { fill: var(--soft); }
-@media (max-width: 600px) { body { padding: 12px; } h1 { font-size: 22px; } table { font-size: 12.5px; } .n { min-width: 16px; } }
+@media (max-width: 600px) { body { padding: 12px; } h1 { font-size: 22px; } table { font-size: 12.5px; }
+  .n { min-width: 16px; } }
 """
 
 SCRIPT = """
@@ -93,13 +95,10 @@ def page(board: Board) -> str:
     return "\n".join([*head, *body, f"<script>{SCRIPT}</script></body></html>", ""])
 
 
-def _section(
-    table: Table, numbers: dict[str, int], level: str = "h2", kind: str = "", sortable: bool = True
-) -> str:
+def _section(table: Table, numbers: dict[str, int], level: str = "h2", kind: str = "", sortable: bool = True) -> str:
     heads = (f"<button>{escape(name)}</button>" if sortable else escape(name) for name in table.columns)
     style = "" if sortable else ' style="padding:8px"'
-    rows = ("".join(_cell(table, row[0].text, column, cell, numbers) for column, cell in zip(table.columns, row, strict=True))
-            for row in table.rows)  # fmt: skip
+    rows = ("".join(_row(table, row, numbers)) for row in table.rows)
     return (
         f'<{level}>{escape(table.title)}</{level}><div class="scroll"><table class="{kind}"><thead><tr>'
         + "".join(f"<th{style}>{head}</th>" for head in heads)
@@ -107,6 +106,10 @@ def _section(
         + "".join(f"<tr>{row}</tr>\n" for row in rows)
         + f'</tbody></table></div><p class="note">{escape(table.note)}</p>'
     )
+
+
+def _row(table: Table, row: Sequence[Cell], numbers: dict[str, int]) -> list[str]:
+    return [_cell(table, row[0].text, name, cell, numbers) for name, cell in zip(table.columns, row, strict=True)]
 
 
 def _cell(table: Table, row: str, column: str, cell: Cell, numbers: dict[str, int]) -> str:
@@ -175,5 +178,7 @@ def _curves(board: Board) -> list[Curve]:
     curves = []
     for row in board.rows:
         values = [epoch.get("valid_score") for epoch in row.records[0]["history"]]
-        curves.append(Curve(row.label, tuple(float(value) for value in values if value is not None), row.label in strong))
+        curves.append(
+            Curve(row.label, tuple(float(value) for value in values if value is not None), row.label in strong)
+        )
     return curves

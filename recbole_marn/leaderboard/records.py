@@ -149,7 +149,7 @@ def read_record(path: Path, kind: str = "run") -> dict[str, Any]:
     if content.get("format") != FORMAT:
         raise InputError(
             f"{kind} records of format {FORMAT}",
-            f"{path} of format {content.get('format')} (recbole_marn {content.get('versions', {}).get('recbole_marn')})",
+            f"{path} of format {content.get('format')}",
             "Use the version of recbole_marn that wrote them, or another --out; nothing was overwritten.",
         )
     if content.get("sha256") != digest(content):

@@ -1,7 +1,7 @@
 """Several jobs at once, each in a process of its own; whatever is killed, a finished job stays finished.
 
-A job is done when its file `done` exists: the worker writes that last, whole, by renaming. Everything unfinished lies in
-the job's `folder`, whose lock its worker holds, so that two leaderboards on one folder never work at the same job.
+A job is done when its file `done` exists: the worker writes that last, whole, by renaming. Everything unfinished lies
+in the job's `folder`, whose lock its worker holds, so that two leaderboards on one folder never work at the same job.
 """
 
 from __future__ import annotations

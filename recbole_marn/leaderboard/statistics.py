@@ -249,7 +249,11 @@ def _intervals(row: TableRow, scores: Scores, resamples: int) -> dict[str, Any] 
 
 
 def _test(
-    test: dict[str, Any], row: TableRow, reference: TableRow, scores: Scores, user_means: dict[tuple[str, str], np.ndarray]
+    test: dict[str, Any],
+    row: TableRow,
+    reference: TableRow,
+    scores: Scores,
+    user_means: dict[tuple[str, str], np.ndarray],
 ) -> dict[str, Any] | None:
     part = test["part"]
     columns = {one.label: scores(one, part) for one in (row, reference)}

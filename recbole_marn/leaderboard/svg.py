@@ -61,7 +61,9 @@ def interval_plot(rows: Sequence[Interval], title: str, axis: str) -> str:
         told = f"{row.label}: {row.value:.4f}"
         if not math.isnan(row.low):
             told += f" [{row.low:.4f}, {row.high:.4f}]"
-            parts.append(f'<line class="whisker" x1="{x(row.low):.1f}" x2="{x(row.high):.1f}" y1="{y:.1f}" y2="{y:.1f}"/>')
+            parts.append(
+                f'<line class="whisker" x1="{x(row.low):.1f}" x2="{x(row.high):.1f}" y1="{y:.1f}" y2="{y:.1f}"/>'
+            )
         parts.append(_dot(x(row.value), y, told))
     return _picture(parts, height, title)
 
@@ -113,12 +115,12 @@ def curves_plot(curves: Sequence[Curve], title: str, y_axis: str) -> str:
         parts.append(f'<polyline class="{kind}"{style} points="{path}">{told}</polyline>')
         if len(curve.values) == 1:
             fill = style.replace("stroke", "fill")
-            parts.append(f'<circle class="{kind} alone"{fill} cx="{x(1):.1f}" cy="{y(curve.values[0]):.1f}" r="4">{told}</circle>')
+            place = f'cx="{x(1):.1f}" cy="{y(curve.values[0]):.1f}"'
+            parts.append(f'<circle class="{kind} alone"{fill} {place} r="4">{told}</circle>')
     for index, curve in enumerate(strong):
         line = 320 + 20 * index + 4
-        parts.append(
-            f'<line class="curve strong" style="stroke:{COLOURS[index]}" x1="{LEFT}" x2="{LEFT + 24}" y1="{line}" y2="{line}"/>'
-        )
+        place = f'x1="{LEFT}" x2="{LEFT + 24}" y1="{line}" y2="{line}"'
+        parts.append(f'<line class="curve strong" style="stroke:{COLOURS[index]}" {place}/>')
         parts.append(_text(LEFT + 32, line + 4, _cut(curve.label, 44), "start"))
     return _picture(parts, height, title)
 

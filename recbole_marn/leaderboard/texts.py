@@ -30,7 +30,16 @@ SETTING_KEYS = (
 def markdown(board: Board) -> str:
     """`<dataset>.md` under the headings of the RecBole family's result pages."""
     statistics = board.statistics
-    lines = [f"# {board.dataset}", "", "Generated, not written by hand:", "", "```bash", statistics["command"], "```", ""]
+    lines = [
+        f"# {board.dataset}",
+        "",
+        "Generated, not written by hand:",
+        "",
+        "```bash",
+        statistics["command"],
+        "```",
+        "",
+    ]
     lines += [f"`recbole-marn verify` checks every cell against {len(board.records)} records and their scores.", ""]
     lines += ["## Experimental Setting", "", *setting_lines(board), ""]
     shared = {key: board.shared[key] for key in SETTING_KEYS if board.shared.get(key) not in (None, [], {})}
@@ -60,8 +69,8 @@ def setting_lines(board: Board) -> list[str]:
         f"- Rows: split {', '.join(splits)} (SHA-256); every model is trained and scored on the same ones.",
         f"- Selection: {tuning}the epoch with the best {metric} on validation. The test part was scored once a run.",
         f"- Seeds: {', '.join(map(str, seeds))}.",
-        f"- Intervals: {100 * statistics['confidence']:g} %, of the mean over the seeds, {statistics['resamples']} bootstrap "
-        "resamples of the users.",
+        f"- Intervals: {100 * statistics['confidence']:g} %, of the mean over the seeds, "
+        f"{statistics['resamples']} bootstrap resamples of the users.",
         "- Tests: two-sided, of the mean over the seeds, users as the independent unit; they say whether other users "
         "would change the order, the deviation over seeds says what training anew would change.",
         f"- Versions: {', '.join(versions)}.",
@@ -132,12 +141,15 @@ def cells_of_csv(text: str, tables: Sequence[Table]) -> Cells:
     lines = list(csv.reader(io.StringIO(text)))
     if not lines:
         return {}
-    return {("csv", line[0], name): entry for line in lines[1:] if line for name, entry in zip(lines[0], line, strict=False)}
+    return {
+        ("csv", line[0], name): entry for line in lines[1:] if line for name, entry in zip(lines[0], line, strict=False)
+    }
 
 
 # --------------------------------------------------------------------------------------------------- LaTeX
 _TEX = {"\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
-        "$": r"\$", "^": r"\^{}", "~": r"\~{}", "±": r"$\pm$", "–": "--", "<": "$<$", ">": "$>$", "Δ": r"$\Delta$"}  # fmt: skip
+        "$": r"\$", "^": r"\^{}", "~": r"\~{}", "±": r"$\pm$", "–": "--", "<": "$<$", ">": "$>$",
+        "Δ": r"$\Delta$"}  # fmt: skip
 
 
 def latex(board: Board) -> str:

@@ -102,7 +102,7 @@ def _records(folders: Folders, report: Report) -> list[dict[str, Any]]:
     for record in records:
         if record["run"] != _name(record):
             report.problems.append(
-                f"Record {record['run']}: its settings are those of {_name(record)}; model, seed or settings were altered."
+                f"Record {record['run']}: its settings are those of {_name(record)}; settings or seed were altered."
             )
     try:
         check_alike(records)
@@ -193,9 +193,7 @@ def _check_statistics(
     there, here = dict(_numbers(statistics)), dict(_numbers(computed))
     for name in sorted(set(there) | set(here)):
         if not _same(there.get(name), here.get(name)):
-            report.problems.append(
-                f"{folders.statistics}: {name} is {there.get(name)}, recomputed {here.get(name)}."
-            )
+            report.problems.append(f"{folders.statistics}: {name} is {there.get(name)}, recomputed {here.get(name)}.")
 
 
 def _numbers(statistics: Mapping[str, Any]) -> Iterator[tuple[str, float | None]]:
@@ -203,7 +201,10 @@ def _numbers(statistics: Mapping[str, Any]) -> Iterator[tuple[str, float | None]
     for row, entry in statistics["intervals"].items():
         for key, ends in entry.items():
             if key != "of":
-                yield from ((f"the {end} end of {key} of {row}", value) for end, value in zip(("low", "high"), ends, strict=True))
+                yield from (
+                    (f"the {end} end of {key} of {row}", value)
+                    for end, value in zip(("low", "high"), ends, strict=True)
+                )
     for test in statistics["tests"]:
         name = f"{test['metric']} {test['part']} of {test['row']} against the {test['against']} ({test['reference']})"
         for key in ("difference", "z", "t", "p", "p_sign_flip", "p_holm", "relative_improvement"):

@@ -37,8 +37,8 @@ def train(task: Mapping[str, Any], folder: Path) -> None:
     """Train, choose the epoch on validation, score the test part once, and publish the record.
 
     Args:
-        task: `config` and `config_files` (settings of `quick_start.run`), `record` (what is known before the run), `out`, `dataset`,
-            `keep` (leave checkpoints where they are).
+        task: `config` and `config_files` (settings of `quick_start.run`), `record` (what is known before the run),
+            `out`, `dataset`, `keep` (leave checkpoints where they are).
         folder: of the unfinished run; removed once the record stands.
     """
     from recbole_marn.quick_start import run
@@ -113,9 +113,7 @@ def try_settings(task: Mapping[str, Any], folder: Path) -> None:
     from recbole_marn.quick_start import objective_function
 
     started = time.perf_counter()
-    result = objective_function(
-        {**task["config"], "show_progress": False}, task["config_files"], saved=False
-    )
+    result = objective_function({**task["config"], "show_progress": False}, task["config_files"], saved=False)
     record = {
         "leaderboard": "trial",
         "format": FORMAT,

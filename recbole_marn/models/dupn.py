@@ -36,11 +36,12 @@ class DUPN(ConcatenatedModel):
         self.head = PredictionHead.of(x, user_size=hidden, item_size=width)
 
     def score(self, vector: Tensor, batch: RaggedBatch) -> Tensor:
-        item, candidate = vector[batch.token], vector[batch.candidate]  # (N, D), (B, D)
+        item = vector.index_select(0, batch.token)  # (N, D)
+        candidate = vector.index_select(0, batch.candidate)  # (B, D)
         property_ = self.property(batch.behaviour, batch.gap) if self.property else None  # (N, P)
         state = self.rnn(item, property_, batch.length)  # (N, H)
         token, row = expand_rows(batch.length, batch.row_sequence)
         seen = state if property_ is None else torch.cat([state, property_], dim=1)
         alpha = segment_softmax(self.attention(seen, candidate, token, row), row, batch.n_rows)
-        user = segment_sum(alpha[:, None] * state[token], row, batch.n_rows)  # (B, H)
+        user = segment_sum(alpha[:, None] * state.index_select(0, token), row, batch.n_rows)  # (B, H)
         return self.head(user, candidate)

@@ -34,19 +34,22 @@ class MultimodalDIEN(ConcatenatedModel):
         self.head = PredictionHead.of(x, user_size=hidden, item_size=width)
 
     def score(self, vector: Tensor, batch: RaggedBatch) -> Tensor:
-        return self._evolve(self._interests(vector, batch), vector[batch.candidate], batch)
+        item, candidate = self._places(vector, batch)
+        return self._evolve(self.interest(item, None, batch.length), candidate, batch)
 
     def losses(self, batch: RaggedBatch, label: Tensor) -> dict[str, Tensor]:
         vector = self.represent(self.encoder(batch)).vector
-        interest = self._interests(vector, batch)  # (N, H)
-        click = binary_cross_entropy_with_logits(self._evolve(interest, vector[batch.candidate], batch), label)
+        item, candidate = self._places(vector, batch)
+        interest = self.interest(item, None, batch.length)  # (N, H)
+        click = binary_cross_entropy_with_logits(self._evolve(interest, candidate, batch), label)
         readers = torch.bincount(batch.row_sequence, minlength=len(batch.length))  # (S,)
-        item, identity = vector[batch.token], batch.entity_id[batch.token]
-        auxiliary = self.next_behaviour(interest, item, identity, batch.length, readers)
+        auxiliary = self.next_behaviour(interest, item, batch.entity_id[batch.token], batch.length, readers)
         return {"click": click, "auxiliary": self.settings.auxiliary_weight * auxiliary}
 
-    def _interests(self, vector: Tensor, batch: RaggedBatch) -> Tensor:
-        return self.interest(vector[batch.token], None, batch.length)
+    @staticmethod
+    def _places(vector: Tensor, batch: RaggedBatch) -> tuple[Tensor, Tensor]:
+        """Item vectors of all behaviours (N, D) and of the candidates (B, D)."""
+        return vector.index_select(0, batch.token), vector.index_select(0, batch.candidate)
 
     def _evolve(self, interest: Tensor, candidate: Tensor, batch: RaggedBatch) -> Tensor:
         token, row = expand_rows(batch.length, batch.row_sequence)

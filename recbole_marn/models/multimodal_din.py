@@ -34,10 +34,11 @@ class MultimodalDIN(ConcatenatedModel):
         self.head = PredictionHead.of(x, user_size=x.width, item_size=x.width)
 
     def score(self, vector: Tensor, batch: RaggedBatch) -> Tensor:
-        item, candidate = vector[batch.token], vector[batch.candidate]  # (N, D), (B, D)
+        item = vector.index_select(0, batch.token)  # (N, D)
+        candidate = vector.index_select(0, batch.candidate)  # (B, D)
         token, row = expand_rows(batch.length, batch.row_sequence)
         weight = self.attention(item, candidate, token, row)
         if self.settings.attention_normalise:
             weight = segment_softmax(weight, row, batch.n_rows)
-        user = segment_sum(weight[:, None] * item[token], row, batch.n_rows)  # (B, D)
+        user = segment_sum(weight[:, None] * item.index_select(0, token), row, batch.n_rows)  # (B, D)
         return self.head(user, candidate)

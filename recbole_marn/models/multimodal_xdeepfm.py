@@ -42,8 +42,9 @@ class MultimodalxDeepFM(CTRModel):
         return Represented(fields.flatten(1), {})
 
     def score(self, vector: Tensor, batch: RaggedBatch) -> Tensor:
-        candidate = vector[batch.candidate]  # (B, M * D)
-        history = sequence_mean(vector[batch.token], batch.length)[batch.row_sequence]
+        candidate = vector.index_select(0, batch.candidate)  # (B, M * D)
+        history = sequence_mean(vector.index_select(0, batch.token), batch.length)  # (S, M * D)
+        history = history.index_select(0, batch.row_sequence)
         both = torch.cat([history, candidate], dim=1)
         fields = both.unflatten(1, (-1, self.settings.width))  # (B, 2 * M, D)
         explicit = self.linear(both) + self.from_interaction(self.interaction(fields))  # (B, 1)

@@ -23,5 +23,5 @@ class YoutubeNet(ConcatenatedModel):
         self.head = PredictionHead.of(x, user_size=x.width, item_size=x.width)
 
     def score(self, vector: Tensor, batch: RaggedBatch) -> Tensor:
-        user = sequence_mean(vector[batch.token], batch.length)  # (S, D)
-        return self.head(user[batch.row_sequence], vector[batch.candidate])
+        user = sequence_mean(vector.index_select(0, batch.token), batch.length)  # (S, D)
+        return self.head(user.index_select(0, batch.row_sequence), vector.index_select(0, batch.candidate))

@@ -120,9 +120,12 @@ def _command(args: argparse.Namespace) -> str:
     """The command line that does the same, for the record."""
     words = ["recbole-marn", "prepare", args.dataset]
     for name, value in sorted(vars(args).items()):
-        if name in ("raw", "out", "name", "image_ids", "column") or getattr(_DEFAULT, name, value) != value:
+        usual = getattr(_DEFAULT, name, None)
+        if name in ("raw", "out", "name", "column", "no_download", "overwrite") or (
+            hasattr(_DEFAULT, name) and value != usual
+        ):
             for entry in value if isinstance(value, list) else [value]:
-                if entry is not None:
+                if entry is not None and entry is not False:
                     words += [f"--{name.replace('_', '-')}"] + ([] if entry is True else [str(entry)])
     return shlex.join(words)
 

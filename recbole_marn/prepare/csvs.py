@@ -24,10 +24,17 @@ def _delimiter(header: str) -> str:
     return max(",;\t|", key=header.count)
 
 
+def _names(header: str) -> list[str]:
+    """The column names in a header line; none where it is no line of CSV at all."""
+    try:
+        return next(csv.reader([header], delimiter=_delimiter(header)), [])
+    except csv.Error:
+        return []
+
+
 def read_header(path: Path, encoding: str = "utf-8") -> list[str]:
     """The column names in the first line."""
-    first = next(_decoded(path, Tally(path.name), encoding), "")
-    return next(csv.reader([first], delimiter=_delimiter(first)), [])
+    return _names(next(_decoded(path, Tally(path.name), encoding), ""))
 
 
 def read_csv(
@@ -42,8 +49,7 @@ def read_csv(
     """
     lines = _decoded(path, tally, encoding)
     first = next(lines, "")
-    delimiter = _delimiter(first)
-    header = next(csv.reader([first], delimiter=delimiter), [])
+    header = _names(first)
     tally.read = 0  # the header is no record
     missing = [name for name in columns if name not in header]
     if missing:
@@ -53,7 +59,7 @@ def read_csv(
             "Use the official file with its first line, or name the columns you have.",
         )
     places = [header.index(name) for name in columns]
-    reader = csv.reader(lines, delimiter=delimiter, strict=True)
+    reader = csv.reader(lines, delimiter=_delimiter(first), strict=True)
     while True:
         start = reader.line_num + 2
         try:

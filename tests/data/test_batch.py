@@ -97,7 +97,10 @@ def test_without_statistics_an_entity_is_an_item():
 
 def test_dtypes_and_passengers():
     given = random_batch(1, dynamic_columns=(0,))
-    behaviour, gap = np.ones(given["length"].sum(), dtype=np.int32), np.zeros((given["length"].sum(), 2), dtype=np.int64)
+    behaviour, gap = (
+        np.ones(given["length"].sum(), dtype=np.int32),
+        np.zeros((given["length"].sum(), 2), dtype=np.int64),
+    )
     batch = assemble(**given, behaviour=behaviour, gap=gap)
     for field in dataclasses.fields(RaggedBatch):
         expected = torch.float32 if field.name in ("entity_count", "candidate_count") else torch.int64

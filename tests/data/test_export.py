@@ -44,7 +44,9 @@ def exported(data_path, tmp_path_factory):
 
 
 def ours(data_path, model):
-    return prepare_run(build_config(config_dict=tiny.settings(data_path, model, **SAME | DROPOUT.get(model, {}))), quiet=True)
+    return prepare_run(
+        build_config(config_dict=tiny.settings(data_path, model, **SAME | DROPOUT.get(model, {}))), quiet=True
+    )
 
 
 def theirs(exported, model):
@@ -73,13 +75,13 @@ def tables(model):
     for name, module in model.named_modules():
         if isinstance(module, FMEmbedding):
             owner = model.get_submodule(name.rpartition(".")[0]) if "." in name else model
-            yield name, module, owners.get(name) or owner.token_field_names
+            yield name, owners.get(name) or owner.token_field_names
 
 
 def copy_weights(source, source_data, target, target_data):
     """Give `target` the weights of `source`, embeddings by token."""
     state, found = dict(source.state_dict()), target.state_dict()
-    for (name, ours, fields), (_, their, their_fields) in zip(tables(source), tables(target), strict=True):
+    for (name, fields), (_, their_fields) in zip(tables(source), tables(target), strict=True):
         assert list(fields) == list(their_fields)
         key = f"{name}.embedding.weight"
         weight, start, their_start = found[key].clone(), 0, 0
@@ -201,7 +203,9 @@ def test_chunks_do_not_show(exported, tmp_path, monkeypatch):
 
 
 def test_a_token_with_a_space_is_refused(tmp_path):
-    events = [(f"user {n}", token, float(i), "view") for n in range(6) for i, token in enumerate(("001", "002", "003", "004"))]
+    events = [
+        (f"user {n}", token, float(i), "view") for n in range(6) for i, token in enumerate(("001", "002", "003", "004"))
+    ]
     tiny.write_dataset(tmp_path, events=events)
     run = prepare_run(build_config(config_dict=tiny.settings(tmp_path, "LR")), quiet=True)
     with pytest.raises(InputError) as error:

@@ -32,7 +32,7 @@ def test_times_of_the_time_split_default_to_the_last_two_days():
 
 def test_two_split_times_are_needed():
     with pytest.raises(InputError, match=r"split_times to be \[validation start, test start\]. Got \(1.0,\)"):
-        protocol(split="time", split_times=(1.0,)).part_of_event
+        protocol(split="time", split_times=(1.0,)).positives("train")
 
 
 def test_counts_are_those_of_the_training_part():

@@ -117,4 +117,14 @@ def write_run(out: Path, model: str, seed: int, row: str | None = None, dataset:
     return folders.records / f"{record['run']}.json"
 
 
-__all__ = ["FORMAT", "columns", "file_sha256", "part_metrics", "record_of", "rows_sha256", "sealed_text", "train", "write_run"]
+__all__ = [
+    "FORMAT",
+    "columns",
+    "file_sha256",
+    "part_metrics",
+    "record_of",
+    "rows_sha256",
+    "sealed_text",
+    "train",
+    "write_run",
+]

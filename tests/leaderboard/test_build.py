@@ -109,7 +109,9 @@ def test_other_negatives_do_not_share_a_table(common, here, tmp_path):
     out = tmp_path / "results"
     build(request(common, out=out, models=["LR"], seeds=1))
     before = snapshot(out)
-    with pytest.raises(InputError, match="sample_seed=2020 in LR-tiny.* and sample_seed=7 in LR-tiny.*nothing was over"):
+    with pytest.raises(
+        InputError, match="sample_seed=2020 in LR-tiny.* and sample_seed=7 in LR-tiny.*nothing was over"
+    ):
         build(request({**common, "sample_seed": 7}, out=out, models=["LR"], seeds=1))
     assert snapshot(out) == before and len(here) == 1
 
@@ -202,7 +204,9 @@ def test_the_test_part_is_sealed_while_tuning(common, here, tmp_path, monkeypatc
     for record in read_records(Folders(out, "tiny").records):
         own = [trial for trial in trials if trial["model"] == record["model"]]
         best = max(own, key=lambda trial: trial["best_valid_score"])
-        assert record["tuned"]["trials"] == 3 and record["settings"]["learning_rate"] == best["settings"]["learning_rate"]
+        assert (
+            record["tuned"]["trials"] == 3 and record["settings"]["learning_rate"] == best["settings"]["learning_rate"]
+        )
     assert verify(out, "tiny").problems == []
     assert "3 trials: learning_rate in [0.5, 0.02, 0.001]" in (out / "tiny.md").read_text()
 

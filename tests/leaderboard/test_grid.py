@@ -35,12 +35,15 @@ def write(tmp_path, text):
 
 # -------------------------------------------------------------------------------------------------- files
 def test_a_grid_file_makes_rows(tmp_path):
-    path = write(tmp_path, """
+    path = write(
+        tmp_path,
+        """
 all: {learning_rate: [0.1, 0.2]}
 MARN: {lambda0: [0.5], prediction_hidden: [[8], [4, 2]]}
 rows:
   MARN bare: {model: MARN, adversary: none}
-""")
+""",
+    )
     rows = plan_rows(["LR", "MARN"], read_space(path))
     assert [row.label for row in rows] == [
         "LR (learning_rate=0.1)", "LR (learning_rate=0.2)",
@@ -53,7 +56,12 @@ rows:
 
 
 def test_combinations_are_all_and_in_order():
-    assert combinations({"a": [1, 2], "b": [3, 4]}) == [{"a": 1, "b": 3}, {"a": 1, "b": 4}, {"a": 2, "b": 3}, {"a": 2, "b": 4}]
+    assert combinations({"a": [1, 2], "b": [3, 4]}) == [
+        {"a": 1, "b": 3},
+        {"a": 1, "b": 4},
+        {"a": 2, "b": 3},
+        {"a": 2, "b": 4},
+    ]
     assert combinations({}) == [{}]
 
 
@@ -100,7 +108,9 @@ def test_a_run_is_known_by_the_trainers_name(plan):
     assert run.seed == 2021 and run.epochs == 2
     config = build_config("MARN", "tiny", config_dict={**plan.common, "width": 4, "seed": 2021})
     assert run.name == run_name(config)
-    assert run.name == __import__("recbole_marn.leaderboard.verify", fromlist=["_name"])._name({"settings": run.settings})
+    assert run.name == __import__("recbole_marn.leaderboard.verify", fromlist=["_name"])._name(
+        {"settings": run.settings}
+    )
 
 
 def test_seeds_share_a_row_and_settings_part_them(plan):
@@ -144,7 +154,12 @@ def test_no_seed(plan):
 
 
 def test_anchors_follow_the_modalities():
-    kinds = {"ids": {"kind": "id"}, "image": {"kind": "vector"}, "title": {"kind": "text"}, "stat": {"kind": "statistic"}}
+    kinds = {
+        "ids": {"kind": "id"},
+        "image": {"kind": "vector"},
+        "title": {"kind": "text"},
+        "stat": {"kind": "statistic"},
+    }
     rows = {row.label: row for row in anchor_rows({"modalities": kinds, "use_modalities": None})}
     assert set(rows) == {"Popularity", "BaseModelIMAGE", "MARN -statistic"}
     assert rows["MARN -statistic"].settings == {"use_modalities": ["ids", "image", "title"]}
@@ -172,7 +187,9 @@ def test_every_row_gets_the_same_number_of_different_trials(plan):
         assert len({trial.name for trial in trials}) == len(trials) == 4
         assert trials[0].row.settings == {}
         assert all({**trial.row.settings}.keys() == SPACE.of(model).keys() for trial in trials[1:])
-        assert [trial.name for trial in trials] == [trial.name for trial in trials_of(plan, Row(model, model), SPACE, 4)]
+        assert [trial.name for trial in trials] == [
+            trial.name for trial in trials_of(plan, Row(model, model), SPACE, 4)
+        ]
 
 
 def test_a_small_space_is_tried_in_full(plan):

@@ -63,7 +63,9 @@ def harass(out, number, seconds, environment, count, kills, rng, longest):
             text = file.read_text()
             json.loads(text)  # whole, or not there
             assert kept.setdefault(file.name, text) == text, "a finished run was written again"
-        assert set(kept) == {file.name for file in Folders(out, "tiny").records.glob("*.json")}, "a finished run was lost"
+        assert set(kept) == {file.name for file in Folders(out, "tiny").records.glob("*.json")}, (
+            "a finished run was lost"
+        )
         if not still:
             # All is finished: the kills that are left must hit a fresh start.
             for folder in ("records", "scores"):

@@ -32,7 +32,8 @@ def first(results, kind="records"):
 def test_a_record_says_all_that_is_needed_to_repeat_it(results):
     record = read_record(first(results))
     assert {"run", "model", "dataset", "seed", "settings", "data", "versions", "command", "epochs", "seconds",
-            "seconds_per_epoch", "parameters", "memory_mb", "metrics", "history", "scores", "paper"} <= set(record)  # fmt: skip
+            "seconds_per_epoch", "parameters", "memory_mb", "metrics", "history", "scores",
+            "paper"} <= set(record)  # fmt: skip
     assert set(record["metrics"]) == {"valid", "test", "test_popularity", "test_matched"}
     assert record["memory_mb"] > 10
 
@@ -78,8 +79,11 @@ def test_other_data_under_the_same_name(results):
     path = first(results)
     record = read_record(path)
     rewrite(path, data={**record["data"], "files": {"tiny.inter": "f" * 64}})
-    with pytest.raises(InputError, match=r"tiny\.inter: SHA-256 aaaaaaaaaaaa.*SHA-256 ffffffffffff.*nothing was overwritten|"
-                                         r"tiny\.inter: SHA-256 ffffffffffff.*SHA-256 aaaaaaaaaaaa.*nothing was overwritten"):
+    with pytest.raises(
+        InputError,
+        match=r"tiny\.inter: SHA-256 aaaaaaaaaaaa.*SHA-256 ffffffffffff.*nothing was overwritten|"
+        r"tiny\.inter: SHA-256 ffffffffffff.*SHA-256 aaaaaaaaaaaa.*nothing was overwritten",
+    ):
         check_alike(read_records(path.parent))  # fmt: skip
 
 

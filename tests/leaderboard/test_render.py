@@ -187,7 +187,11 @@ def test_tuned_rows_say_what_was_searched(results):
 
 # -------------------------------------------------------------------------------------------------- plots
 def numbers(picture, tag, name):
-    return [float(element.get(name)) for element in ElementTree.fromstring(picture).iter(tag) if element.get("class") in ("dot", "whisker")]
+    return [
+        float(element.get(name))
+        for element in ElementTree.fromstring(picture).iter(tag)
+        if element.get("class") in ("dot", "whisker")
+    ]
 
 
 def test_intervals_are_drawn_to_scale():

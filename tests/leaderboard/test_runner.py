@@ -31,11 +31,18 @@ def test_jobs_are_done_once(tmp_path):
 
 
 def test_a_failure_is_told_and_stops_nobody_else(tmp_path):
-    jobs = [job(tmp_path, seed=2020, error="fault"), job(tmp_path, seed=2021, error="library"), job(tmp_path, seed=2022)]
+    jobs = [
+        job(tmp_path, seed=2020, error="fault"),
+        job(tmp_path, seed=2021, error="library"),
+        job(tmp_path, seed=2022),
+    ]
     failures = {failure.job.name: failure for failure in run_jobs(jobs, 2, show_progress=False)}
     assert [failures[jobs[0].name].kind, failures[jobs[1].name].kind] == ["fault", "library"]
     assert "RuntimeError: the loss is not a number" in str(failures[jobs[0].name])
-    assert "Expected the library 'absent'" in failures[jobs[1].name].text and "pip install absent" in failures[jobs[1].name].text
+    assert (
+        "Expected the library 'absent'" in failures[jobs[1].name].text
+        and "pip install absent" in failures[jobs[1].name].text
+    )
     assert jobs[2].done.exists() and not jobs[0].done.exists()
     log = jobs[0].folder / "output.log"
     assert str(log) in str(failures[jobs[0].name]) and "Traceback" in log.read_text()

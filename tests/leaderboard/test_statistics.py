@@ -125,7 +125,13 @@ def test_interval_by_resampling_whole_users(rng, metric):
 # ------------------------------------------------------------------------------------------------- tables
 def record(run, seed, values, part="test"):
     metrics = {name: value for name, value in zip(("AUC", "UAUC", "LogLoss"), values, strict=True)}
-    return {"run": run, "sha256": run, "seed": seed, "metrics": {part: metrics}, "scores": {"sha256": f"scores of {run}"}}
+    return {
+        "run": run,
+        "sha256": run,
+        "seed": seed,
+        "metrics": {part: metrics},
+        "scores": {"sha256": f"scores of {run}"},
+    }
 
 
 def rows_of(*values):
@@ -179,7 +185,9 @@ def test_holm_corrects_each_column_by_itself(table):
 
 def test_relative_improvement_by_hand(table):
     rows, columns = table
-    test = next(t for t in table_statistics(rows, columns)["tests"] if t["row"] == "row1" and t["against"] == "baseline")
+    test = next(
+        t for t in table_statistics(rows, columns)["tests"] if t["row"] == "row1" and t["against"] == "baseline"
+    )
     mean, base = (mean_of_seeds(row, "AUC")[0] for row in rows[1::-1])
     assert test["relative_improvement"] == pytest.approx((mean - 0.5) / (base - 0.5) - 1)
 

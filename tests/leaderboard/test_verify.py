@@ -68,7 +68,11 @@ def test_a_changed_name_or_mark_in_the_markdown_is_found(results, old, new):
 
 @pytest.mark.parametrize(
     ("suffix", "old", "new"),
-    [("md", "split bbbbbbbbbbbb", "split cccccccccccc"), ("html", 'cx="', 'cx="1'), ("tex", "centering", "raggedright")],
+    [
+        ("md", "split bbbbbbbbbbbb", "split cccccccccccc"),
+        ("html", 'cx="', 'cx="1'),
+        ("tex", "centering", "raggedright"),
+    ],
 )
 def test_text_outside_the_cells_is_found_by_its_line(results, suffix, old, new):
     change(results / f"tiny.{suffix}", old, new)
@@ -213,6 +217,8 @@ def test_a_chosen_trial_must_be_the_best(results):
     path = first_record(results)
     tuned = {"trials": 2, "space": {}, "compared": ["a", "b"], "chosen": "a"}
     tamper(path, True, lambda record: record.update(tuned=tuned))
-    assert any(f"Record {path.stem}: trial a is not the best of its search." in problem for problem in problems(results))
+    assert any(
+        f"Record {path.stem}: trial a is not the best of its search." in problem for problem in problems(results)
+    )
     (folders.trials / "b.json").unlink()
     assert any(f"Record {path.stem}: a trial of its search is missing" in problem for problem in problems(results))

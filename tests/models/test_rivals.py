@@ -15,7 +15,7 @@ def on_batch(settings):
 
     def make(name, **switches):
         parts = prepared(name, settings, **switches)
-        batch = parts.train._dataset.batch(np.arange(24)).batch
+        batch = parts.train._dataset.batch(np.arange(23)).batch
         generator = torch.Generator().manual_seed(0)
         return parts.model, batch, torch.randn(len(batch.entity_item), parts.model.vector_size, generator=generator)
 
@@ -41,10 +41,10 @@ def head(model, user, candidate):
     return model.head.mlp(torch.cat([user, candidate]))[0]
 
 
-def pair(layer, x, candidate):
-    """`PairScore` of one token and one candidate."""
-    rows = torch.zeros(1, dtype=torch.int64)
-    return layer(x[None], candidate[None], rows, rows)[0]
+def pair(layer, x, candidate, product):
+    """MLP([x ; candidate]) or MLP([x ; candidate ; x * candidate]) with the weights of a `PairScore`."""
+    first = layer.from_token(x) + layer.from_candidate(candidate)
+    return layer.rest(first + layer.from_product(x * candidate) if product else first)[0]
 
 
 # --------------------------------------------------------------------------------------------- user side
@@ -58,7 +58,7 @@ def test_din_weighs_every_item_of_the_history_by_the_candidate(on_batch, normali
     model, batch, vector = on_batch("MultimodalDIN", attention_normalise=normalise)
 
     def of_row(history, _, candidate):
-        weight = torch.stack([pair(model.attention, x, candidate) for x in history])
+        weight = torch.stack([pair(model.attention, x, candidate, product=True) for x in history])
         weight = weight.softmax(0) if normalise else weight
         return head(model, weight @ history, candidate)
 
@@ -71,7 +71,7 @@ def test_dupn_attends_by_candidate_and_property_over_property_gated_states(on_ba
     def of_row(history, property_, candidate):
         state = model.rnn(history, property_, torch.tensor([len(history)]))
         seen = torch.cat([state, property_], dim=1)
-        alpha = torch.stack([pair(model.attention, x, candidate) for x in seen]).softmax(0)
+        alpha = torch.stack([pair(model.attention, x, candidate, product=False) for x in seen]).softmax(0)
         return head(model, alpha @ state, candidate)
 
     check_scores(model, batch, vector, of_row)
@@ -98,7 +98,7 @@ def test_dien_evolves_interests_towards_the_candidate(on_batch):
 
 def test_dien_adds_its_auxiliary_loss_at_its_weight(on_batch):
     model, batch, _ = on_batch("MultimodalDIEN", auxiliary_weight=0.25)
-    label = torch.zeros(24)
+    label = torch.zeros(batch.n_rows)
     losses = model.losses(batch, label)
     vector = model.represent(model.encoder(batch)).vector
     interest = model.interest(vector[batch.token], None, batch.length)
@@ -253,3 +253,4 @@ def test_histories_are_shared(on_batch):
     token, _ = expand_rows(batch.length, batch.row_sequence)
     assert len(token) > len(batch.token)
     assert len(batch.length.unique()) > 1
+    assert len(torch.bincount(batch.row_sequence).unique()) > 1

@@ -29,7 +29,14 @@ def test_2014_becomes_the_fields_of_the_paper(tmp_path):
         ("U1", ASINS[0], "1388534400", "5"), ("U1", ASINS[1], "1388620800", "4"),
     ]  # fmt: skip
     assert inter[3]["rating"] == "2.5"
-    assert item_head == ["item_id:token", "category:token", "brand:token", "shop:token", "title:token_seq", "price:float"]
+    assert item_head == [
+        "item_id:token",
+        "category:token",
+        "brand:token",
+        "shop:token",
+        "title:token_seq",
+        "price:float",
+    ]
     rows = {row["item_id"]: row for row in items}
     assert list(rows) == list(ASINS), "one row an item, in the order of the events; none for an item never reviewed"
     assert rows[ASINS[0]] == {
@@ -110,7 +117,9 @@ def test_categories_are_found_by_their_beginning(tmp_path):
 
 
 def test_five_core_is_found_by_repeated_removal(tmp_path):
-    reviews = [review(u, a, 1_400_000_000) for u in ("A", "B") for a in ASINS[:2]] + [review("C", ASINS[0], 1_400_000_000)]
+    reviews = [review(u, a, 1_400_000_000) for u in ("A", "B") for a in ASINS[:2]] + [
+        review("C", ASINS[0], 1_400_000_000)
+    ]
     record, (_, inter), _, _ = made(
         tmp_path, amazon_2014(tmp_path / "raw", reviews=reviews), min_interactions=2, max_skipped=1.0
     )
@@ -158,7 +167,7 @@ def test_prices_that_are_none_are_missing(tmp_path, price):
 
 
 def test_a_record_is_json_or_a_python_literal():
-    expected = {"a": "it's \"x\" é", "b": [None, True, False], "c": 1.5, "d": "None of 'em"}
+    expected = {"a": 'it\'s "x" é', "b": [None, True, False], "c": 1.5, "d": "None of 'em"}
     assert parse_record(json.dumps(expected).encode()) == expected
     assert parse_record(repr(expected).encode()) == expected
     assert parse_record(rb"""{u'a': 'it\'s "x" \xe9', "b": "d\u00e9j\N{LATIN SMALL LETTER A WITH GRAVE}\/"}""") == {

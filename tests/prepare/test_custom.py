@@ -34,8 +34,10 @@ def csvs(tmp_path):
 def test_csv_with_columns_of_other_names(tmp_path, csvs):
     record, inter, items, _ = made(tmp_path, **csvs)
     assert [tuple(row.values()) for row in inter] == [
-        ("anna", "00017", "1706659200", "view"), ("anna", "4", "1706695200", "cart"), ("bert", "00017", "1706769000", "view"),
-    ]  # fmt: skip
+        ("anna", "00017", "1706659200", "view"),
+        ("anna", "4", "1706695200", "cart"),
+        ("bert", "00017", "1706769000", "view"),
+    ]
     assert items == [
         {"item_id": "00017", "category": "Dresses", "title": "red dress long", "price": "19.5"},
         {"item_id": "4", "category": "", "title": "blue", "price": ""},
@@ -60,7 +62,9 @@ def test_parquet_keeps_types(tmp_path):
         tmp_path / "e.parquet",
     )
     parquet.write_table(
-        pa.table({"item_id": ["x", "y"], "price": [1.25, None], "title": ["A b", None], "made": [date(2020, 1, 1)] * 2}),
+        pa.table(
+            {"item_id": ["x", "y"], "price": [1.25, None], "title": ["A b", None], "made": [date(2020, 1, 1)] * 2}
+        ),
         tmp_path / "i.parquet",
     )
     record, inter, items, _ = made(
@@ -79,7 +83,11 @@ def test_parquet_keeps_types(tmp_path):
 
 @pytest.mark.parametrize(
     ("time", "unit", "expected"),
-    [("1700000000123", "ms", "1700000000.123"), ("1700000000000000", "us", "1700000000"), ("1e9", "auto", "1000000000")],
+    [
+        ("1700000000123", "ms", "1700000000.123"),
+        ("1700000000000000", "us", "1700000000"),
+        ("1e9", "auto", "1000000000"),
+    ],
 )
 def test_units_of_time(tmp_path, time, unit, expected):
     path = tmp_path / "e.csv"

@@ -2,7 +2,9 @@
 
 import hashlib
 import http.server
+import shutil
 import threading
+import types
 import urllib.error
 import zipfile
 
@@ -101,9 +103,6 @@ def test_no_server_at_all(tmp_path):
 
 
 def test_a_disk_too_small_is_seen_before(tmp_path, server, monkeypatch):
-    import shutil
-    import types
-
     monkeypatch.setattr(shutil, "disk_usage", lambda path: types.SimpleNamespace(free=100))
     with pytest.raises(InputError, match="of disk for"):
         fetch(RawFile("f", "", f"{server.url}/f.gz"), tmp_path / "f.gz")
@@ -117,7 +116,9 @@ def test_an_archive_gives_its_files_by_name_only(tmp_path, server):
         packed.writestr("../../evil.txt", "e")
     server.files["/a.zip"] = archive.read_bytes()
     raw = tmp_path / "deep" / "er" / "raw"
-    source = Source("s", tuple(RawFile(name, "", f"{server.url}/a.zip") for name in ("ratings.dat", "movies.dat")), "how")
+    source = Source(
+        "s", tuple(RawFile(name, "", f"{server.url}/a.zip") for name in ("ratings.dat", "movies.dat")), "how"
+    )
     assert fetch_missing(source, raw) == [] and len(server.asked) == 1
     assert {path.name for path in raw.iterdir()} == {"a.zip", "a.zip.sha256", "ratings.dat", "movies.dat"}
     assert (raw / "movies.dat").read_text() == "m" and not (tmp_path / "deep" / "evil.txt").exists()

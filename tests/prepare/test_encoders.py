@@ -1,5 +1,6 @@
 """Photos and titles to vectors. Packages that carry weights are optional; tests that need one skip without it."""
 
+import importlib
 import sys
 import types
 
@@ -211,7 +212,5 @@ def test_photos_are_used_where_there_are_no_vectors(tmp_path, monkeypatch, mean_
 
 
 def test_every_encoder_of_the_table_can_be_imported():
-    import importlib
-
     for module in encoders.IMAGE_ENCODERS.values():
         assert callable(importlib.import_module(module).load)

@@ -25,6 +25,15 @@ def test_it_appears_at_once_and_whole(tmp_path):
     assert files(tmp_path / "out" / "x") == {"a": b"1"} and os.listdir(tmp_path / "out") == ["x"]
 
 
+def test_every_file_is_on_the_disk_before_it_is_renamed(tmp_path, monkeypatch):
+    synced = []
+    monkeypatch.setattr(os, "fsync", lambda file: synced.append((os.fstat(file).st_ino, (tmp_path / "x").exists())))
+    with staged_folder(tmp_path / "x") as folder:
+        for name in "ab":
+            (folder / name).write_text(name)
+    assert sorted(synced) == sorted((path.stat().st_ino, False) for path in (tmp_path / "x").iterdir())
+
+
 @pytest.mark.parametrize("failure", [RuntimeError, KeyboardInterrupt, InputError("a", "b", "c")])
 def test_a_failure_leaves_the_old_one_and_no_rest(tmp_path, failure):
     with staged_folder(tmp_path / "x") as folder:
@@ -89,4 +98,6 @@ def test_a_run_prepares_by_itself_or_says_how(tmp_path, monkeypatch):
     folder = ensure_prepared("amazon-clothing", tmp_path / "dataset", tmp_path / "raw")
     assert (folder / "amazon-clothing.inter").exists()
     before = files(folder)
-    assert ensure_prepared("amazon-clothing", tmp_path / "dataset", tmp_path / "raw") == folder and files(folder) == before
+    assert (
+        ensure_prepared("amazon-clothing", tmp_path / "dataset", tmp_path / "raw") == folder and files(folder) == before
+    )

@@ -26,7 +26,9 @@ def ml_1m(tmp_path):
     raw = tmp_path / "raw" / "ml-1m"  # one folder down, as the archive unpacks
     raw.mkdir(parents=True)
     (raw / "ratings.dat").write_text("1::10::5::978300019\n1::20::3::978300055\n2::10::4::978300060\n")
-    movies = "10::Misérables, Les (1995)::Drama|Musical\n20::2001: A Space Odyssey (1968)::Sci-Fi\n30::Unseen (2000)::War\n"
+    movies = (
+        "10::Misérables, Les (1995)::Drama|Musical\n20::2001: A Space Odyssey (1968)::Sci-Fi\n30::Unseen (2000)::War\n"
+    )
     (raw / "movies.dat").write_bytes(movies.encode("latin-1"))
     return raw.parent
 
@@ -54,7 +56,9 @@ def test_vectors_beside_the_raw_files_are_taken_by_id(tmp_path, ml_1m):
     (ml_1m / "poster_ids.txt").write_text("20\n30\n20\n")
     record, _, _, folder = made(tmp_path, "ml-1m", ml_1m)
     assert {token: row.tolist() for token, row in vectors(folder).items()} == {"20": [0, 1]}
-    assert record["vectors"]["image"]["duplicates"] == 1 and record["coverage"]["image"]["events"] == pytest.approx(1 / 3)
+    assert record["vectors"]["image"]["duplicates"] == 1 and record["coverage"]["image"]["events"] == pytest.approx(
+        1 / 3
+    )
 
 
 @pytest.mark.parametrize(
@@ -118,8 +122,9 @@ def test_unusable_purchases_are_counted(tmp_path, hm, line, reason):
     assert len(inter) == 4 and f"1 x {reason}" in record["skipped"]["transactions_train.csv"].replace("t_dat is ", "")
 
 
-def test_a_csv_without_its_columns_is_refused(tmp_path, hm):
-    (hm / "transactions_train.csv").write_text("2018-09-20,aa,0108775015,0.02,2\n")
+@pytest.mark.parametrize("content", [b"2018-09-20,aa,0108775015,0.02,2\n", b"\r\x00", b"", b"\xff" * 300_000])
+def test_a_csv_without_its_columns_is_refused(tmp_path, hm, content):
+    (hm / "transactions_train.csv").write_bytes(content)
     with pytest.raises(InputError, match="columns t_dat, customer_id, article_id"):
         made(tmp_path, "hm", hm)
 
@@ -134,7 +139,9 @@ def test_taobao_keeps_behaviours_and_drops_category_zero(tmp_path):
     assert [row["behavior_type"] for row in inter] == ["pv", "buy"]
     assert [tuple(row.values()) for row in items] == [("2268318", "2520377"), ("2333346", "")]
     skipped = record["skipped"]["UserBehavior.csv"]
-    assert "time is no unix second" in skipped and "behaviour is none of pv, fav, cart, buy (first in line 4)" in skipped
+    assert (
+        "time is no unix second" in skipped and "behaviour is none of pv, fav, cart, buy (first in line 4)" in skipped
+    )
 
 
 def test_ml_100k_comes_from_recboles_package(tmp_path):
@@ -167,7 +174,7 @@ def test_a_tally_stops_above_its_share_and_not_at_it():
 
 @pytest.mark.parametrize(
     ("raw", "token"),
-    [(" a\t\"b\"\n c ", "a b c"), ("NA", ""), ("null", ""), ("[PAD]", ""), (7, "7"), ("a\ud800", "a"), ("\x00\x1f", "")],
+    [(' a\t"b"\n c ', "a b c"), ("NA", ""), ("null", ""), ("[PAD]", ""), (7, "7"), ("a\ud800", "a"), ("\x00\x1f", "")],
 )
 def test_a_token_cannot_break_an_atomic_file(raw, token):
     assert clean(raw) == token

@@ -29,7 +29,11 @@ def test_glove_and_word2vec_text(tmp_path, head, zipped):
 
 def test_a_file_of_another_kind_is_refused(tmp_path):
     path = tmp_path / "f"
-    for content, message in (("a b c\n" * 10, "unusable lines"), ("6 3\n", "nothing but a header"), ("x 1 2\n", "none")):
+    for content, message in (
+        ("a b c\n" * 10, "unusable lines"),
+        ("6 3\n", "nothing but a header"),
+        ("x 1 2\n", "none"),
+    ):
         path.write_text(content)
         with pytest.raises(InputError, match=message):
             write_word_vectors(str(path), ["a"], tmp_path)
