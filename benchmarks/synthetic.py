@@ -37,6 +37,7 @@ class Shape:
 
     users: int = 39_387
     items: int = 23_033
+    fewest_events: int = 5
     most_events: int = 137
     categories: int = 500
     image_width: int = 4_096
@@ -100,7 +101,7 @@ class SyntheticData:
     def _events(self) -> Events:
         shape, rng = self.shape, self.rng
         more = np.floor(rng.lognormal(0.314, 1.15, size=shape.users)).astype(np.int64)
-        number = np.minimum(5 + more, min(shape.most_events, shape.items // 4))
+        number = np.minimum(shape.fewest_events + more, min(shape.most_events, shape.items // 4))
         user = np.repeat(np.arange(1, shape.users + 1), number)
         weight = (np.arange(shape.items) + 50.0) ** -0.7
         item = rng.choice(shape.items, size=len(user), p=weight / weight.sum()) + 1

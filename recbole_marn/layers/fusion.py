@@ -44,7 +44,8 @@ class AttentionFusion(nn.Module):
         activation: in place of tanh, a name that `activation_by_name` knows (our switch).
         normalise: softmax over the modalities present on top of eq. (3) (our switch, for studies).
 
-    Shapes: s (E, M, D), present (E, M) -> fused (E, D), attention (E, M, D) to look at: without gradient, 0 where absent
+    Shapes: s (E, M, D), present (E, M)
+        -> fused (E, D), attention (E, M, D) to look at: without gradient, 0 where absent
     """
 
     def __init__(self, *, n_modalities: int, width: int, activation: str = "tanh", normalise: bool = False):

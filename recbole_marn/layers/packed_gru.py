@@ -1,7 +1,7 @@
 """A standard GRU over packed tokens whose backward pass writes into one buffer.
 
-On the CPU `torch.gru` differentiates each step's slice of the input by itself: every step of the backward pass fills and
-adds an array of the whole input's size, so that its cost grows with tokens times steps. Here it grows with tokens.
+On the CPU `torch.gru` differentiates each step's slice of the input by itself: every step of the backward pass fills
+and adds an array of the whole input's size, so that its cost grows with tokens times steps. Here it grows with tokens.
 """
 
 from __future__ import annotations

@@ -130,8 +130,8 @@ class CTRModel(SequentialRecommender):
         """Means since the last call, by name."""
         means = {}
         for name, (total, steps, of) in self._diagnostics.items():
-            mean = total / steps
-            means |= {f"{name} {each}": float(x) for each, x in zip(of, mean, strict=True)} if of else {name: float(mean)}
+            names = [f"{name} {each}" for each in of] or [name]
+            means |= zip(names, (total / steps).reshape(-1).tolist(), strict=True)
         self._diagnostics = {}
         return means
 
