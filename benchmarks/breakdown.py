@@ -1,4 +1,4 @@
-"""Where each millisecond of a training step goes, before and after; and how near the step is to what the machine can do."""
+"""Where each millisecond of a training step goes, before and after, and what share of the machine's rate it reaches."""
 
 from __future__ import annotations
 

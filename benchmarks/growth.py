@@ -65,7 +65,8 @@ def measure(what: str, sizes: Sequence[int], *, rounds: int = 5) -> Iterator[Poi
         if what == "catalogue":
             data = SyntheticData(replace(shape, items=size))
         elif what == "history":
-            data = SyntheticData(replace(shape, users=1_000, fewest_events=size + 4, most_events=size + 5, history=size))
+            events = {"fewest_events": size + 4, "most_events": size + 5}
+            data = SyntheticData(replace(shape, users=1_000, history=size, **events))
         elif data is None:
             data = SyntheticData(shape)
         rows = _full_rows(data, size) if what == "history" else data.random_rows(size if what == "batch" else ROWS)

@@ -131,7 +131,8 @@ class NaiveMARN(nn.Module):
 
     def image(self, item: Tensor) -> Tensor:
         tables = self.model.encoder.frozen
-        return self.model.encoder.encoders["image"].align(tables["image_matrix"][tables["image_row"][item]].float())
+        align = self.model.encoder.encoders["image"].align
+        return align(tables["image_matrix"][tables["image_row"][item]].to(align.weight.dtype))
 
     def categorical(self, name: str, codes: Tensor) -> Tensor:
         encoder = self.model.encoder.encoders[name]

@@ -34,8 +34,9 @@ def log_log_picture(lines: Sequence[Line], *, title: str, y_axis: str) -> str:
             HEIGHT - BOTTOM - (math.log10(y) - y_low) / (y_high - y_low) * (HEIGHT - BOTTOM - TOP),
         )
 
+    box = f'viewBox="0 0 {WIDTH} {HEIGHT}" font-family="sans-serif" font-size="12"'
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" font-family="sans-serif" font-size="12">',
+        f'<svg xmlns="http://www.w3.org/2000/svg" {box}>',
         f'<rect width="{WIDTH}" height="{HEIGHT}" fill="white"/>',
         f'<text x="{LEFT}" y="20" font-size="14">{title}</text>',
         f'<text x="{LEFT}" y="{HEIGHT - 12}">size, as a multiple of the smallest measured</text>',
@@ -55,7 +56,8 @@ def log_log_picture(lines: Sequence[Line], *, title: str, y_axis: str) -> str:
         # Proportional to size, as far as the picture reaches.
         reach = min(x1, 10.0**y_high / y0)
         straight = " ".join(f"{x:.1f},{y:.1f}" for x, y in (place(x0, y0), place(reach, y0 * reach)))
-        parts.append(f'<polyline points="{straight}" fill="none" stroke="{colour}" stroke-dasharray="3 4" opacity="0.5"/>')
+        dashes = f'fill="none" stroke="{colour}" stroke-dasharray="3 4" opacity="0.5"'
+        parts.append(f'<polyline points="{straight}" {dashes}/>')
         parts.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"/>')
         for point in points:
             x, y = place(*point)

@@ -145,10 +145,10 @@ class CTRTrainer(Trainer):
         losses = dict(zip(self._loss_names(len(sums)), (value / len(train_data) for value in sums), strict=True))
         diagnostics = self.model.pop_diagnostics() if hasattr(self.model, "pop_diagnostics") else {}
         self.history.append({"epoch": epoch_idx, "losses": losses, "diagnostics": diagnostics})
-        return tuple(losses.values()) if isinstance(total, tuple) else losses["click"]
+        return tuple(losses.values()) if isinstance(total, tuple) else next(iter(losses.values()))
 
     def _loss_names(self, number: int) -> list[str]:
-        names = getattr(self.model, "loss_names", None) or ["click", *(f"auxiliary{i}" for i in range(1, number))]
+        names = getattr(self.model, "loss_names", None) or ["loss", *(f"auxiliary{i}" for i in range(1, number))]
         return list(names)[:number]
 
     def _generate_train_loss_output(self, epoch_idx: int, s_time: float, e_time: float, losses: Any) -> str:

@@ -1,5 +1,6 @@
 """A run leaves a checkpoint, its scores and a record with all that is needed to repeat and to check it."""
 
+import copy
 import hashlib
 import json
 import os
@@ -160,3 +161,17 @@ def test_a_checkpoint_is_loaded_where_the_data_now_are(finished, tmp_path):
     tiny.write_dataset(tmp_path)
     parts = quick_start.load_run(finished[0]["checkpoint"], data_path=str(tmp_path))
     assert parts.train._dataset.dataset_path == str(tmp_path / "tiny")
+
+
+def test_checkpoints_hold_what_was_learned_and_no_tables(finished):
+    """A catalogue of images would be written with every better epoch."""
+    content = checkpoint.load(finished[0]["checkpoint"])
+    parts = quick_start.load_run(finished[0]["checkpoint"])
+    frozen = {name for name, _ in parts.model.named_buffers() if ".frozen." in f".{name}"}
+    assert any("image" in name for name in frozen)
+    assert not frozen & set(content["state_dict"])
+    # RecBole copies the model to count its operations; the copy shares the tables.
+    twin = copy.deepcopy(parts.model)
+    name = next(name for name in frozen if name.endswith("image_matrix"))
+    assert twin.get_buffer(name).data_ptr() == parts.model.get_buffer(name).data_ptr()
+    assert twin.get_parameter("specific.weight").data_ptr() != parts.model.get_parameter("specific.weight").data_ptr()

@@ -75,11 +75,12 @@ class _GatherLinear(torch.autograd.Function):
         table, row, weight = ctx.saved_tensors
         grad_weight = grad_bias = None
         if ctx.needs_input_grad[2]:
-            grad_weight = torch.zeros_like(weight)
             padded = pad_rows(row)
             grad_padded = F.pad(grad, (0, 0, 0, len(padded) - len(row)))
             for piece, x in _Rows(table, padded, weight.dtype, ctx.chunk):
-                grad_weight += plain_product(grad_padded[piece].t(), x.t())
+                share = plain_product(grad_padded[piece].t(), x.t())
+                grad_weight = share if grad_weight is None else grad_weight.add_(share)
+            grad_weight = torch.zeros_like(weight) if grad_weight is None else grad_weight
         if ctx.needs_input_grad[3]:
             grad_bias = grad.sum(0)
         return None, None, grad_weight, grad_bias, None

@@ -136,3 +136,40 @@ def test_equal_maxima_share_the_gradient():
     c = torch.ones(1, 2, 1, requires_grad=True)
     pool_invariant(c, torch.ones(1, 2)).sum().backward()
     assert c.grad.flatten().tolist() == [0.5, 0.5]
+
+
+def plain_maximum(c, degree, present):
+    """The formula as autograd knows it: `amax` shares the gradient among equal maxima."""
+    pooled = (degree[:, :, None] * c).masked_fill(~present[:, :, None], -torch.inf).amax(1)
+    return pooled.masked_fill(~present.any(1, keepdim=True), 0.0)
+
+
+@pytest.mark.parametrize("present", [PRESENT, torch.ones_like(PRESENT)])
+def test_maximum_has_the_gradient_of_amax_with_ties(present):
+    c = torch.randint(-2, 3, (4, 3, 6)).float().requires_grad_()
+    degree, probe = torch.tensor([[1.0, 1.0, 0.5]]).expand(4, -1), torch.randn(4, 6)
+    mine = pool_invariant(c, degree, None if present.all() else present)
+    theirs = plain_maximum(c, degree, present)
+    assert torch.equal(mine, theirs)
+    grad, expected = (torch.autograd.grad((out * probe).sum(), c)[0] for out in (mine, theirs))
+    assert torch.allclose(grad, expected, atol=1e-6)
+    assert (grad[0] != 0).sum() > 6  # ties there were
+
+
+def test_absent_maxima_may_be_nan():
+    c = torch.randn(4, 3, 6).masked_fill(~PRESENT[:, :, None], torch.nan).requires_grad_()
+    pool_invariant(c, torch.ones(4, 3), PRESENT).sum().backward()
+    assert c.grad.isfinite().all() and c.grad[~PRESENT].abs().sum() == 0 and c.grad.abs().sum() == 3 * 6
+
+
+def test_the_degree_is_a_constant():
+    degree = torch.rand(4, 3, requires_grad=True)
+    c = torch.randn(4, 3, 6, requires_grad=True)
+    for how in ("max", "mean"):
+        pool_invariant(c, degree, PRESENT, how).sum().backward()
+    assert degree.grad is None
+
+
+def test_attention_is_for_looking_at():
+    _, attention = fusion()(torch.randn(4, 3, 4, requires_grad=True), PRESENT)
+    assert not attention.requires_grad

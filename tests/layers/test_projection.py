@@ -1,6 +1,7 @@
+import pytest
 import torch
 
-from recbole_marn.layers.projection import PrivateLinear
+from recbole_marn.layers.projection import PrivateLinear, linear_twice
 
 
 def test_each_modality_has_its_own_map():
@@ -19,3 +20,39 @@ def test_a_modality_trains_its_own_map_only():
 
 def test_no_items():
     assert PrivateLinear(n=2, input_size=4, output_size=3)(torch.zeros(0, 2, 4)).shape == (0, 2, 3)
+
+
+def private(x):
+    layer = PrivateLinear(n=3, input_size=4, output_size=2)
+    return layer, layer.twice
+
+
+def shared(x):
+    layer = torch.nn.Linear(4, 2)
+    return layer, lambda x: linear_twice(layer, x)
+
+
+@pytest.mark.parametrize("kind", [private, shared])
+@pytest.mark.parametrize("used", ["both", "first", "stopped", "neither"])
+def test_twice_equals_two_passes_of_which_the_second_stops_at_its_input(kind, used):
+    x = torch.randn(5, 3, 4, requires_grad=True)
+    layer, twice = kind(x)
+    probes = [torch.randn(5, 3, 2) * (used in ("both", name)) for name in ("first", "stopped")]
+    chosen = [place for place, name in enumerate(("first", "stopped")) if used in ("both", name)] or [0, 1]
+    results = []
+    for outputs in (twice(x), (layer(x), layer(x.detach()))):
+        loss = sum((outputs[place] * probes[place]).sum() for place in chosen)
+        inputs = [x, *layer.parameters()]
+        results.append([*outputs, *torch.autograd.grad(loss, inputs, allow_unused=True)])
+    for mine, theirs in zip(*results, strict=True):
+        assert (mine is None) == (theirs is None)
+        assert mine is None or torch.allclose(mine, theirs, atol=1e-6)
+    assert (results[0][2] is None) == (used == "stopped")
+
+
+def test_twice_without_a_gradient_of_the_input():
+    x = torch.randn(5, 3, 4)
+    layer = PrivateLinear(n=3, input_size=4, output_size=2)
+    first, stopped = layer.twice(x)
+    (first + stopped).sum().backward()
+    assert layer.bias.grad.tolist() == [[10.0, 10.0]] * 3

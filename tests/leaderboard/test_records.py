@@ -151,6 +151,17 @@ def test_rows_are_told_apart_by_user_item_and_label():
         assert base != rows_sha256({**columns, name: columns[name][::-1]})
 
 
+def test_a_kill_before_the_rename_leaves_the_old_file(tmp_path, monkeypatch):
+    from recbole_marn.leaderboard import records
+
+    path = tmp_path / "file.json"
+    put(path, "old", tmp_path)
+    seen = []
+    monkeypatch.setattr(records.os, "replace", lambda source, target: seen.append((path.read_text(), source.read_text())))
+    put(path, "new", tmp_path)
+    assert seen == [("old", "new")] and path.read_text() == "old"
+
+
 def test_a_full_disk_leaves_the_old_file(tmp_path, monkeypatch):
     path = tmp_path / "file.json"
     put(path, "old", tmp_path)

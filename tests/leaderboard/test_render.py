@@ -81,6 +81,7 @@ def test_best_cells_are_marked(shown):
 def test_rows_are_in_order_of_uauc(shown):
     means = [np.mean([r["metrics"]["test"]["UAUC"] for r in row.records]) for row in shown.rows]
     assert means == sorted(means, reverse=True)
+    assert all([record["seed"] for record in row.records] == [2020, 2021] for row in shown.rows)
 
 
 def test_rows_of_one_name_are_told_apart(results):

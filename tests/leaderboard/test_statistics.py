@@ -222,6 +222,8 @@ def test_recomputing_ignores_what_is_known(table):
     whole = table_statistics(rows, columns)
     forged = {**whole, "intervals": {key: {**entry, "AUC test": [0, 1]} for key, entry in whole["intervals"].items()}}
     assert table_statistics(rows, columns, known=forged)["intervals"]["row1"]["AUC test"] == [0, 1]
+    forged["tests"] = [{**test, "p": 0.001} for test in whole["tests"]]
+    assert {test["p"] for test in table_statistics(rows, columns, known=forged)["tests"]} == {0.001}
     assert table_statistics(rows, columns, known=forged, recompute=True) == whole
 
 

@@ -62,6 +62,8 @@ def test_logits_losses_and_every_gradient_are_equal(pair):
     ours, (logit, theirs) = model.losses(interaction.batch, label), naive.losses(rows)
     assert torch.allclose(model.score(vector, interaction.batch), logit, rtol=1e-9, atol=1e-9)
     assert tuple(ours) == tuple(theirs) == model.loss_names
+    # Kernels that serve two losses at once must be right alone and together.
+    ours, theirs = (losses | {"their sum": sum(losses.values())} for losses in (ours, theirs))
     parameters = dict(model.named_parameters())
     for name in ours:
         assert torch.allclose(ours[name], theirs[name], rtol=1e-9), name

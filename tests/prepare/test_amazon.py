@@ -117,9 +117,10 @@ def test_categories_are_found_by_their_beginning(tmp_path):
 
 
 def test_five_core_is_found_by_repeated_removal(tmp_path):
-    reviews = [review(u, a, 1_400_000_000) for u in ("A", "B") for a in ASINS[:2]] + [
-        review("C", ASINS[0], 1_400_000_000)
-    ]
+    # C goes for its one review; then the third item has one left and goes; then D has one left and goes
+    pairs = [(user, asin) for user in "AB" for asin in ASINS[:2]]
+    pairs += [("C", ASINS[2]), ("D", ASINS[2]), ("D", ASINS[0])]
+    reviews = [review(user, asin, 1_400_000_000) for user, asin in pairs]
     record, (_, inter), _, _ = made(
         tmp_path, amazon_2014(tmp_path / "raw", reviews=reviews), min_interactions=2, max_skipped=1.0
     )

@@ -52,6 +52,8 @@ def test_an_existing_one_is_replaced_on_request_only(tmp_path):
     with pytest.raises(InputError, match="never overwritten by itself.*--overwrite"):
         prepare("amazon-clothing", raw, out, download=False)
     assert files(out / "amazon-clothing") == before
+    with pytest.raises(InputError, match="never overwritten by itself"):
+        prepare("amazon-clothing", tmp_path / "absent", out, download=False)  # said before anything is read
     prepare("amazon-clothing", raw, out, Options(title_words=1), overwrite=True, download=False)
     assert files(out / "amazon-clothing") != before and os.listdir(out) == ["amazon-clothing"]
 

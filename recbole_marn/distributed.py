@@ -1,0 +1,221 @@
+"""Training on several processes of one machine: RecBole's path on torch.distributed, with metrics of gathered scores.
+
+NCCL where there is a GPU for every process, gloo on CPUs. Each process trains on its share of every batch and scores its
+share of every part; gradients are averaged (DistributedDataParallel), scores are gathered in the order of the rows,
+so that a metric is computed once, from all of them: what one process computes from the same weights.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import socket
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from recbole.config import Config
+from recbole.trainer.trainer import AbstractTrainer
+from torch import distributed, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from recbole_marn.errors import InputError
+from recbole_marn.trainer import CTRTrainer
+
+__all__ = ["START_METHOD", "DistributedTrainer", "run_processes"]
+
+START_METHOD = "spawn"  # of processes; forking a process that has used a GPU is not possible
+GATHERED = ("rec.score", "data.label", "data.uid")
+# Set by the start of the processes; a record or checkpoint of theirs is to be read by a single one.
+WORLD_KEYS = ("world_size", "ip", "port", "nproc", "offset")
+
+
+class _Replicas(AbstractTrainer):
+    """RecBole's start of a distributed trainer, which knows GPUs alone, on whatever device the process has.
+
+    It stands behind RecBole's `Trainer` in the order of the base classes, in the place of `AbstractTrainer`.
+    """
+
+    def __init__(self, config: Any, model: nn.Module):
+        self.config, self.model = config, model
+        on_gpu = config["device"].type == "cuda"
+        if on_gpu:  # batch statistics over all processes; torch has none for CPUs
+            self.model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
+        # Every process has built the same item tables from the same files: nothing to send around.
+        ignored = [name for name, _ in model.named_buffers()]
+        DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(self.model, ignored)
+        devices = [config["local_rank"]] if on_gpu else None
+        self.distributed_model = DistributedDataParallel(self.model, device_ids=devices, broadcast_buffers=False)
+
+
+class DistributedTrainer(CTRTrainer, _Replicas):
+    """`CTRTrainer` of one of several processes."""
+
+    def plain_settings(self) -> dict[str, Any]:
+        """Settings as a single process has them: files of this run are read by any number of processes."""
+        settings = {key: value for key, value in super().plain_settings().items() if key not in WORLD_KEYS}
+        return settings | {"single_spec": True, "local_rank": 0}
+
+    @torch.no_grad()
+    def evaluate(
+        self, eval_data: Any, load_best_model: bool = True, model_file: Any = None, show_progress: bool = False
+    ) -> Any:
+        """Metrics of a part from the scores of all processes; the same in each of them."""
+        if load_best_model:
+            distributed.barrier()  # the first process may still be writing it
+            self._load_best(model_file or self.saved_model_file, eval_data)
+        self._share_buffers()
+        self.model.eval()
+        collector, batches = self.eval_collector, []
+        for number, batched_data in own_batches(eval_data, self.config):
+            interaction, score, positive_u, positive_i = self._neg_sample_batch_eval(batched_data)
+            collector.eval_batch_collect(score, interaction, positive_u, positive_i)
+            batches.append((number, len(score)))
+        collector.model_collect(self.model)
+        struct = collector.get_data_struct() if batches else None
+        columns = {key: struct.get(key).numpy() for key in GATHERED} if struct else {}
+        whole = gather(batches, columns)
+        struct = struct or collector.data_struct
+        for key, values in whole.items():
+            struct.set(key, torch.from_numpy(values))
+        result = self.evaluator.evaluate(struct)
+        self.wandblogger.log_eval_metrics(result, head="eval")
+        return result
+
+    @torch.no_grad()
+    def scores(self, eval_data: Any) -> dict[str, np.ndarray]:
+        """As `CTRTrainer.scores`: every row of the part, in its order, in every process."""
+        self._share_buffers()
+        self.model.eval()
+        mine = list(own_batches(eval_data, self.config))
+        columns = super().scores([batched_data for _, batched_data in mine]) if mine else {}
+        return gather([(number, len(batched_data[0])) for number, batched_data in mine], columns)
+
+    def _share_buffers(self) -> None:
+        """What a model counts while it trains (the statistics of batch normalisation) is that of the first process."""
+        kept = self.model.state_dict()
+        for name, buffer in self.model.named_buffers():
+            if name in kept:
+                distributed.broadcast(buffer, 0)
+
+
+def own_batches(eval_data: Any, config: Any) -> Iterator[tuple[int, Any]]:
+    """(number, batch) of the batches that fall to this process, cut as a single process cuts them.
+
+    The rows of a batch are multiplied together, and its size may show in the last bit of a score.
+    """
+    step = eval_data._batch_size // eval_data.rows_per_group
+    starts = range(0, eval_data.sample_size, step)
+    for number in range(distributed.get_rank(), len(starts), distributed.get_world_size()):
+        groups = range(starts[number], min(starts[number] + step, eval_data.sample_size))
+        yield number, eval_data.collate_fn(list(groups))
+
+
+def gather(batches: Sequence[tuple[int, int]], columns: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Columns of all processes, in the order of the batches.
+
+    Args:
+        batches: number and rows of each batch of this process, in the order of its columns.
+        columns: (rows of this process,) each; empty where no batch fell to it.
+    """
+    ends = np.cumsum([rows for _, rows in batches])[:-1] if batches else []
+    parts = {name: np.split(values, ends) for name, values in columns.items()}
+    mine = {number: {name: pieces[at] for name, pieces in parts.items()} for at, (number, _) in enumerate(batches)}
+    everyone: list[Any] = [None] * distributed.get_world_size()
+    distributed.all_gather_object(everyone, mine)
+    together = {number: piece for theirs in everyone for number, piece in theirs.items()}
+    names = next(iter(together.values()))
+    return {name: np.concatenate([together[number][name] for number in sorted(together)]) for name in names}
+
+
+# ----------------------------------------------------------------------------------------------- processes
+def run_processes(nproc: int, config_file_list: Sequence[str], config_dict: Mapping[str, Any], saved: bool) -> Any:
+    """`quick_start.run` on `nproc` processes of this machine.
+
+    Args:
+        config_dict: with the names of model and data set.
+
+    Returns:
+        What the first process returns.
+
+    Raises:
+        InputError: as `quick_start.run`, in any process; fewer GPUs than processes.
+    """
+    from torch import multiprocessing
+
+    from recbole_marn.quick_start import build_config
+    from recbole_marn.trainer import run_name
+
+    config = build_config(config_file_list=config_file_list, config_dict=config_dict)
+    for folder in (os.path.join("log", config["model"]), "log_tensorboard", config["checkpoint_dir"]):
+        os.makedirs(folder, exist_ok=True)
+    world = {"world_size": nproc, "nproc": nproc, "ip": "localhost", "port": _free_port(), "offset": 0}
+    settings = {**config_dict, **world, "run_name": config["run_name"] or run_name(config)}
+    with tempfile.TemporaryDirectory() as folder:
+        answer = Path(folder) / "answer.json"
+        try:
+            multiprocessing.start_processes(
+                _process, (list(config_file_list), settings, saved, str(answer)), nproc, start_method=START_METHOD
+            )
+        except multiprocessing.ProcessRaisedException:
+            for file in sorted(Path(folder).glob("error-*.json")):
+                raise InputError(*json.loads(file.read_text(encoding="utf-8"))) from None
+            raise
+        return json.loads(answer.read_text(encoding="utf-8"))
+
+
+def _process(rank: int, config_file_list: list[str], settings: dict[str, Any], saved: bool, answer: str) -> None:
+    from recbole_marn.quick_start import run
+
+    install()
+    try:
+        result = run(None, None, config_file_list, {**settings, "local_rank": rank}, saved)
+    except InputError as error:
+        told = json.dumps([error.expected, error.got, error.hint])
+        Path(answer).with_name(f"error-{rank}.json").write_text(told, encoding="utf-8")
+        raise
+    if rank == 0:
+        Path(answer).write_text(json.dumps(result, default=float), encoding="utf-8")
+    distributed.destroy_process_group()
+
+
+def _free_port() -> str:
+    with socket.socket() as probe:
+        probe.bind(("localhost", 0))
+        return str(probe.getsockname()[1])
+
+
+def install() -> None:
+    """In a process of a group: let RecBole's Config join it on a CPU too, and let processes make folders together."""
+    original = Config._init_device
+
+    @functools.wraps(original)
+    def init_device(self: Config) -> None:
+        values = self.final_config_dict
+        if torch.cuda.is_available() and values.get("use_gpu", True):
+            if torch.cuda.device_count() < values["nproc"]:
+                raise InputError(
+                    "a GPU for every process",
+                    f"{torch.cuda.device_count()} of them for nproc={values['nproc']}",
+                    "Give a smaller nproc, or use_gpu: False to train on CPUs.",
+                )
+            values["gpu_id"] = ",".join(map(str, range(values["nproc"])))
+            return original(self)
+        values["gpu_id"] = str(values["gpu_id"])
+        rank = values["local_rank"] + values["offset"]
+        address = f"tcp://{values['ip']}:{values['port']}"
+        distributed.init_process_group("gloo", init_method=address, rank=rank, world_size=values["world_size"])
+        values.update(device=torch.device("cpu"), single_spec=False)
+        if rank != 0:
+            values.update(state="error", show_progress=False, verbose=False)
+
+    Config._init_device = init_device
+    # RecBole asks whether a folder is there and then makes it: two processes may both find it missing.
+    for name, module in list(sys.modules.items()):
+        if name.startswith("recbole.") and hasattr(module, "ensure_dir"):
+            module.ensure_dir = functools.partial(os.makedirs, exist_ok=True)

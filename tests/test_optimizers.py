@@ -1,0 +1,81 @@
+"""Row-sparse AdaGrad is the dense one; what is not AdaGrad stays dense."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from recbole_marn.layers.encoders import CategoricalEncoder
+from recbole_marn.optimizers import build_adagrad, build_adam, read_by_row
+
+
+def model():
+    torch.manual_seed(0)
+    return nn.Sequential(CategoricalEncoder(cardinalities=(40, 6), sizes=(3, 2), width=4), nn.Linear(4, 1))
+
+
+def groups(net):
+    return [(1.0, list(net[0].parameters())), (0.5, list(net[1].parameters()))]
+
+
+def train(net, optimizer, steps=100, seed=1):
+    generator = torch.Generator().manual_seed(seed)
+    for _ in range(steps):
+        codes = torch.stack([torch.randint(0, n, (5,), generator=generator) for n in (40, 6)], dim=1)
+        optimizer.zero_grad()
+        net(codes).square().sum().backward()
+        optimizer.step()
+
+
+def largest_difference(a, b):
+    return max((x - y).abs().max() for x, y in zip(a.parameters(), b.parameters(), strict=True))
+
+
+@pytest.mark.parametrize("initial", [0.0, 0.1])
+def test_row_sparse_updates_equal_dense_ones_over_a_hundred_steps(initial):
+    dense, sparse = model(), model()
+    by_row = read_by_row(sparse, least=40)
+    assert [weight is sparse[0].tables[0].weight for weight in by_row] == [True]
+    for net, chosen in ((dense, ()), (sparse, by_row)):
+        train(net, build_adagrad(groups(net), rate=0.1, initial=initial, by_row=chosen))
+    assert sparse[0].tables[0].weight.grad.is_sparse and not sparse[0].tables[1].weight.grad.is_sparse
+    assert largest_difference(dense, sparse) < 1e-5
+    assert largest_difference(dense, model()) > 0.1
+    assert sparse[0].tables[0].weight[0].abs().sum() == 0  # padding stays
+
+
+def test_it_equals_torchs_own_adagrad_with_its_rates():
+    ours, plain = model(), model()
+    train(ours, build_adagrad(groups(ours), rate=0.1, initial=0.1, weight_decay=0.01))
+    rates = [{"params": parameters, "lr": 0.1 * factor} for factor, parameters in groups(plain)]
+    train(plain, torch.optim.Adagrad(rates, initial_accumulator_value=0.1, weight_decay=0.01))
+    assert largest_difference(ours, plain) < 1e-5
+
+
+def test_tables_below_the_limit_stay_dense():
+    net = model()
+    assert read_by_row(net) == [] and not any(table.sparse for table in net[0].tables)
+
+
+def test_a_state_goes_on_where_it_was():
+    straight, resumed = model(), model()
+    by_row = read_by_row(straight, least=40)
+    train(straight, build_adagrad(groups(straight), rate=0.1, by_row=by_row), steps=20)
+    first = build_adagrad(groups(resumed), rate=0.1, by_row=read_by_row(resumed, least=40))
+    train(resumed, first, steps=20)
+    second = build_adagrad(groups(resumed), rate=0.1, by_row=read_by_row(resumed, least=40))
+    second.load_state_dict(copy.deepcopy(first.state_dict()))
+    train(resumed, second, steps=20, seed=2)
+    optimizer = build_adagrad(groups(straight), rate=0.1, by_row=by_row)
+    optimizer.load_state_dict(copy.deepcopy(first.state_dict()))
+    train(straight, optimizer, steps=20, seed=2)
+    assert largest_difference(straight, resumed) == 0
+
+
+def test_adam_is_torchs_adam():
+    ours, plain = model(), model()
+    train(ours, build_adam(groups(ours), rate=0.01))
+    rates = [{"params": parameters, "lr": 0.01 * factor} for factor, parameters in groups(plain)]
+    train(plain, torch.optim.Adam(rates))
+    assert largest_difference(ours, plain) < 1e-5
