@@ -24,7 +24,7 @@ from .synthetic import CLOTHING, Shape
 __all__ = ["main", "run_gates"]
 
 QUICK = ("steps", "recurrent", "extraction", "evaluation")
-QUICK_SIZES = Sizes(extracted=4_096, evaluation=512, rounds=3)
+QUICK_SIZES = Sizes(extracted=4_096, rounds=3)
 
 
 def main(args: argparse.Namespace) -> int:

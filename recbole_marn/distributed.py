@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 import torch
 from recbole.config import Config
+from recbole.evaluator.collector import DataStruct
 from recbole.trainer.trainer import AbstractTrainer
 from torch import distributed, nn
 from torch.nn.parallel import DistributedDataParallel
@@ -30,7 +31,8 @@ from recbole_marn.trainer import CTRTrainer
 __all__ = ["START_METHOD", "DistributedTrainer", "run_processes"]
 
 START_METHOD = "spawn"  # of processes; forking a process that has used a GPU is not possible
-GATHERED = ("rec.score", "data.label", "data.uid")
+# What RecBole's collector calls the columns that metrics are made from.
+COLLECTED = {"rec.score": "score", "data.label": "label", "data.uid": "user"}
 # Set by the start of the processes; a record or checkpoint of theirs is to be read by a single one.
 WORLD_KEYS = ("world_size", "ip", "port", "nproc", "offset")
 
@@ -50,7 +52,7 @@ class _Replicas(AbstractTrainer):
         ignored = [name for name, _ in model.named_buffers()]
         DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(self.model, ignored)
         devices = [config["local_rank"]] if on_gpu else None
-        self.distributed_model = DistributedDataParallel(self.model, device_ids=devices, broadcast_buffers=False)
+        self.distributed_model = DistributedDataParallel(self.model, device_ids=devices)
 
 
 class DistributedTrainer(CTRTrainer, _Replicas):
@@ -69,20 +71,9 @@ class DistributedTrainer(CTRTrainer, _Replicas):
         if load_best_model:
             distributed.barrier()  # the first process may still be writing it
             self._load_best(model_file or self.saved_model_file, eval_data)
-        self._share_buffers()
-        self.model.eval()
-        collector, batches = self.eval_collector, []
-        for number, batched_data in own_batches(eval_data, self.config):
-            interaction, score, positive_u, positive_i = self._neg_sample_batch_eval(batched_data)
-            collector.eval_batch_collect(score, interaction, positive_u, positive_i)
-            batches.append((number, len(score)))
-        collector.model_collect(self.model)
-        struct = collector.get_data_struct() if batches else None
-        columns = {key: struct.get(key).numpy() for key in GATHERED} if struct else {}
-        whole = gather(batches, columns)
-        struct = struct or collector.data_struct
-        for key, values in whole.items():
-            struct.set(key, torch.from_numpy(values))
+        columns, struct = self.scores(eval_data), DataStruct()
+        for key, name in COLLECTED.items():
+            struct.set(key, torch.from_numpy(columns[name]))
         result = self.evaluator.evaluate(struct)
         self.wandblogger.log_eval_metrics(result, head="eval")
         return result

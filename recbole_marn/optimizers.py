@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from torch import Tensor, nn, optim
 
 from recbole_marn.layers.encoders import CategoricalEncoder
@@ -25,6 +26,9 @@ def read_by_row(model: nn.Module, *, least: int = ROW_SPARSE_FROM) -> list[nn.Pa
     ]
     for table in tables:
         table.sparse = True
+    invariants = torch.sparse.check_sparse_tensor_invariants
+    if tables and not invariants.is_enabled():
+        invariants.disable()  # as they are; torch warns until it is told
     return [table.weight for table in tables]
 
 

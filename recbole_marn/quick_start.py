@@ -115,6 +115,7 @@ def run(
     config_file_list: Sequence[str] | None = None,
     config_dict: Mapping[str, Any] | None = None,
     saved: bool = True,
+    nproc: int | None = None,
 ) -> dict[str, Any]:
     """Train a model, choose the best epoch on validation, score the test part once, and write a record.
 
@@ -122,6 +123,7 @@ def run(
         model, dataset: names; may also be keys of the files or the dictionary.
         config_file_list, config_dict: settings, as in RecBole.
         saved: write checkpoint, record and scores to `checkpoint_dir`. Without, the last epoch is tested.
+        nproc: processes to train with, on this machine; also the key `nproc`.
 
     Returns:
         RecBole's four keys (`best_valid_score`, `valid_score_bigger`, `best_valid_result`, `test_result`) and
@@ -129,6 +131,12 @@ def run(
         seconds_per_epoch, epochs, record, checkpoint.
     """
     config = build_config(model, dataset, config_file_list, config_dict)
+    nproc = nproc or config["nproc"] or 1
+    if nproc > 1 and config["single_spec"]:
+        from recbole_marn.distributed import run_processes
+
+        names = {"model": config["model"], "dataset": config["dataset"]}
+        return run_processes(nproc, config_file_list or [], {**(config_dict or {}), **names}, saved)
     parts = prepare_run(config)
     trainer = parts.trainer
     best_valid_score, best_valid_result = trainer.fit(
@@ -157,8 +165,9 @@ def run(
         "record": None,
         "checkpoint": trainer.saved_model_file if saved else None,
     }
-    if saved:
-        result["record"] = _write_record(parts, result, {name: trainer.scores(data) for name, data in scores.items()})
+    columns = {name: trainer.scores(data) for name, data in scores.items()}  # every process has its share in them
+    if saved and config["local_rank"] == 0:
+        result["record"] = _write_record(parts, result, columns)
     return result | {
         "best_valid_score": best_valid_score,
         "valid_score_bigger": config["valid_metric_bigger"],
@@ -249,7 +258,7 @@ def _write_record(parts: Prepared, result: Mapping[str, Any], scores: Mapping[st
         **result,
         "record": str(record_file),
         "paper": row.paper,
-        "settings": plain_config(parts.config),
+        "settings": parts.trainer.plain_settings(),
         "data": _data_facts(parts),
         "notes": parts.train._dataset.notes,
         "history": parts.trainer.history,

@@ -228,6 +228,10 @@ def _our_dataset(config: Any) -> Any:
 def _our_trainer(config: Any, model: Any) -> Any:
     from recbole_marn.trainer import CTRTrainer
 
+    if not config["single_spec"]:
+        from recbole_marn.distributed import DistributedTrainer
+
+        return DistributedTrainer(config, model)
     return CTRTrainer(config, model)
 
 

@@ -196,9 +196,13 @@ class CTRTrainer(Trainer):
         self.logger.info(f"Best model of epoch {content['epoch']} read from {path}")
 
     # --------------------------------------------------------------------------------------- checkpoints
+    def plain_settings(self) -> dict[str, Any]:
+        """Every setting as plain data, as checkpoints and records keep them."""
+        return plain_config(self.config)
+
     def _content(self, epoch: int) -> dict[str, Any]:
         return {
-            "config": plain_config(self.config),
+            "config": self.plain_settings(),
             "split_sha256": self._split_sha256,
             "epoch": epoch,
             "cur_step": self.cur_step,
@@ -230,7 +234,7 @@ class CTRTrainer(Trainer):
         """
         content = checkpoint.load(resume_file, map_location=self.device)
         check_same_data(content, resume_file, self._split_sha256)
-        check_same_settings(content, resume_file, plain_config(self.config))
+        check_same_settings(content, resume_file, self.plain_settings())
         self.model.load_state_dict(content["state_dict"])
         self.optimizer.load_state_dict(content["optimizer"])
         self.start_epoch = content["epoch"] + 1

@@ -11,8 +11,16 @@ import recbole_marn
 PACKAGE = Path(recbole_marn.__file__).parent
 REPOSITORY = PACKAGE.parent
 FILES = sorted(PACKAGE.rglob("*.py"))
-RECBOLE = {"compat.py", "registration.py", "quick_start.py", "trainer.py", "tuning.py", "data/ctr_dataset.py",
-           "models/base.py"}  # fmt: skip
+RECBOLE = {
+    "compat.py",
+    "registration.py",
+    "quick_start.py",
+    "trainer.py",
+    "distributed.py",
+    "tuning.py",
+    "data/ctr_dataset.py",
+    "models/base.py",
+}
 PLAIN_NUMPY = ["data/rows.py", "data/negatives.py", "data/matched_levels.py", "data/statistics.py"]
 
 

@@ -93,7 +93,7 @@ def outcome(parts):
         "weights": {name: value.tolist() if torch.is_tensor(value) else value
                     for name, value in parts.model.state_dict().items()},
         "optimizer": json.dumps(checkpoint.plain(parts.trainer.optimizer.state_dict()), default=torch.Tensor.tolist),
-        "history": [{key: value for key, value in epoch.items() if key != "seconds"} for epoch in parts.trainer.history],
+        "history": [{key: epoch[key] for key in epoch if key != "seconds"} for epoch in parts.trainer.history],
         "best": (parts.trainer.best_valid_score, dict(parts.trainer.best_valid_result)),
         "test": dict(parts.trainer.evaluate(parts.test)),
         "tested": [value.tolist() for value in parts.trainer.scores(parts.test).values()],

@@ -50,6 +50,13 @@ def test_a_loss_that_is_switched_off_has_no_name(settings, switches, names):
     assert list(parts.trainer.history[0]["losses"]) == names
 
 
+@pytest.mark.parametrize("model", ["LR", "DIEN"])
+def test_the_loss_of_a_model_of_recbole_is_one_number(settings, model):
+    parts = prepared(settings(model, epochs=1))
+    fit(parts, saved=False)
+    assert list(parts.trainer.history[0]["losses"]) == ["loss"] and parts.trainer.history[0]["diagnostics"] == {}
+
+
 @pytest.mark.parametrize("model", ["MARN", "DIN"])
 def test_a_logged_loss_is_its_mean_over_the_batches(settings, model):
     parts = prepared(settings(model, learning_rate=0.0, epochs=1, lambda0=0.0) if model == "MARN" else
@@ -60,8 +67,9 @@ def test_a_logged_loss_is_its_mean_over_the_batches(settings, model):
     parts.model.train()
     with torch.no_grad():
         losses = [parts.model.calculate_loss(interaction) for interaction in parts.train]
-    click = [loss[0] if isinstance(loss, tuple) else loss for loss in losses]
-    assert next(iter(parts.trainer.history[0]["losses"].values())) == pytest.approx(float(sum(click)) / len(click), rel=1e-5)
+    first = [float(loss[0] if isinstance(loss, tuple) else loss) for loss in losses]
+    logged = next(iter(parts.trainer.history[0]["losses"].values()))
+    assert logged == pytest.approx(sum(first) / len(first), rel=1e-5)
 
 
 def test_the_log_and_tensorboard_show_the_names(settings, caplog):

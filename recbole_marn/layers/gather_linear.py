@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from recbole_marn.layers.large_linear import pad_rows, plain_product
+from recbole_marn.layers.large_linear import autocast_type, pad_rows, plain_product
 
 __all__ = ["gather_linear", "gather_linear_reference"]
 
@@ -27,7 +27,8 @@ def gather_linear(table: Tensor, row: Tensor, weight: Tensor, bias: Tensor, *, c
     The backward pass gathers again, so that nothing but the row numbers is kept.
 
     Args:
-        table: (V, size), float16, bfloat16 or of the weight's type; gets no gradient.
+        table: (V, size), float16, bfloat16 or of the weight's type; gets no gradient. Under autocast the products are
+            in its type.
         row: (U,) int64.
         weight: (width, size).
         bias: (width,).
@@ -36,7 +37,8 @@ def gather_linear(table: Tensor, row: Tensor, weight: Tensor, bias: Tensor, *, c
     Returns:
         (U, width), of the weight's type.
     """
-    return _GatherLinear.apply(table, row, weight, bias, max(chunk, CUDA_CHUNK) if table.is_cuda else chunk)
+    chunk = max(chunk, CUDA_CHUNK) if table.is_cuda else chunk
+    return _GatherLinear.apply(table, row, weight, bias, chunk, autocast_type(weight) or weight.dtype)
 
 
 class _Rows:
@@ -60,14 +62,17 @@ class _Rows:
 
 class _GatherLinear(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, table: Tensor, row: Tensor, weight: Tensor, bias: Tensor, chunk: int) -> Tensor:
+    def forward(
+        ctx: Any, table: Tensor, row: Tensor, weight: Tensor, bias: Tensor, chunk: int, multiply_in: torch.dtype
+    ) -> Tensor:
         ctx.save_for_backward(table, row, weight)
-        ctx.chunk = chunk
+        ctx.chunk, ctx.multiply_in = chunk, multiply_in
         padded = pad_rows(row)
         out = weight.new_empty(len(padded), len(weight))
-        for piece, x in _Rows(table, padded, weight.dtype, chunk):
-            out[piece] = plain_product(x, weight, bias)
-        return out[: len(row)]
+        narrow = weight.to(multiply_in)
+        for piece, x in _Rows(table, padded, multiply_in, chunk):
+            out[piece] = plain_product(x, narrow)
+        return out[: len(row)].add_(bias)
 
     @staticmethod
     @once_differentiable
@@ -75,12 +80,11 @@ class _GatherLinear(torch.autograd.Function):
         table, row, weight = ctx.saved_tensors
         grad_weight = grad_bias = None
         if ctx.needs_input_grad[2]:
+            grad_weight = torch.zeros_like(weight)
             padded = pad_rows(row)
-            grad_padded = F.pad(grad, (0, 0, 0, len(padded) - len(row)))
-            for piece, x in _Rows(table, padded, weight.dtype, ctx.chunk):
-                share = plain_product(grad_padded[piece].t(), x.t())
-                grad_weight = share if grad_weight is None else grad_weight.add_(share)
-            grad_weight = torch.zeros_like(weight) if grad_weight is None else grad_weight
+            narrow = F.pad(grad, (0, 0, 0, len(padded) - len(row))).to(ctx.multiply_in)
+            for piece, x in _Rows(table, padded, ctx.multiply_in, ctx.chunk):
+                grad_weight += plain_product(narrow[piece].t(), x.t())
         if ctx.needs_input_grad[3]:
             grad_bias = grad.sum(0)
-        return None, None, grad_weight, grad_bias, None
+        return None, None, grad_weight, grad_bias, None, None

@@ -34,7 +34,8 @@ def packed_gru(x: Tensor, batch_sizes: Sequence[int], weights: tuple[Tensor, Ten
         (N, H), in the order of x.
     """
     weight_input, weight_hidden, bias_input, bias_hidden = weights
-    return _PackedGRU.apply(F.linear(x, weight_input, bias_input), weight_hidden, bias_hidden, tuple(batch_sizes))
+    gates = F.linear(x, weight_input, bias_input).to(weight_hidden.dtype)  # autocast stops here: steps are small
+    return _PackedGRU.apply(gates, weight_hidden, bias_hidden, tuple(batch_sizes))
 
 
 class _PackedGRU(torch.autograd.Function):

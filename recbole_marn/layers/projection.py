@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from recbole_marn.layers.large_linear import autocast_type
+
 __all__ = ["PrivateLinear", "linear_twice"]
 
 
@@ -34,7 +36,7 @@ class PrivateLinear(nn.Module):
 
     def twice(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """`self(x), self(x.detach())`, computed once: the second passes gradients to the maps but not to x."""
-        y, y_stopped = _Twice.apply(x.transpose(0, 1), self.weight, self.bias)
+        y, y_stopped = _twice(x.transpose(0, 1), self.weight, self.bias)
         return y.transpose(0, 1), y_stopped.transpose(0, 1)
 
 
@@ -44,8 +46,13 @@ def linear_twice(linear: nn.Linear, x: Tensor) -> tuple[Tensor, Tensor]:
     Shapes: (..., input_size) -> (..., output_size), twice
     """
     rows = x.reshape(1, -1, x.shape[-1])
-    y, y_stopped = _Twice.apply(rows, linear.weight.t()[None], linear.bias[None])
+    y, y_stopped = _twice(rows, linear.weight.t()[None], linear.bias[None])
     return y.view(*x.shape[:-1], -1), y_stopped.view(*x.shape[:-1], -1)
+
+
+def _twice(x: Tensor, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
+    narrow = autocast_type(x)
+    return _Twice.apply(*(x, weight, bias) if narrow is None else (t.to(narrow) for t in (x, weight, bias)))
 
 
 class _Twice(torch.autograd.Function):

@@ -146,14 +146,14 @@ def plain_maximum(c, degree, present):
 
 @pytest.mark.parametrize("present", [PRESENT, torch.ones_like(PRESENT)])
 def test_maximum_has_the_gradient_of_amax_with_ties(present):
-    c = torch.randint(-2, 3, (4, 3, 6)).float().requires_grad_()
-    degree, probe = torch.tensor([[1.0, 1.0, 0.5]]).expand(4, -1), torch.randn(4, 6)
+    c = torch.randint(-2, 3, (4, 3, 60)).float().requires_grad_()
+    degree, probe = torch.tensor([[1.0, 1.0, 0.5]]).expand(4, -1), torch.randn(4, 60)
     mine = pool_invariant(c, degree, None if present.all() else present)
     theirs = plain_maximum(c, degree, present)
     assert torch.equal(mine, theirs)
     grad, expected = (torch.autograd.grad((out * probe).sum(), c)[0] for out in (mine, theirs))
     assert torch.allclose(grad, expected, atol=1e-6)
-    assert (grad[0] != 0).sum() > 6  # ties there were
+    assert (grad[0] != 0).sum() > 60  # ties there were
 
 
 def test_absent_maxima_may_be_nan():

@@ -1,0 +1,111 @@
+"""Several processes: the metrics of gathered scores are those of one process, and a run ends in the same files."""
+
+import json
+import os
+
+import numpy as np
+import pytest
+import tiny
+import torch
+from torch import multiprocessing
+
+from recbole_marn import distributed as processes
+from recbole_marn.errors import InputError
+from recbole_marn.quick_start import load_run, prepare_run, run
+
+pytestmark = pytest.mark.host
+
+
+@pytest.fixture
+def forked(monkeypatch):
+    """Processes that need not import anything anew."""
+    monkeypatch.setattr(processes, "START_METHOD", "fork")
+
+
+def score_in_processes(rank, nproc, settings, port, checkpoint, folder):
+    """Load the weights, evaluate validation and test, write what came out."""
+    from recbole_marn.quick_start import build_config
+
+    processes.install()
+    world = {"world_size": nproc, "nproc": nproc, "ip": "localhost", "port": port, "offset": 0, "local_rank": rank}
+    parts = prepare_run(build_config(config_dict={**settings, **world}))
+    parts.trainer._keep_state = False
+    found = {}
+    for name, loader in (("valid", parts.valid), ("test", parts.test)):
+        found[name] = dict(parts.trainer.evaluate(loader, model_file=checkpoint))
+    columns = parts.trainer.scores(parts.test)
+    np.savez(os.path.join(folder, f"{rank}.npz"), **columns)
+    with open(os.path.join(folder, f"{rank}.json"), "w") as file:
+        json.dump(found, file)
+    torch.distributed.destroy_process_group()
+
+
+@pytest.mark.parametrize("model", ["MARN", "DIN"])
+def test_the_same_weights_have_the_same_metrics_in_1_2_and_3_processes(settings, model, tmp_path):
+    # Batches of 8 rows: the last is short, and three processes have unequal numbers of them.
+    common = settings(model, eval_batch_size=8, epochs=1, checkpoint_dir=str(tmp_path / "saved"))
+    alone = run(config_dict=common)
+    parts = load_run(alone["checkpoint"])
+    columns = parts.trainer.scores(parts.test)
+    wanted = {"valid": alone["best_valid_result"], "test": alone["test_result"]}
+    for nproc in (2, 3):
+        folder = tmp_path / str(nproc)
+        folder.mkdir()
+        arguments = (nproc, common, processes._free_port(), alone["checkpoint"], str(folder))
+        multiprocessing.start_processes(score_in_processes, arguments, nproc, start_method="fork")
+        for rank in range(nproc):
+            assert json.loads((folder / f"{rank}.json").read_text()) == {k: dict(v) for k, v in wanted.items()}
+            with np.load(folder / f"{rank}.npz") as found:
+                for name, values in columns.items():
+                    np.testing.assert_array_equal(found[name], values)
+
+
+@pytest.mark.parametrize("model", ["MARN", "LR", "DIEN"])
+def test_two_processes_end_in_the_files_of_one(settings, model, tmp_path, forked):
+    common = settings(model, checkpoint_dir=str(tmp_path / "saved"), also_test=["matched"])
+    found = run(config_dict=common, nproc=2)
+    record = json.loads((tmp_path / "saved" / os.path.basename(found["record"])).read_text())
+    assert record["test"] == found["test"] and record["settings"]["single_spec"] is True
+    assert not {"world_size", "port", "ip", "offset"} & set(record["settings"])
+    parts = load_run(found["checkpoint"])
+    again = parts.trainer.evaluate(parts.test, load_best_model=False)
+    assert dict(again) == pytest.approx(dict(found["test_result"]), abs=1e-6)
+    alone = run(config_dict={**common, "checkpoint_dir": str(tmp_path / "alone")})
+    assert os.path.basename(alone["record"]) == os.path.basename(found["record"])
+    assert found["epochs"] == alone["epochs"] and found["parameters"] == alone["parameters"]
+    assert found["split_sha256"] == alone["split_sha256"]
+
+
+def test_processes_learn_the_same_weights(settings, tmp_path, forked):
+    """Both see half of every batch: after a few epochs the validation value moves like that of one process."""
+    common = settings("LR", epochs=5, stopping_step=10, learning_rate=0.05, checkpoint_dir=str(tmp_path / "saved"))
+    two = run(config_dict=common, nproc=2)
+    one = run(config_dict={**common, "checkpoint_dir": str(tmp_path / "one")})
+    assert two["valid"]["LogLoss"] == pytest.approx(one["valid"]["LogLoss"], abs=0.05)
+
+
+def test_the_key_nproc_does_the_same(settings, tmp_path, forked):
+    found = run(config_dict=settings("LR", nproc=2, epochs=1, checkpoint_dir=str(tmp_path / "saved")))
+    assert found["epochs"] == 1 and os.path.exists(found["record"])
+
+
+def test_a_run_of_processes_resumes(settings, tmp_path, forked):
+    common = settings("LR", stopping_step=10, checkpoint_dir=str(tmp_path / "saved"), run_name="r")
+    whole = run(config_dict={**common, "epochs": 3, "checkpoint_dir": str(tmp_path / "whole")}, nproc=2)
+    run(config_dict={**common, "epochs": 3}, nproc=2)
+    for name in ("valid", "test"):
+        assert whole[name] == run(config_dict={**common, "epochs": 3, "resume": True}, nproc=2)[name]
+
+
+def test_an_error_of_the_input_comes_out_as_one(settings, tmp_path, forked):
+    with pytest.raises(InputError, match="'lamda0'"):
+        run(config_dict=settings("MARN", lamda0=1), nproc=2)
+    with pytest.raises(InputError, match="absent.npy"):
+        modalities = {**tiny.MODALITIES, "image": {"kind": "vector", "file": "absent.npy", "ids": "image.ids"}}
+        run(config_dict=settings("MARN", modalities=modalities), nproc=2)
+
+
+@pytest.mark.slow
+def test_spawned_processes(settings, tmp_path):
+    found = run(config_dict=settings("MARN", epochs=1, checkpoint_dir=str(tmp_path / "saved")), nproc=2)
+    assert os.path.exists(found["record"])
