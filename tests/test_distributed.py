@@ -3,47 +3,33 @@
 import json
 import os
 
+import distributed_scores
 import numpy as np
 import pytest
 import tiny
-import torch
 from torch import multiprocessing
 
 from recbole_marn import distributed as processes
 from recbole_marn.errors import InputError
-from recbole_marn.quick_start import load_run, prepare_run, run
+from recbole_marn.quick_start import load_run, run
 
 pytestmark = pytest.mark.host
 
 
+# Started once, before it has threads, and forked from then on: nothing is imported anew.
+METHOD = "forkserver"
+multiprocessing.set_forkserver_preload(["recbole_marn.distributed", "distributed_scores"])
+
+
 @pytest.fixture
 def forked(monkeypatch):
-    """Processes that need not import anything anew."""
-    monkeypatch.setattr(processes, "START_METHOD", "fork")
+    monkeypatch.setattr(processes, "START_METHOD", METHOD)
 
 
-def score_in_processes(rank, nproc, settings, port, checkpoint, folder):
-    """Load the weights, evaluate validation and test, write what came out."""
-    from recbole_marn.quick_start import build_config
-
-    processes.install()
-    world = {"world_size": nproc, "nproc": nproc, "ip": "localhost", "port": port, "offset": 0, "local_rank": rank}
-    parts = prepare_run(build_config(config_dict={**settings, **world}))
-    parts.trainer._keep_state = False
-    found = {}
-    for name, loader in (("valid", parts.valid), ("test", parts.test)):
-        found[name] = dict(parts.trainer.evaluate(loader, model_file=checkpoint))
-    columns = parts.trainer.scores(parts.test)
-    np.savez(os.path.join(folder, f"{rank}.npz"), **columns)
-    with open(os.path.join(folder, f"{rank}.json"), "w") as file:
-        json.dump(found, file)
-    torch.distributed.destroy_process_group()
-
-
-@pytest.mark.parametrize("model", ["MARN", "DIN"])
-def test_the_same_weights_have_the_same_metrics_in_1_2_and_3_processes(settings, model, tmp_path):
-    # Batches of 8 rows: the last is short, and three processes have unequal numbers of them.
-    common = settings(model, eval_batch_size=8, epochs=1, checkpoint_dir=str(tmp_path / "saved"))
+@pytest.mark.parametrize(("model", "batch"), [("MARN", 8), ("MARN", 4096), ("DIN", 8)])
+def test_the_same_weights_have_the_same_metrics_in_1_2_and_3_processes(settings, model, batch, tmp_path):
+    """To the last bit of every score. Batches of 8 rows end in a short one; of 4096 there is but one for all."""
+    common = settings(model, eval_batch_size=batch, epochs=1, checkpoint_dir=str(tmp_path / "saved"))
     alone = run(config_dict=common)
     parts = load_run(alone["checkpoint"])
     columns = parts.trainer.scores(parts.test)
@@ -52,7 +38,7 @@ def test_the_same_weights_have_the_same_metrics_in_1_2_and_3_processes(settings,
         folder = tmp_path / str(nproc)
         folder.mkdir()
         arguments = (nproc, common, processes._free_port(), alone["checkpoint"], str(folder))
-        multiprocessing.start_processes(score_in_processes, arguments, nproc, start_method="fork")
+        multiprocessing.start_processes(distributed_scores.score, arguments, nproc, start_method=METHOD)
         for rank in range(nproc):
             assert json.loads((folder / f"{rank}.json").read_text()) == {k: dict(v) for k, v in wanted.items()}
             with np.load(folder / f"{rank}.npz") as found:
