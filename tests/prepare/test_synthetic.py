@@ -90,7 +90,22 @@ def test_image_and_title_share_a_factor_and_hide_the_others():
         found, *_ = np.linalg.lstsq(centred, target, rcond=None)
         return 1 - ((target - centred @ found) ** 2).sum() / ((target - target.mean(axis=0)) ** 2).sum()
 
-    assert explained("image") > 0.85 and explained("shared") > 0.85
+    assert explained("image") > 0.6 and explained("shared") > 0.85, "photos of some categories show little"
     assert explained("title") < 0.15 and explained("ids") < 0.15
-    title = synthetic._title(world, 0, np.random.RandomState(0)).split()
-    assert len(title) == 7 and title[-1] == synthetic.CATEGORIES[world.category[0]][1]
+    titles = [synthetic._title(world, item, np.random.RandomState(item)).split() for item in range(300)]
+    assert {len(title) for title in titles} == {3, 4, 5}, (
+        "shared words and the noun always, own words where they matter"
+    )
+    assert titles[0][-1] == synthetic.CATEGORIES[world.category[0]][1]
+
+
+def test_what_matters_little_is_shown_little(made, truth):
+    _, items = atomic(made / f"{synthetic.NAME}.item")
+    branded, spread = {}, {}
+    for category, row in truth["importance"].items():
+        own = [item for item in items if item["category"] == category]
+        branded[category] = np.mean([item["brand"] != "" for item in own])
+        spread[category] = np.std(np.log([float(item["price"]) for item in own if item["price"]]))
+        assert abs(branded[category] - truth["shown"][str(row["ids"])]) < 0.15
+    by_truth = [row["statistic"] for row in truth["importance"].values()]
+    assert np.corrcoef(list(spread.values()), by_truth)[0, 1] > 0.8

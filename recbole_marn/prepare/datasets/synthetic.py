@@ -6,7 +6,8 @@ each. A user who wants something from category k chooses an item j that is for s
     v(u, j) = sum_m  sqrt(importance[k, m]) f_m(u, j)  +  sqrt(SHARED) f_shared(u, j)
 
 where f_m has variance 1 and m runs over ids, image, title and statistic; j maximises SCALE v + Gumbel noise.
-The table `importance` is the truth, written to `amazon-clothing-synthetic.truth.json`.
+The table `importance` is the truth, written to `amazon-clothing-synthetic.truth.json`. What matters little in a
+category is also shown little there, as in a shop: photos of socks look alike, watches without a name have no brand.
 """
 
 from __future__ import annotations
@@ -28,12 +29,12 @@ GENERATOR = 1  # raise when a change here changes the files
 MODALITIES = ("ids", "image", "title", "statistic")
 BEHAVIORS = ("click", "cart", "buy")
 
-USERS, ITEMS, FACTORS, IMAGE_WIDTH = 2000, 1200, 3, 64
-MEAN_EVENTS, LEAST_EVENTS, MOST_EVENTS = 16, 5, 80
+USERS, ITEMS, FACTORS, IMAGE_WIDTH = 2000, 1200, 2, 64
+MEAN_EVENTS, LEAST_EVENTS, MOST_EVENTS = 24, 6, 100
 START, DAYS = 1_388_534_400, 180  # 2014-01-01
-COLD_FROM, COLD_SHARE = 0.9, 0.25  # this share of the items is released at the end of the time line
-SHARED, SCALE = 0.3, 3.0
-DRIFT = np.pi / 4  # how far a taste turns within the time line
+COLD_FROM, COLD_SHARE = 0.9, 0.15  # this share of the items is released in the last tenth of the time line
+SHARED, SCALE = 0.1, 4.0
+DRIFT = np.pi / 8  # how far a taste turns within the time line
 # Variance shares of the four modalities; each category has them in another order, each modality leads three times.
 _SHARES = (0.55, 0.27, 0.13, 0.05)
 _ORDERS = (
@@ -42,9 +43,15 @@ _ORDERS = (
     (2, 0, 1, 3), (2, 1, 3, 0), (2, 3, 0, 1),
     (3, 0, 2, 1), (3, 1, 0, 2), (3, 2, 1, 0),
 )  # fmt: skip
+SHOWN = dict(zip(_SHARES, (1.0, 0.75, 0.5, 0.25), strict=True))  # how much of it is to be seen at each share
 IMPORTANCE = np.zeros((len(_ORDERS), len(MODALITIES)))
 for _category, _order in enumerate(_ORDERS):
     IMPORTANCE[_category, list(_order)] = _SHARES
+
+
+def shown(category: np.ndarray | int, modality: str) -> np.ndarray:
+    """How much of its own factors a modality shows in a category, from 0.25 to 1."""
+    return np.vectorize(SHOWN.get)(IMPORTANCE[category, MODALITIES.index(modality)])
 
 
 class World:
@@ -147,7 +154,8 @@ def asin(number: int) -> str:
 def _images(world: World, draw: np.random.RandomState) -> np.ndarray:
     """(ITEMS, IMAGE_WIDTH): the category, the image's own and the shared factors, mixed, with noise."""
     kinds = draw.standard_normal((len(CATEGORIES), IMAGE_WIDTH))
-    seen = np.concatenate([world.factors["image"], world.factors["shared"]], axis=1)
+    own = world.factors["image"] * shown(world.category, "image")[:, None]
+    seen = np.concatenate([own, world.factors["shared"]], axis=1)
     mixing = draw.standard_normal((seen.shape[1], IMAGE_WIDTH)) / np.sqrt(FACTORS)
     picture = (seen[:, :, None] * mixing).sum(axis=1)  # no matrix product, see make_world
     return picture + kinds[world.category] + 0.3 * draw.standard_normal((ITEMS, IMAGE_WIDTH))
@@ -164,7 +172,8 @@ def _title(world: World, item: int, draw: np.random.RandomState) -> str:
             level = int(np.searchsorted((-1.07, -0.57, -0.18, 0.18, 0.57, 1.07), world.factors[name][item, factor]))
             if draw.rand() < 0.08:
                 level = draw.randint(len(choices))
-            words.append(choices[level])
+            if name == "shared" or draw.rand() < shown(world.category[item], "title"):
+                words.append(choices[level])
     words.append(CATEGORIES[world.category[item]][1])
     return " ".join(words)
 
@@ -179,10 +188,11 @@ def read(raw: Path, options: Options) -> RawDataset:
     for item in range(ITEMS):
         row: dict[str, str | float] = {
             "category": CATEGORIES[world.category[item]][0],
-            "brand": BRANDS[world.brand[item]],
+            "brand": BRANDS[world.brand[item]] if draw.rand() < shown(world.category[item], "ids") else "",
             "title": _title(world, item, draw) if draw.rand() > 0.03 else "",
         }
-        price = np.round(np.exp(3.0 + 0.05 * world.category[item] + 0.6 * world.price_level[item]), 2)
+        spread = 0.6 * shown(world.category[item], "statistic")
+        price = np.round(np.exp(3.0 + 0.05 * world.category[item] + spread * world.price_level[item]), 2)
         if draw.rand() > 0.15:
             row["price"] = float(price)
         if draw.rand() > 0.05:
@@ -205,6 +215,7 @@ def _truth(world: World, events: Events) -> dict[str, object]:
     return {
         "synthetic": True,
         "generator": GENERATOR,
+        "shown": {str(share): part for share, part in SHOWN.items()},
         "importance": {
             name: {m: float(share) for m, share in zip(MODALITIES, IMPORTANCE[k], strict=True)}
             for k, name in enumerate(names)

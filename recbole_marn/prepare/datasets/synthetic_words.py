@@ -15,15 +15,13 @@ BRANDS = (
     "kelpie", "larkspur", "maplehill", "nettle", "oakham", "pinecrest", "quillon", "rowanton", "sorrel", "thistle",
     "umbra", "vetchley", "willowby", "yarrow",
 )  # fmt: skip
-# Seven degrees of each of three factors, from low to high. Only the title shows these ...
+# Seven degrees of each of two factors, from low to high. Only the title shows these ...
 TITLE_WORDS = (
     ("gym", "outdoor", "everyday", "office", "dinner", "evening", "gala"),
     ("tropical", "beach", "summer", "spring", "autumn", "winter", "arctic"),
-    ("handmade", "rustic", "vintage", "classic", "modern", "urban", "futuristic"),
 )
 # ... and these are also to be seen in the picture.
 SHARED_WORDS = (
     ("black", "navy", "brown", "green", "red", "yellow", "white"),
     ("plain", "ribbed", "striped", "checked", "dotted", "floral", "sequined"),
-    ("tiny", "short", "slim", "regular", "relaxed", "long", "oversized"),
 )
