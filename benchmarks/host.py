@@ -157,7 +157,7 @@ def write_atomic_files(folder: Path, data: SyntheticData) -> None:
             words = " ".join(f"w{word}" for word in title.words[i] if word)
             file.write("\t".join([f"i{i}", f"c{ids[i, 1]}", words, *(f"{x:.2f}" for x in values[i])]) + "\n")
     image = table.modalities["image"]
-    _write_vectors(folder / "image", image.matrix, [f"i{i}" for i in range(1, table.n_items)])
+    _write_vectors(folder / "image", image.matrix[image.row[1:]], [f"i{i}" for i in range(1, table.n_items)])
     _write_vectors(folder / "words", title.word_vectors[1:], [f"w{word}" for word in range(1, title.vocabulary)])
 
 

@@ -82,7 +82,9 @@ def main() -> None:
     steps = {name: Step(name, data, rows, args.width) for name in dict.fromkeys([REFERENCE, *args.models])}
     timings = paired(steps, rounds=args.rounds)
     reference = steps[REFERENCE]
-    print(f"{args.items} items, images of 512, D = {args.width}, batches of {args.batch}, torch {torch.__version__}.")
+    history = data.training.rows.history_length.mean()
+    print(f"{args.items} items, images of 512, titles of 10 words, histories of {history:.1f} items on average.")
+    print(f"D = {args.width}, batches of {args.batch} rows, one thread, torch {torch.__version__}.")
     milliseconds = 1000 * timings.median(REFERENCE) / args.steps
     print(f"{REFERENCE}: {reference.parameters(item_encoder=True)} parameters, {milliseconds:.0f} ms a step.\n")
     print("| model | parameters | without the item encoder | step time |\n|---|---|---|---|")

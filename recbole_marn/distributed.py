@@ -1,13 +1,14 @@
 """Training on several processes of one machine: RecBole's path on torch.distributed, with metrics of gathered scores.
 
-NCCL where there is a GPU for every process, gloo on CPUs. Each process trains on its share of every batch and scores its
-share of every part; gradients are averaged (DistributedDataParallel), scores are gathered in the order of the rows,
+NCCL where there is a GPU for every process, gloo on CPUs. Each process trains on its share of every batch and scores
+its share of every part; gradients are averaged (DistributedDataParallel), scores are gathered in the order of the rows,
 so that a metric is computed once, from all of them: what one process computes from the same weights.
 """
 
 from __future__ import annotations
 
 import functools
+import itertools
 import json
 import os
 import socket
@@ -83,9 +84,35 @@ class DistributedTrainer(CTRTrainer, _Replicas):
         """As `CTRTrainer.scores`: every row of the part, in its order, in every process."""
         self._share_buffers()
         self.model.eval()
-        mine = list(own_batches(eval_data, self.config))
-        columns = super().scores([batched_data for _, batched_data in mine]) if mine else {}
-        return gather([(number, len(batched_data[0])) for number, batched_data in mine], columns)
+        batches: list[tuple[int, int]] = []
+
+        def own() -> Iterator[Any]:
+            for number, batched_data in self._own_batches(eval_data):
+                batches.append((number, len(batched_data[0])))
+                yield batched_data
+
+        mine = own()
+        first = next(mine, None)
+        columns = {} if first is None else super().scores(itertools.chain([first], mine))
+        return gather(batches, columns)
+
+    def _own_batches(self, eval_data: Any) -> Iterator[tuple[int, Any]]:
+        """(number, batch) of the batches that fall to this process, cut as a single process cuts them.
+
+        The size of a product may show in the last bit of its rows. Item vectors, which are kept from batch to batch,
+        are therefore also computed for the batches of the others, in the order and company they have in one process.
+        """
+        step = eval_data._batch_size // eval_data.rows_per_group
+        starts = range(0, eval_data.sample_size, step)
+        rank, world = distributed.get_rank(), distributed.get_world_size()
+        for number, start in enumerate(starts):
+            mine = number % world == rank
+            if mine or hasattr(self.model, "item_vectors"):
+                batched_data = eval_data.collate_fn(list(range(start, min(start + step, eval_data.sample_size))))
+            if mine:
+                yield number, batched_data
+            elif hasattr(self.model, "item_vectors"):
+                self.model.item_vectors(batched_data[0].to(self.device).batch.entity_id)
 
     def _share_buffers(self) -> None:
         """What a model counts while it trains (the statistics of batch normalisation) is that of the first process."""
@@ -93,18 +120,6 @@ class DistributedTrainer(CTRTrainer, _Replicas):
         for name, buffer in self.model.named_buffers():
             if name in kept:
                 distributed.broadcast(buffer, 0)
-
-
-def own_batches(eval_data: Any, config: Any) -> Iterator[tuple[int, Any]]:
-    """(number, batch) of the batches that fall to this process, cut as a single process cuts them.
-
-    The rows of a batch are multiplied together, and its size may show in the last bit of a score.
-    """
-    step = eval_data._batch_size // eval_data.rows_per_group
-    starts = range(0, eval_data.sample_size, step)
-    for number in range(distributed.get_rank(), len(starts), distributed.get_world_size()):
-        groups = range(starts[number], min(starts[number] + step, eval_data.sample_size))
-        yield number, eval_data.collate_fn(list(groups))
 
 
 def gather(batches: Sequence[tuple[int, int]], columns: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -26,7 +26,7 @@ from recbole_marn.compat import without_arguments
 from recbole_marn.data.ctr_dataset import CTRDataLoader
 from recbole_marn.data.protocol import PARTS
 from recbole_marn.errors import InputError
-from recbole_marn.registration import MODELS, model_class, plain_config, rebuild_config
+from recbole_marn.registration import MODELS, model_class, rebuild_config
 from recbole_marn.trainer import check_same_data
 from recbole_marn.version import __version__
 

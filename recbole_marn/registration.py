@@ -113,7 +113,8 @@ RECBOLE_KEYS |= {"double_tower", "reg_weight", "numerical_features", "load_col",
 
 # Computed by RecBole from other keys; given back to it they would be refused.
 COMPUTED_KEYS = {"MODEL_TYPE", "MODEL_INPUT_TYPE", "eval_type", "device", "single_spec", "local_rank"}
-COMPUTED_KEYS |= {"valid_metric_bigger", "eval_args", "train_neg_sample_args", "valid_neg_sample_args", "test_neg_sample_args"}
+COMPUTED_KEYS |= {"valid_metric_bigger", "eval_args", "train_neg_sample_args"}
+COMPUTED_KEYS |= {"valid_neg_sample_args", "test_neg_sample_args"}
 
 
 def model_class(name: str) -> type:

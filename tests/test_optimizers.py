@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from recbole_marn import quick_start, trainer
 from recbole_marn.layers.encoders import CategoricalEncoder
 from recbole_marn.optimizers import build_adagrad, build_adam, read_by_row
 
@@ -79,3 +80,23 @@ def test_adam_is_torchs_adam():
     rates = [{"params": parameters, "lr": 0.01 * factor} for factor, parameters in groups(plain)]
     train(plain, torch.optim.Adam(rates))
     assert largest_difference(ours, plain) < 1e-5
+
+
+@pytest.mark.host
+def test_a_run_ends_the_same_by_row(settings, monkeypatch):
+    """The trainer asks for row-sparse tables, unless weight decay moves every row."""
+    asked = []
+
+    def every_table(model):
+        asked.append(model)
+        return read_by_row(model, least=1)
+
+    changed = settings("MARN", learner="adagrad", epochs=2)
+    dense = quick_start.run("MARN", "tiny", config_dict=changed, saved=False)
+    monkeypatch.setattr(trainer, "read_by_row", every_table)
+    by_row = quick_start.run("MARN", "tiny", config_dict=changed, saved=False)
+    assert all(table.sparse for table in asked[0].encoder.encoders["ids"].tables)
+    assert by_row["test"] == pytest.approx(dense["test"], abs=1e-6)
+    for other in ({"weight_decay": 0.1}, {"clip_grad_norm": {"max_norm": 5, "norm_type": 2}}, {"learner": "adam"}):
+        quick_start.run("MARN", "tiny", config_dict=changed | {"epochs": 1} | other, saved=False)
+    assert len(asked) == 1

@@ -93,6 +93,9 @@ def test_the_schedule_runs_over_the_training_and_stands_still_in_evaluation(sett
     assert parts.model.step == 2 * len(parts.train) == parts.model.total_steps
     assert parts.model.progress == 1
     parts.trainer.evaluate(parts.test, load_best_model=False)
+    parts.model.eval()
+    with torch.no_grad():
+        parts.model.calculate_loss(next(iter(parts.train)))
     assert parts.model.step == 2 * len(parts.train)
 
 

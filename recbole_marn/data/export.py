@@ -91,7 +91,7 @@ def _check_tokens(field: str, tokens: np.ndarray) -> None:
         if FIELD in token or SEQUENCE in token or not token:
             raise InputError(
                 f"tokens of {field} without tabs and spaces",
-                repr(token),
+                repr(str(token)),
                 "RecBole separates lists by spaces: replace them in the atomic files, e.g. by underscores.",
             )
 

@@ -106,6 +106,7 @@ def modality_loss(
     """
     if reduction not in ("mean", "sum_modalities"):
         raise ValueError(f"Expected a reduction out of mean, sum_modalities. Got {reduction!r}. Choose one of them.")
+    logits = logits.to(torch.promote_types(logits.dtype, torch.float32))  # autocast may have left them shorter
     if present is not None:
         logits = logits.masked_fill(~present[:, :, None], 0.0)
     pair = _pair_weight(logits, present, count)

@@ -14,7 +14,6 @@ from recbole_marn.leaderboard.statistics import PARTS, TESTS, TableRow, best_row
 __all__ = ["Board", "Cell", "Table", "board_of", "rows_of_records", "sampling_of"]
 
 ABSENT = "–"
-LOWER_IS_BETTER = {"LogLoss", "ECE"}
 
 
 @dataclass(frozen=True)
@@ -151,12 +150,14 @@ def _results(rows: Sequence[TableRow], shared: Mapping[str, Any]) -> Table:
         ("Model", [Cell(row.label, row.label) for row in rows]),
         ("Seeds", [Cell(str(len(row.records)), len(row.records)) for row in rows]),
     ]
-    measures = [("UAUC", part) for part in PARTS] + [("AUC", "test"), ("LogLoss", "test"), ("ECE", "test")]
+    measures = [("UAUC", part) for part in PARTS] + [("AUC", "test"), ("LogLoss", "test")]
     for metric, part in measures:
         title = f"UAUC {sampling_of(part, shared)}" if metric == "UAUC" else metric
         found = [mean_of_seeds(row, metric, part) for row in rows]
-        cells = _mark([(spread(*pair), round(pair[0], 4)) for pair in found], metric in LOWER_IS_BETTER)
+        cells = _mark([(spread(*pair), round(pair[0], 4)) for pair in found], metric == "LogLoss")
         columns.append((title, cells))
+    calibration = [mean_of_seeds(row, "ECE")[0] for row in rows]
+    columns.append(("ECE", _mark([(number(value), round(value, 4)) for value in calibration], lower=True)))
     ratio = [mean_of_seeds(row, "predicted/observed")[0] for row in rows]
     columns.append(("Pred./obs.", _plain([(number(value, 2), value) for value in ratio])))
     sizes = [row.records[0]["parameters"] for row in rows]

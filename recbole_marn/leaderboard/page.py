@@ -22,18 +22,18 @@ STYLE = """
 @media (prefers-color-scheme: dark) { :root { --ink: #e6e9ee; --soft: #a2adbb; --line: #39414d; --back: #14181e;
   --band: #1d232c; --dot: #56b4e9; } }
 * { box-sizing: border-box; }
-body { margin: 0 auto; max-width: 1240px; padding: 20px; font: 15px/1.5 system-ui, sans-serif; color: var(--ink);
+body { margin: 0 auto; max-width: 1320px; padding: 16px; font: 15px/1.5 system-ui, sans-serif; color: var(--ink);
   background: var(--back); }
 h1 { font-size: 26px; margin: 0 0 8px; } h2 { font-size: 20px; margin: 32px 0 8px; } h3 { font-size: 16px; margin: 0; }
 pre { background: var(--band); padding: 10px; overflow-x: auto; border-radius: 6px; font-size: 13px; }
 ul { padding-left: 20px; overflow-wrap: anywhere; }
 .note { color: var(--soft); font-size: 13px; max-width: 90ch; }
 .scroll { overflow-x: auto; border: 1px solid var(--line); border-radius: 6px; }
-table { border-collapse: collapse; width: 100%; font-size: 13.5px; font-variant-numeric: tabular-nums; }
-th, td { padding: 6px 8px; text-align: right; white-space: nowrap; border-bottom: 1px solid var(--line); }
+table { border-collapse: collapse; width: 100%; font-size: 12.5px; font-variant-numeric: tabular-nums; }
+th, td { padding: 6px; text-align: right; white-space: nowrap; border-bottom: 1px solid var(--line); }
 tr:last-child td { border-bottom: 0; }
 th { background: var(--band); font-weight: 600; padding: 0; white-space: normal; vertical-align: bottom; }
-th button { all: unset; box-sizing: border-box; width: 100%; padding: 8px; cursor: pointer; text-align: inherit; }
+th button { all: unset; box-sizing: border-box; width: 100%; padding: 8px 6px; cursor: pointer; text-align: inherit; }
 th button:focus-visible { outline: 2px solid var(--dot); outline-offset: -2px; }
 th button::after { content: "\\2195"; opacity: .35; margin-left: 4px; }
 th[aria-sort=ascending] button::after { content: "\\2191"; opacity: 1; }
@@ -51,8 +51,8 @@ svg text { font: 13px system-ui, sans-serif; fill: var(--soft); } svg .number { 
 .axis { stroke: var(--soft); } .grid { stroke: var(--line); } .whisker { stroke: var(--dot); stroke-width: 2; }
 .dot { fill: var(--dot); } .curve { fill: none; stroke: var(--soft); stroke-width: 1; opacity: .45; }
 .curve.strong { stroke-width: 2.2; opacity: 1; } circle.curve.alone { fill: var(--soft); }
-@media (max-width: 600px) { body { padding: 12px; } h1 { font-size: 22px; } table { font-size: 12.5px; }
-  .n { min-width: 16px; } }
+@media (max-width: 600px) { body { padding: 12px; } h1 { font-size: 22px; }
+  .n { min-width: 20px; } }
 """
 
 SCRIPT = """

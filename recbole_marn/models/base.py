@@ -82,7 +82,9 @@ class CTRModel(SequentialRecommender):
         """Named losses of one batch with labels (B,)."""
         cells = self.encoder(batch)
         represented = self.represent(cells)
-        click = binary_cross_entropy_with_logits(self.score(represented.vector, batch), label)
+        logit = self.score(represented.vector, batch)
+        logit = logit.to(torch.promote_types(logit.dtype, torch.float32))  # autocast may have left it shorter
+        click = binary_cross_entropy_with_logits(logit, label)
         return {"click": click} | self.auxiliary_losses(represented, cells, batch)
 
     def predict(self, interaction: Any) -> Tensor:

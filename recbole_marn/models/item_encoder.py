@@ -133,6 +133,7 @@ class ItemEncoder(nn.Module):
             if isinstance(modality, StatisticTable)
         }
         frozen = {"present": torch.from_numpy(table.present), "statistic": torch.from_numpy(table.statistic)}
+        frozen["is_statistic"] = torch.tensor([name in self.statistic_columns for name in self.names])
         self.encoders = nn.ModuleDict()
         for name, modality in table.modalities.items():
             if isinstance(modality, IdTable):
@@ -180,21 +181,22 @@ class ItemEncoder(nn.Module):
             else self._encode(name, encoder, item, stop_at_raw)
             for name, encoder in self.encoders.items()
         ]
-        is_statistic = torch.tensor([name in self.statistic_columns for name in self.names], device=item.device)
+        is_statistic = self.frozen["is_statistic"]
         present_item = self.frozen["present"][item] & ~is_statistic  # (U, M)
         present_statistic = present_item.new_zeros(len(statistic), len(self.names))  # (V, M)
         for index, name in enumerate(self.names):
             if name in self.statistic_columns:
                 present_statistic[:, index] = statistic[:, self.statistic_columns[name]].any(1)
         if len(entity_item) <= len(item) + len(statistic) or not self.statistic_columns:
-            index = [entity_statistic if chosen else entity_item for chosen in is_statistic.tolist()]
+            index = [entity_statistic if name in self.statistic_columns else entity_item for name in self.names]
             encoded = [value.index_select(0, entity) for value, entity in zip(encoded, index, strict=True)]
             present = present_item[entity_item]
             if self.statistic_columns:
                 present = present | present_statistic[entity_statistic]
             return Cells(torch.stack(encoded, dim=1), present, None, None, is_statistic)
-        empty = (0, 0, 0, len(statistic)), (0, 0, len(item), 0)  # rows of zeros behind items, before statistics
-        encoded = [pad(value, empty[chosen]) for value, chosen in zip(encoded, is_statistic.tolist(), strict=True)]
+        behind, before = (0, 0, 0, len(statistic)), (0, 0, len(item), 0)  # rows of zeros
+        empty = [before if name in self.statistic_columns else behind for name in self.names]
+        encoded = [pad(value, rows) for value, rows in zip(encoded, empty, strict=True)]
         present = torch.cat([present_item, present_statistic])
         return Cells(torch.stack(encoded, dim=1), present, entity_item, len(item) + entity_statistic, is_statistic)
 

@@ -130,11 +130,20 @@ def _command(args: argparse.Namespace) -> str:
     return shlex.join(words)
 
 
+def _check_custom(args: argparse.Namespace) -> None:
+    if args.dataset == "custom" and args.name is None:
+        raise InputError("--name NAME with `custom`", "none", "Name your dataset.")
+    given = [f"--{name}" for name in ("name", "events", "items", "column") if getattr(args, name)]
+    if args.dataset != "custom" and given:
+        raise InputError(
+            f"{', '.join(given)} with `custom` only", args.dataset, "Write `custom` in its place, or leave them out."
+        )
+
+
 def main(args: argparse.Namespace) -> int:
     """Run `prepare`; 0 when done, 2 when the input is at fault (the message is on stderr)."""
     try:
-        if (args.dataset == "custom") != (args.name is not None):
-            raise InputError("--name NAME with `custom`, and only then", repr(args.name), "Name your dataset.")
+        _check_custom(args)
         record = prepare(
             args.dataset, args.raw, args.out, _options(args), name=args.name, overwrite=args.overwrite,
             download=not args.no_download, command=_command(args),

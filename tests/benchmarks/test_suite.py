@@ -5,12 +5,12 @@ import xml.etree.ElementTree as ElementTree
 
 import pytest
 import torch
-
-from recbole_marn import cli
 from recbole_marn.benchmarks import GROUPS, breakdown, growth, suite, timing
 from recbole_marn.benchmarks.gates import Gate, gates_table, ratio_gate
 from recbole_marn.benchmarks.picture import log_log_picture
 from recbole_marn.benchmarks.timing import Ratio, Timings, paired
+
+from recbole_marn import cli
 
 
 def last_json(capsys):

@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import pytest
 import torch
-
 from recbole_marn.benchmarks.bench import Bench
 
 
@@ -107,3 +106,15 @@ def test_synthetic_rows_have_the_shape_asked_for(bench, shape):
     assert titles[0] == 0 and titles[1:].min() >= 2 and titles.max() <= shape.title_words
     again = type(data)(shape)
     assert (again.training.negatives == data.training.negatives).all()
+
+
+def test_autocast_changes_the_losses_a_little_and_trains(bench):
+    batch, label = bench.data.batch(bench.rows(16, 1)[0])
+    exact = bench.marn.losses(batch, label)
+    with torch.autocast("cpu"):
+        losses = bench.marn.losses(batch, label)
+    sum(losses.values()).backward()
+    for name, loss in losses.items():
+        assert torch.isclose(loss, exact[name], rtol=0.02), name
+    assert any(loss != exact[name] for name, loss in losses.items())
+    assert all(parameter.grad.isfinite().all() for parameter in bench.marn.parameters())

@@ -120,3 +120,20 @@ def test_moving_keeps_everything():
 def test_slices():
     assert slices(np.array([5, 0, 2]), np.array([2, 3, 1])).tolist() == [5, 6, 0, 1, 2, 2]
     assert slices(np.array([], dtype=np.int64), np.array([], dtype=np.int64)).tolist() == []
+
+
+def test_codes_that_do_not_fit_side_by_side_into_one_integer():
+    """Item and codes are packed into 64 bits: here the codes alone fill them, and the items would be lost."""
+    codes = np.full((2, 2), 2**32 - 1)
+    batch = assemble(
+        token_item=np.array([1, 2]),
+        length=np.array([2]),
+        row_sequence=np.array([0, 0]),
+        candidate_item=np.array([1, 2]),
+        static=np.zeros((3, 2), dtype=np.int64),
+        token_dynamic=codes,
+        candidate_dynamic=codes,
+        dynamic_columns=(0, 1),
+    )
+    assert batch.entity_id[batch.candidate].tolist() == [1, 2]
+    assert len(batch.statistic) == 1

@@ -4,7 +4,7 @@ from recbole_marn.layers.cin import CompressedInteraction
 
 
 def test_layers_are_the_double_sum_of_the_paper():
-    layer = CompressedInteraction(n_fields=3, layer_sizes=(4, 2))
+    layer = CompressedInteraction(n_fields=3, layer_sizes=(4, 2, 5))
     fields = torch.randn(5, 3, 6)
     out, x = [], fields
     for weight in layer.weights:  # (after, fields, before)
@@ -16,7 +16,7 @@ def test_layers_are_the_double_sum_of_the_paper():
         out.append(after.sum(2))
         x = after
     assert torch.allclose(layer(fields), torch.cat(out, dim=1), atol=1e-5)
-    assert layer.output_size == 6
+    assert layer.output_size == 11
 
 
 def test_the_second_layer_is_of_third_degree():

@@ -63,3 +63,14 @@ def test_nothing_of_the_size_of_the_gathered_rows_is_kept():
     with torch.autograd.graph.saved_tensors_hooks(lambda x: kept.append(x) or x, lambda x: x):
         gather_linear(table, ROW, weight, bias, chunk=2)
     assert {x.data_ptr() for x in kept} <= {table.data_ptr(), ROW.data_ptr(), weight.data_ptr()}
+
+
+def test_autocast_multiplies_in_its_type_and_returns_float32():
+    table, weight, bias = problem(torch.float16)
+    with torch.autocast("cpu"):
+        out = gather_linear(table, ROW, weight, bias)
+    out.sum().backward()
+    assert out.dtype == weight.grad.dtype == torch.float32
+    expected = (table[ROW].bfloat16() @ weight.bfloat16().t()).float() + bias
+    assert torch.allclose(out, expected, atol=1e-6)
+    assert torch.allclose(weight.grad, table[ROW].float().sum(0).expand(3, -1), rtol=2e-2, atol=2e-2)

@@ -62,3 +62,15 @@ def test_padding_is_with_zeros_and_short(n):
 
 def test_few_lengths_occur():
     assert len({len(pad_rows(torch.zeros(n, dtype=torch.long))) for n in range(6_000, 8_000)}) <= 17
+
+
+def test_autocast_multiplies_both_ways_in_its_type_and_returns_float32(path):
+    x, weight, bias = operands()
+    exact = torch.autograd.grad(large_linear(x, weight, bias).square().sum(), (x, weight, bias))
+    with torch.autocast("cpu"):
+        out = large_linear(x, weight, bias)
+    assert torch.equal(out, (x.detach().bfloat16() @ weight.detach().bfloat16().t()).float() + bias)
+    short = torch.autograd.grad(out.square().sum(), (x, weight, bias))
+    for mine, theirs in zip(short[:2], exact[:2], strict=True):
+        assert mine.dtype == torch.float32 and torch.equal(mine, mine.bfloat16().float())
+        assert 1e-4 < (mine - theirs).norm() / theirs.norm() < 2e-2

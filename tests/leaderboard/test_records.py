@@ -157,7 +157,8 @@ def test_a_kill_before_the_rename_leaves_the_old_file(tmp_path, monkeypatch):
     path = tmp_path / "file.json"
     put(path, "old", tmp_path)
     seen = []
-    monkeypatch.setattr(records.os, "replace", lambda source, target: seen.append((path.read_text(), source.read_text())))
+    look = lambda source, target: seen.append((path.read_text(), source.read_text()))  # noqa: E731
+    monkeypatch.setattr(records.os, "replace", look)
     put(path, "new", tmp_path)
     assert seen == [("old", "new")] and path.read_text() == "old"
 

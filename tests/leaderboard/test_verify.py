@@ -168,6 +168,19 @@ def test_a_changed_statistic_is_named(results):
     assert any("p_holm of UAUC test of LR against the best (MARN) is 0.5, recomputed" in problem for problem in found)
 
 
+def test_a_forged_interval_or_test_is_recomputed(results):
+    path = Folders(results, "tiny").statistics
+
+    def edit(statistics):
+        statistics["intervals"]["LR"]["AUC test"][0] = 0.1
+        next(t for t in statistics["tests"] if t["metric"] == "AUC" and t["row"] == "LR")["z"] = 9.0
+
+    tamper(path, True, edit)
+    found = problems(results)
+    assert any("the low end of AUC test of LR is 0.1, recomputed" in problem for problem in found)
+    assert any("z of AUC test of LR against the best (MARN) is 9.0, recomputed" in problem for problem in found)
+
+
 def test_a_removed_record_is_named(results):
     path = first_record(results)
     path.unlink()

@@ -171,6 +171,7 @@ def test_a_record_is_json_or_a_python_literal():
     expected = {"a": 'it\'s "x" é', "b": [None, True, False], "c": 1.5, "d": "None of 'em"}
     assert parse_record(json.dumps(expected).encode()) == expected
     assert parse_record(repr(expected).encode()) == expected
+    assert parse_record(b"""{'a': 'say "x"', "b": "it's"}""") == {"a": 'say "x"', "b": "it's"}
     assert parse_record(rb"""{u'a': 'it\'s "x" \xe9', "b": "d\u00e9j\N{LATIN SMALL LETTER A WITH GRAVE}\/"}""") == {
         "a": "it's \"x\" é", "b": "déjà\\/",
     }  # fmt: skip

@@ -40,7 +40,8 @@ def test_done_is_zero_and_prints_the_report(tmp_path, capsys):
         (["ml-1"], "Did you mean ml-1m"),
         (["ml-1m", "--raw", "{tmp}/absent", "--no-download"], "ratings.dat .* in .*absent.*movies.dat"),
         (["custom", "--events", "x.csv"], "--name NAME"),
-        (["ml-1m", "--name", "other"], "--name NAME"),
+        (["ml-1m", "--name", "other", "--items", "x"], "--name, --items with `custom` only"),
+        (["custom", "--name", "x", "--column", "titel=name"], "ROLE=COLUMN with one of the roles user_id.*'titel'"),
         (["custom", "--name", "x", "--column", "timestamp"], "--column ROLE=COLUMN"),
     ],
 )

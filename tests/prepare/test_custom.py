@@ -1,5 +1,6 @@
 """Data of one's own: CSV and Parquet, with columns of any name."""
 
+import time
 from datetime import date, datetime, timezone
 
 import numpy as np
@@ -17,6 +18,13 @@ def made(tmp_path, **options):
     return record, atomic(folder / "shop.inter")[1], atomic(folder / "shop.item")[1], folder
 
 
+@pytest.fixture(autouse=True)
+def zone_of_the_machine(monkeypatch):
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
 @pytest.fixture
 def csvs(tmp_path):
     events, items = tmp_path / "events.csv", tmp_path / "items.csv"
@@ -31,7 +39,9 @@ def csvs(tmp_path):
     return {"events": events, "items": items, "columns": columns}
 
 
-def test_csv_with_columns_of_other_names(tmp_path, csvs):
+def test_csv_with_columns_of_other_names(tmp_path, csvs, monkeypatch):
+    monkeypatch.setenv("TZ", "America/New_York")  # a time without a zone is UTC wherever the machine stands
+    time.tzset()
     record, inter, items, _ = made(tmp_path, **csvs)
     assert [tuple(row.values()) for row in inter] == [
         ("anna", "00017", "1706659200", "view"),
@@ -82,24 +92,24 @@ def test_parquet_keeps_types(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("time", "unit", "expected"),
+    ("number", "unit", "expected"),
     [
         ("1700000000123", "ms", "1700000000.123"),
         ("1700000000000000", "us", "1700000000"),
         ("1e9", "auto", "1000000000"),
     ],
 )
-def test_units_of_time(tmp_path, time, unit, expected):
+def test_units_of_time(tmp_path, number, unit, expected):
     path = tmp_path / "e.csv"
-    path.write_text(f"user_id,item_id,timestamp\na,x,{time}\n")
+    path.write_text(f"user_id,item_id,timestamp\na,x,{number}\n")
     _, inter, _, _ = made(tmp_path, events=path, time_unit=unit)
     assert inter[0]["timestamp"] == expected
 
 
-@pytest.mark.parametrize("time", ["1700000000000", "-1", "", "yesterday", "nan", "inf", "9999-99-99", "1e400"])
-def test_a_time_that_is_none_is_explained(tmp_path, time):
+@pytest.mark.parametrize("text", ["1700000000000", "-1", "", "yesterday", "nan", "inf", "9999-99-99", "1e400"])
+def test_a_time_that_is_none_is_explained(tmp_path, text):
     path = tmp_path / "e.csv"
-    path.write_text(f"user_id,item_id,timestamp\na,x,{time}\n")
+    path.write_text(f"user_id,item_id,timestamp\na,x,{text}\n")
     with pytest.raises(InputError, match="--time-unit ms"):
         made(tmp_path, events=path)
 

@@ -84,6 +84,7 @@ def test_existing_files_are_left_alone(tmp_path, server):
     source = Source("s", (RawFile("f.gz", "", f"{server.url}/f.gz"),), "how")
     assert fetch_missing(source, tmp_path) == [] and server.asked == []
     assert (tmp_path / "f").read_text() == "mine"
+    assert fetch(source.files[0], tmp_path / "f").read_text() == "mine" and server.asked == []
 
 
 def test_what_cannot_be_had(tmp_path, server):

@@ -118,6 +118,8 @@ def test_hm_has_days_leading_zeros_and_no_price(tmp_path, hm):
 def test_unusable_purchases_are_counted(tmp_path, hm, line, reason):
     with open(hm / "transactions_train.csv", "a") as file:
         file.write(line + "\n")
+    with pytest.raises(InputError, match=r"1 of 5 \(20.00%\).*first in line 6"):  # the header is no record
+        made(tmp_path / "strict", "hm", hm)
     record, inter, _, _ = made(tmp_path, "hm", hm, max_skipped=0.5)
     assert len(inter) == 4 and f"1 x {reason}" in record["skipped"]["transactions_train.csv"].replace("t_dat is ", "")
 

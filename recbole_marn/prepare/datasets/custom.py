@@ -38,6 +38,14 @@ def read(raw: Path, options: Options) -> RawDataset:
     Raises:
         InputError: a file or a required column is missing.
     """
+    known = (*_EVENT_ROLES, *_ITEM_ROLES)
+    for role in options.columns:
+        if role.removeprefix("events.").removeprefix("items.") not in known:
+            raise InputError(
+                f"--column ROLE=COLUMN with one of the roles {', '.join(dict.fromkeys(known))}",
+                repr(role),
+                "Correct the role; before it may stand `events.` or `items.`.",
+            )
     if options.events is None:
         raise InputError("--events FILE (CSV or Parquet)", "none", "Name the table of events; see docs/custom-data.md.")
     for path in filter(None, (options.events, options.items)):
