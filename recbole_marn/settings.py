@@ -136,6 +136,7 @@ class DataSettings:
     also_test: Sequence[Sampling] = option((), "further samplings the test positives are scored against")
     negatives_from: Literal["all", "released"] = option("all", "items a negative may come from; paper all")
     release_field: str | None = option(None, "float field of the item with its release time; null: its first event")
+    train_last: int | None = option(None, "training rows: each user's last N training clicks; null: all", low=1)
     train_negatives: int = option(1, "negatives a training positive; paper 1", low=1, high=1000)
     eval_negatives: int = option(20, "negatives a validation or test positive; paper 1", low=1, high=1000)
     matched_pool: int = option(100, "items a count-matched negative is drawn from, at least", low=1)

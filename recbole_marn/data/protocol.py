@@ -70,6 +70,9 @@ class Protocol:
     def positives(self, part: str) -> Rows:
         """Positives of a part with their histories."""
         rows = row_rules.rows_of_part(self.events, self.part_of_event, PARTS[part], max_history=self.max_history)
+        if part == "train" and self.settings.train_last is not None:
+            latest = row_rules.latest_of_each_user(self.events, rows, self.settings.train_last)
+            rows = self._keep(rows, latest, part, f"before their user's last {self.settings.train_last}")
         if self.release_is_inferred:
             # An item's very first event releases it: its count of 0 would give the positive away.
             rows = self._keep(rows, ~is_first_event(self.events)[rows.position], part, "whose item had never been seen")
@@ -103,7 +106,7 @@ class Protocol:
         note = f"{part}: {int((~keep).sum())} of {len(keep)} rows {why} were left out"
         if not keep.all() and note not in self.notes:
             self.notes.append(note)
-        return Rows(rows.position[keep], rows.history_start[keep], rows.history_length[keep])
+        return rows.take(keep)
 
     def unclicked_items(self) -> np.ndarray:
         """(E,) beside each event an item its user never touched, for models that learn from such pairs (DIEN)."""

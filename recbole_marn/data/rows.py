@@ -20,6 +20,7 @@ __all__ = [
     "VALID",
     "count_repeats",
     "first_of_each_pair",
+    "latest_of_each_user",
     "rows_of_part",
     "sort_events",
     "split_by_time",
@@ -90,6 +91,10 @@ class Rows:
     @property
     def n_rows(self) -> int:
         return len(self.position)
+
+    def take(self, index: np.ndarray) -> Rows:
+        """The rows that `index`, a mask or increasing numbers, picks."""
+        return Rows(self.position[index], self.history_start[index], self.history_length[index])
 
 
 def sort_events(
@@ -249,6 +254,19 @@ def rows_of_part(events: Events, part: np.ndarray, which: int, *, max_history: i
     position = np.flatnonzero((part == which) & _has_history(events))
     start = np.maximum(events.user_start[position], position - max_history)
     return Rows(position=position, history_start=start, history_length=position - start)
+
+
+def latest_of_each_user(events: Events, rows: Rows, number: int) -> np.ndarray:
+    """(R,) bool: the last `number` rows of every user.
+
+    Args:
+        events: (E,) sorted events.
+        rows: (R,) rows of one part.
+        number: rows kept of each user, at least 1.
+    """
+    user = events.user[rows.position]
+    end = np.searchsorted(user, user, side="right")
+    return end - np.arange(rows.n_rows) <= number
 
 
 def _has_history(events: Events) -> np.ndarray:
