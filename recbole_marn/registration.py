@@ -63,6 +63,15 @@ class ModelRow:
     def ours(self) -> bool:
         return self.location.startswith("recbole_marn.")
 
+    @property
+    def family(self) -> str:
+        """What the rows of a table are told apart by."""
+        if self.name in ("ItemCF", "Popularity", "RandomScore"):
+            return "no embeddings"
+        if not self.ours:
+            return "IDs only"
+        return "MARN" if issubclass(self.settings, MARNSettings) else "multimodal"
+
 
 OURS = "recbole_marn.models."
 

@@ -65,7 +65,7 @@ for (const button of document.querySelectorAll("th button")) button.onclick = ()
   const rows = [...body.rows].sort((a, b) => {
     const x = key(a), y = key(b);
     if (x === undefined || y === undefined) return (x === undefined) - (y === undefined);
-    const order = column ? x - y : y.localeCompare(x);
+    const order = x - y || y.localeCompare(x);
     return down ? -order : order;
   });
   body.append(...rows);

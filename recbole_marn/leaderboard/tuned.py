@@ -40,11 +40,11 @@ def trials_of(plan: Plan, row: Row, space: Space, number: int) -> list[Run]:
     total = math.prod(sizes)
     rng = np.random.default_rng(DRAW_SEED)
     order = rng.permutation(total) if total <= 1_000_000 else rng.integers(total, size=10 * number)
-    trials: dict[str, Run] = {}
+    trials: dict[tuple[str, int], Run] = {}
     for index in [None, *order]:
         drawn = {} if index is None else _combination(choices, np.unravel_index(int(index), sizes) if sizes else ())
         run = runs_of(plan, [Row(row.label, row.model, {**row.settings, **drawn})], 1)[0]
-        trials.setdefault(run.name, run)
+        trials.setdefault(run.identity, run)
         if len(trials) == number:
             break
     return list(trials.values())
