@@ -191,6 +191,7 @@ class TrainSettings:
     threads: int | None = option(1, "CPU threads of torch; null: torch's own choice", low=1)
     resume: bool = option(False, "go on from the last finished epoch of the same run")
     run_name: str | None = option(None, "name of the run's files; null: from model, dataset, seed and settings")
+    probe_every: int | None = option(None, "steps between reports on the adversary, kept in the history", low=1)
 
 
 # ----------------------------------------------------------------------------------------------- models
@@ -231,7 +232,9 @@ class MARNSettings(CTRSettings):
     adversary_reduction: Literal["mean", "sum_modalities"] = option("mean", "over modalities: mean or sum")
     discriminator_rate: float = option(1.0, "learning rate of D1 relative to the rest", low=0)
     invariant_pooling: Literal["max", "mean"] = option("max", "over the weighted invariant features")
-    invariant_norm: Literal["none", "batch"] = option("none", "batch normalisation of I's output per modality (ours)")
+    invariant_norm: Literal["none", "batch", "whiten"] = option("none", "normalise I's output per modality (ours)")
+    invariant_codes: int | None = option(None, "c is one of so many balanced code vectors; null: I's output", low=2)
+    alignment_weight: float = option(0.0, "weight of L_A, which pulls c of an item's modalities together (ours)", low=0)
     gate: Literal["concat", "prop_only", "no_hidden", "scale", "none"] = option("concat", "APGRU's update gate")
     hidden_size: int | None = option(None, "H of the GRU; null: width", low=1)
     attention_hidden: Sequence[int] = option((64,), "hidden layers of the candidate attention", low=1)
