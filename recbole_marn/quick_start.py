@@ -26,7 +26,7 @@ from recbole_marn.compat import without_arguments
 from recbole_marn.data.ctr_dataset import CTRDataLoader
 from recbole_marn.data.protocol import PARTS
 from recbole_marn.errors import InputError
-from recbole_marn.registration import MODELS, model_class, rebuild_config
+from recbole_marn.registration import MODELS, known_datasets, model_class, rebuild_config
 from recbole_marn.trainer import check_same_data
 from recbole_marn.version import __version__
 
@@ -36,6 +36,7 @@ __all__ = [
     "load_run",
     "named_metrics",
     "objective_function",
+    "prepare_data",
     "prepare_run",
     "run",
     "run_recbole_marn",
@@ -92,8 +93,25 @@ def _read_files(files: Sequence[str]) -> dict[str, Any]:
     return given
 
 
+def prepare_data(config: Config) -> None:
+    """Prepare a public data set whose atomic files are not there, from its raw files (docs/prepare.md).
+
+    Raises:
+        InputError: there are none and they cannot be downloaded; it says which, and which data sets run now.
+    """
+    folder, name = Path(config["data_path"]), config["dataset"]
+    if (folder / f"{name}.inter").is_file() or name not in known_datasets():
+        return
+    from recbole_marn.prepare.pipeline import ensure_prepared
+    from recbole_marn.prepare.report import render
+
+    if record := ensure_prepared(name, folder.parent):
+        print(render(record))
+
+
 def prepare_run(config: Config, *, quiet: bool = False) -> Prepared:
     """Data, model and trainer of a configuration."""
+    prepare_data(config)
     init_seed(config["seed"], config["reproducibility"])
     logger = getLogger()
     for handler in logger.handlers[:]:
@@ -135,6 +153,7 @@ def run(
     if nproc > 1 and config["single_spec"]:
         from recbole_marn.distributed import run_processes
 
+        prepare_data(config)  # once, before the processes look for it
         names = {"model": config["model"], "dataset": config["dataset"]}
         return run_processes(nproc, config_file_list or [], {**(config_dict or {}), **names}, saved)
     parts = prepare_run(config)

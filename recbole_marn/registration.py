@@ -167,6 +167,12 @@ def committed_data_folder() -> Path:
     return Path(__file__).resolve().parent.parent / "dataset_atomic"
 
 
+def datasets_at_hand(data_path: str | Path) -> list[str]:
+    """Names of the datasets that run without further ado: RecBole's, the committed ones, those in `data_path`."""
+    folders = [folder for parent in (committed_data_folder(), Path(data_path)) for folder in parent.glob("*")]
+    return ["ml-100k", *sorted({folder.name for folder in folders if (folder / f"{folder.name}.inter").is_file()})]
+
+
 def rebuild_config(values: Mapping[str, Any]) -> Any:
     """RecBole's Config from the plain settings in one of our checkpoints."""
     from recbole.config import Config

@@ -374,11 +374,9 @@ class _Columns:
 
 
 def _no_such_dataset(name: str, path: str) -> InputError:
-    from recbole_marn.registration import committed_data_folder, known_datasets
+    from recbole_marn.registration import datasets_at_hand, known_datasets
 
-    known = known_datasets()
-    folders = [folder for parent in (committed_data_folder(), Path(path).parent) for folder in parent.glob("*")]
-    there = ["ml-100k", *sorted({folder.name for folder in folders if (folder / f"{folder.name}.inter").is_file()})]
+    known, there = known_datasets(), datasets_at_hand(Path(path).parent)
     how = (
         f"Prepare it from its raw files: recbole-marn prepare {name} --raw DIR."
         if name in known
