@@ -66,8 +66,9 @@ def _parser() -> argparse.ArgumentParser:
     job.set_defaults(job=_datasets)
 
     job = jobs.add_parser("analyze", help="what the parts of a trained MARN carry, and what deleting c costs")
-    job.add_argument("checkpoint", help="<run>.pth of a MARN with an invariant branch")
+    job.add_argument("checkpoint", help="<run>.pth of a MARN with an invariant branch; with --curves also <run>.json")
     job.add_argument("--part", choices=["valid", "test"], default="valid", help="rows scored (default: %(default)s)")
+    job.add_argument("--curves", action="store_true", help="what --probe_every kept, as a table and <run>.curves.svg")
     job.set_defaults(job=_analyze)
 
     job = jobs.add_parser("tune", help="search settings, selected on validation", epilog=SETTINGS_HELP)
@@ -190,11 +191,27 @@ def _datasets(args: argparse.Namespace) -> int:
 
 
 def _analyze(args: argparse.Namespace) -> int:
-    from recbole_marn.analysis.adversary import adversary_report
+    return _curves(args) if args.curves else _report(args)
+
+
+def _curves(args: argparse.Namespace) -> int:
+    from recbole_marn.analysis.curves import curves_picture, curves_table, read_probes
+
+    probes, picture = read_probes(args.checkpoint), Path(args.checkpoint).with_suffix(".curves.svg")
+    picture.write_text(curves_picture(probes), encoding="utf-8")
+    print(curves_table(probes))
+    print(json.dumps({"picture": str(picture), "probes": probes}))
+    return 0
+
+
+def _report(args: argparse.Namespace) -> int:
+    from recbole_marn.analysis.adversary import adversary_report, check_adversary
     from recbole_marn.quick_start import load_run
 
     parts = load_run(args.checkpoint)
-    report = adversary_report(parts.model, parts.trainer, getattr(parts, args.part))
+    check_adversary(parts.model)
+    rows = next(iter(parts.train)).to(parts.config["device"])
+    report = adversary_report(parts.model, parts.trainer, getattr(parts, args.part), rows.batch)
     for name, value in report.items():
         numbers = value.items() if isinstance(value, dict) else [("", value)]
         print(f"{name:<16}" + "  ".join(f"{label} {number:.4f}".strip() for label, number in numbers))
