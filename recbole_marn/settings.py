@@ -200,6 +200,7 @@ class CTRSettings:
     """Keys of every multimodal CTR model here."""
 
     width: int = option(64, "D, width of every modality and of the item vector; paper 256", low=1, high=4096)
+    modality_norm: Literal["none", "batch"] = option("none", "batch normalisation of each aligned modality e_m (ours)")
     prediction_hidden: Sequence[int] = option((128, 64), "hidden layers of the prediction; paper [128, 64]", low=1)
     prediction_product: bool = option(False, "add u * candidate to the prediction's input; paper false")
     dropout: float = option(0.0, "dropout in the prediction network", low=0, high=0.95)

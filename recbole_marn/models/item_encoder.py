@@ -15,6 +15,7 @@ from torch.nn.functional import pad
 from recbole_marn.data.batch import RaggedBatch
 from recbole_marn.data.item_table import IdTable, ItemTable, StatisticTable, TextTable, VectorTable
 from recbole_marn.layers.encoders import CategoricalEncoder, TextEncoder, VectorEncoder
+from recbole_marn.layers.normalisation import ModalityBatchNorm
 from recbole_marn.settings import ModalitySettings
 
 __all__ = ["Cells", "ItemEncoder"]
@@ -119,10 +120,17 @@ class ItemEncoder(nn.Module):
         settings: modality name -> its settings (sizes of the text CNN and of a statistic's embeddings).
         width: D.
         reference_kernels: slow, readable kernels for titles and images.
+        normalise: batch normalisation of each aligned modality.
     """
 
     def __init__(
-        self, table: ItemTable, settings: Mapping[str, ModalitySettings], *, width: int, reference_kernels: bool = False
+        self,
+        table: ItemTable,
+        settings: Mapping[str, ModalitySettings],
+        *,
+        width: int,
+        reference_kernels: bool = False,
+        normalise: bool = False,
     ):
         super().__init__()
         self.names = table.names
@@ -153,6 +161,7 @@ class ItemEncoder(nn.Module):
                 encoder = CategoricalEncoder(cardinalities=modality.cardinalities, sizes=sizes, width=width)
             self.encoders[name] = encoder
         self.frozen = FrozenTables(frozen)
+        self.norm = ModalityBatchNorm(n_modalities=len(self.names), width=width) if normalise else None
 
     @property
     def n_items(self) -> int:
@@ -165,12 +174,17 @@ class ItemEncoder(nn.Module):
             stop_at_raw: no gradient below the alignment.
         """
         cells = self._cells(batch.item, batch.statistic, batch.entity_item, batch.entity_statistic, stop_at_raw)
-        return cells.counted(batch.entity_count, batch.candidate_count)
+        return self._normalised(cells.counted(batch.entity_count, batch.candidate_count))
 
     def snapshot(self, item: Tensor) -> Cells:
         """Encode items (U,) with their statistics at the end of training; entity u is item u."""
         entity = torch.arange(len(item), device=item.device)
-        return self._cells(item, self.frozen["statistic"][item], entity, entity, False)
+        return self._normalised(self._cells(item, self.frozen["statistic"][item], entity, entity, False))
+
+    def _normalised(self, cells: Cells) -> Cells:
+        if self.norm is None:
+            return cells
+        return dataclasses.replace(cells, aligned=self.norm(cells.aligned, cells.mask, cells.count))
 
     def _cells(
         self, item: Tensor, statistic: Tensor, entity_item: Tensor, entity_statistic: Tensor, stop_at_raw: bool
