@@ -105,12 +105,13 @@ class APGRU(nn.Module):
             return x.new_zeros(0, self.hidden_size)
         token_of_packed, packed_of_token, batch_sizes = packed_order(length)
         seen = x if self.P_z is None or self.gate == "scale" else torch.cat([x, property], dim=1)
-        seen = seen[token_of_packed.to(x.device)]
+        seen = seen.index_select(0, token_of_packed.to(x.device))
         if self.gate == "scale":
-            states = self._scaled_states(seen, property[token_of_packed.to(x.device)], batch_sizes)
+            property = property.index_select(0, token_of_packed.to(x.device))
+            states = self._scaled_states(seen, property, batch_sizes)
         else:
             states = self._gru_states(seen, batch_sizes)
-        return states[packed_of_token.to(x.device)]
+        return states.index_select(0, packed_of_token.to(x.device))
 
     def _gru_states(self, packed: Tensor, batch_sizes: Tensor) -> Tensor:
         """(N, H) states of packed tokens: by cuDNN on a GPU, by our own kernel on a CPU."""

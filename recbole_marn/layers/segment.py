@@ -5,9 +5,10 @@ sequence, and N' tokens in all when every row is given a copy of its own sequenc
 """
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ["expand_rows", "last_state", "packed_order", "segment_softmax", "segment_sum"]
+__all__ = ["expand_rows", "last_state", "packed_order", "segment_softmax", "segment_sum", "weighted_sum"]
 
 
 def expand_rows(length: Tensor, row_sequence: Tensor) -> tuple[Tensor, Tensor]:
@@ -34,6 +35,17 @@ def segment_sum(value: Tensor, row: Tensor, n_rows: int) -> Tensor:
     Shapes: value (N', ...), row (N',) -> (n_rows, ...)
     """
     return value.new_zeros((n_rows, *value.shape[1:])).index_add(0, row, value)
+
+
+def weighted_sum(value: Tensor, weight: Tensor, token: Tensor, row: Tensor, n_rows: int) -> Tensor:
+    """Weighted sum over the tokens of each row: out_b = sum_{t: row_t = b} weight_t value[token_t].
+
+    What `segment_sum(weight[:, None] * value[token], row, n_rows)` gives, without the (N', H) temporaries.
+
+    Shapes: value (N, H), weight (N',), token (N',), row (N',) ascending -> (n_rows, H)
+    """
+    start = torch.searchsorted(row, torch.arange(n_rows, device=row.device))
+    return F.embedding_bag(token, value, start, mode="sum", per_sample_weights=weight.to(value.dtype))
 
 
 def segment_softmax(score: Tensor, row: Tensor, n_rows: int) -> Tensor:

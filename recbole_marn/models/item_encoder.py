@@ -15,6 +15,7 @@ from torch.nn.functional import pad
 from recbole_marn.data.batch import RaggedBatch
 from recbole_marn.data.item_table import IdTable, ItemTable, StatisticTable, TextTable, VectorTable
 from recbole_marn.layers.encoders import CategoricalEncoder, TextEncoder, VectorEncoder
+from recbole_marn.layers.fusion import larger_of
 from recbole_marn.layers.normalisation import ModalityBatchNorm
 from recbole_marn.settings import ModalitySettings
 
@@ -85,13 +86,10 @@ class Cells:
         """Maxima or means over each cell's modalities (R, D) as those over each entity's (E, D)."""
         if self.entity_item is None:
             return pooled
-        number = self.present.sum(1, keepdim=True).to(pooled.dtype)  # (R, 1)
         if how == "mean":
+            number = self.present.sum(1, keepdim=True).to(pooled.dtype)  # (R, 1)
             return self.add(pooled * number) / self.add(number).clamp_min(1)
-        items, statistics = self.items(pooled), pooled.index_select(0, self.entity_statistic)
-        has_item, has_statistic = number[self.entity_item] > 0, number[self.entity_statistic] > 0
-        joined = torch.where(has_item & has_statistic, torch.maximum(items, statistics), items + statistics)
-        return joined  # where one is absent it is 0, and the sum is the other
+        return larger_of(pooled, self.present.any(1), self.entity_item, self.entity_statistic)
 
 
 class FrozenTables(nn.Module):

@@ -74,7 +74,7 @@ class UserPooling(nn.Module):
     def forward(self, state: Tensor, item: Tensor, candidate: Tensor, length: Tensor, row_sequence: Tensor) -> Tensor:
         """state (N, H), item (N, D), candidate (B, D), length (S,), row_sequence (B,) -> (B, output_size)."""
         if self.attention is None:
-            return last_state(state, length)[row_sequence]
+            return last_state(state, length).index_select(0, row_sequence)
         return self.attention(state, candidate, length, row_sequence, item)[0]
 
 
