@@ -66,19 +66,16 @@ def _parser() -> argparse.ArgumentParser:
     job.set_defaults(job=_datasets)
 
     job = jobs.add_parser("analyze", help="what the parts of a trained MARN carry, and what deleting c costs")
-    job.add_argument("checkpoint", help="<run>.pth of a MARN with an invariant branch; with --curves also <run>.json")
+    job.add_argument("checkpoint", help="<run>.pth of a MARN; for curves also <run>.json")
     job.add_argument("--part", choices=["valid", "test"], default="valid", help="rows scored (default: %(default)s)")
-<<<<<<< HEAD
-    job.add_argument("--curves", action="store_true", help="what --probe_every kept, as a table and <run>.curves.svg")
-=======
     job.add_argument(
         "--report",
-        choices=["adversary", "attention"],
+        choices=["adversary", "curves", "attention"],
         default="adversary",
-        help="attention: which modality decides in which category (default: %(default)s)",
+        help="curves: what --probe_every kept, as a table and <run>.curves.svg; "
+        "attention: which modality decides in which category (default: %(default)s)",
     )
     job.add_argument("--field", default="category", help="of --report attention, token field (default: %(default)s)")
->>>>>>> i3
     job.set_defaults(job=_analyze)
 
     job = jobs.add_parser("tune", help="search settings, selected on validation", epilog=SETTINGS_HELP)
@@ -200,20 +197,8 @@ def _datasets(args: argparse.Namespace) -> int:
     return 0
 
 
-def _attention(args: argparse.Namespace) -> int:
-    from recbole_marn.analysis.attention import attention_report, describe
-    from recbole_marn.quick_start import load_run
-
-    parts = load_run(args.checkpoint)
-    report = attention_report(parts.model, parts.trainer, getattr(parts, args.part), args.field)
-    print(describe(report))
-    print(json.dumps(report))
-    return 0
-
-
 def _analyze(args: argparse.Namespace) -> int:
-<<<<<<< HEAD
-    return _curves(args) if args.curves else _report(args)
+    return {"adversary": _adversary, "curves": _curves, "attention": _attention}[args.report](args)
 
 
 def _curves(args: argparse.Namespace) -> int:
@@ -226,13 +211,8 @@ def _curves(args: argparse.Namespace) -> int:
     return 0
 
 
-def _report(args: argparse.Namespace) -> int:
+def _adversary(args: argparse.Namespace) -> int:
     from recbole_marn.analysis.adversary import adversary_report, check_adversary
-=======
-    if args.report == "attention":
-        return _attention(args)
-    from recbole_marn.analysis.adversary import adversary_report
->>>>>>> i3
     from recbole_marn.quick_start import load_run
 
     parts = load_run(args.checkpoint)
@@ -242,6 +222,17 @@ def _report(args: argparse.Namespace) -> int:
     for name, value in report.items():
         numbers = value.items() if isinstance(value, dict) else [("", value)]
         print(f"{name:<16}" + "  ".join(f"{label} {number:.4f}".strip() for label, number in numbers))
+    print(json.dumps(report))
+    return 0
+
+
+def _attention(args: argparse.Namespace) -> int:
+    from recbole_marn.analysis.attention import attention_report, describe
+    from recbole_marn.quick_start import load_run
+
+    parts = load_run(args.checkpoint)
+    report = attention_report(parts.model, parts.trainer, getattr(parts, args.part), args.field)
+    print(describe(report))
     print(json.dumps(report))
     return 0
 
