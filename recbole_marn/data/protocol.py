@@ -150,7 +150,11 @@ class Protocol:
         return dataclasses.replace(rows, negatives=self.labelled("train", epoch=epoch).negatives)
 
     def sha256(self, parts: dict[str, LabelledRows], user_key: np.ndarray, item_key: np.ndarray) -> str:
-        """Fingerprint of every event, row and negative by token hash, so that it does not hang on internal ids."""
+        """Fingerprint of every event, row and negative by token hash, so that it does not hang on internal ids.
+
+        Args:
+            parts: rows of the parts in order; of a sealed data set those of training and validation.
+        """
         described = [
             {
                 "user": user_key[self.events.user],
@@ -159,8 +163,7 @@ class Protocol:
                 "part": self.part_of_event,
             }
         ]
-        for name in PARTS:
-            rows = parts[name]
+        for rows in parts.values():
             described.append(
                 {
                     "position": rows.rows.position,

@@ -40,7 +40,7 @@ from recbole_marn.leaderboard.records import (
 from recbole_marn.leaderboard.render import write_tables
 from recbole_marn.leaderboard.runner import Failure, Job, run_jobs
 from recbole_marn.leaderboard.statistics import TableRow, statistics_of, tests_to_make
-from recbole_marn.leaderboard.tuned import default_space, trials_of, tuned_row
+from recbole_marn.leaderboard.tuned import shipped_space, trials_of, tuned_row
 
 __all__ = ["Request", "build", "render"]
 
@@ -117,7 +117,7 @@ def build(request: Request) -> tuple[dict[str, Any], list[Failure]]:
     rows = plan_rows(models, read_space(request.grid))
     rows = with_unique_labels([*rows, *_new(anchor_rows(config), rows)] if request.anchors else rows)
     planned = runs_of(plan, rows, request.seeds)
-    space = read_space(request.space or default_space()) if request.tune is not None else None
+    space = (read_space(request.space) if request.space else shipped_space()) if request.tune is not None else None
     trials = {row.label: trials_of(plan, row, space, request.tune) for row in rows} if space else {}
 
     existing, tried = read_records(folders.records), read_records(folders.trials, "trial")

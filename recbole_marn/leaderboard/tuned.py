@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,16 +12,18 @@ import numpy as np
 from recbole_marn.errors import InputError
 from recbole_marn.leaderboard.grid import FIRST_SEED, Plan, Row, Run, Space, runs_of
 
-__all__ = ["best_trial", "default_space", "trials_of", "tuned_row"]
+__all__ = ["best_trial", "shipped_space", "trials_of", "tuned_row"]
 
 DRAW_SEED = 2020
 
 
-def default_space() -> Path:
-    """The search space that comes with the package."""
+def shipped_space() -> Space:
+    """The choices of the search spaces that come with the package, one a model: those of `recbole-marn tune`."""
     from recbole_marn.registration import properties_folder
+    from recbole_marn.tuning import read_space
 
-    return properties_folder() / "tune" / "leaderboard.yaml"
+    spaces = {file.stem: read_space(file) for file in sorted((properties_folder() / "tune").glob("*.hyper"))}
+    return Space({model: {key: values for key, (_, values) in space.items()} for model, space in spaces.items()})
 
 
 def trials_of(plan: Plan, row: Row, space: Space, number: int) -> list[Run]:
