@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import functools
 import numbers
 import types
 import typing
@@ -326,7 +327,7 @@ def from_mapping(kind: type, values: Mapping[str, Any], *, where: str = "", comp
                 raise InputError(
                     f"{prefix}keys among {', '.join(fields)}", f"'{key}'", f"Correct the key.{nearest(key, fields)}"
                 )
-    hints = typing.get_type_hints(kind)
+    hints = _hints(kind)
     checked = {}
     for name, field in fields.items():
         if name not in values:
@@ -335,6 +336,10 @@ def from_mapping(kind: type, values: Mapping[str, Any], *, where: str = "", comp
             continue
         checked[name] = _checked(prefix + f"'{name}'", values[name], hints[name], field.metadata)
     return kind(**checked)
+
+
+# Annotations are text, and evaluating them again for every modality of every run takes longer than all the checks.
+_hints = functools.cache(typing.get_type_hints)
 
 
 def _checked(name: str, value: Any, hint: Any, limits: Mapping[str, Any]) -> Any:
