@@ -168,14 +168,17 @@ def _means(values: np.ndarray, category: np.ndarray, labels: Mapping[int, str], 
     return table
 
 
-def compare_with_truth(table: Mapping[str, Mapping[str, float]], truth: Mapping[str, Mapping[str, float]]) -> dict:
-    """How well a table {category: {modality: number}} ranks the modalities as another one does.
+def compare_with_truth(
+    table: Mapping[str, Mapping[str, float]], truth: Mapping[str, Mapping[str, float]]
+) -> dict[str, float]:
+    """How well a table {category: {modality: number}} ranks as another one does.
 
     Returns:
         first: share of the categories in which both have the same modality first.
         rank correlation: Spearman's, of the modalities within a category, mean over the categories.
         centred first, centred rank correlation: the same after each modality's mean over the categories is taken off
             in both tables: where does it matter more than elsewhere?
+        MODALITY across categories: Spearman's, of the categories for that modality.
     """
     categories = [name for name in table if name in truth and set(table[name]) >= set(truth[name])]
     if not categories:
@@ -185,10 +188,14 @@ def compare_with_truth(table: Mapping[str, Mapping[str, float]], truth: Mapping[
     result = {}
     for prefix, x, y in (("", found, true), ("centred ", found - found.mean(axis=0), true - true.mean(axis=0))):
         result[f"{prefix}first"] = float((x.argmax(axis=1) == y.argmax(axis=1)).mean())
-        result[f"{prefix}rank correlation"] = float(
-            np.mean([np.corrcoef(rankdata(a), rankdata(b))[0, 1] for a, b in zip(x, y, strict=True)])
-        )
-    return result
+        result[f"{prefix}rank correlation"] = float(np.mean([_spearman(a, b) for a, b in zip(x, y, strict=True)]))
+    return result | {f"{m} across categories": _spearman(found[:, i], true[:, i]) for i, m in enumerate(names)}
+
+
+def _spearman(x: np.ndarray, y: np.ndarray) -> float:
+    """0 where one of them is constant."""
+    x, y = rankdata(x), rankdata(y)
+    return float(np.corrcoef(x, y)[0, 1]) if np.ptp(x) and np.ptp(y) else 0.0
 
 
 def describe(report: Mapping[str, Any]) -> str:
