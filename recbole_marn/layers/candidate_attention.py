@@ -69,7 +69,7 @@ class CandidateAttention(nn.Module):
     def forward(
         self, state: Tensor, candidate: Tensor, length: Tensor, row_sequence: Tensor, item: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
-        token, row = expand_rows(length, row_sequence)
+        token, row = expand_rows(length, row_sequence, state.device)
         read = state if self.from_product is None else torch.cat([state, item], dim=1)
         first = self.from_token(read).index_select(0, token) + self.from_candidate(candidate).index_select(0, row)
         if self.from_product is not None:

@@ -40,7 +40,7 @@ class DUPN(ConcatenatedModel):
         candidate = vector.index_select(0, batch.candidate)  # (B, D)
         property_ = self.property(batch.behaviour, batch.gap) if self.property else None  # (N, P)
         state = self.rnn(item, property_, batch.length)  # (N, H)
-        token, row = expand_rows(batch.length, batch.row_sequence)
+        token, row = expand_rows(batch.length, batch.row_sequence, state.device)
         seen = state if property_ is None else torch.cat([state, property_], dim=1)
         alpha = segment_softmax(self.attention(seen, candidate, token, row), row, batch.n_rows)
         user = weighted_sum(state, alpha, token, row, batch.n_rows)  # (B, H)

@@ -51,7 +51,7 @@ class Cells:
     @cached_property
     def mask(self) -> Tensor | None:
         """`present`, or None where nothing is absent and masking would be wasted; a GPU is not waited for."""
-        return None if not self.present.is_cuda and bool(self.present.all()) else self.present
+        return None if self.present.is_cpu and bool(self.present.all()) else self.present
 
     def counted(self, entity_count: Tensor, candidate_count: Tensor) -> Cells:
         """The same cells with the occurrences of entities (E,) added up by cell."""

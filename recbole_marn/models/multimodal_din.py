@@ -36,7 +36,7 @@ class MultimodalDIN(ConcatenatedModel):
     def score(self, vector: Tensor, batch: RaggedBatch) -> Tensor:
         item = vector.index_select(0, batch.token)  # (N, D)
         candidate = vector.index_select(0, batch.candidate)  # (B, D)
-        token, row = expand_rows(batch.length, batch.row_sequence)
+        token, row = expand_rows(batch.length, batch.row_sequence, item.device)
         weight = self.attention(item, candidate, token, row)
         if self.settings.attention_normalise:
             weight = segment_softmax(weight, row, batch.n_rows)
