@@ -168,6 +168,7 @@ class CTRDataset(Dataset):
             self.config["MAX_ITEM_LIST_LENGTH"],
             None if release is None else self.item_numbers[release],
             self.notes,
+            self.sealed,
         )
         self._training_rows = self.protocol.labelled("train")
         if self.serves_ragged:

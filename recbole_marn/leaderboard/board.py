@@ -149,8 +149,6 @@ def board_of(records: Sequence[Mapping[str, Any]], statistics: Mapping[str, Any]
 def _results(rows: Sequence[TableRow], shared: Mapping[str, Any]) -> Table:
     columns: list[tuple[str, list[Cell]]] = [
         ("Model", [Cell(row.label, row.label) for row in rows]),
-        ("Family", [_named(row.records[0].get("family", "")) for row in rows]),
-        ("Seeds", [Cell(str(len(row.records)), len(row.records)) for row in rows]),
     ]
     measures = [("UAUC", part) for part in PARTS] + [("AUC", "test"), ("LogLoss", "test")]
     for metric, part in measures:
@@ -166,6 +164,8 @@ def _results(rows: Sequence[TableRow], shared: Mapping[str, Any]) -> Table:
     columns.append(("Parameters", _plain([(f"{size:,}", float(size)) for size in sizes])))
     times = [seconds_per_epoch(row) for row in rows]
     columns.append(("s/epoch", _plain([(number(value, 1 if value >= 10 else 2), value) for value in times])))
+    columns.append(("Seeds", [Cell(str(len(row.records)), len(row.records)) for row in rows]))
+    columns.append(("Family", [_named(row.records[0].get("family", "")) for row in rows]))
     note = (
         "Mean over the seeds ± standard deviation; the best of each column in bold. UAUC: AUC of each user's own rows, "
         "averaged over users, against negatives drawn in three ways; AUC, LogLoss, ECE and predicted over observed "
