@@ -153,6 +153,15 @@ def test_vectors_of_the_wrong_width(refused):
     )
 
 
+def test_a_statistic_without_any_value(refused, copied):
+    folder, where = copied
+    header, *lines = (folder / "tiny.item").read_text(encoding="utf-8").splitlines()
+    assert header.endswith("price:float")
+    bare = [line.rsplit("\t", 1)[0] + "\t" for line in lines]
+    (folder / "tiny.item").write_text("\n".join([header, *bare]) + "\n", encoding="utf-8")
+    assert "Expected a price of some item with training events, for modality 'statistic'." in refused(where)
+
+
 def test_vectors_that_are_no_matrix(refused, copied):
     folder, where = copied
     np.save(folder / "image.npy", np.zeros(22, dtype=np.float32))

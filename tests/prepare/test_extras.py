@@ -40,7 +40,7 @@ def test_every_extra_a_page_names_exists():
     named = {
         extra
         for page in pages
-        for names in re.findall(r'(?:recbole-marn|-e \.)\[([\w,]+)\]', page.read_text("utf-8"))
+        for names in re.findall(r'(?:recbole-marn|-e "\.)\[([\w,]+)\]', page.read_text("utf-8"))
         for extra in names.split(",")
     }
     assert {"test", "images", "vgg16", "words", "sentences", "parquet"} <= named <= set(extras())
