@@ -67,8 +67,16 @@ def _parser() -> argparse.ArgumentParser:
     job.set_defaults(job=_datasets)
 
     job = jobs.add_parser("analyze", help="what the parts of a trained MARN carry, and what deleting c costs")
-    job.add_argument("checkpoint", help="<run>.pth of a MARN with an invariant branch")
+    job.add_argument("checkpoint", help="<run>.pth of a MARN; for curves also <run>.json")
     job.add_argument("--part", choices=["valid", "test"], default="valid", help="rows scored (default: %(default)s)")
+    job.add_argument(
+        "--report",
+        choices=["adversary", "curves", "attention"],
+        default="adversary",
+        help="curves: what --probe_every kept, as a table and <run>.curves.svg; "
+        "attention: which modality decides in which category (default: %(default)s)",
+    )
+    job.add_argument("--field", default="category", help="of --report attention, token field (default: %(default)s)")
     job.set_defaults(job=_analyze)
 
     job = jobs.add_parser("tune", help="search settings, selected on validation", epilog=SETTINGS_HELP)
@@ -195,14 +203,41 @@ def _datasets(args: argparse.Namespace) -> int:
 
 
 def _analyze(args: argparse.Namespace) -> int:
-    from recbole_marn.analysis.adversary import adversary_report
+    return {"adversary": _adversary, "curves": _curves, "attention": _attention}[args.report](args)
+
+
+def _curves(args: argparse.Namespace) -> int:
+    from recbole_marn.analysis.curves import curves_picture, curves_table, read_probes
+
+    probes, picture = read_probes(args.checkpoint), Path(args.checkpoint).with_suffix(".curves.svg")
+    picture.write_text(curves_picture(probes), encoding="utf-8")
+    print(curves_table(probes))
+    print(json.dumps({"picture": str(picture), "probes": probes}))
+    return 0
+
+
+def _adversary(args: argparse.Namespace) -> int:
+    from recbole_marn.analysis.adversary import adversary_report, check_adversary
     from recbole_marn.quick_start import load_run
 
     parts = load_run(args.checkpoint)
-    report = adversary_report(parts.model, parts.trainer, getattr(parts, args.part))
+    check_adversary(parts.model)
+    rows = next(iter(parts.train)).to(parts.config["device"])
+    report = adversary_report(parts.model, parts.trainer, getattr(parts, args.part), rows.batch)
     for name, value in report.items():
         numbers = value.items() if isinstance(value, dict) else [("", value)]
         print(f"{name:<16}" + "  ".join(f"{label} {number:.4f}".strip() for label, number in numbers))
+    print(json.dumps(report))
+    return 0
+
+
+def _attention(args: argparse.Namespace) -> int:
+    from recbole_marn.analysis.attention import attention_report, describe
+    from recbole_marn.quick_start import load_run
+
+    parts = load_run(args.checkpoint)
+    report = attention_report(parts.model, parts.trainer, getattr(parts, args.part), args.field)
+    print(describe(report))
     print(json.dumps(report))
     return 0
 

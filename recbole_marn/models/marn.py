@@ -165,7 +165,7 @@ class MARN(CTRModel):
             losses["D0"] = self._loss(parts["logits0"], cells, count)
             self._record_accuracy("D0", parts["logits0"], cells, count)
         c = self._invariant(parts["invariant_linear" if x.adversary_into_embedding else "invariant_stopped"], cells)
-        logits1 = self._adversary_logits(self._coded(c, cells), parts["degree"], weight)
+        logits1 = self.second_discriminator(self._coded(c, cells), parts["degree"], weight)
         degree = parts["degree"] if x.adversary == "double" and x.degree_target != "feature" else None
         outside = weight if x.lambda_placement == "loss" else 1.0
         losses["D1"] = outside * self._loss(logits1, cells, count, degree)
@@ -187,8 +187,8 @@ class MARN(CTRModel):
         shared = self.discriminator1 if self.settings.share_discriminator else self.discriminator_specific
         return shared(self.activation(specific))
 
-    def _adversary_logits(self, c: Tensor, degree: Tensor, weight: float) -> Tensor:
-        """D1 behind the gradient reversal: I learns to fool it."""
+    def second_discriminator(self, c: Tensor, degree: Tensor, weight: float) -> Tensor:
+        """Logits (R, M, M) of D1 behind the gradient reversal: I learns to fool it."""
         x = self.settings
         if x.degree_target != "loss":
             c = degree[..., None] * c

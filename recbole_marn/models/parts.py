@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from recbole_marn.layers.candidate_attention import CandidateAttention
 from recbole_marn.layers.mlp import MLP
-from recbole_marn.layers.segment import last_state
+from recbole_marn.layers.segment import last_state, to_device
 from recbole_marn.settings import CTRSettings
 
 __all__ = ["BehaviourProperty", "PredictionHead", "UserPooling"]
@@ -74,7 +74,7 @@ class UserPooling(nn.Module):
     def forward(self, state: Tensor, item: Tensor, candidate: Tensor, length: Tensor, row_sequence: Tensor) -> Tensor:
         """state (N, H), item (N, D), candidate (B, D), length (S,), row_sequence (B,) -> (B, output_size)."""
         if self.attention is None:
-            return last_state(state, length)[row_sequence]
+            return last_state(state, length).index_select(0, to_device(row_sequence, state.device))
         return self.attention(state, candidate, length, row_sequence, item)[0]
 
 
