@@ -7,6 +7,7 @@ import ast
 import functools
 import importlib.util
 import json
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -66,13 +67,14 @@ def _parser() -> argparse.ArgumentParser:
     job.set_defaults(job=_datasets)
 
     job = jobs.add_parser("analyze", help="what the parts of a trained MARN carry, and what deleting c costs")
-    job.add_argument("checkpoint", help="<run>.pth of a MARN with an invariant branch")
+    job.add_argument("checkpoint", help="<run>.pth of a MARN; for curves also <run>.json")
     job.add_argument("--part", choices=["valid", "test"], default="valid", help="rows scored (default: %(default)s)")
     job.add_argument(
         "--report",
-        choices=["adversary", "attention"],
+        choices=["adversary", "curves", "attention"],
         default="adversary",
-        help="attention: which modality decides in which category (default: %(default)s)",
+        help="curves: what --probe_every kept, as a table and <run>.curves.svg; "
+        "attention: which modality decides in which category (default: %(default)s)",
     )
     job.add_argument("--field", default="category", help="of --report attention, token field (default: %(default)s)")
     job.set_defaults(job=_analyze)
@@ -83,6 +85,10 @@ def _parser() -> argparse.ArgumentParser:
     job.add_argument("--algo", choices=["exhaustive", "random", "bayes"], default="exhaustive")
     job.add_argument("--max_evals", type=int, default=20, help="trials for random and bayes (default: %(default)s)")
     job.add_argument("--output_file", default="tune.json", help="trials are written here (default: %(default)s)")
+    job.add_argument("--engine", choices=["recbole", "ray"], default="recbole", help="ray: many at once, ASHA, resumable")
+    job.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="ray: trials at once (default: one a core)")
+    job.add_argument("--address", help="ray: a running cluster, or auto (default: start Ray on this machine)")
+    job.add_argument("--gpus", type=float, default=0.0, help="ray: share of a GPU a trial takes (default: %(default)s)")
     job.set_defaults(job=_tune, takes_settings=True)
 
     job = jobs.add_parser("export-rows", help="the rows as files for plain RecBole", epilog=SETTINGS_HELP)
@@ -196,6 +202,35 @@ def _datasets(args: argparse.Namespace) -> int:
     return 0
 
 
+def _analyze(args: argparse.Namespace) -> int:
+    return {"adversary": _adversary, "curves": _curves, "attention": _attention}[args.report](args)
+
+
+def _curves(args: argparse.Namespace) -> int:
+    from recbole_marn.analysis.curves import curves_picture, curves_table, read_probes
+
+    probes, picture = read_probes(args.checkpoint), Path(args.checkpoint).with_suffix(".curves.svg")
+    picture.write_text(curves_picture(probes), encoding="utf-8")
+    print(curves_table(probes))
+    print(json.dumps({"picture": str(picture), "probes": probes}))
+    return 0
+
+
+def _adversary(args: argparse.Namespace) -> int:
+    from recbole_marn.analysis.adversary import adversary_report, check_adversary
+    from recbole_marn.quick_start import load_run
+
+    parts = load_run(args.checkpoint)
+    check_adversary(parts.model)
+    rows = next(iter(parts.train)).to(parts.config["device"])
+    report = adversary_report(parts.model, parts.trainer, getattr(parts, args.part), rows.batch)
+    for name, value in report.items():
+        numbers = value.items() if isinstance(value, dict) else [("", value)]
+        print(f"{name:<16}" + "  ".join(f"{label} {number:.4f}".strip() for label, number in numbers))
+    print(json.dumps(report))
+    return 0
+
+
 def _attention(args: argparse.Namespace) -> int:
     from recbole_marn.analysis.attention import attention_report, describe
     from recbole_marn.quick_start import load_run
@@ -203,21 +238,6 @@ def _attention(args: argparse.Namespace) -> int:
     parts = load_run(args.checkpoint)
     report = attention_report(parts.model, parts.trainer, getattr(parts, args.part), args.field)
     print(describe(report))
-    print(json.dumps(report))
-    return 0
-
-
-def _analyze(args: argparse.Namespace) -> int:
-    if args.report == "attention":
-        return _attention(args)
-    from recbole_marn.analysis.adversary import adversary_report
-    from recbole_marn.quick_start import load_run
-
-    parts = load_run(args.checkpoint)
-    report = adversary_report(parts.model, parts.trainer, getattr(parts, args.part))
-    for name, value in report.items():
-        numbers = value.items() if isinstance(value, dict) else [("", value)]
-        print(f"{name:<16}" + "  ".join(f"{label} {number:.4f}".strip() for label, number in numbers))
     print(json.dumps(report))
     return 0
 
@@ -245,6 +265,8 @@ def _tune(args: argparse.Namespace) -> int:
         algo=args.algo,
         max_evals=args.max_evals,
         output_file=args.output_file,
+        engine=args.engine,
+        cluster={"workers": args.workers, "address": args.address, "gpus": args.gpus},
     )
     print(json.dumps(best))
     return 0

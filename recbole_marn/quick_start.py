@@ -38,6 +38,7 @@ __all__ = [
     "objective_function",
     "prepare_data",
     "prepare_run",
+    "read_files",
     "run",
     "run_recbole_marn",
 ]
@@ -70,7 +71,7 @@ def build_config(
     """
     settings = {"same_rows": True, **(config_dict or {})}
     files = list(config_file_list or [])
-    given = _read_files(files) | settings
+    given = read_files(files) | settings
     model, dataset = model or given.get("model"), dataset or given.get("dataset")
     for name, value in (("model", model), ("dataset", dataset)):
         if not isinstance(value, str):
@@ -79,7 +80,7 @@ def build_config(
     return without_arguments(Config)(model=model, dataset=dataset, config_file_list=files, config_dict=settings)
 
 
-def _read_files(files: Sequence[str]) -> dict[str, Any]:
+def read_files(files: Sequence[str]) -> dict[str, Any]:
     """The settings in YAML files; the last file wins. Tags that would make Python objects are refused."""
     given: dict[str, Any] = {}
     for file in files:
@@ -109,8 +110,8 @@ def prepare_data(config: Config) -> None:
         print(render(record))
 
 
-def prepare_run(config: Config, *, quiet: bool = False) -> Prepared:
-    """Data, model and trainer of a configuration."""
+def prepare_run(config: Config, *, quiet: bool = False, sealed: bool = False) -> Prepared:
+    """Data, model and trainer of a configuration; `sealed` builds no test part, which is then None."""
     prepare_data(config)
     init_seed(config["seed"], config["reproducibility"])
     logger = getLogger()
@@ -120,7 +121,14 @@ def prepare_run(config: Config, *, quiet: bool = False) -> Prepared:
     init_logger(config)
     if quiet:
         logger.setLevel(logging.ERROR)
-    train, valid, test = data_preparation(config, create_dataset(config))
+    dataset = create_dataset(config)
+    if sealed:
+        dataset.sealed = True
+        parts = dataset.build()
+        train = CTRDataLoader(config, parts[0], None, shuffle=config["shuffle"])
+        valid, test = CTRDataLoader(config, parts[1], None), None
+    else:
+        train, valid, test = data_preparation(config, dataset)
     init_seed(config["seed"] + config["local_rank"], config["reproducibility"])
     model = get_model(config["model"])(config, train._dataset).to(config["device"])
     trainer = get_trainer(config["MODEL_TYPE"], config["model"])(config, model)
@@ -217,9 +225,9 @@ def load_run(path: str | Path, **changed: Any) -> Prepared:
 def objective_function(
     config_dict: Mapping[str, Any] | None = None, config_file_list: Sequence[str] | None = None, saved: bool = False
 ) -> dict[str, Any]:
-    """One trial for RecBole's HyperTuning or Ray Tune. The test part is not scored: selection is on validation."""
+    """One trial for RecBole's HyperTuning or Ray Tune. Selection is on validation: there is no test part."""
     config = build_config(config_file_list=config_file_list, config_dict=config_dict)
-    parts = prepare_run(config, quiet=True)
+    parts = prepare_run(config, quiet=True, sealed=True)
     score, result = parts.trainer.fit(parts.train, parts.valid, verbose=False, saved=saved)
     _report_to_ray(result)
     return {

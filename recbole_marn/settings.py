@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import functools
 import numbers
 import types
 import typing
@@ -136,6 +137,7 @@ class DataSettings:
     also_test: Sequence[Sampling] = option((), "further samplings the test positives are scored against")
     negatives_from: Literal["all", "released"] = option("all", "items a negative may come from; paper all")
     release_field: str | None = option(None, "float field of the item with its release time; null: its first event")
+    train_last: int | None = option(None, "training rows: each user's last N training clicks; null: all", low=1)
     train_negatives: int = option(1, "negatives a training positive; paper 1", low=1, high=1000)
     eval_negatives: int = option(20, "negatives a validation or test positive; paper 1", low=1, high=1000)
     matched_pool: int = option(100, "items a count-matched negative is drawn from, at least", low=1)
@@ -190,6 +192,7 @@ class TrainSettings:
     threads: int | None = option(1, "CPU threads of torch; null: torch's own choice", low=1)
     resume: bool = option(False, "go on from the last finished epoch of the same run")
     run_name: str | None = option(None, "name of the run's files; null: from model, dataset, seed and settings")
+    probe_every: int | None = option(None, "steps between reports on the adversary, kept in the history", low=1)
 
 
 # ----------------------------------------------------------------------------------------------- models
@@ -198,6 +201,7 @@ class CTRSettings:
     """Keys of every multimodal CTR model here."""
 
     width: int = option(64, "D, width of every modality and of the item vector; paper 256", low=1, high=4096)
+    modality_norm: Literal["none", "batch"] = option("none", "batch normalisation of each aligned modality e_m (ours)")
     prediction_hidden: Sequence[int] = option((128, 64), "hidden layers of the prediction; paper [128, 64]", low=1)
     prediction_product: bool = option(False, "add u * candidate to the prediction's input; paper false")
     dropout: float = option(0.0, "dropout in the prediction network", low=0, high=0.95)
@@ -230,7 +234,9 @@ class MARNSettings(CTRSettings):
     adversary_reduction: Literal["mean", "sum_modalities"] = option("mean", "over modalities: mean or sum")
     discriminator_rate: float = option(1.0, "learning rate of D1 relative to the rest", low=0)
     invariant_pooling: Literal["max", "mean"] = option("max", "over the weighted invariant features")
-    invariant_norm: Literal["none", "batch"] = option("none", "batch normalisation of I's output per modality (ours)")
+    invariant_norm: Literal["none", "batch", "whiten"] = option("none", "normalise I's output per modality (ours)")
+    invariant_codes: int | None = option(None, "c is one of so many balanced code vectors; null: I's output", low=2)
+    alignment_weight: float = option(0.0, "weight of L_A, which pulls c of an item's modalities together (ours)", low=0)
     gate: Literal["concat", "prop_only", "no_hidden", "scale", "none"] = option("concat", "APGRU's update gate")
     hidden_size: int | None = option(None, "H of the GRU; null: width", low=1)
     attention_hidden: Sequence[int] = option((64,), "hidden layers of the candidate attention", low=1)
@@ -321,7 +327,7 @@ def from_mapping(kind: type, values: Mapping[str, Any], *, where: str = "", comp
                 raise InputError(
                     f"{prefix}keys among {', '.join(fields)}", f"'{key}'", f"Correct the key.{nearest(key, fields)}"
                 )
-    hints = typing.get_type_hints(kind)
+    hints = _hints(kind)
     checked = {}
     for name, field in fields.items():
         if name not in values:
@@ -330,6 +336,10 @@ def from_mapping(kind: type, values: Mapping[str, Any], *, where: str = "", comp
             continue
         checked[name] = _checked(prefix + f"'{name}'", values[name], hints[name], field.metadata)
     return kind(**checked)
+
+
+# Annotations are text, and evaluating them again for every modality of every run takes longer than all the checks.
+_hints = functools.cache(typing.get_type_hints)
 
 
 def _checked(name: str, value: Any, hint: Any, limits: Mapping[str, Any]) -> Any:

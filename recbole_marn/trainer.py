@@ -29,6 +29,7 @@ __all__ = ["UAUC", "CTRTrainer", "run_name"]
 # Settings that do not change what a run computes, so that a resumed run may differ in them.
 INCIDENTAL = {"show_progress", "resume", "device", "gpu_id", "use_gpu", "state", "worker", "checkpoint_dir", "data_path"}
 INCIDENTAL |= {"log_wandb", "wandb_project", "also_test", "verbose", "config_files", "run_name", "nproc", "saved", "threads"}
+INCIDENTAL |= {"probe_every"}
 
 
 def run_name(config: Any) -> str:
@@ -86,7 +87,8 @@ class CTRTrainer(Trainer):
         self.history: list[dict[str, Any]] = []
         self._split_sha256 = ""
         self._keep_state = False
-        self._last_scores: dict[str, np.ndarray] = {}
+        self._valid_data: Any = None
+        self._probes: list[dict[str, Any]] = []
 
     # ----------------------------------------------------------------------------------------- optimizer
     def _build_optimizer(self, **kwargs: Any) -> optim.Optimizer:
@@ -117,6 +119,7 @@ class CTRTrainer(Trainer):
         """Train with early stopping on the validation part; see RecBole's `Trainer.fit` for the arguments."""
         self._split_sha256 = train_data._dataset.split_sha256
         self._keep_state = saved
+        self._valid_data = valid_data
         if hasattr(self.model, "prepare_training"):
             self.model.prepare_training(steps_per_epoch=len(train_data), epochs=self.epochs)
         if self.settings.resume and os.path.exists(self.state_file):
@@ -140,12 +143,35 @@ class CTRTrainer(Trainer):
         with warnings.catch_warnings():
             # RecBole makes a gradient scaler by a name torch has renamed; it is not in use on the CPU.
             warnings.filterwarnings("ignore", message=".*GradScaler.*", category=FutureWarning)
-            total = super()._train_epoch(train_data, epoch_idx, loss_func, show_progress)
+            total = super()._train_epoch(train_data, epoch_idx, self._with_probes(loss_func), show_progress)
         sums = total if isinstance(total, tuple) else (total,)
         losses = dict(zip(self._loss_names(len(sums)), (value / len(train_data) for value in sums), strict=True))
         diagnostics = self.model.pop_diagnostics() if hasattr(self.model, "pop_diagnostics") else {}
         self.history.append({"epoch": epoch_idx, "losses": losses, "diagnostics": diagnostics})
+        if self._probes:
+            self.history[-1]["probes"], self._probes = self._probes, []
         return tuple(losses.values()) if isinstance(total, tuple) else next(iter(losses.values()))
+
+    def _with_probes(self, loss_func: Any) -> Any:
+        """`loss_func`, which reports on the adversary before every `probe_every`-th step."""
+        every = self.settings.probe_every
+        if every is None:
+            return loss_func
+        from recbole_marn.analysis.adversary import adversary_report, check_adversary
+
+        check_adversary(self.model)
+        loss_func = loss_func or self.model.calculate_loss
+
+        def probing(interaction: Any) -> Any:
+            step = self.model.step
+            if step % every == 0:
+                with torch.random.fork_rng():  # a loader draws a number when it starts
+                    report = adversary_report(self.model, self, self._valid_data, interaction.batch)
+                self._probes.append({"step": step, **report})
+                self.model.train()
+            return loss_func(interaction)
+
+        return probing
 
     def _loss_names(self, number: int) -> list[str]:
         names = getattr(self.model, "loss_names", None) or ["loss", *(f"auxiliary{i}" for i in range(1, number))]

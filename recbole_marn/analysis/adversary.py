@@ -15,25 +15,24 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.neural_network import MLPClassifier
 from torch import Tensor
 
+from recbole_marn.data.batch import RaggedBatch
 from recbole_marn.errors import InputError
 from recbole_marn.evaluation.metrics import uauc
+from recbole_marn.layers.adversarial import modality_accuracy
+from recbole_marn.models.item_encoder import Cells
 from recbole_marn.models.marn import MARN
 
-__all__ = ["adversary_report", "item_parts", "probe_accuracy", "without_invariant"]
+__all__ = ["adversary_report", "check_adversary", "item_cells", "probe_accuracy", "without_invariant"]
 
 
-@torch.no_grad()
-def item_parts(model: MARN) -> dict[str, Tensor]:
-    """Parts of every item at the end of training, by cell: `specific`, `invariant` and `attention` (R, M, D), `degree` and
-    `present` (R, M). An item's statistics are a cell of their own.
-    """
-    model.eval()
-    items = torch.arange(1, model.encoder.n_items, device=model.encoder.frozen["present"].device)
-    cells = model.encoder.snapshot(items)
-    return model.represent(cells).parts | {"present": cells.present}
+def item_cells(model: MARN) -> Cells:
+    """The catalogue with the statistics of the end of training, one cell an item."""
+    return model.encoder.snapshot(torch.arange(1, model.encoder.n_items, device=model.encoder.frozen["present"].device))
 
 
-def probe_accuracy(x: Tensor, present: Tensor, *, hidden: int | None = None, seed: int = 0) -> float:
+def probe_accuracy(
+    x: Tensor, present: Tensor, *, count: Tensor | None = None, hidden: int | None = None, seed: int = 0
+) -> float:
     """Accuracy of a fresh classifier that names the modality of held-out vectors; chance is 1 / M.
 
     The classes are balanced by sampling, half the vectors are held out, and vectors are standardised.
@@ -41,15 +40,17 @@ def probe_accuracy(x: Tensor, present: Tensor, *, hidden: int | None = None, see
     Args:
         x: (R, M, D).
         present: (R, M); absent vectors are not used.
+        count: (R,), how often a row occurs: rows are then drawn by it, with replacement; None takes each at most once.
         hidden: None for a linear probe, else the width of a hidden layer.
     """
     rng = np.random.default_rng(seed)
     rows = [np.flatnonzero(present[:, m].cpu().numpy()) for m in range(x.shape[1])]
-    number = min(1_000, min(len(found) for found in rows))
+    number = 1_000 if count is not None else min(1_000, min(len(found) for found in rows))
     vectors, modality = [], []
     for m, found in enumerate(rows):
-        chosen = rng.choice(found, size=number, replace=False)
-        vectors.append(x[torch.from_numpy(chosen), m].cpu().numpy())
+        share = None if count is None else count.double().cpu().numpy()[found]
+        chosen = rng.choice(found, size=number, replace=share is not None, p=None if share is None else share / share.sum())
+        vectors.append(x[torch.from_numpy(chosen), m].float().cpu().numpy())
         modality.append(np.full(number, m))
     features, target = np.concatenate(vectors), np.concatenate(modality)
     order = rng.permutation(len(target))
@@ -59,7 +60,7 @@ def probe_accuracy(x: Tensor, present: Tensor, *, hidden: int | None = None, see
     if hidden is None:
         probe = LogisticRegression(max_iter=300)
     else:
-        probe = MLPClassifier(hidden_layer_sizes=(hidden,), alpha=0.01, max_iter=200, random_state=seed)
+        probe = MLPClassifier((hidden,), solver="lbfgs", alpha=0.1, max_iter=150, random_state=seed)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # a probe stopped early is still a probe
         probe.fit(features[train], target[train])
@@ -80,13 +81,8 @@ def without_invariant(model: MARN) -> Iterator[None]:
         model._forget_vectors()
 
 
-def adversary_report(model: MARN, trainer: Any, data: Any) -> dict[str, Any]:
-    """Everything the issue of the invariant branch is judged by, as plain numbers.
-
-    Args:
-        model: a trained MARN with an invariant branch.
-        trainer: its trainer, which scores `data`.
-        data: the loader of the validation or test part.
+def check_adversary(model: Any) -> None:
+    """Is there anything to report?
 
     Raises:
         InputError: a model without an invariant branch or with a single modality.
@@ -97,22 +93,41 @@ def adversary_report(model: MARN, trainer: Any, data: Any) -> dict[str, Any]:
             f"{type(model).__name__} with adversary {getattr(model.settings, 'adversary', 'none')}",
             "Train one with adversary: double or single.",
         )
-    parts, names = item_parts(model), model.encoder.names
-    present = parts["present"]
+
+
+@torch.no_grad()
+def adversary_report(model: MARN, trainer: Any, data: Any, batch: RaggedBatch) -> dict[str, Any]:
+    """What the invariant branch is judged by, as plain numbers.
+
+    Args:
+        model: a MARN with an invariant branch, see `check_adversary`.
+        trainer: its trainer, which scores `data`.
+        data: the loader of the validation or test part.
+        batch: training rows, whose items the two discriminators play for; the rest is of the catalogue, each item once.
+    """
+    model.eval()
+    names, cells, seen = model.encoder.names, item_cells(model), model.encoder(batch)
+    parts, parts_seen = model.represent(cells).parts, model.represent(seen).parts
     report: dict[str, Any] = {"chance": 1 / len(names)}
     for name, part in (("c", "invariant"), ("s", "specific")):
+        x, x_seen = parts[part], parts_seen[part]
         report[f"probe {name}"] = {
-            "linear": probe_accuracy(parts[part], present),
-            "mlp": probe_accuracy(parts[part], present, hidden=64),
+            "linear": probe_accuracy(x, cells.present),
+            "mlp": probe_accuracy(x, cells.present, hidden=64),
+            "linear, training": probe_accuracy(x_seen, seen.present, count=seen.count),
+            "mlp, training": probe_accuracy(x_seen, seen.present, count=seen.count, hidden=64),
         }
+    logits1 = model.second_discriminator(parts_seen["invariant"], parts_seen["degree"], 1.0)
+    for name, logits in {"D0": parts_seen.get("logits0"), "D1": logits1}.items():
+        if logits is not None:
+            accuracy = modality_accuracy(logits, seen.present, seen.count)
+            report[f"{name} accuracy"] = dict(zip(names, accuracy.tolist(), strict=True))
     for name, value in {
         "degree": parts["degree"],
         "|c|": parts["invariant"].abs().mean(2),
         "attention norm": parts["attention"].norm(dim=2),
     }.items():
-        report[name] = {
-            modality: float(value[present[:, m], m].mean()) for m, modality in enumerate(names)
-        }
+        report[name] = {modality: float(value[cells.present[:, m], m].mean()) for m, modality in enumerate(names)}
     full = trainer.scores(data)
     with without_invariant(model):
         deleted = trainer.scores(data)

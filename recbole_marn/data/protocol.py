@@ -32,6 +32,7 @@ class Protocol:
         n_items: number of item ids including the padding.
         max_history: L, longest history kept.
         release: (n_items,) release times given with the items, or None.
+        sealed: there may be no test row.
 
     Raises:
         InputError: a part without rows, or fewer eligible items than negatives asked for.
@@ -43,6 +44,7 @@ class Protocol:
     max_history: int
     release: np.ndarray | None = None
     notes: list[str] = field(default_factory=list)
+    sealed: bool = False
 
     @cached_property
     def part_of_event(self) -> np.ndarray:
@@ -55,7 +57,8 @@ class Protocol:
             times = (last_day - DAY, last_day)
         if len(times) != 2:
             raise InputError("split_times to be [validation start, test start]", repr(times), "Give two times.")
-        return row_rules.split_by_time(self.events, valid_start=float(times[0]), test_start=float(times[1]))
+        starts = {"valid_start": float(times[0]), "test_start": float(times[1])}
+        return row_rules.split_by_time(self.events, **starts, with_test=not self.sealed)
 
     @cached_property
     def counts(self) -> InteractionCounts:
@@ -70,6 +73,9 @@ class Protocol:
     def positives(self, part: str) -> Rows:
         """Positives of a part with their histories."""
         rows = row_rules.rows_of_part(self.events, self.part_of_event, PARTS[part], max_history=self.max_history)
+        if part == "train" and self.settings.train_last is not None:
+            latest = row_rules.latest_of_each_user(self.events, rows, self.settings.train_last)
+            rows = self._keep(rows, latest, part, f"before their user's last {self.settings.train_last}")
         if self.release_is_inferred:
             # An item's very first event releases it: its count of 0 would give the positive away.
             rows = self._keep(rows, ~is_first_event(self.events)[rows.position], part, "whose item had never been seen")
@@ -103,7 +109,7 @@ class Protocol:
         note = f"{part}: {int((~keep).sum())} of {len(keep)} rows {why} were left out"
         if not keep.all() and note not in self.notes:
             self.notes.append(note)
-        return Rows(rows.position[keep], rows.history_start[keep], rows.history_length[keep])
+        return rows.take(keep)
 
     def unclicked_items(self) -> np.ndarray:
         """(E,) beside each event an item its user never touched, for models that learn from such pairs (DIEN)."""
@@ -147,7 +153,11 @@ class Protocol:
         return dataclasses.replace(rows, negatives=self.labelled("train", epoch=epoch).negatives)
 
     def sha256(self, parts: dict[str, LabelledRows], user_key: np.ndarray, item_key: np.ndarray) -> str:
-        """Fingerprint of every event, row and negative by token hash, so that it does not hang on internal ids."""
+        """Fingerprint of every event, row and negative by token hash, so that it does not hang on internal ids.
+
+        Args:
+            parts: rows of the parts in order; of a sealed data set those of training and validation.
+        """
         described = [
             {
                 "user": user_key[self.events.user],
@@ -156,8 +166,7 @@ class Protocol:
                 "part": self.part_of_event,
             }
         ]
-        for name in PARTS:
-            rows = parts[name]
+        for rows in parts.values():
             described.append(
                 {
                     "position": rows.rows.position,

@@ -20,6 +20,7 @@ __all__ = [
     "VALID",
     "count_repeats",
     "first_of_each_pair",
+    "latest_of_each_user",
     "rows_of_part",
     "sort_events",
     "split_by_time",
@@ -90,6 +91,10 @@ class Rows:
     @property
     def n_rows(self) -> int:
         return len(self.position)
+
+    def take(self, index: np.ndarray) -> Rows:
+        """The rows that `index`, a mask or increasing numbers, picks."""
+        return Rows(self.position[index], self.history_start[index], self.history_length[index])
 
 
 def sort_events(
@@ -192,13 +197,14 @@ def split_leave_last(events: Events) -> np.ndarray:
     return part
 
 
-def split_by_time(events: Events, *, valid_start: float, test_start: float) -> np.ndarray:
+def split_by_time(events: Events, *, valid_start: float, test_start: float, with_test: bool = True) -> np.ndarray:
     """Split at two moments for all users: before `valid_start`, before `test_start`, and the rest.
 
     Args:
         events: (E,) sorted events.
         valid_start: first moment of the validation part, in the unit of `events.time`.
         test_start: first moment of the test part.
+        with_test: the test part must have rows too.
 
     Returns:
         (E,) int8: TRAIN, VALID or TEST for every event.
@@ -214,7 +220,7 @@ def split_by_time(events: Events, *, valid_start: float, test_start: float) -> n
             f"Choose two increasing moments in the unit of the time field; {span}.",
         )
     part = (events.time >= valid_start).astype(np.int8) + (events.time >= test_start).astype(np.int8)
-    n_rows = np.bincount(part[_has_history(events)], minlength=3)
+    n_rows = np.bincount(part[_has_history(events)], minlength=3)[: 3 if with_test else 2]
     if (n_rows == 0).any():
         raise InputError(
             "training, validation and test rows",
@@ -249,6 +255,19 @@ def rows_of_part(events: Events, part: np.ndarray, which: int, *, max_history: i
     position = np.flatnonzero((part == which) & _has_history(events))
     start = np.maximum(events.user_start[position], position - max_history)
     return Rows(position=position, history_start=start, history_length=position - start)
+
+
+def latest_of_each_user(events: Events, rows: Rows, number: int) -> np.ndarray:
+    """(R,) bool: the last `number` rows of every user.
+
+    Args:
+        events: (E,) sorted events.
+        rows: (R,) rows of one part.
+        number: rows kept of each user, at least 1.
+    """
+    user = events.user[rows.position]
+    end = np.searchsorted(user, user, side="right")
+    return end - np.arange(rows.n_rows) <= number
 
 
 def _has_history(events: Events) -> np.ndarray:

@@ -3,7 +3,16 @@
 import torch
 from torch import Tensor, nn
 
-__all__ = ["DegreeNorm", "ModalityBatchNorm"]
+__all__ = ["DegreeNorm", "ModalityBatchNorm", "ModalityWhitening"]
+
+
+def _shares(x: Tensor, present: Tensor | None, count: Tensor | None) -> tuple[Tensor, Tensor]:
+    """(E, M) share of each item in the occurrences of a modality, and their total (M,)."""
+    weight = x.new_ones(x.shape[:2]) if count is None else count[:, None].to(x).expand(x.shape[:2])
+    if present is not None:
+        weight = weight * present
+    total = weight.sum(0)
+    return weight / total.masked_fill(total == 0, 1.0), total
 
 
 class ModalityBatchNorm(nn.Module):
@@ -43,12 +52,8 @@ class ModalityBatchNorm(nn.Module):
 
     def _moments(self, x: Tensor, present: Tensor | None, count: Tensor | None) -> tuple[Tensor, Tensor]:
         """Mean and variance (M, D) of the batch; the running averages move towards them."""
-        weight = x.new_ones(x.shape[:2]) if count is None else count[:, None].to(x).expand(x.shape[:2])
-        if present is not None:
-            weight = weight * present
-        weight = weight[:, :, None]
-        total = weight.sum(0)  # (M, 1)
-        share = weight / total.masked_fill(total == 0, 1.0)
+        share, total = _shares(x, present, count)
+        share, total = share[:, :, None], total[:, None]
         mean = (share * x).sum(0)
         var = (share * (x - mean).square()).sum(0)
         with torch.no_grad():
@@ -58,6 +63,55 @@ class ModalityBatchNorm(nn.Module):
             self.running_mean += step * (mean - self.running_mean)
             self.running_var += step * (unbiased - self.running_var)
         return mean, var
+
+
+class ModalityWhitening(nn.Module):
+    """y_em = L_m^-1 (x_em - mean_m), with L_m L_m^T = cov_m + shrinkage_m: zero mean, covariance near the identity.
+
+    Where each modality has the same mean, the best linear softmax probe for the modality is the constant one, so it is
+    at chance; hence no scale or shift of a modality's own here, unlike in `ModalityBatchNorm`. Items count as often as
+    they occur; evaluation uses running averages of mean and covariance. A modality that does not occur leaves them
+    alone.
+
+    Args:
+        n_modalities: M.
+        width: D.
+        shrinkage: share of the mean variance of a modality that is added to its covariance, which may be singular.
+        momentum: weight of the new batch in the running averages.
+
+    Shapes: x (E, M, D), present (E, M) bool or None, count (E,) or None -> (E, M, D), 0 where absent
+    """
+
+    def __init__(self, *, n_modalities: int, width: int, shrinkage: float = 0.01, momentum: float = 0.1):
+        super().__init__()
+        self.shrinkage = shrinkage
+        self.momentum = momentum
+        self.register_buffer("running_mean", torch.zeros(n_modalities, width))
+        self.register_buffer("running_cov", torch.eye(width).repeat(n_modalities, 1, 1))
+
+    def forward(self, x: Tensor, present: Tensor | None = None, count: Tensor | None = None) -> Tensor:
+        absent = None if present is None else ~present[:, :, None]
+        if absent is not None:
+            x = x.masked_fill(absent, 0.0)
+        mean, cov = self._moments(x, present, count) if self.training else (self.running_mean, self.running_cov)
+        variance = cov.diagonal(dim1=1, dim2=2).mean(1)  # (M,)
+        ridge = self.shrinkage * variance + torch.finfo(x.dtype).eps  # a modality may be constant
+        lower = torch.linalg.cholesky(cov + ridge[:, None, None] * torch.eye(x.shape[2]).to(x))
+        centred = (x - mean).permute(1, 2, 0)  # (M, D, E)
+        y = torch.linalg.solve_triangular(lower, centred, upper=False).permute(2, 0, 1)
+        return y if absent is None else y.masked_fill(absent, 0.0)
+
+    def _moments(self, x: Tensor, present: Tensor | None, count: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Mean (M, D) and covariance (M, D, D) of the batch; the running averages move towards them."""
+        share, total = _shares(x, present, count)
+        mean = (share[:, :, None] * x).sum(0)
+        centred = (x - mean).transpose(0, 1)  # (M, E, D)
+        cov = centred.transpose(1, 2) @ (share.t()[:, :, None] * centred)
+        with torch.no_grad():
+            step = self.momentum * (total > 0)
+            self.running_mean += step[:, None] * (mean - self.running_mean)
+            self.running_cov += step[:, None, None] * (cov - self.running_cov)
+        return mean, cov
 
 
 class DegreeNorm(nn.Module):

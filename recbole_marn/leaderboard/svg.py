@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from html import escape
 
-__all__ = ["Curve", "Interval", "Point", "curves_plot", "interval_plot", "scatter_plot"]
+__all__ = ["Curve", "Interval", "Point", "curves_plot", "interval_plot", "picture_file", "scatter_plot"]
 
 WIDTH = 480
 LEFT, RIGHT, TOP, BOTTOM = 58, 16, 14, 44
@@ -36,7 +36,7 @@ class Point:
 
 @dataclass(frozen=True)
 class Curve:
-    """A labelled line through (1, y1), (2, y2), ...; strong ones are drawn in colour."""
+    """A labelled line through (1, y1), (2, y2), ... or other places; strong ones are drawn in colour."""
 
     label: str
     values: tuple[float, ...]
@@ -92,8 +92,10 @@ def scatter_plot(points: Sequence[Point], title: str, x_axis: str, y_axis: str) 
     return _picture(parts, height, title)
 
 
-def curves_plot(curves: Sequence[Curve], title: str, y_axis: str) -> str:
-    """Lines over epochs, the strong ones last and named."""
+def curves_plot(
+    curves: Sequence[Curve], title: str, y_axis: str, *, x_axis: str = "epoch", at: Sequence[float] | None = None
+) -> str:
+    """Lines over epochs, or over `at`, the strong ones last and named."""
     curves = [curve for curve in curves if curve.values]
     if not curves:
         return _empty(title)
@@ -103,19 +105,24 @@ def curves_plot(curves: Sequence[Curve], title: str, y_axis: str) -> str:
     values = [value for curve in curves for value in curve.values]
     longest = max(len(curve.values) for curve in curves)
     y_ticks = _linear_ticks(min(values), max(values))
-    x = _linear(1, max(longest, 2), LEFT, WIDTH - RIGHT)
+    if at is None:
+        at = range(1, max(longest, 2) + 1)
+        x_ticks = [float(epoch) for epoch in at[:: max(1, math.ceil(longest / 10))]]
+        x = _linear(1, at[-1], LEFT, WIDTH - RIGHT)
+    else:
+        x_ticks = _linear_ticks(min(at), max(at))
+        x = _linear(x_ticks[0], x_ticks[-1], LEFT, WIDTH - RIGHT)
     y = _linear(y_ticks[0], y_ticks[-1], bottom, TOP)
-    x_ticks = [float(epoch) for epoch in range(1, max(longest, 2) + 1, max(1, math.ceil(longest / 10)))]
-    parts = [_x_axis(x, x_ticks, bottom, "epoch", (LEFT + WIDTH) / 2), _y_axis(y, y_ticks, y_axis)]
+    parts = [_x_axis(x, x_ticks, bottom, x_axis, (LEFT + WIDTH) / 2), _y_axis(y, y_ticks, y_axis)]
     for curve in sorted(curves, key=lambda curve: curve in strong):
         style = f' style="stroke:{COLOURS[strong.index(curve)]}"' if curve in strong else ""
         kind = "curve strong" if curve in strong else "curve"
-        path = " ".join(f"{x(epoch):.1f},{y(value):.1f}" for epoch, value in enumerate(curve.values, 1))
+        path = " ".join(f"{x(place):.1f},{y(value):.1f}" for place, value in zip(at, curve.values, strict=False))
         told = f"<title>{escape(curve.label)}</title>"
         parts.append(f'<polyline class="{kind}"{style} points="{path}">{told}</polyline>')
         if len(curve.values) == 1:
             fill = style.replace("stroke", "fill")
-            place = f'cx="{x(1):.1f}" cy="{y(curve.values[0]):.1f}"'
+            place = f'cx="{x(at[0]):.1f}" cy="{y(curve.values[0]):.1f}"'
             parts.append(f'<circle class="{kind} alone"{fill} {place} r="4">{told}</circle>')
     for index, curve in enumerate(strong):
         line = 320 + 20 * index + 4
@@ -123,6 +130,28 @@ def curves_plot(curves: Sequence[Curve], title: str, y_axis: str) -> str:
         parts.append(f'<line class="curve strong" style="stroke:{COLOURS[index]}" {place}/>')
         parts.append(_text(LEFT + 32, line + 4, _cut(curve.label, 44), "start"))
     return _picture(parts, height, title)
+
+
+FILE_STYLE = """
+text { font: 13px system-ui, sans-serif; fill: #555; } .heading { font-size: 15px; fill: #111; }
+.axis { stroke: #555; } .grid { stroke: #ddd; } .curve { fill: none; stroke: #999; } .strong { stroke-width: 2.2; }
+"""
+
+
+def picture_file(plots: Sequence[tuple[str, str]], *, columns: int = 2) -> str:
+    """Headings and plots of this module side by side, as the text of an `.svg` file with its own colours."""
+    heights = [float(plot.split('viewBox="', 1)[1].split('"', 1)[0].split()[3]) for _, plot in plots]
+    parts, top = [], 0.0
+    for start in range(0, len(plots), columns):
+        for column, (heading, plot) in enumerate(plots[start : start + columns]):
+            left, height = column * WIDTH, heights[start + column]
+            place = f'x="{left}" y="{top + 28:g}" width="{WIDTH}" height="{height:g}"'
+            parts.append(_text(left + LEFT, top + 20, heading, "start", "heading"))
+            parts.append(plot.replace("<svg ", f"<svg {place} ", 1))
+        top += 28 + max(heights[start : start + columns])
+    width = WIDTH * min(columns, len(plots))
+    head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {top:g}"><style>{FILE_STYLE}</style>'
+    return f'{head}<rect width="100%" height="100%" fill="white"/>{"".join(parts)}</svg>\n'
 
 
 # --------------------------------------------------------------------------------------------------- parts
@@ -152,7 +181,8 @@ def _log_ticks(low: float, high: float) -> list[float]:
     if len(ticks) <= 7:
         return ticks
     thin = [tick for tick in ticks if math.isclose(math.log10(tick), round(math.log10(tick)), abs_tol=1e-9)]
-    return sorted({ticks[0], *thin, ticks[-1]}) if len(thin) < 2 else sorted({ticks[0], *thin[1:-1], ticks[-1]})
+    apart = [tick for tick in thin if tick > 4 * ticks[0] and tick < ticks[-1] / 4]  # of the labels at both ends
+    return [ticks[0], *apart[:: math.ceil(len(apart) / 5) or 1], ticks[-1]]
 
 
 def _tick(value: float) -> str:

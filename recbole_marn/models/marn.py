@@ -18,8 +18,9 @@ from recbole_marn.layers.adversarial import (
 from recbole_marn.layers.apgru import APGRU
 from recbole_marn.layers.fusion import AttentionFusion, pool_invariant, sum_fusion
 from recbole_marn.layers.gradient_reversal import reverse_gradient
+from recbole_marn.layers.invariant_codes import BalancedCodes, alignment_loss
 from recbole_marn.layers.mlp import activation_by_name
-from recbole_marn.layers.normalisation import DegreeNorm, ModalityBatchNorm
+from recbole_marn.layers.normalisation import DegreeNorm, ModalityBatchNorm, ModalityWhitening
 from recbole_marn.layers.projection import PrivateLinear, linear_twice
 from recbole_marn.models.base import CTRModel, Represented
 from recbole_marn.models.item_encoder import Cells
@@ -78,8 +79,11 @@ class MARN(CTRModel):
         if x.adversary == "none":
             return
         self.invariant = nn.Linear(width, width)
-        if x.invariant_norm == "batch":
-            self.invariant_norm = ModalityBatchNorm(n_modalities=n_modalities, width=width)
+        if x.invariant_norm != "none":
+            norm = ModalityBatchNorm if x.invariant_norm == "batch" else ModalityWhitening
+            self.invariant_norm = norm(n_modalities=n_modalities, width=width)
+        if x.invariant_codes:
+            self.codes = BalancedCodes(n_modalities=n_modalities, n_codes=x.invariant_codes, width=width)
         linear = {"width": width, "n_modalities": n_modalities}
         self.discriminator1 = Discriminator(**linear, hidden_sizes=x.discriminator_hidden)
         names = ["click"]
@@ -92,7 +96,10 @@ class MARN(CTRModel):
             self.discriminator0 = Discriminator(**linear, hidden_sizes=x.discriminator_hidden)
             if x.degree_normalise == "batch_mean":
                 self.degree_norm = DegreeNorm(n_modalities=n_modalities)
-        self.loss_names = (*names, "D1")
+        names.append("D1")
+        if x.alignment_weight:
+            names.append("alignment")
+        self.loss_names = tuple(names)
 
     # ------------------------------------------------------------------------------------------------ item
     def represent(self, cells: Cells) -> Represented:
@@ -112,15 +119,18 @@ class MARN(CTRModel):
         if x.adversary == "none":
             return Represented(vector, parts)
         invariant, invariant_stopped = linear_twice(self.invariant, cells.aligned)
-        c = self._invariant(invariant, cells)  # (R, M, D)
-        parts |= {"invariant": c, "invariant_stopped": invariant_stopped}
+        c = self._coded(self._invariant(invariant, cells), cells)  # (R, M, D)
+        parts |= {"invariant": c, "invariant_linear": invariant, "invariant_stopped": invariant_stopped}
         parts["degree"] = degree = self._degree(parts, cells)  # (R, M)
         pooled = pool_invariant(c, degree, mask, how=x.invariant_pooling)
         return Represented(vector + cells.join(pooled, x.invariant_pooling), parts)
 
     def _invariant(self, linear: Tensor, cells: Cells) -> Tensor:
         c = self.activation(linear)
-        return self.invariant_norm(c, cells.mask, cells.count) if self.settings.invariant_norm == "batch" else c
+        return self.invariant_norm(c, cells.mask, cells.count) if self.settings.invariant_norm != "none" else c
+
+    def _coded(self, c: Tensor, cells: Cells) -> Tensor:
+        return self.codes(c, cells.mask, cells.count) if self.settings.invariant_codes else c
 
     def _degree(self, parts: dict[str, Tensor], cells: Cells) -> Tensor:
         c = parts["invariant"].detach()
@@ -154,11 +164,14 @@ class MARN(CTRModel):
         if x.adversary == "double":
             losses["D0"] = self._loss(parts["logits0"], cells, count)
             self._record_accuracy("D0", parts["logits0"], cells, count)
-        logits1 = self._adversary_logits(represented, cells, weight)
+        c = self._invariant(parts["invariant_linear" if x.adversary_into_embedding else "invariant_stopped"], cells)
+        logits1 = self.second_discriminator(self._coded(c, cells), parts["degree"], weight)
         degree = parts["degree"] if x.adversary == "double" and x.degree_target != "feature" else None
         outside = weight if x.lambda_placement == "loss" else 1.0
         losses["D1"] = outside * self._loss(logits1, cells, count, degree)
         self._record_accuracy("D1", logits1, cells, count)
+        if x.alignment_weight:
+            losses["alignment"] = x.alignment_weight * self._alignment(c, cells, batch)
         self._record_collapse(parts, cells)
         return losses
 
@@ -174,15 +187,17 @@ class MARN(CTRModel):
         shared = self.discriminator1 if self.settings.share_discriminator else self.discriminator_specific
         return shared(self.activation(specific))
 
-    def _adversary_logits(self, represented: Represented, cells: Cells, weight: float) -> Tensor:
-        """D1 behind the gradient reversal: I learns to fool it, the embeddings stay out of it (unless switched)."""
-        x, degree = self.settings, represented.parts["degree"]
-        c = represented.parts["invariant"]
-        if not x.adversary_into_embedding:
-            c = self._invariant(represented.parts["invariant_stopped"], cells)
+    def second_discriminator(self, c: Tensor, degree: Tensor, weight: float) -> Tensor:
+        """Logits (R, M, M) of D1 behind the gradient reversal: I learns to fool it."""
+        x = self.settings
         if x.degree_target != "loss":
             c = degree[..., None] * c
         return self.discriminator1(reverse_gradient(c, weight if x.lambda_placement == "reversal" else 1.0))
+
+    def _alignment(self, c: Tensor, cells: Cells, batch: RaggedBatch) -> Tensor:
+        """L_A, on c before it is coded: needs the modalities of an item side by side."""
+        count = batch.entity_count if self.settings.adversary_items == "all" else batch.candidate_count
+        return alignment_loss(cells.entities(c), cells.entities(cells.present), count)
 
     def parameters_by_rate(self) -> list[tuple[float, list[nn.Parameter]]]:
         if self.settings.adversary == "none" or self.settings.discriminator_rate == 1.0:

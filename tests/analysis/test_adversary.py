@@ -5,6 +5,8 @@ import torch
 
 from recbole_marn import cli
 from recbole_marn.analysis.adversary import probe_accuracy, without_invariant
+from recbole_marn.layers.invariant_codes import BalancedCodes
+from recbole_marn.layers.normalisation import ModalityWhitening
 from recbole_marn.quick_start import build_config, load_run, prepare_run, run
 
 
@@ -27,6 +29,50 @@ def test_only_an_mlp_finds_a_difference_of_spread():
     x[:, 1] *= 0.2
     x[:, 2] *= 5.0
     assert probe_accuracy(x, present, hidden=32) > probe_accuracy(x, present) + 0.2
+
+
+# docs/adversary.md states these two limits and says why; here they are measured.
+def catalogue(n=2_000):
+    """c of two modalities by one affine map and ReLU: inputs in general position, and inputs of 20 distinct values."""
+    generator = torch.Generator().manual_seed(3)
+    e = torch.randn(n, 2, 8, generator=generator)
+    e[:, 1] = e[:20, 1].repeat(n // 20, 1)
+    weight = torch.randn(8, 8, generator=generator) / 8**0.5
+    return (e @ weight + 0.3).relu(), torch.ones(n, 2, dtype=torch.bool)
+
+
+def test_equal_means_leave_a_linear_probe_nothing_and_an_mlp_everything():
+    c, present = catalogue()
+    white = ModalityWhitening(n_modalities=2, width=8)(c)
+    logits = torch.zeros(2, 8, requires_grad=True)  # the constant probe is stationary, and the loss is convex
+    loss = sum(torch.nn.functional.cross_entropy(white[:, m] @ logits.t(), torch.full((2_000,), m)) for m in (0, 1))
+    (gradient,) = torch.autograd.grad(loss, logits)
+    assert gradient.abs().max() < 1e-5
+    assert probe_accuracy(white, present) == pytest.approx(0.5, abs=0.06)
+    assert probe_accuracy(white, present, hidden=64) > 0.9
+
+
+def test_balanced_codes_leave_no_probe_anything():
+    c, present = catalogue()
+    white = ModalityWhitening(n_modalities=2, width=8)(c)
+    torch.manual_seed(0)
+    codes = BalancedCodes(n_modalities=2, n_codes=4, width=8)
+    for _ in range(300):
+        codes(white)
+    coded = codes.eval()(white).detach()
+    assert coded.std(0).min() > 0.1
+    assert probe_accuracy(coded, present) == pytest.approx(0.5, abs=0.06)
+    assert probe_accuracy(coded, present, hidden=64) == pytest.approx(0.5, abs=0.06)
+
+
+def test_rows_are_drawn_as_often_as_they_occur():
+    """Two values a modality, told apart by the rare one alone."""
+    x, present = torch.zeros(1_000, 2, 1), torch.ones(1_000, 2, dtype=torch.bool)
+    x[500:, 1] = 1.0
+    count = torch.ones(1_000)
+    assert probe_accuracy(x, present, count=count) == pytest.approx(0.75, abs=0.05)
+    count[500:] = 0.0
+    assert probe_accuracy(x, present, count=count) == pytest.approx(0.5, abs=0.05)
 
 
 def test_deleting_c_changes_scores_and_is_undone(settings):

@@ -99,3 +99,17 @@ def test_a_part_without_rows():
         made.labelled("valid")
     assert "Expected rows in the valid part. Got none of 3 events." in str(error.value)
     assert "split: leave_last needs users with 4 events or more" in str(error.value)
+
+
+def test_train_last_leaves_out_old_training_rows_and_nothing_else():
+    made, everything = protocol(train_last=2), protocol()
+    short, long = made.positives("train"), everything.positives("train")
+    assert set(np.bincount(made.events.user[short.position])[1:]) == {2}
+    assert set(short.position) < set(long.position)
+    assert made.notes == ["train: 40 of 120 rows before their user's last 2 were left out"]
+    for part in ("valid", "test"):
+        np.testing.assert_array_equal(made.labelled(part).negatives, everything.labelled(part).negatives)
+    np.testing.assert_array_equal(made.counts.snapshot(), everything.counts.snapshot())
+    np.testing.assert_array_equal(
+        short.history_length, long.history_length[np.isin(long.position, short.position)], "histories stay whole"
+    )

@@ -8,6 +8,7 @@ from recbole_marn.data.rows import (
     Events,
     count_repeats,
     first_of_each_pair,
+    latest_of_each_user,
     rows_of_part,
     sort_events,
     split_by_time,
@@ -230,3 +231,14 @@ def test_a_history_of_nothing_is_refused():
     events = events_of_sizes(4)
     with pytest.raises(InputError, match="Got max_history 0"):
         rows_of_part(events, split_leave_last(events), TRAIN, max_history=0)
+
+
+def test_the_latest_rows_of_each_user_against_a_loop():
+    made = events_of_sizes(1, 4, 2, 7)
+    rows = rows_of_part(made, split_leave_last(made), TRAIN, max_history=3)
+    kept = []
+    for user in np.unique(made.user):
+        kept += [r for r in range(rows.n_rows) if made.user[rows.position[r]] == user][-2:]
+    np.testing.assert_array_equal(np.flatnonzero(latest_of_each_user(made, rows, 2)), kept)
+    assert len(kept) < rows.n_rows
+    assert latest_of_each_user(made, rows, 100).all()

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from recbole_marn.layers.normalisation import ModalityBatchNorm
+from recbole_marn.layers.normalisation import ModalityBatchNorm, ModalityWhitening
 
 PRESENT = torch.tensor([[True, True, False], [True, False, False], [False, True, True], [True, True, False]])
 COUNT = torch.tensor([1.0, 3.0, 2.0, 5.0])
@@ -66,3 +66,73 @@ def test_modalities_that_do_not_occur_leave_the_averages_alone(n_items):
     out = layer(x, nobody, torch.ones(n_items))
     assert out.abs().sum() == 0
     assert layer.running_mean.abs().sum() == 0 and (layer.running_var == 1).all()
+
+
+# -------------------------------------------------------------------------------------------- whitening
+def covariance_by_loops(rows):
+    """Mean and covariance of rows (n, D), pair by pair of dimensions."""
+    n, width = rows.shape
+    mean = [sum(rows[:, d]) / n for d in range(width)]
+    cov = [[sum((rows[:, a] - mean[a]) * (rows[:, b] - mean[b])) / n for b in range(width)] for a in range(width)]
+    return torch.tensor(mean, dtype=rows.dtype), torch.tensor(cov, dtype=rows.dtype)
+
+
+def whitening(**kwargs):
+    return ModalityWhitening(n_modalities=3, width=4, **kwargs).double()
+
+
+def test_whitened_modalities_have_mean_zero_and_the_identity_as_covariance():
+    x, present = torch.randn(40, 3, 4, dtype=torch.double) * 3 + 2, torch.rand(40, 3) < 0.8
+    x[:, :, 1] += 2 * x[:, :, 0]
+    count = torch.randint(1, 4, (40,)).double()
+    out = whitening(shrinkage=0.0)(x.masked_fill(~present[:, :, None], float("nan")), present, count)
+    assert out[~present].abs().sum() == 0
+    for m in range(3):
+        here = present[:, m]
+        mean, cov = covariance_by_loops(out[here, m].repeat_interleave(count[here].long(), 0))
+        assert torch.allclose(mean, torch.zeros(4, dtype=torch.double), atol=1e-9)
+        assert torch.allclose(cov, torch.eye(4, dtype=torch.double), atol=1e-9)
+
+
+def test_shrinkage_is_added_to_the_covariance():
+    x = torch.randn(30, 3, 4, dtype=torch.double)
+    out = whitening(shrinkage=0.5)(x)
+    for m in range(3):
+        mean, cov = covariance_by_loops(x[:, m])
+        lower = torch.linalg.cholesky(cov + 0.5 * cov.trace() / 4 * torch.eye(4, dtype=torch.double))
+        assert torch.allclose(out[:, m] @ lower.t() + mean, x[:, m])
+
+
+def test_the_running_moments_whiten_in_evaluation():
+    layer, x = whitening(shrinkage=0.0, momentum=0.25), torch.randn(30, 3, 4, dtype=torch.double) * 2 + 1
+    layer(x)
+    mean, cov = covariance_by_loops(x[:, 1])
+    assert torch.allclose(layer.running_mean[1], 0.25 * mean)
+    assert torch.allclose(layer.running_cov[1], 0.75 * torch.eye(4, dtype=torch.double) + 0.25 * cov)
+    layer.eval()
+    before = layer.running_cov.clone()
+    out = layer(x[:1])
+    lower = torch.linalg.cholesky(layer.running_cov[1])
+    assert torch.allclose(lower @ out[0, 1] + layer.running_mean[1], x[0, 1])
+    assert torch.equal(layer.running_cov, before)
+
+
+def test_whitening_is_differentiable_where_a_modality_is_constant_or_absent():
+    layer = ModalityWhitening(n_modalities=3, width=4)
+    x = torch.randn(6, 3, 4)
+    x[:, 1] = 1.0
+    x.requires_grad_()
+    present = torch.ones(6, 3, dtype=torch.bool)
+    present[:, 2] = False
+    out = layer(x, present)
+    assert out[:, 1].abs().max() < 1e-3 and out[:, 2].abs().sum() == 0
+    out.square().sum().backward()
+    assert x.grad.isfinite().all()
+    assert (layer.running_cov[2] == torch.eye(4)).all() and layer.running_mean[2].abs().sum() == 0
+
+
+def test_whitening_has_the_gradient_of_finite_differences():
+    layer = whitening()
+    layer.momentum = 0.0
+    x, present = torch.randn(5, 3, 4, dtype=torch.double, requires_grad=True), torch.rand(5, 3) < 0.8
+    assert torch.autograd.gradcheck(lambda x: layer(x, present, torch.arange(1.0, 6.0).double()), x)
