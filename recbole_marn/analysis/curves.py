@@ -16,12 +16,16 @@ __all__ = ["curves_picture", "curves_table", "read_probes"]
 
 # Heading of a plot -> its lines: label -> keys of a report, the mean over modalities where a mapping is left.
 SUMMARY = {
-    "Naming the modality": {
+    "Naming the modality from c": {
         "D0 on c": ["D0 accuracy"],
         "D1 on c": ["D1 accuracy"],
         "linear probe on c": ["probe c", "linear"],
         "MLP probe on c": ["probe c", "mlp"],
+        "chance": ["chance"],
+    },
+    "Naming the modality from s": {
         "linear probe on s": ["probe s", "linear"],
+        "MLP probe on s": ["probe s", "mlp"],
         "chance": ["chance"],
     },
     "Validation UAUC": {"as trained": ["UAUC"], "c deleted": ["UAUC without c"]},
