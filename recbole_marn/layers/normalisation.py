@@ -68,10 +68,10 @@ class ModalityBatchNorm(nn.Module):
 class ModalityWhitening(nn.Module):
     """y_em = L_m^-1 (x_em - mean_m), with L_m L_m^T = cov_m + shrinkage_m: zero mean, covariance near the identity.
 
-    Where each modality has the same mean, the best linear softmax probe for the modality is the constant one, so it is
-    at chance; hence no scale or shift of a modality's own here, unlike in `ModalityBatchNorm`. Items count as often as
-    they occur; evaluation uses running averages of mean and covariance. A modality that does not occur leaves them
-    alone.
+    Where each modality has the same mean, the log loss of a linear softmax probe for the modality is least at the
+    constant answer; hence no scale or shift of a modality's own here, unlike in `ModalityBatchNorm`. Items count as
+    often as they occur; evaluation uses running averages of mean and covariance, which lag behind the parameters. A
+    modality that does not occur leaves them alone.
 
     Args:
         n_modalities: M.
