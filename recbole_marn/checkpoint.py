@@ -55,7 +55,14 @@ def write_aside(path: str | Path, write: Any) -> None:
 def save(path: str | Path, content: Mapping[str, Any]) -> None:
     """Write `content` (plain data and tensors) with this package's mark and format version."""
     payload = {MARK: {"format": FORMAT, "version": __version__}, **plain(content)}
-    write_aside(path, lambda temporary: torch.save(payload, temporary))
+
+    def write(temporary: Path) -> None:
+        try:
+            torch.save(payload, temporary)
+        except RuntimeError as error:  # torch's own word for a file it could not write to its end
+            raise OSError(f"{path} could not be written ({first_line(error)}): the disk may be full") from error
+
+    write_aside(path, write)
 
 
 def load(path: str | Path, map_location: Any = "cpu") -> dict[str, Any]:

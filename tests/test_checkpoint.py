@@ -135,3 +135,17 @@ def test_a_file_is_under_its_final_name_only_once_whole():
 
     checkpoint.write_aside("result.json", look)
     assert os.path.exists("result.json")
+
+
+def test_a_disk_that_is_full_is_an_error_of_the_disk(tmp_path, monkeypatch):
+    """What torch raises where a file cannot be written to its end, seen on a full file system."""
+    checkpoint.save(tmp_path / "a.pth", {"x": 1})
+    before = (tmp_path / "a.pth").read_bytes()
+
+    def full(*args):
+        raise RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 6464 vs 6358")
+
+    monkeypatch.setattr(torch, "save", full)
+    with pytest.raises(OSError, match="the disk may be full"):
+        checkpoint.save(tmp_path / "a.pth", {"x": 2})
+    assert (tmp_path / "a.pth").read_bytes() == before and len(list(tmp_path.iterdir())) == 1

@@ -141,6 +141,8 @@ def build(request: Request) -> tuple[dict[str, Any], list[Failure]]:
         rows = [row for row, _ in chosen]
     runs = adopt_names(runs_of(plan, rows, request.seeds), existing)
     failures += site.run([site.training(run, told.get(run.row.label)) for run in runs])
+    if failures and not any(folders.records.glob("*.json")):
+        raise InputError("a run that finishes", f"none; the first failed: {failures[0]}", "Correct it and try again.")
     line = render(request, command=request.command())
     return {"runs": len(runs), "failed": len(failures), **line}, failures
 
