@@ -105,6 +105,7 @@ def measure(name: str, size: Size, work: Path) -> list[dict[str, object]]:
 
     gates: list[dict[str, object]] = [
         {"name": f"{name}: megabytes resident", "value": round(used.ru_maxrss / 1024), "goal": size.megabytes},
+        {"name": f"{name}: seconds of processor", "value": round(processor, 1)},
         {"name": f"{name}: microseconds of processor a review", "value": round(1e6 * processor / size.reviews, 1)},
     ]
     if size.seconds is not None:

@@ -7,6 +7,7 @@ import ast
 import functools
 import importlib.util
 import json
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -66,9 +67,16 @@ def _parser() -> argparse.ArgumentParser:
     job.set_defaults(job=_datasets)
 
     job = jobs.add_parser("analyze", help="what the parts of a trained MARN carry, and what deleting c costs")
-    job.add_argument("checkpoint", help="<run>.pth of a MARN with an invariant branch; with --curves also <run>.json")
+    job.add_argument("checkpoint", help="<run>.pth of a MARN; for curves also <run>.json")
     job.add_argument("--part", choices=["valid", "test"], default="valid", help="rows scored (default: %(default)s)")
-    job.add_argument("--curves", action="store_true", help="what --probe_every kept, as a table and <run>.curves.svg")
+    job.add_argument(
+        "--report",
+        choices=["adversary", "curves", "attention"],
+        default="adversary",
+        help="curves: what --probe_every kept, as a table and <run>.curves.svg; "
+        "attention: which modality decides in which category (default: %(default)s)",
+    )
+    job.add_argument("--field", default="category", help="of --report attention, token field (default: %(default)s)")
     job.set_defaults(job=_analyze)
 
     job = jobs.add_parser("tune", help="search settings, selected on validation", epilog=SETTINGS_HELP)
@@ -77,6 +85,10 @@ def _parser() -> argparse.ArgumentParser:
     job.add_argument("--algo", choices=["exhaustive", "random", "bayes"], default="exhaustive")
     job.add_argument("--max_evals", type=int, default=20, help="trials for random and bayes (default: %(default)s)")
     job.add_argument("--output_file", default="tune.json", help="trials are written here (default: %(default)s)")
+    job.add_argument("--engine", choices=["recbole", "ray"], default="recbole", help="ray: many at once, ASHA, resumable")
+    job.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="ray: trials at once (default: one a core)")
+    job.add_argument("--address", help="ray: a running cluster, or auto (default: start Ray on this machine)")
+    job.add_argument("--gpus", type=float, default=0.0, help="ray: share of a GPU a trial takes (default: %(default)s)")
     job.set_defaults(job=_tune, takes_settings=True)
 
     job = jobs.add_parser("export-rows", help="the rows as files for plain RecBole", epilog=SETTINGS_HELP)
@@ -191,7 +203,7 @@ def _datasets(args: argparse.Namespace) -> int:
 
 
 def _analyze(args: argparse.Namespace) -> int:
-    return _curves(args) if args.curves else _report(args)
+    return {"adversary": _adversary, "curves": _curves, "attention": _attention}[args.report](args)
 
 
 def _curves(args: argparse.Namespace) -> int:
@@ -204,7 +216,7 @@ def _curves(args: argparse.Namespace) -> int:
     return 0
 
 
-def _report(args: argparse.Namespace) -> int:
+def _adversary(args: argparse.Namespace) -> int:
     from recbole_marn.analysis.adversary import adversary_report, check_adversary
     from recbole_marn.quick_start import load_run
 
@@ -215,6 +227,17 @@ def _report(args: argparse.Namespace) -> int:
     for name, value in report.items():
         numbers = value.items() if isinstance(value, dict) else [("", value)]
         print(f"{name:<16}" + "  ".join(f"{label} {number:.4f}".strip() for label, number in numbers))
+    print(json.dumps(report))
+    return 0
+
+
+def _attention(args: argparse.Namespace) -> int:
+    from recbole_marn.analysis.attention import attention_report, describe
+    from recbole_marn.quick_start import load_run
+
+    parts = load_run(args.checkpoint)
+    report = attention_report(parts.model, parts.trainer, getattr(parts, args.part), args.field)
+    print(describe(report))
     print(json.dumps(report))
     return 0
 
@@ -242,6 +265,8 @@ def _tune(args: argparse.Namespace) -> int:
         algo=args.algo,
         max_evals=args.max_evals,
         output_file=args.output_file,
+        engine=args.engine,
+        cluster={"workers": args.workers, "address": args.address, "gpus": args.gpus},
     )
     print(json.dumps(best))
     return 0

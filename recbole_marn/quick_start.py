@@ -26,7 +26,7 @@ from recbole_marn.compat import without_arguments
 from recbole_marn.data.ctr_dataset import CTRDataLoader
 from recbole_marn.data.protocol import PARTS
 from recbole_marn.errors import InputError
-from recbole_marn.registration import MODELS, model_class, rebuild_config
+from recbole_marn.registration import MODELS, known_datasets, model_class, rebuild_config
 from recbole_marn.trainer import check_same_data
 from recbole_marn.version import __version__
 
@@ -36,7 +36,9 @@ __all__ = [
     "load_run",
     "named_metrics",
     "objective_function",
+    "prepare_data",
     "prepare_run",
+    "read_files",
     "run",
     "run_recbole_marn",
 ]
@@ -69,7 +71,7 @@ def build_config(
     """
     settings = {"same_rows": True, **(config_dict or {})}
     files = list(config_file_list or [])
-    given = _read_files(files) | settings
+    given = read_files(files) | settings
     model, dataset = model or given.get("model"), dataset or given.get("dataset")
     for name, value in (("model", model), ("dataset", dataset)):
         if not isinstance(value, str):
@@ -78,7 +80,7 @@ def build_config(
     return without_arguments(Config)(model=model, dataset=dataset, config_file_list=files, config_dict=settings)
 
 
-def _read_files(files: Sequence[str]) -> dict[str, Any]:
+def read_files(files: Sequence[str]) -> dict[str, Any]:
     """The settings in YAML files; the last file wins. Tags that would make Python objects are refused."""
     given: dict[str, Any] = {}
     for file in files:
@@ -92,8 +94,25 @@ def _read_files(files: Sequence[str]) -> dict[str, Any]:
     return given
 
 
-def prepare_run(config: Config, *, quiet: bool = False) -> Prepared:
-    """Data, model and trainer of a configuration."""
+def prepare_data(config: Config) -> None:
+    """Prepare a public data set whose atomic files are not there, from its raw files (docs/prepare.md).
+
+    Raises:
+        InputError: there are none and they cannot be downloaded; it says which, and which data sets run now.
+    """
+    folder, name = Path(config["data_path"]), config["dataset"]
+    if (folder / f"{name}.inter").is_file() or name not in known_datasets():
+        return
+    from recbole_marn.prepare.pipeline import ensure_prepared
+    from recbole_marn.prepare.report import render
+
+    if record := ensure_prepared(name, folder.parent):
+        print(render(record))
+
+
+def prepare_run(config: Config, *, quiet: bool = False, sealed: bool = False) -> Prepared:
+    """Data, model and trainer of a configuration; `sealed` builds no test part, which is then None."""
+    prepare_data(config)
     init_seed(config["seed"], config["reproducibility"])
     logger = getLogger()
     for handler in logger.handlers[:]:
@@ -102,7 +121,14 @@ def prepare_run(config: Config, *, quiet: bool = False) -> Prepared:
     init_logger(config)
     if quiet:
         logger.setLevel(logging.ERROR)
-    train, valid, test = data_preparation(config, create_dataset(config))
+    dataset = create_dataset(config)
+    if sealed:
+        dataset.sealed = True
+        parts = dataset.build()
+        train = CTRDataLoader(config, parts[0], None, shuffle=config["shuffle"])
+        valid, test = CTRDataLoader(config, parts[1], None), None
+    else:
+        train, valid, test = data_preparation(config, dataset)
     init_seed(config["seed"] + config["local_rank"], config["reproducibility"])
     model = get_model(config["model"])(config, train._dataset).to(config["device"])
     trainer = get_trainer(config["MODEL_TYPE"], config["model"])(config, model)
@@ -135,6 +161,7 @@ def run(
     if nproc > 1 and config["single_spec"]:
         from recbole_marn.distributed import run_processes
 
+        prepare_data(config)  # once, before the processes look for it
         names = {"model": config["model"], "dataset": config["dataset"]}
         return run_processes(nproc, config_file_list or [], {**(config_dict or {}), **names}, saved)
     parts = prepare_run(config)
@@ -198,9 +225,9 @@ def load_run(path: str | Path, **changed: Any) -> Prepared:
 def objective_function(
     config_dict: Mapping[str, Any] | None = None, config_file_list: Sequence[str] | None = None, saved: bool = False
 ) -> dict[str, Any]:
-    """One trial for RecBole's HyperTuning or Ray Tune. The test part is not scored: selection is on validation."""
+    """One trial for RecBole's HyperTuning or Ray Tune. Selection is on validation: there is no test part."""
     config = build_config(config_file_list=config_file_list, config_dict=config_dict)
-    parts = prepare_run(config, quiet=True)
+    parts = prepare_run(config, quiet=True, sealed=True)
     score, result = parts.trainer.fit(parts.train, parts.valid, verbose=False, saved=saved)
     _report_to_ray(result)
     return {

@@ -63,6 +63,15 @@ class ModelRow:
     def ours(self) -> bool:
         return self.location.startswith("recbole_marn.")
 
+    @property
+    def family(self) -> str:
+        """What the rows of a table are told apart by."""
+        if self.name in ("ItemCF", "Popularity", "RandomScore"):
+            return "no embeddings"
+        if not self.ours:
+            return "IDs only"
+        return "MARN" if issubclass(self.settings, MARNSettings) else "multimodal"
+
 
 OURS = "recbole_marn.models."
 
@@ -82,6 +91,8 @@ MODELS: dict[str, ModelRow] = {
         _preset("BaseModelMAF", "MARN", MARNSettings, "Li et al., WWW 2020, Table 3, BaseModel+MAF"),
         _preset("BaseModelMAFADV", "MARN", MARNSettings, "Li et al., WWW 2020, Table 3, BaseModel+MAF+ADV"),
         _preset("BaseModelMAFDDMA", "MARN", MARNSettings, "Li et al., WWW 2020, Table 3, BaseModel+MAF+DDMA"),
+        # Ours: MARN with what helped it on validation, one change at a time.
+        _preset("MARNPlus", "MARN", MARNSettings, "this package (docs/models.md)"),
         # Its rivals, fed with the same modalities.
         ModelRow("YoutubeNet", OURS + "youtube_net", CTRSettings, "Covington et al., RecSys 2016"),
         ModelRow("DUPN", OURS + "dupn", DUPNSettings, "Ni et al., KDD 2018"),
@@ -158,6 +169,12 @@ def committed_data_folder() -> Path:
     return Path(__file__).resolve().parent.parent / "dataset_atomic"
 
 
+def datasets_at_hand(data_path: str | Path) -> list[str]:
+    """Names of the datasets that run without further ado: RecBole's, the committed ones, those in `data_path`."""
+    folders = [folder for parent in (committed_data_folder(), Path(data_path)) for folder in parent.glob("*")]
+    return ["ml-100k", *sorted({folder.name for folder in folders if (folder / f"{folder.name}.inter").is_file()})]
+
+
 def rebuild_config(values: Mapping[str, Any]) -> Any:
     """RecBole's Config from the plain settings in one of our checkpoints."""
     from recbole.config import Config
@@ -181,6 +198,7 @@ def register() -> None:
     _register_metric()
     _hook_config()
     _hook_data_loader()
+    _hook_several_processes()
 
 
 def _register_class(row: ModelRow) -> None:
@@ -273,6 +291,36 @@ def _hook_data_loader() -> None:
 
     get_dataloader.chooses_by_config = True
     utils.get_dataloader = get_dataloader
+
+
+def _hook_several_processes() -> None:
+    """RecBole's `run(..., nproc=2)` starts processes that know its own models alone, and only on GPUs: ours does it."""
+    package = importlib.import_module("recbole.quick_start")
+    original = package.run
+    if hasattr(original, "chooses_by_config"):
+        return
+
+    @functools.wraps(original)
+    def run(
+        model: str, dataset: str, config_file_list: Any = None, config_dict: Any = None, saved: bool = True,
+        nproc: int = 1, world_size: int = -1, **network: Any,
+    ) -> Any:  # fmt: skip
+        row = MODELS.get(model)
+        ours = row is not None and (row.ours or bool((config_dict or {}).get("same_rows")))
+        if not ours or (nproc == 1 and world_size <= 1):
+            return original(model, dataset, config_file_list, config_dict, saved, nproc, world_size, **network)
+        if world_size not in (-1, nproc):
+            raise InputError(
+                "all processes of a run on one machine",
+                f"world_size={world_size} with nproc={nproc}",
+                "Leave world_size out; many machines are for searching settings (recbole-marn tune --engine=ray).",
+            )
+        from recbole_marn import quick_start
+
+        return quick_start.run(model, dataset, config_file_list, config_dict, saved, nproc)
+
+    run.chooses_by_config = True
+    package.run = importlib.import_module("recbole.quick_start.quick_start").run = run
 
 
 def _hook_config() -> None:

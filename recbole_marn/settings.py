@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import functools
 import numbers
 import types
 import typing
@@ -200,6 +201,7 @@ class CTRSettings:
     """Keys of every multimodal CTR model here."""
 
     width: int = option(64, "D, width of every modality and of the item vector; paper 256", low=1, high=4096)
+    modality_norm: Literal["none", "batch"] = option("none", "batch normalisation of each aligned modality e_m (ours)")
     prediction_hidden: Sequence[int] = option((128, 64), "hidden layers of the prediction; paper [128, 64]", low=1)
     prediction_product: bool = option(False, "add u * candidate to the prediction's input; paper false")
     dropout: float = option(0.0, "dropout in the prediction network", low=0, high=0.95)
@@ -325,7 +327,7 @@ def from_mapping(kind: type, values: Mapping[str, Any], *, where: str = "", comp
                 raise InputError(
                     f"{prefix}keys among {', '.join(fields)}", f"'{key}'", f"Correct the key.{nearest(key, fields)}"
                 )
-    hints = typing.get_type_hints(kind)
+    hints = _hints(kind)
     checked = {}
     for name, field in fields.items():
         if name not in values:
@@ -334,6 +336,10 @@ def from_mapping(kind: type, values: Mapping[str, Any], *, where: str = "", comp
             continue
         checked[name] = _checked(prefix + f"'{name}'", values[name], hints[name], field.metadata)
     return kind(**checked)
+
+
+# Annotations are text, and evaluating them again for every modality of every run takes longer than all the checks.
+_hints = functools.cache(typing.get_type_hints)
 
 
 def _checked(name: str, value: Any, hint: Any, limits: Mapping[str, Any]) -> Any:

@@ -1,4 +1,4 @@
-"""Search of settings by RecBole's HyperTuning; the test part is never scored."""
+"""Search of settings by RecBole's HyperTuning or by Ray Tune; there is no test part."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from recbole.trainer import HyperTuning
 
 from recbole_marn import checkpoint
 from recbole_marn.errors import InputError
-from recbole_marn.quick_start import build_config, named_metrics, objective_function
+from recbole_marn.quick_start import build_config, named_metrics, objective_function, read_files
 from recbole_marn.registration import properties_folder
 from recbole_marn.settings import nearest
 
-__all__ = ["read_space", "tune"]
+__all__ = ["default_space", "diverged", "params_dict", "read_space", "readable", "tune"]
 
 # Numbers each kind of line takes, RecBole's own format.
 RANGES = {"uniform": "low,high", "quniform": "low,high,step", "loguniform": "log of low,log of high"}
@@ -39,6 +39,8 @@ def tune(
     algo: str = "exhaustive",
     max_evals: int = 20,
     output_file: str | Path = "tune.json",
+    engine: str = "recbole",
+    cluster: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Train a model under many settings and choose the best on validation.
 
@@ -46,16 +48,20 @@ def tune(
         config_file_list, config_dict: settings of every trial. What the dictionary fixes is not searched.
         params_file: the search space (see `read_space`); default: `properties/tune/<model>.hyper`.
         algo: "exhaustive" tries every combination of choices once, "random" and "bayes" draw `max_evals` trials.
-        output_file: JSON with every trial's settings and validation metrics, written whole after each trial.
+        output_file: JSON with every trial's settings and validation metrics, written whole after each trial (Ray: at
+            the end).
+        engine: "recbole", one trial after another, or "ray", several at once (see `ray_tuning`).
+        cluster: arguments of `ray_tuning.Cluster`.
 
     Returns:
         model, dataset, algo, trials (their number), best (its settings and its validation metrics), output_file.
 
     Raises:
-        InputError: hyperopt is missing; a params file that is missing, has a bad line or names an unknown key or a
+        InputError: hyperopt or Ray is missing; a params file that is missing, has a bad line or names an unknown key or a
             value out of range; nothing left to search; or no trial that trains.
     """
-    check_hyperopt()
+    if engine == "recbole" or algo == "bayes":
+        check_hyperopt()
     fixed = {**(config_dict or {}), "model": model, "dataset": dataset}
     config = build_config(model, dataset, config_file_list, fixed)
     file = default_space(model) if params_file is None else Path(params_file)
@@ -67,15 +73,23 @@ def tune(
             build_config(model, dataset, config_file_list, fixed | {name: tried})
     search = _Search(config, algo, space, Path(output_file))
     number = math.prod(len(values) for _, values in space.values()) if algo == "exhaustive" else max_evals
-    with _written(fixed) as fixed_file, _seeded(config["seed"]):
-        HyperTuning(
-            search.trial,
-            params_dict=_params_dict(space),
-            fixed_config_file_list=[*config_file_list, fixed_file],
-            algo=algo,
-            max_evals=number,
-            early_stop=number + 1,  # RecBole would give up after ten trials without a better one
-        ).run()
+    if engine == "ray":
+        from recbole_marn import ray_tuning
+
+        settings = read_files(config_file_list) | fixed
+        search.trials = ray_tuning.trials(config, settings, space, algo, number, search.header, Path(output_file),
+                                          ray_tuning.Cluster(**(cluster or {})))  # fmt: skip
+        search.write()
+    else:
+        with _written(fixed) as fixed_file, _seeded(config["seed"]):
+            HyperTuning(
+                search.trial,
+                params_dict=params_dict(space),
+                fixed_config_file_list=[*config_file_list, fixed_file],
+                algo=algo,
+                max_evals=number,
+                early_stop=number + 1,  # RecBole would give up after ten trials without a better one
+            ).run()
     best = search.best()
     if best is None:
         raise InputError("a trial that trains", f"{number} that diverged", f"Search smaller learning rates ({file}).")
@@ -107,13 +121,13 @@ class _Search:
         }
 
     def trial(self, config_dict: Mapping[str, Any], config_file_list: Sequence[str]) -> dict[str, Any]:
-        settings = {name: _readable(value) for name, value in config_dict.items()}
+        settings = {name: readable(value) for name, value in config_dict.items()}
         start = time.perf_counter()
         try:
             result = objective_function(settings, config_file_list)
             score, failure = float(result["best_valid_score"]), None
         except ValueError as error:
-            if isinstance(error, InputError) or "nan" not in str(error):
+            if not diverged(error):
                 raise
             score, failure = math.nan, str(error)
         if not math.isfinite(score):
@@ -130,7 +144,7 @@ class _Search:
                 **({"failure": failure} if failure else {}),
             }
         )
-        self._write()
+        self.write()
         return result
 
     def best(self) -> dict[str, Any] | None:
@@ -139,9 +153,14 @@ class _Search:
         sign = 1 if self.bigger else -1
         return max(trained, key=lambda trial: sign * trial["valid_score"], default=None)
 
-    def _write(self) -> None:
+    def write(self) -> None:
         text = json.dumps(self.header | {"trials": self.trials, "best": self.best()}, indent=1)
         checkpoint.write_aside(self.output_file, lambda path: path.write_text(text, encoding="utf-8"))
+
+
+def diverged(error: ValueError) -> bool:
+    """Whether RecBole's trainer stopped at a loss that is not a number."""
+    return not isinstance(error, InputError) and "nan" in str(error)
 
 
 # ------------------------------------------------------------------------------------------------ the space
@@ -244,7 +263,7 @@ def default_space(model: str) -> Path:
 
 
 # ----------------------------------------------------------------------------------------- RecBole and hyperopt
-def _params_dict(space: Mapping[str, tuple[str, list[Any]]]) -> dict[str, dict[str, list[Any]]]:
+def params_dict(space: Mapping[str, tuple[str, list[Any]]]) -> dict[str, dict[str, list[Any]]]:
     """The space as HyperTuning takes it. Lists go as text: hyperopt would take them for further spaces."""
     by_kind: dict[str, dict[str, list[Any]]] = {}
     for name, (kind, values) in space.items():
@@ -253,7 +272,7 @@ def _params_dict(space: Mapping[str, tuple[str, list[Any]]]) -> dict[str, dict[s
     return by_kind
 
 
-def _readable(value: Any) -> Any:
+def readable(value: Any) -> Any:
     """A value as hyperopt hands it out, as one writes it: lists are lists, whole numbers integers."""
     value = checkpoint.plain(value)
     if isinstance(value, str) and value[:1] in "[({":

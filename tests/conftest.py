@@ -6,7 +6,12 @@ import sys
 
 import pytest
 import tiny
-import torch
+import yaml
+
+
+def pytest_xdist_auto_num_workers(config):
+    """A process per core for the whole suite, four at most; a few files would not repay that each imports RecBole."""
+    return min(os.cpu_count(), 4) if config.args_source is config.ArgsSource.TESTPATHS else 0
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -19,6 +24,11 @@ def no_surroundings(tmp_path_factory):
             # Its writers work in threads of their own, which must not follow us from folder to folder.
             writer = utils.SummaryWriter
             patch.setattr(utils, "SummaryWriter", lambda folder: writer(os.path.abspath(folder)))
+        # RecBole's Config reads five files with the parser in Python; libyaml's reads the same much faster.
+        patch.setattr(yaml, "FullLoader", getattr(yaml, "CFullLoader", yaml.FullLoader))
+        # Imported here: the process that hands tests to the others needs no torch.
+        import torch
+
         threads = torch.get_num_threads()
         torch.set_num_threads(1)
         yield

@@ -3,6 +3,8 @@
 import json
 import re
 import shutil
+import urllib.error
+import urllib.request
 from pathlib import Path
 
 import numpy as np
@@ -68,9 +70,15 @@ def test_an_unknown_dataset(refused, data_path):
     assert "On this machine you can run: ml-100k, " in text
 
 
-def test_a_known_dataset_that_is_not_on_this_machine(refused):
+def test_a_known_dataset_that_is_not_on_this_machine(refused, monkeypatch):
+    def no_network(*args, **kwargs):
+        raise urllib.error.URLError("no network")
+
+    monkeypatch.setattr(urllib.request, "urlopen", no_network)
     text = refused(dataset="ml-1m")
-    assert "Prepare it from its raw files: recbole-marn prepare ml-1m --raw DIR." in text
+    assert re.search(r"the data set 'ml-1m' as .*ml-1m\.inter, or its raw files in raw/ml-1m or raw to prepare it from\.", text)
+    assert re.search(r"no network.*Unpack https.* Files: ratings\.dat .*; movies\.dat .*; posters .*optional\)\.", text)
+    assert "If they lie elsewhere: recbole-marn prepare ml-1m --raw DIR." in text
     assert re.search(r"On this machine you can run: ml-100k, .*tiny", text)
 
 
@@ -143,6 +151,15 @@ def test_vectors_of_the_wrong_width(refused):
         "Expected vectors of modality 'image' 4096 wide. Got 6 numbers a vector. "
         "Give the file of the right encoder, or correct 'size'."
     )
+
+
+def test_a_statistic_without_any_value(refused, copied):
+    folder, where = copied
+    header, *lines = (folder / "tiny.item").read_text(encoding="utf-8").splitlines()
+    assert header.endswith("price:float")
+    bare = [line.rsplit("\t", 1)[0] + "\t" for line in lines]
+    (folder / "tiny.item").write_text("\n".join([header, *bare]) + "\n", encoding="utf-8")
+    assert "Expected a price of some item with training events, for modality 'statistic'." in refused(where)
 
 
 def test_vectors_that_are_no_matrix(refused, copied):

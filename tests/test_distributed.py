@@ -10,8 +10,11 @@ import tiny
 from torch import multiprocessing
 
 from recbole_marn import distributed as processes
+from recbole_marn import quick_start
 from recbole_marn.errors import InputError
 from recbole_marn.quick_start import build_config, load_run, prepare_run, run
+
+from recbole import quick_start as recbole_quick_start  # isort: skip
 
 pytestmark = pytest.mark.host
 
@@ -103,6 +106,25 @@ def test_processes_learn_the_same_weights(settings, tmp_path, forked):
 def test_the_key_nproc_does_the_same(settings, tmp_path, forked):
     found = run(config_dict=settings("LR", nproc=2, epochs=1, checkpoint_dir=str(tmp_path / "saved")))
     assert found["epochs"] == 1 and os.path.exists(found["record"])
+
+
+@pytest.mark.parametrize(("model", "more", "ours"), [("MARN", {}, True), ("DIN", {"same_rows": True}, True),
+                                                     ("DIN", {}, False)])  # fmt: skip
+def test_recboles_own_run_of_several_processes(monkeypatch, model, more, ours):
+    """Its processes would not know MARN, and need GPUs; plain RecBole runs stay RecBole's."""
+    from torch import multiprocessing
+
+    done = []
+    monkeypatch.setattr(quick_start, "run", lambda *args: done.append(args))
+    monkeypatch.setattr(multiprocessing, "spawn", lambda function, **more: done.append(function))
+    recbole_quick_start.run(model, "tiny", ["a.yaml"], dict(more), nproc=2)
+    theirs = recbole_quick_start.quick_start.run_recboles
+    assert done == [(model, "tiny", ["a.yaml"], more, True, 2) if ours else theirs]
+
+
+def test_recboles_own_run_on_several_machines_is_refused():
+    with pytest.raises(InputError, match="Got world_size=4 with nproc=2"):
+        recbole_quick_start.run("MARN", "tiny", nproc=2, world_size=4)
 
 
 @pytest.mark.slow

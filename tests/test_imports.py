@@ -2,6 +2,7 @@
 
 import ast
 import configparser
+import functools
 from pathlib import Path
 
 import pytest
@@ -28,10 +29,17 @@ def name(path):
     return path.relative_to(PACKAGE).as_posix()
 
 
+@functools.cache
+def nodes(path):
+    """Of the syntax tree of a file."""
+    return list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+
+
+@functools.cache
 def imported(path):
     """Every module a file imports, at its top or inside functions."""
     found = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in nodes(path):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -42,9 +50,10 @@ def imported(path):
     return found
 
 
+@functools.cache
 def calls(path):
     """Dotted names of everything a file calls."""
-    return {ast.unparse(node.func) for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)}
+    return {ast.unparse(node.func) for node in nodes(path) if isinstance(node, ast.Call)}
 
 
 def uses(path, package):
@@ -88,7 +97,7 @@ def test_torch_load_is_called_for_checkpoints_and_published_weights():
 
 def test_torch_load_unpickles_nothing_of_ours():
     for path in FILES:
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in nodes(path):
             if isinstance(node, ast.Call) and ast.unparse(node.func) == "torch.load":
                 assert "weights_only=True" in [ast.unparse(keyword) for keyword in node.keywords], name(path)
 

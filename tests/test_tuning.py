@@ -5,10 +5,13 @@ import math
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+import tiny
 import yaml
 
 from recbole_marn import cli, quick_start, tuning
+from recbole_marn.data.protocol import Protocol
 from recbole_marn.errors import InputError
 from recbole_marn.registration import properties_folder
 from recbole_marn.trainer import CTRTrainer
@@ -128,18 +131,33 @@ def test_what_is_fixed_is_not_searched(settings, space):
     assert set(file["space"]) == {"prediction_hidden"}
 
 
-def test_the_test_part_is_never_scored_and_nothing_is_left(settings, space, monkeypatch):
+def test_the_test_part_is_never_built_and_nothing_is_left(settings, space, monkeypatch):
     parts = []
-    evaluate = CTRTrainer.evaluate
+    labelled = Protocol.labelled
 
-    def watch(self, eval_data, *args, **kwargs):
-        parts.append(eval_data.part)
-        return evaluate(self, eval_data, *args, **kwargs)
+    def watch(self, part, **more):
+        parts.append(part)
+        return labelled(self, part, **more)
 
-    monkeypatch.setattr(CTRTrainer, "evaluate", watch)
+    monkeypatch.setattr(Protocol, "labelled", watch)
     run(own(settings(epochs=1)), space())
-    assert set(parts) == {"valid"}
+    assert set(parts) == {"train", "valid"}
     assert not list(Path("saved").glob("*"))
+
+
+def test_a_search_without_any_test_event(settings, space, tmp_path):
+    """The events of the test period are not in the file: a run cannot be tested, a search finds its settings."""
+    rng = np.random.default_rng(0)
+    events = [
+        (f"u{user}", tiny.item_tokens(25)[item], 3600.0 * hour, "buy")
+        for user in range(30)
+        for hour, item in enumerate(rng.choice(25, 5, replace=False))
+    ]
+    tiny.write_dataset(tmp_path, events=events)
+    given = own(settings(epochs=1)) | {"data_path": str(tmp_path), "split": "time", "split_times": [4 * 3600, 5 * 3600]}
+    with pytest.raises(InputError, match="Got no row for test"):
+        quick_start.run(config_dict=given)
+    assert run(given, space())[0]["trials"] == 2
 
 
 def test_each_trial_is_written_as_it_ends(settings, space, monkeypatch):

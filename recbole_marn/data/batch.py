@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from recbole_marn.layers.segment import to_device
+
 __all__ = ["RaggedBatch", "assemble", "slices"]
 
 
@@ -51,17 +53,10 @@ class RaggedBatch:
     gap: Tensor | None = None
 
     def to(self, device: torch.device | str) -> RaggedBatch:
-        """A copy on `device`; host memory is pinned first where that makes the copy asynchronous."""
-        asynchronous = torch.device(device).type == "cuda"
-
-        def move(value: Tensor | None) -> Tensor | None:
-            if value is None:
-                return None
-            return (value.pin_memory() if asynchronous and not value.is_cuda else value).to(
-                device, non_blocking=asynchronous
-            )
-
-        return RaggedBatch(**{f.name: move(getattr(self, f.name)) for f in dataclasses.fields(self)})
+        """A copy on `device`, but for `length` and `row_sequence`: layouts are made of them on the CPU."""
+        values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        stay = {"length", "row_sequence"} | {name for name, value in values.items() if value is None}
+        return RaggedBatch(**{n: value if n in stay else to_device(value, device) for n, value in values.items()})
 
     @property
     def n_rows(self) -> int:

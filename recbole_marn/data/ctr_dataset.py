@@ -50,6 +50,7 @@ class CTRDataset(Dataset):
         protocol: events, split and negatives, independent of RecBole.
         part: "train", "valid" or "test" once built.
         rows: the part's labelled rows.
+        sealed: set before `build()`: the test part is not built, and `build()` returns None in its place.
         notes: what was dropped, masked or missing, for the log and the record.
     """
 
@@ -60,6 +61,7 @@ class CTRDataset(Dataset):
         self.serves_ragged = getattr(config.model_class, "batch_format", "padded") == "ragged"
         self.notes: list[str] = []
         self.part: str | None = None
+        self.sealed = False
         with warnings.catch_warnings():
             # pandas' advice on RecBole's own loading code.
             warnings.simplefilter("ignore", FutureWarning)
@@ -148,7 +150,7 @@ class CTRDataset(Dataset):
         super()._fill_nan()
 
     # -------------------------------------------------------------------------------------------- parts
-    def build(self) -> list[CTRDataset]:
+    def build(self) -> list[CTRDataset | None]:
         """The training, validation and test parts.
 
         Raises:
@@ -166,12 +168,14 @@ class CTRDataset(Dataset):
             self.config["MAX_ITEM_LIST_LENGTH"],
             None if release is None else self.item_numbers[release],
             self.notes,
+            self.sealed,
         )
         self._training_rows = self.protocol.labelled("train")
         if self.serves_ragged:
             self._find_features()
         parts = [self._part("train", self._training_rows)]
-        parts += [self._part(name, self.protocol.labelled(name)) for name in ("valid", "test")]
+        others = ("valid",) if self.sealed else ("valid", "test")
+        parts += [self._part(name, self.protocol.labelled(name)) for name in others]
         # RecBole asks the whole data set for one row, to count a model's operations.
         self.part, self.rows = parts[0].part, parts[0].rows
         self.split_sha256 = self.protocol.sha256(
@@ -181,7 +185,7 @@ class CTRDataset(Dataset):
             part.split_sha256 = self.split_sha256
         for note in self.notes:
             self.logger.info(note)
-        return parts
+        return [*parts, None] if self.sealed else parts
 
     def test_part(self, sampling: str) -> CTRDataset:
         """The test positives against negatives drawn in another way: uniform, popularity or matched."""
@@ -374,11 +378,9 @@ class _Columns:
 
 
 def _no_such_dataset(name: str, path: str) -> InputError:
-    from recbole_marn.registration import committed_data_folder, known_datasets
+    from recbole_marn.registration import datasets_at_hand, known_datasets
 
-    known = known_datasets()
-    folders = [folder for parent in (committed_data_folder(), Path(path).parent) for folder in parent.glob("*")]
-    there = ["ml-100k", *sorted({folder.name for folder in folders if (folder / f"{folder.name}.inter").is_file()})]
+    known, there = known_datasets(), datasets_at_hand(Path(path).parent)
     how = (
         f"Prepare it from its raw files: recbole-marn prepare {name} --raw DIR."
         if name in known

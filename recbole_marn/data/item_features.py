@@ -175,6 +175,12 @@ def _statistic(
             _need(columns, field, name, "float")
             values = columns.numbers(field)
             trained = values[counts.snapshot() > 0]
+            if np.isnan(trained).all():
+                raise InputError(
+                    f"a {field} of some item with training events, for modality '{name}'",
+                    f"no known value in column {field}",
+                    f"Leave {field} out of the fields of '{name}', or fill it in.",
+                )
             bins = EqualFrequencyBins.fit(trained, bins=settings.bins)
         codes.append(bins.assign(values))
         cardinalities += bins.cardinalities

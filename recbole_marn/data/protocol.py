@@ -32,6 +32,7 @@ class Protocol:
         n_items: number of item ids including the padding.
         max_history: L, longest history kept.
         release: (n_items,) release times given with the items, or None.
+        sealed: there may be no test row.
 
     Raises:
         InputError: a part without rows, or fewer eligible items than negatives asked for.
@@ -43,6 +44,7 @@ class Protocol:
     max_history: int
     release: np.ndarray | None = None
     notes: list[str] = field(default_factory=list)
+    sealed: bool = False
 
     @cached_property
     def part_of_event(self) -> np.ndarray:
@@ -55,7 +57,8 @@ class Protocol:
             times = (last_day - DAY, last_day)
         if len(times) != 2:
             raise InputError("split_times to be [validation start, test start]", repr(times), "Give two times.")
-        return row_rules.split_by_time(self.events, valid_start=float(times[0]), test_start=float(times[1]))
+        starts = {"valid_start": float(times[0]), "test_start": float(times[1])}
+        return row_rules.split_by_time(self.events, **starts, with_test=not self.sealed)
 
     @cached_property
     def counts(self) -> InteractionCounts:
@@ -150,7 +153,11 @@ class Protocol:
         return dataclasses.replace(rows, negatives=self.labelled("train", epoch=epoch).negatives)
 
     def sha256(self, parts: dict[str, LabelledRows], user_key: np.ndarray, item_key: np.ndarray) -> str:
-        """Fingerprint of every event, row and negative by token hash, so that it does not hang on internal ids."""
+        """Fingerprint of every event, row and negative by token hash, so that it does not hang on internal ids.
+
+        Args:
+            parts: rows of the parts in order; of a sealed data set those of training and validation.
+        """
         described = [
             {
                 "user": user_key[self.events.user],
@@ -159,8 +166,7 @@ class Protocol:
                 "part": self.part_of_event,
             }
         ]
-        for name in PARTS:
-            rows = parts[name]
+        for rows in parts.values():
             described.append(
                 {
                     "position": rows.rows.position,

@@ -197,13 +197,14 @@ def split_leave_last(events: Events) -> np.ndarray:
     return part
 
 
-def split_by_time(events: Events, *, valid_start: float, test_start: float) -> np.ndarray:
+def split_by_time(events: Events, *, valid_start: float, test_start: float, with_test: bool = True) -> np.ndarray:
     """Split at two moments for all users: before `valid_start`, before `test_start`, and the rest.
 
     Args:
         events: (E,) sorted events.
         valid_start: first moment of the validation part, in the unit of `events.time`.
         test_start: first moment of the test part.
+        with_test: the test part must have rows too.
 
     Returns:
         (E,) int8: TRAIN, VALID or TEST for every event.
@@ -219,7 +220,7 @@ def split_by_time(events: Events, *, valid_start: float, test_start: float) -> n
             f"Choose two increasing moments in the unit of the time field; {span}.",
         )
     part = (events.time >= valid_start).astype(np.int8) + (events.time >= test_start).astype(np.int8)
-    n_rows = np.bincount(part[_has_history(events)], minlength=3)
+    n_rows = np.bincount(part[_has_history(events)], minlength=3)[: 3 if with_test else 2]
     if (n_rows == 0).any():
         raise InputError(
             "training, validation and test rows",

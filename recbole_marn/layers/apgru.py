@@ -96,30 +96,31 @@ class APGRU(nn.Module):
         Args:
             x: (N, input_size) tokens of sequence 0, then of sequence 1, ..., each oldest first.
             property: (N, P), or None with gate "none".
-            length: (S,) int64 tokens of each sequence, may be 0. On a GPU, lengths kept on the CPU spare waiting.
+            length: (S,) int64 tokens of each sequence, may be 0; on the CPU, see `segment`.
 
         Returns:
             (N, H) in the order of the tokens.
         """
         if len(x) == 0:
             return x.new_zeros(0, self.hidden_size)
-        token_of_packed, packed_of_token, batch_sizes = packed_order(length)
+        token_of_packed, packed_of_token, batch_sizes = packed_order(length, x.device)
         seen = x if self.P_z is None or self.gate == "scale" else torch.cat([x, property], dim=1)
-        seen = seen[token_of_packed.to(x.device)]
+        seen = seen.index_select(0, token_of_packed)
         if self.gate == "scale":
-            states = self._scaled_states(seen, property[token_of_packed.to(x.device)], batch_sizes)
+            property = property.index_select(0, token_of_packed)
+            states = self._scaled_states(seen, property, batch_sizes)
         else:
             states = self._gru_states(seen, batch_sizes)
-        return states[packed_of_token.to(x.device)]
+        return states.index_select(0, packed_of_token)
 
     def _gru_states(self, packed: Tensor, batch_sizes: Tensor) -> Tensor:
         """(N, H) states of packed tokens: by cuDNN on a GPU, by our own kernel on a CPU."""
-        if not packed.is_cuda:
+        if packed.is_cpu:
             return packed_gru(packed, batch_sizes.tolist(), self.gru_weights())
         start = packed.new_zeros(1, int(batch_sizes[0]), self.hidden_size)
         has_biases, layers, dropout, bidirectional = True, 1, 0.0, False
         states, _ = torch.gru(
-            packed, batch_sizes.cpu(), start, self.gru_weights(), has_biases, layers, dropout, self.training, bidirectional
+            packed, batch_sizes, start, self.gru_weights(), has_biases, layers, dropout, self.training, bidirectional
         )
         return states
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from recbole_marn.layers.mlp import MLP, activation_by_name
-from recbole_marn.layers.segment import expand_rows, segment_softmax, segment_sum
+from recbole_marn.layers.segment import expand_rows, segment_softmax, weighted_sum
 
 __all__ = ["CandidateAttention"]
 
@@ -69,10 +69,10 @@ class CandidateAttention(nn.Module):
     def forward(
         self, state: Tensor, candidate: Tensor, length: Tensor, row_sequence: Tensor, item: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
-        token, row = expand_rows(length, row_sequence)
+        token, row = expand_rows(length, row_sequence, state.device)
         read = state if self.from_product is None else torch.cat([state, item], dim=1)
-        first = self.from_token(read)[token] + self.from_candidate(candidate)[row]
+        first = self.from_token(read).index_select(0, token) + self.from_candidate(candidate).index_select(0, row)
         if self.from_product is not None:
-            first = first + self.from_product(item[token] * candidate[row])
+            first = first + self.from_product(item.index_select(0, token) * candidate.index_select(0, row))
         alpha = segment_softmax(self.rest(first)[:, 0], row, len(row_sequence))
-        return segment_sum(alpha[:, None] * read[token], row, len(row_sequence)), alpha
+        return weighted_sum(read, alpha, token, row, len(row_sequence)), alpha

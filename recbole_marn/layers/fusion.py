@@ -13,7 +13,7 @@ from torch.autograd.function import once_differentiable
 from recbole_marn.layers.mlp import activation_by_name
 from recbole_marn.layers.projection import PrivateLinear
 
-__all__ = ["AttentionFusion", "pool_invariant", "sum_fusion"]
+__all__ = ["AttentionFusion", "larger_of", "pool_invariant", "sum_fusion"]
 
 
 def _clear(x: Tensor, present: Tensor | None, value: float = 0.0) -> Tensor:
@@ -115,3 +115,34 @@ class _WeightedMaximum(torch.autograd.Function):
         degree, is_largest = ctx.saved_tensors
         share = grad / is_largest.sum(1).clamp_min(1.0)
         return (share[:, None] * is_largest).mul_(degree[:, :, None]), None, None
+
+
+def larger_of(value: Tensor, present: Tensor, first: Tensor, second: Tensor) -> Tensor:
+    """out_e = max(value[first_e], value[second_e]), elementwise, of the rows that are present; 0 where neither is.
+
+    Equal values share the gradient, as `torch.maximum` has it.
+
+    Shapes: value (R, D), present (R,) bool, first (E,), second (E,) -> (E, D)
+    """
+    return _LargerOf.apply(value.masked_fill(~present[:, None], torch.finfo(value.dtype).min), present, first, second)
+
+
+class _LargerOf(torch.autograd.Function):
+    """`torch.maximum` differentiates by masks over (E, D), which takes four times as long."""
+
+    @staticmethod
+    def forward(ctx: Any, value: Tensor, present: Tensor, first: Tensor, second: Tensor) -> Tensor:
+        x, y = value.index_select(0, first), value.index_select(0, second)
+        of_first = (x - y).sign_().add_(1.0).mul_(0.5)  # 1 where the first is larger, 1/2 where both are equal
+        ctx.save_for_backward(first, second, of_first)
+        ctx.n_rows = len(value)
+        neither = ~(present[first] | present[second])
+        return torch.maximum(x, y, out=x).masked_fill_(neither[:, None], 0.0)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        first, second, of_first = ctx.saved_tensors
+        to_first = grad * of_first
+        grad_value = grad.new_zeros(ctx.n_rows, grad.shape[1]).index_add_(0, first, to_first)
+        return grad_value.index_add_(0, second, torch.sub(grad, to_first, out=to_first)), None, None, None

@@ -37,7 +37,7 @@ def gather_linear(table: Tensor, row: Tensor, weight: Tensor, bias: Tensor, *, c
     Returns:
         (U, width), of the weight's type.
     """
-    chunk = max(chunk, CUDA_CHUNK) if table.is_cuda else chunk
+    chunk = chunk if table.is_cpu else max(chunk, CUDA_CHUNK)
     return _GatherLinear.apply(table, row, weight, bias, chunk, autocast_type(weight) or weight.dtype)
 
 

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from recbole_marn.layers.mlp import MLP
-from recbole_marn.layers.segment import last_state, packed_order, segment_softmax
+from recbole_marn.layers.segment import last_state, packed_order, segment_softmax, sequence_of_token, to_device
 
 __all__ = ["AUGRU", "BilinearAttention", "NextBehaviourLoss"]
 
@@ -59,7 +59,7 @@ class AUGRU(nn.Module):
     def forward(self, x: Tensor, attention: Tensor, token: Tensor, row_length: Tensor) -> Tensor:
         if len(token) == 0:
             return x.new_zeros(len(row_length), self.hidden_size)
-        order, place, batch_sizes = packed_order(row_length)
+        order, place, batch_sizes = packed_order(row_length, x.device)
         sizes = batch_sizes.tolist()
         inputs = self.from_input(x).index_select(0, token[order]).split(sizes)
         h = x.new_zeros(sizes[0], self.hidden_size)
@@ -89,6 +89,8 @@ class NextBehaviourLoss(nn.Module):
         item_size: D.
         hidden_sizes: of the MLP.
 
+    The pairs are found on the CPU: a GPU is waited for, once.
+
     Shapes: state (N, H), item (N, D), identity (N,) int64 which item, length (S,), weight (S,) how many rows read
         the sequence -> scalar, a differentiable zero without any pair
     """
@@ -98,20 +100,21 @@ class NextBehaviourLoss(nn.Module):
         self.mlp = MLP(input_size=state_size + item_size, hidden_sizes=hidden_sizes, output_size=1)
 
     def forward(self, state: Tensor, item: Tensor, identity: Tensor, length: Tensor, weight: Tensor) -> Tensor:
-        sequence = torch.repeat_interleave(torch.arange(len(length), device=length.device), length)
+        sequence, identity = sequence_of_token(length).cpu(), identity.cpu()
         n_tokens = len(sequence)
-        now = torch.arange(max(n_tokens - 1, 0), device=length.device)
+        now = torch.arange(max(n_tokens - 1, 0))
         other = (now + 1 + n_tokens // 2) % max(n_tokens, 1)
         follows = sequence[now] == sequence[now + 1]
         differs = (sequence[other] != sequence[now + 1]) & (identity[other] != identity[now + 1])
         now, other = now[follows & differs], other[follows & differs]
         if len(now) == 0:
             return state.sum() * 0.0
+        share = to_device(weight.cpu()[sequence[now]], state.device).to(state.dtype)
+        now, other = to_device(now, state.device), to_device(other, state.device)
         now_state = state.index_select(0, now)
         clicked = self._logit(now_state, item.index_select(0, now + 1))
         unclicked = self._logit(now_state, item.index_select(0, other))
         loss = F.softplus(-clicked) + F.softplus(unclicked)
-        share = weight[sequence[now]].to(loss.dtype)
         return (loss * share).sum() / (2.0 * share.sum())
 
     def _logit(self, state: Tensor, item: Tensor) -> Tensor:

@@ -57,7 +57,7 @@ def plain_product(
         product = torch.mm(a.to(multiply_in), b.to(multiply_in).t()).to(b.dtype)
         return product if bias is None else product.add_(bias)
     is_large = a.shape[0] * a.shape[1] * b.shape[0] >= LARGE
-    if HAS_ONEDNN and is_large and a.dtype == torch.float32 and not a.is_cuda:
+    if HAS_ONEDNN and is_large and a.dtype == torch.float32 and a.is_cpu:
         return torch.ops.mkldnn._linear_pointwise(a, b, bias, "none", [], "")
     return F.linear(a, b, bias)
 

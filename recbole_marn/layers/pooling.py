@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from recbole_marn.layers.segment import segment_softmax, segment_sum
+from recbole_marn.layers.segment import segment_softmax, segment_sum, sequence_of_token, to_device
 
 __all__ = ["AdditiveAttention", "sequence_mean"]
 
@@ -13,8 +13,8 @@ def sequence_mean(value: Tensor, length: Tensor) -> Tensor:
 
     Shapes: value (N, ...), length (S,) -> (S, ...)
     """
-    total = segment_sum(value, _sequence_of_token(length), len(length))
-    return total / length.clamp_min(1).to(value.dtype).view(-1, *[1] * (value.dim() - 1))
+    total = segment_sum(value, to_device(sequence_of_token(length), value.device), len(length))
+    return total / to_device(length, value.device).clamp_min(1).to(value.dtype).view(-1, *[1] * (value.dim() - 1))
 
 
 class AdditiveAttention(nn.Module):
@@ -35,12 +35,7 @@ class AdditiveAttention(nn.Module):
         self.query = nn.Linear(attention_size, 1, bias=False)
 
     def forward(self, x: Tensor, length: Tensor) -> Tensor:
-        sequence = _sequence_of_token(length)
+        sequence = to_device(sequence_of_token(length), x.device)
         score = self.query(torch.tanh(self.project(x)))[:, 0]
         alpha = segment_softmax(score, sequence, len(length))
         return segment_sum(alpha[:, None] * x, sequence, len(length))
-
-
-def _sequence_of_token(length: Tensor) -> Tensor:
-    """(N,) the sequence each token belongs to."""
-    return torch.repeat_interleave(torch.arange(len(length), device=length.device), length)

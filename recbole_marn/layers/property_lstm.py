@@ -48,15 +48,14 @@ class PropertyLSTM(nn.Module):
     def forward(self, x: Tensor, property: Tensor | None, length: Tensor) -> Tensor:
         if len(x) == 0:
             return x.new_zeros(0, self.hidden_size)
-        token_of_packed, packed_of_token, batch_sizes = packed_order(length)
+        token_of_packed, packed_of_token, batch_sizes = packed_order(length, x.device)
         seen = x if self.P is None else torch.cat([x, property], dim=1)
-        states = self._fast if x.is_cuda else self._stepwise
-        packed = states(seen.index_select(0, token_of_packed.to(x.device)), batch_sizes)
-        return packed.index_select(0, packed_of_token.to(x.device))
+        states = self._stepwise if x.is_cpu else self._fast
+        packed = states(seen.index_select(0, token_of_packed), batch_sizes)
+        return packed.index_select(0, packed_of_token)
 
     def _fast(self, packed: Tensor, batch_sizes: Tensor) -> Tensor:
         """(N, H) states of packed tokens by the operator beneath `nn.LSTM`, which itself accepts only parameters."""
-        batch_sizes = batch_sizes.cpu()
         start = packed.new_zeros(1, int(batch_sizes[0]), self.hidden_size)
         biases, layers, dropout, both_ways = True, 1, 0.0, False
         weights, training = self.lstm_weights(), self.training

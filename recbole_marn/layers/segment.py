@@ -1,21 +1,49 @@
 """Ragged arithmetic: sequences of unequal length stored one after another, without a padded slot anywhere.
 
+How many tokens there are decides over the shapes of all that follows, so that a layout made on a GPU would have to be
+waited for. `length` and `row_sequence` therefore stay on the CPU; the layout is made there and copied to `device`.
+
 Shapes: S sequences, N tokens (those of sequence 0, then of sequence 1, ...), B rows, each of which reads one
 sequence, and N' tokens in all when every row is given a copy of its own sequence.
 """
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ["expand_rows", "last_state", "packed_order", "segment_softmax", "segment_sum"]
+__all__ = [
+    "expand_rows",
+    "last_state",
+    "packed_order",
+    "segment_softmax",
+    "segment_sum",
+    "sequence_of_token",
+    "to_device",
+    "weighted_sum",
+]
 
 
-def expand_rows(length: Tensor, row_sequence: Tensor) -> tuple[Tensor, Tensor]:
+def to_device(value: Tensor, device: torch.device | str) -> Tensor:
+    """The same on `device`; host memory is pinned first where that makes the copy asynchronous."""
+    if value.is_cpu and torch.device(device).type == "cuda":
+        return value.pin_memory().to(device, non_blocking=True)
+    return value.to(device)
+
+
+def sequence_of_token(length: Tensor) -> Tensor:
+    """(N,) the sequence each token belongs to, on the device of length (S,)."""
+    return torch.repeat_interleave(torch.arange(len(length), device=length.device), length)
+
+
+def expand_rows(
+    length: Tensor, row_sequence: Tensor, device: torch.device | None = None
+) -> tuple[Tensor, Tensor]:
     """The tokens of each row's sequence, row after row.
 
     Args:
         length: (S,) int64, tokens of each sequence; 0 is allowed.
         row_sequence: (B,) int64, the sequence of each row; several rows may name the same one.
+        device: where the results are wanted; None: where `length` is.
 
     Returns:
         token (N',) index of the token, and row (N',) ascending, the row it is read by.
@@ -25,7 +53,8 @@ def expand_rows(length: Tensor, row_sequence: Tensor) -> tuple[Tensor, Tensor]:
     first_token = (length.cumsum(0) - length)[row_sequence]
     first_place = n_tokens.cumsum(0) - n_tokens
     token = torch.arange(len(row), device=length.device) + (first_token - first_place)[row]
-    return token, row
+    device = device or length.device
+    return to_device(token, device), to_device(row, device)
 
 
 def segment_sum(value: Tensor, row: Tensor, n_rows: int) -> Tensor:
@@ -34,6 +63,17 @@ def segment_sum(value: Tensor, row: Tensor, n_rows: int) -> Tensor:
     Shapes: value (N', ...), row (N',) -> (n_rows, ...)
     """
     return value.new_zeros((n_rows, *value.shape[1:])).index_add(0, row, value)
+
+
+def weighted_sum(value: Tensor, weight: Tensor, token: Tensor, row: Tensor, n_rows: int) -> Tensor:
+    """Weighted sum over the tokens of each row: out_b = sum_{t: row_t = b} weight_t value[token_t].
+
+    What `segment_sum(weight[:, None] * value[token], row, n_rows)` gives, without the (N', H) temporaries.
+
+    Shapes: value (N, H), weight (N',), token (N',), row (N',) ascending -> (n_rows, H)
+    """
+    start = torch.searchsorted(row, torch.arange(n_rows, device=row.device))
+    return F.embedding_bag(token, value, start, mode="sum", per_sample_weights=weight.to(value.dtype))
 
 
 def segment_softmax(score: Tensor, row: Tensor, n_rows: int) -> Tensor:
@@ -56,29 +96,31 @@ def last_state(state: Tensor, length: Tensor) -> Tensor:
     """
     if len(state) == 0:
         return state.new_zeros(len(length), state.shape[1])
-    last = (length.cumsum(0) - 1).clamp_min(0)
-    return state[last].masked_fill((length == 0)[:, None], 0.0)
+    last = to_device((length.cumsum(0) - 1).clamp_min(0), state.device)
+    is_empty = to_device(length == 0, state.device)
+    return state.index_select(0, last).masked_fill(is_empty[:, None], 0.0)
 
 
-def packed_order(length: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def packed_order(length: Tensor, device: torch.device | None = None) -> tuple[Tensor, Tensor, Tensor]:
     """How tokens move into the layout of `PackedSequence`: every first token, longest sequence first; every second; ...
 
     Args:
         length: (S,) int64; sequences of length 0 take no part.
+        device: where the first two results are wanted; None: where `length` is.
 
     Returns:
         token_of_packed (N,): x[token_of_packed] is packed;
         packed_of_token (N,): packed[packed_of_token] is back in the order of the tokens;
-        batch_sizes (L,): how many sequences have a t-th token, for t = 0, 1, ...
+        batch_sizes (L,), where `length` is: how many sequences have a t-th token, for t = 0, 1, ...
     """
-    device = length.device
-    sequence = torch.repeat_interleave(torch.arange(len(length), device=device), length)
-    token = torch.arange(len(sequence), device=device)
+    sequence = sequence_of_token(length)
+    token = torch.arange(len(sequence), device=length.device)
     time = token - (length.cumsum(0) - length)[sequence]
     batch_sizes = torch.bincount(time)
     rank = torch.empty_like(length)
-    rank[length.argsort(descending=True, stable=True)] = torch.arange(len(length), device=device)
+    rank[length.argsort(descending=True, stable=True)] = torch.arange(len(length), device=length.device)
     packed_of_token = (batch_sizes.cumsum(0) - batch_sizes)[time] + rank[sequence]
     token_of_packed = torch.empty_like(token)
     token_of_packed[packed_of_token] = token
-    return token_of_packed, packed_of_token, batch_sizes
+    device = device or length.device
+    return to_device(token_of_packed, device), to_device(packed_of_token, device), batch_sizes

@@ -106,12 +106,25 @@ class TextEncoder(nn.Module):
         return torch.cat(features, dim=1)
 
     def _fast_features(self, words: Tensor, length: Tensor) -> Tensor:
-        word, place = torch.unique(words, return_inverse=True)
+        word, place = _words_to_multiply(words, len(self.word_vectors), find_distinct=words.is_cpu)
         # (sum of k * filters, w): the matrices W_kj one below the other, j within k
         weight = torch.cat([c.weight.permute(2, 0, 1).flatten(0, 1) for c in self.convolutions])
         bias = torch.cat([c.bias for c in self.convolutions])
         product = large_linear(F.embedding(pad_rows(word), self.word_vectors, padding_idx=0), weight)
         return (window_maximum(product, place, length, self.windows) + bias).relu()
+
+
+def _words_to_multiply(words: Tensor, vocabulary: int, *, find_distinct: bool) -> tuple[Tensor, Tensor]:
+    """Words (n,) among which are all of `words` (U, T), and the place (U, T) of each among them.
+
+    On a CPU the distinct ones. A GPU would have to be waited for until it has counted them: it multiplies the whole
+    vocabulary, or where that is more, each word where it stands.
+    """
+    if find_distinct:
+        return torch.unique(words, return_inverse=True)
+    if vocabulary <= words.numel():
+        return torch.arange(vocabulary, device=words.device), words
+    return words.flatten(), torch.arange(words.numel(), device=words.device).view_as(words)
 
 
 def window_maximum(product: Tensor, place: Tensor, length: Tensor, windows: Sequence[int]) -> Tensor:
@@ -142,9 +155,9 @@ def _pieces(product: Tensor, place: Tensor, length: Tensor, windows: Sequence[in
     n_titles, longest = place.shape
     if n_titles == 0:
         return
-    order = torch.arange(n_titles, device=place.device) if product.is_cuda else length.argsort()
-    for titles in order.split(CUDA_CHUNK if product.is_cuda else CHUNK):
-        width = longest if product.is_cuda else max(int(length[titles[-1]]), *windows)
+    order = length.argsort() if product.is_cpu else torch.arange(n_titles, device=place.device)
+    for titles in order.split(CHUNK if product.is_cpu else CUDA_CHUNK):
+        width = max(int(length[titles[-1]]), *windows) if product.is_cpu else longest
         first_row = place[titles, :width] * sum(windows)
         for i, k in enumerate(windows):
             yield titles, k, slice(i * filters, (i + 1) * filters), first_row + sum(windows[:i])

@@ -14,6 +14,7 @@ from recbole_marn.leaderboard.statistics import PARTS, TESTS, TableRow, best_row
 __all__ = ["Board", "Cell", "Table", "board_of", "rows_of_records", "sampling_of"]
 
 ABSENT = "–"
+NEGATIVES = {"train": "training", "eval": "validation and test"}
 
 
 @dataclass(frozen=True)
@@ -139,7 +140,7 @@ def board_of(records: Sequence[Mapping[str, Any]], statistics: Mapping[str, Any]
         statistics=statistics,
         results=_results(rows, shared),
         evidence=tuple(_evidence(rows, statistics, metric, part, shared) for metric, part in TESTS),
-        sizes=_sizes(rows),
+        sizes=_sizes(rows, shared),
         hyper_parameters=_hyper_parameters(rows, shared),
         shared=shared,
     )
@@ -148,7 +149,6 @@ def board_of(records: Sequence[Mapping[str, Any]], statistics: Mapping[str, Any]
 def _results(rows: Sequence[TableRow], shared: Mapping[str, Any]) -> Table:
     columns: list[tuple[str, list[Cell]]] = [
         ("Model", [Cell(row.label, row.label) for row in rows]),
-        ("Seeds", [Cell(str(len(row.records)), len(row.records)) for row in rows]),
     ]
     measures = [("UAUC", part) for part in PARTS] + [("AUC", "test"), ("LogLoss", "test")]
     for metric, part in measures:
@@ -164,6 +164,8 @@ def _results(rows: Sequence[TableRow], shared: Mapping[str, Any]) -> Table:
     columns.append(("Parameters", _plain([(f"{size:,}", float(size)) for size in sizes])))
     times = [seconds_per_epoch(row) for row in rows]
     columns.append(("s/epoch", _plain([(number(value, 1 if value >= 10 else 2), value) for value in times])))
+    columns.append(("Seeds", [Cell(str(len(row.records)), len(row.records)) for row in rows]))
+    columns.append(("Family", [_named(row.records[0].get("family", "")) for row in rows]))
     note = (
         "Mean over the seeds ± standard deviation; the best of each column in bold. UAUC: AUC of each user's own rows, "
         "averaged over users, against negatives drawn in three ways; AUC, LogLoss, ECE and predicted over observed "
@@ -225,7 +227,11 @@ def _test_cell(test: Mapping[str, Any] | None, itself: bool, key: str) -> Cell:
     return Cell(ABSENT if math.isnan(value) else text, None if math.isnan(value) else value)
 
 
-def _sizes(rows: Sequence[TableRow]) -> Table:
+def _named(text: str) -> Cell:
+    return Cell(text, text) if text else Cell(ABSENT)
+
+
+def _sizes(rows: Sequence[TableRow], shared: Mapping[str, Any]) -> Table:
     """Data set statistics; the same in every record, but for runs with other training negatives."""
     names = {
         "users": "Users", "items": "Items with an event", "catalogue": "Items in the catalogue", "events": "Clicks",
@@ -236,6 +242,10 @@ def _sizes(rows: Sequence[TableRow]) -> Table:
     if {"users", "items", "events"} <= set(data):
         density = data["events"] / (data["users"] * data["items"])
         cells.insert(4, ("Sparsity", f"{1 - density:.2%}"))
+    cells += [("Test users", f"{data['users_scored']['test']:,}")] if "users_scored" in data else []
+    for kind in ("train", "eval"):
+        told = [f"{shared[key]}" for key in (f"{kind}_negatives", f"{kind}_sampling") if key in shared]
+        cells += [(f"Negatives a click, {NEGATIVES[kind]}", ", ".join(told))] if told else []
     return Table(
         "statistics", "Dataset Statistics", ("Statistic", "Value"), tuple((Cell(a), Cell(b)) for a, b in cells)
     )

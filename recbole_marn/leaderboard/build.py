@@ -18,8 +18,8 @@ from recbole_marn.leaderboard.grid import (
     Plan,
     Row,
     Run,
+    adopt_names,
     anchor_rows,
-    data_files,
     plan_rows,
     read_space,
     runs_of,
@@ -40,7 +40,7 @@ from recbole_marn.leaderboard.records import (
 from recbole_marn.leaderboard.render import write_tables
 from recbole_marn.leaderboard.runner import Failure, Job, run_jobs
 from recbole_marn.leaderboard.statistics import TableRow, statistics_of, tests_to_make
-from recbole_marn.leaderboard.tuned import default_space, trials_of, tuned_row
+from recbole_marn.leaderboard.tuned import shipped_space, trials_of, tuned_row
 
 __all__ = ["Request", "build", "render"]
 
@@ -117,18 +117,20 @@ def build(request: Request) -> tuple[dict[str, Any], list[Failure]]:
     rows = plan_rows(models, read_space(request.grid))
     rows = with_unique_labels([*rows, *_new(anchor_rows(config), rows)] if request.anchors else rows)
     planned = runs_of(plan, rows, request.seeds)
-    space = read_space(request.space or default_space()) if request.tune is not None else None
+    space = (read_space(request.space) if request.space else shipped_space()) if request.tune is not None else None
     trials = {row.label: trials_of(plan, row, space, request.tune) for row in rows} if space else {}
 
-    data = {"files": {path.name: file_sha256(path) for path in data_files(config)}}
-    existing = read_records(folders.records)
-    check_same_data([*existing, *read_records(folders.trials, "trial")], data["files"])
+    existing, tried = read_records(folders.records), read_records(folders.trials, "trial")
+    searched = [run for runs in trials.values() for run in runs]
+    files = {path: file_sha256(path) for path in dict.fromkeys(path for run in planned + searched for path in run.files)}
+    trials = {label: adopt_names(runs, tried) for label, runs in trials.items()}
+    check_same_data([*existing, *tried], {path.name: value for path, value in files.items()})
     check_alike(existing)
     check_row_settings([(record["run"], record["settings"]) for record in existing]
                        + [(run.name, run.settings) for run in planned])  # fmt: skip
     _check_baseline(request, rows, existing)
     folders.prepare()
-    site = _Site(folders, plan, data, checkpoint_dir, request)
+    site = _Site(folders, plan, files, checkpoint_dir, request)
 
     failures: list[Failure] = []
     told: dict[str, dict[str, Any]] = {}
@@ -137,7 +139,7 @@ def build(request: Request) -> tuple[dict[str, Any], list[Failure]]:
         chosen = [found for row in rows if (found := site.tuned(row, trials[row.label], space))]
         told = {row.label: search for row, search in chosen}
         rows = [row for row, _ in chosen]
-    runs = runs_of(plan, rows, request.seeds)
+    runs = adopt_names(runs_of(plan, rows, request.seeds), existing)
     failures += site.run([site.training(run, told.get(run.row.label)) for run in runs])
     line = render(request, command=request.command())
     return {"runs": len(runs), "failed": len(failures), **line}, failures
@@ -185,7 +187,7 @@ class _Site:
 
     folders: Folders
     plan: Plan
-    data: Mapping[str, Any]
+    files: Mapping[Path, str]
     checkpoint_dir: str | None
     request: Request
 
@@ -227,6 +229,7 @@ class _Site:
     def _record(self, run: Run) -> dict[str, Any]:
         from recbole_marn.registration import MODELS
 
+        model = MODELS[run.row.model]
         command_line = {key: value for key, value in run.config.items() if key not in ("model", "dataset", "seed")}
         given = {key: value for key, value in command_line.items() if key in run.settings}
         names = [f"--model={run.row.model}", f"--dataset={self.folders.dataset}", f"--seed={run.seed}"]
@@ -235,8 +238,8 @@ class _Site:
             command.append(f"--config_files={' '.join(os.path.basename(file) for file in self.plan.config_files)}")
         return {
             "run": run.name, "row": run.row.label, "model": run.row.model, "dataset": self.folders.dataset,
-            "seed": run.seed, "paper": MODELS[run.row.model].paper, "given": given, "settings": dict(run.settings),
-            "data": dict(self.data), "command": " ".join(shlex.quote(part) for part in command),
+            "seed": run.seed, "paper": model.paper, "family": model.family, "given": given, "settings": dict(run.settings),
+            "data": {"files": {path.name: self.files[path] for path in run.files}}, "command": " ".join(shlex.quote(part) for part in command),
         }  # fmt: skip
 
 

@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seeds", type=int, default=5, help="runs a row, with seeds 2020, 2021, ... (default: 5)")
     parser.add_argument("--grid", help="YAML file of further rows: choices by model, or named rows")
     parser.add_argument("--tune", type=int, metavar="N", help="first try N settings a row, compared on validation")
-    parser.add_argument("--space", help="YAML file of choices for --tune (default: properties/tune/leaderboard.yaml)")
+    parser.add_argument("--space", help="YAML file of choices for --tune (default: properties/tune/MODEL.hyper)")
     parser.add_argument("--baseline", help="row that others are tested against (default: DIN, or Popularity)")
     parser.add_argument(
         "--out", type=Path, default=Path("results"), help="folder of tables and records (default: results)"

@@ -15,14 +15,14 @@ import hashlib
 import itertools
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from recbole_marn.errors import InputError
-from recbole_marn.settings import DataSettings, from_mapping, nearest
+from recbole_marn.settings import DataSettings, TrainSettings, from_mapping, nearest
 
 __all__ = [
     "FIRST_SEED",
@@ -30,6 +30,7 @@ __all__ = [
     "Row",
     "Run",
     "Space",
+    "adopt_names",
     "anchor_rows",
     "combinations",
     "config_id",
@@ -37,6 +38,7 @@ __all__ = [
     "plan_rows",
     "read_space",
     "runs_of",
+    "without_defaults",
 ]
 
 FIRST_SEED = 2020
@@ -70,6 +72,11 @@ class Run:
     config: Mapping[str, Any]
     settings: Mapping[str, Any]
     epochs: int
+    files: tuple[Path, ...] = ()
+
+    @property
+    def identity(self) -> tuple[str, int]:
+        return config_id(self.settings), self.seed
 
 
 @dataclass(frozen=True)
@@ -240,23 +247,47 @@ def runs_of(plan: Plan, rows: Sequence[Row], seeds: int) -> list[Run]:
 
     if seeds < 1:
         raise InputError("at least one seed", f"--seeds={seeds}", "Five show how much a result varies.")
-    runs: dict[str, Run] = {}
+    runs: dict[tuple[str, int], Run] = {}
     for row in rows:
         config = plan.config(row)
+        files = tuple(data_files(config))
         given = {**plan.common, **row.settings}
         for seed in range(FIRST_SEED, FIRST_SEED + seeds):
             config["seed"] = seed
             settings = {key: value for key, value in plain_config(config).items() if key not in INCIDENTAL}
             name = run_name(config)
             chosen = {**given, "model": row.model, "dataset": plan.dataset, "seed": seed}
-            runs.setdefault(name, Run(name, row, seed, chosen, settings, int(config["epochs"])))
+            run = Run(name, row, seed, chosen, settings, int(config["epochs"]), files)
+            runs.setdefault(run.identity, run)
     return list(runs.values())
 
 
+def adopt_names(runs: Iterable[Run], records: Iterable[Mapping[str, Any]]) -> list[Run]:
+    """The runs, each under the name it has in a record of the same settings.
+
+    A name is a digest of all settings, so that one a later version adds changes it; what is finished stays finished.
+    """
+    known = {(config_id(record["settings"]), record["seed"]): record["run"] for record in records}
+    return [replace(run, name=known.get(run.identity, run.name)) for run in runs]
+
+
 def config_id(settings: Mapping[str, Any]) -> str:
-    """What runs of one row have in common: a digest of the settings without the seed."""
-    rest = {key: value for key, value in settings.items() if key != "seed"}
+    """What runs of one row have in common: a digest of the settings without seed and defaults."""
+    rest = {key: value for key, value in without_defaults(settings).items() if key != "seed"}
     return hashlib.sha256(json.dumps(rest, sort_keys=True, default=str).encode()).hexdigest()[:12]
+
+
+def without_defaults(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings but for this package's keys at their defaults.
+
+    Settings recorded before a key existed are the same as those with the key at its default.
+    """
+    from recbole_marn.registration import MODELS
+
+    row = MODELS.get(settings.get("model", ""))
+    kinds = [DataSettings, TrainSettings] + ([row.settings] if row and row.settings else [])
+    defaults = {entry.name: json.dumps(entry.default) for kind in kinds for entry in fields(kind)}
+    return {key: value for key, value in settings.items() if json.dumps(value, default=str) != defaults.get(key)}
 
 
 def data_files(config: Any) -> list[Path]:

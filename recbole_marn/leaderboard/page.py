@@ -15,6 +15,7 @@ from recbole_marn.leaderboard.texts import Cells, setting_lines
 __all__ = ["cells_of_page", "page"]
 
 STRONG_CURVES = 5
+TALL = 20  # rows whose interval plot is as high as the other plots together
 
 STYLE = """
 :root { color-scheme: light dark; --ink: #1d2430; --soft: #5b6675; --line: #d8dde5; --back: #fff; --band: #f4f6f9;
@@ -29,43 +30,43 @@ pre { background: var(--band); padding: 10px; overflow-x: auto; border-radius: 6
 ul { padding-left: 20px; overflow-wrap: anywhere; }
 .note { color: var(--soft); font-size: 13px; max-width: 90ch; }
 .scroll { overflow-x: auto; border: 1px solid var(--line); border-radius: 6px; }
-table { border-collapse: collapse; width: 100%; font-size: 12.5px; font-variant-numeric: tabular-nums; }
-th, td { padding: 6px; text-align: right; white-space: nowrap; border-bottom: 1px solid var(--line); }
+table { border-collapse: collapse; width: 100%; font-size: 12px; font-variant-numeric: tabular-nums; }
+th, td { padding: 6px 4px; text-align: right; white-space: nowrap; border-bottom: 1px solid var(--line); }
 tr:last-child td { border-bottom: 0; }
 th { background: var(--band); font-weight: 600; padding: 0; white-space: normal; vertical-align: bottom; }
-th button { all: unset; box-sizing: border-box; width: 100%; padding: 8px 6px; cursor: pointer; text-align: inherit; }
+th button { all: unset; box-sizing: border-box; width: 100%; padding: 8px 4px; cursor: pointer; text-align: inherit; }
 th button:focus-visible { outline: 2px solid var(--dot); outline-offset: -2px; }
-th button::after { content: "\\2195"; opacity: .35; margin-left: 4px; }
+th button::after { content: "\\2195"; opacity: .35; margin-left: 2px; }
 th[aria-sort=ascending] button::after { content: "\\2191"; opacity: 1; }
 th[aria-sort=descending] button::after { content: "\\2193"; opacity: 1; }
 th:first-child, td:first-child { text-align: left; position: sticky; left: 0; background: var(--back); }
 th:first-child { background: var(--band); }
 td.best { font-weight: 700; }
 .wrap td { white-space: normal; text-align: left; min-width: 130px; overflow-wrap: anywhere; }
-.wrap th { text-align: left; }
-.n { display: inline-block; min-width: 22px; color: var(--soft); }
+.wrap td:first-child { white-space: nowrap; } .wrap th { text-align: left; }
+.n { display: inline-block; min-width: 18px; color: var(--soft); }
 .plots { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 460px), 1fr)); gap: 24px; }
-figure { margin: 0; min-width: 0; } figcaption { font-weight: 600; margin-bottom: 4px; }
+figure { margin: 0; min-width: 0; } .tall figure:first-child { grid-row: span 3; } figcaption { font-weight: 600; margin-bottom: 4px; }
 svg { width: 100%; max-width: 620px; height: auto; display: block; }
 svg text { font: 13px system-ui, sans-serif; fill: var(--soft); } svg .number { fill: var(--ink); font-size: 12px; }
 .axis { stroke: var(--soft); } .grid { stroke: var(--line); } .whisker { stroke: var(--dot); stroke-width: 2; }
 .dot { fill: var(--dot); } .curve { fill: none; stroke: var(--soft); stroke-width: 1; opacity: .45; }
 .curve.strong { stroke-width: 2.2; opacity: 1; } circle.curve.alone { fill: var(--soft); }
-@media (max-width: 600px) { body { padding: 12px; } h1 { font-size: 22px; }
-  .n { min-width: 20px; } }
+@media (max-width: 600px) { body { padding: 12px; } h1 { font-size: 22px; } }
 """
 
 SCRIPT = """
 for (const button of document.querySelectorAll("th button")) button.onclick = () => {
   const head = button.parentElement, table = head.closest("table"), column = head.cellIndex;
-  const down = head.getAttribute("aria-sort") !== "descending";
+  const key = row => row.cells[column].dataset.v, body = table.tBodies[0], was = head.getAttribute("aria-sort");
+  const words = !/^-?\\d/.test(key(body.rows[0]) ?? "0");
+  const down = words ? was === "ascending" : was !== "descending";
   for (const other of head.parentElement.children) other.removeAttribute("aria-sort");
   head.setAttribute("aria-sort", down ? "descending" : "ascending");
-  const key = row => row.cells[column].dataset.v, body = table.tBodies[0];
   const rows = [...body.rows].sort((a, b) => {
     const x = key(a), y = key(b);
     if (x === undefined || y === undefined) return (x === undefined) - (y === undefined);
-    const order = column ? x - y : y.localeCompare(x);
+    const order = words ? x.localeCompare(y) : x - y;
     return down ? -order : order;
   });
   body.append(...rows);
@@ -157,7 +158,8 @@ def _plots(board: Board) -> str:
         ),
     ]  # fmt: skip
     figures = (f"<figure><figcaption>{escape(title)}</figcaption>{picture}</figure>" for title, picture in pictures)
-    return f'<div class="plots">{"".join(figures)}</div>'
+    kind = "plots tall" if len(rows) > TALL else "plots"
+    return f'<div class="{kind}">{"".join(figures)}</div>'
 
 
 def step_milliseconds(row: TableRow) -> float:

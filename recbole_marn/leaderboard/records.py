@@ -10,13 +10,14 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from recbole_marn.errors import InputError
+from recbole_marn.settings import DataSettings
 
 __all__ = [
     "FORMAT",
@@ -38,11 +39,15 @@ __all__ = [
 ]
 
 FORMAT = 1
+# Every run of a data set reads these where they exist.
+ATOMIC = (".inter", ".item", ".user")
 # Settings that decide which rows exist outside training.
 ROW_SETTINGS = (
     "split", "split_times", "repeats", "eval_sampling", "negatives_from", "release_field", "eval_negatives",
     "matched_pool", "sample_seed", "val_interval", "user_inter_num_interval", "item_inter_num_interval",
 )  # fmt: skip
+# What holds in a record that is older than the setting.
+ROW_DEFAULTS = {entry.name: entry.default for entry in fields(DataSettings)}
 
 
 @dataclass(frozen=True)
@@ -200,7 +205,7 @@ def load_scores(path: Path) -> dict[str, dict[str, np.ndarray]]:
 
 # -------------------------------------------------------------------------------------------- consistency
 def check_same_data(records: Iterable[Mapping[str, Any]], files: Mapping[str, str]) -> None:
-    """Records on disk must be of the files a new run would read.
+    """Records on disk must be of the files a new run would read. Either may read vectors that the other does not.
 
     Raises:
         InputError: names the run and the file that differs.
@@ -208,7 +213,8 @@ def check_same_data(records: Iterable[Mapping[str, Any]], files: Mapping[str, st
     for record in records:
         known = record["data"]["files"]
         for name in sorted(set(known) | set(files)):
-            if known.get(name) != files.get(name):
+            shared = name.endswith(ATOMIC) or (name in known and name in files)
+            if shared and known.get(name) != files.get(name):
                 raise InputError(
                     f"the data that run {record['run']} was made from ({name}: {_short(known.get(name))})",
                     f"other data under the same name ({name}: {_short(files.get(name))})",
@@ -228,8 +234,8 @@ def check_alike(records: Sequence[Mapping[str, Any]]) -> None:
     """
     if not records:
         return
-    first = records[0]
-    check_same_data(records[1:], first["data"]["files"])
+    files = {name: value for record in reversed(records) for name, value in record["data"]["files"].items()}
+    check_same_data(records, files)
     seen: dict[str, tuple[str, str]] = {}
     for record in records:
         for part, value in record["data"]["rows_sha256"].items():
@@ -255,10 +261,11 @@ def check_row_settings(runs: Iterable[tuple[str, Mapping[str, Any]]]) -> None:
     for run, settings in runs:
         first = first or (run, settings)
         for key in ROW_SETTINGS:
-            if first[1].get(key) != settings.get(key):
+            here, there = (entry.get(key, ROW_DEFAULTS.get(key)) for entry in (settings, first[1]))
+            if here != there:
                 raise InputError(
                     "one table to compare runs on the same validation and test rows",
-                    f"{key}={first[1].get(key)!r} in {first[0]} and {key}={settings.get(key)!r} in {run}",
+                    f"{key}={there!r} in {first[0]} and {key}={here!r} in {run}",
                     "Give runs with another split or other negatives another --out; nothing was overwritten.",
                 )
 

@@ -181,7 +181,8 @@ def _log_ticks(low: float, high: float) -> list[float]:
     if len(ticks) <= 7:
         return ticks
     thin = [tick for tick in ticks if math.isclose(math.log10(tick), round(math.log10(tick)), abs_tol=1e-9)]
-    return sorted({ticks[0], *thin, ticks[-1]}) if len(thin) < 2 else sorted({ticks[0], *thin[1:-1], ticks[-1]})
+    apart = [tick for tick in thin if tick > 4 * ticks[0] and tick < ticks[-1] / 4]  # of the labels at both ends
+    return [ticks[0], *apart[:: math.ceil(len(apart) / 5) or 1], ticks[-1]]
 
 
 def _tick(value: float) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,16 +12,18 @@ import numpy as np
 from recbole_marn.errors import InputError
 from recbole_marn.leaderboard.grid import FIRST_SEED, Plan, Row, Run, Space, runs_of
 
-__all__ = ["best_trial", "default_space", "trials_of", "tuned_row"]
+__all__ = ["best_trial", "shipped_space", "trials_of", "tuned_row"]
 
 DRAW_SEED = 2020
 
 
-def default_space() -> Path:
-    """The search space that comes with the package."""
+def shipped_space() -> Space:
+    """The choices of the search spaces that come with the package, one a model: those of `recbole-marn tune`."""
     from recbole_marn.registration import properties_folder
+    from recbole_marn.tuning import read_space
 
-    return properties_folder() / "tune" / "leaderboard.yaml"
+    spaces = {file.stem: read_space(file) for file in sorted((properties_folder() / "tune").glob("*.hyper"))}
+    return Space({model: {key: values for key, (_, values) in space.items()} for model, space in spaces.items()})
 
 
 def trials_of(plan: Plan, row: Row, space: Space, number: int) -> list[Run]:
@@ -40,11 +41,11 @@ def trials_of(plan: Plan, row: Row, space: Space, number: int) -> list[Run]:
     total = math.prod(sizes)
     rng = np.random.default_rng(DRAW_SEED)
     order = rng.permutation(total) if total <= 1_000_000 else rng.integers(total, size=10 * number)
-    trials: dict[str, Run] = {}
+    trials: dict[tuple[str, int], Run] = {}
     for index in [None, *order]:
         drawn = {} if index is None else _combination(choices, np.unravel_index(int(index), sizes) if sizes else ())
         run = runs_of(plan, [Row(row.label, row.model, {**row.settings, **drawn})], 1)[0]
-        trials.setdefault(run.name, run)
+        trials.setdefault(run.identity, run)
         if len(trials) == number:
             break
     return list(trials.values())

@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from recbole_marn.evaluation.metrics import (
     auc,
     expected_calibration_error,
@@ -71,6 +73,7 @@ def publish(task: Mapping[str, Any], folder: Path, result: Mapping[str, Any]) ->
             "split_sha256": own["split_sha256"],
             "rows_sha256": {part: rows_sha256(columns) for part, columns in parts.items()},
             **own.get("data", {}),
+            "users_scored": {part: len(np.unique(columns["user"])) for part, columns in parts.items()},
         },
         "metrics": {part: part_metrics(columns) for part, columns in parts.items()},
         "parameters": own["parameters"],

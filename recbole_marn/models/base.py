@@ -51,6 +51,7 @@ class CTRModel(SequentialRecommender):
             dataset.modality_settings,
             width=self.settings.width,
             reference_kernels=self.settings.reference_kernels,
+            normalise=self.settings.modality_norm == "batch",
         )
         self.step, self.total_steps = 0, 1
         self._vectors: Tensor | None = None

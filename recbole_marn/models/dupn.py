@@ -10,7 +10,7 @@ from torch import Tensor
 from recbole_marn.data.batch import RaggedBatch
 from recbole_marn.layers.pair_score import PairScore
 from recbole_marn.layers.property_lstm import PropertyLSTM
-from recbole_marn.layers.segment import expand_rows, segment_softmax, segment_sum
+from recbole_marn.layers.segment import expand_rows, segment_softmax, weighted_sum
 from recbole_marn.models.concatenated import ConcatenatedModel
 from recbole_marn.models.parts import BehaviourProperty, PredictionHead
 
@@ -40,8 +40,8 @@ class DUPN(ConcatenatedModel):
         candidate = vector.index_select(0, batch.candidate)  # (B, D)
         property_ = self.property(batch.behaviour, batch.gap) if self.property else None  # (N, P)
         state = self.rnn(item, property_, batch.length)  # (N, H)
-        token, row = expand_rows(batch.length, batch.row_sequence)
+        token, row = expand_rows(batch.length, batch.row_sequence, state.device)
         seen = state if property_ is None else torch.cat([state, property_], dim=1)
         alpha = segment_softmax(self.attention(seen, candidate, token, row), row, batch.n_rows)
-        user = segment_sum(alpha[:, None] * state.index_select(0, token), row, batch.n_rows)  # (B, H)
+        user = weighted_sum(state, alpha, token, row, batch.n_rows)  # (B, H)
         return self.head(user, candidate)

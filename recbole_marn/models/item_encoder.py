@@ -15,6 +15,8 @@ from torch.nn.functional import pad
 from recbole_marn.data.batch import RaggedBatch
 from recbole_marn.data.item_table import IdTable, ItemTable, StatisticTable, TextTable, VectorTable
 from recbole_marn.layers.encoders import CategoricalEncoder, TextEncoder, VectorEncoder
+from recbole_marn.layers.fusion import larger_of
+from recbole_marn.layers.normalisation import ModalityBatchNorm
 from recbole_marn.settings import ModalitySettings
 
 __all__ = ["Cells", "ItemEncoder"]
@@ -49,7 +51,7 @@ class Cells:
     @cached_property
     def mask(self) -> Tensor | None:
         """`present`, or None where nothing is absent and masking would be wasted; a GPU is not waited for."""
-        return None if not self.present.is_cuda and bool(self.present.all()) else self.present
+        return None if self.present.is_cpu and bool(self.present.all()) else self.present
 
     def counted(self, entity_count: Tensor, candidate_count: Tensor) -> Cells:
         """The same cells with the occurrences of entities (E,) added up by cell."""
@@ -84,13 +86,10 @@ class Cells:
         """Maxima or means over each cell's modalities (R, D) as those over each entity's (E, D)."""
         if self.entity_item is None:
             return pooled
-        number = self.present.sum(1, keepdim=True).to(pooled.dtype)  # (R, 1)
         if how == "mean":
+            number = self.present.sum(1, keepdim=True).to(pooled.dtype)  # (R, 1)
             return self.add(pooled * number) / self.add(number).clamp_min(1)
-        items, statistics = self.items(pooled), pooled.index_select(0, self.entity_statistic)
-        has_item, has_statistic = number[self.entity_item] > 0, number[self.entity_statistic] > 0
-        joined = torch.where(has_item & has_statistic, torch.maximum(items, statistics), items + statistics)
-        return joined  # where one is absent it is 0, and the sum is the other
+        return larger_of(pooled, self.present.any(1), self.entity_item, self.entity_statistic)
 
 
 class FrozenTables(nn.Module):
@@ -119,10 +118,17 @@ class ItemEncoder(nn.Module):
         settings: modality name -> its settings (sizes of the text CNN and of a statistic's embeddings).
         width: D.
         reference_kernels: slow, readable kernels for titles and images.
+        normalise: batch normalisation of each aligned modality.
     """
 
     def __init__(
-        self, table: ItemTable, settings: Mapping[str, ModalitySettings], *, width: int, reference_kernels: bool = False
+        self,
+        table: ItemTable,
+        settings: Mapping[str, ModalitySettings],
+        *,
+        width: int,
+        reference_kernels: bool = False,
+        normalise: bool = False,
     ):
         super().__init__()
         self.names = table.names
@@ -153,6 +159,7 @@ class ItemEncoder(nn.Module):
                 encoder = CategoricalEncoder(cardinalities=modality.cardinalities, sizes=sizes, width=width)
             self.encoders[name] = encoder
         self.frozen = FrozenTables(frozen)
+        self.norm = ModalityBatchNorm(n_modalities=len(self.names), width=width) if normalise else None
 
     @property
     def n_items(self) -> int:
@@ -165,12 +172,17 @@ class ItemEncoder(nn.Module):
             stop_at_raw: no gradient below the alignment.
         """
         cells = self._cells(batch.item, batch.statistic, batch.entity_item, batch.entity_statistic, stop_at_raw)
-        return cells.counted(batch.entity_count, batch.candidate_count)
+        return self._normalised(cells.counted(batch.entity_count, batch.candidate_count))
 
     def snapshot(self, item: Tensor) -> Cells:
         """Encode items (U,) with their statistics at the end of training; entity u is item u."""
         entity = torch.arange(len(item), device=item.device)
-        return self._cells(item, self.frozen["statistic"][item], entity, entity, False)
+        return self._normalised(self._cells(item, self.frozen["statistic"][item], entity, entity, False))
+
+    def _normalised(self, cells: Cells) -> Cells:
+        if self.norm is None:
+            return cells
+        return dataclasses.replace(cells, aligned=self.norm(cells.aligned, cells.mask, cells.count))
 
     def _cells(
         self, item: Tensor, statistic: Tensor, entity_item: Tensor, entity_statistic: Tensor, stop_at_raw: bool

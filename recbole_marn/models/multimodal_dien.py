@@ -52,7 +52,7 @@ class MultimodalDIEN(ConcatenatedModel):
         return vector.index_select(0, batch.token), vector.index_select(0, batch.candidate)
 
     def _evolve(self, interest: Tensor, candidate: Tensor, batch: RaggedBatch) -> Tensor:
-        token, row = expand_rows(batch.length, batch.row_sequence)
+        token, row = expand_rows(batch.length, batch.row_sequence, interest.device)
         relevance = self.attention(interest, candidate, token, row)  # (N',)
         user = self.evolution(interest, relevance, token, batch.length[batch.row_sequence])  # (B, H)
         return self.head(user, candidate)

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from recbole_marn.data.batch import RaggedBatch
 from recbole_marn.layers.pair_score import PairScore
-from recbole_marn.layers.segment import expand_rows, segment_softmax, segment_sum
+from recbole_marn.layers.segment import expand_rows, segment_softmax, weighted_sum
 from recbole_marn.models.concatenated import ConcatenatedModel
 from recbole_marn.models.parts import PredictionHead
 
@@ -36,9 +36,9 @@ class MultimodalDIN(ConcatenatedModel):
     def score(self, vector: Tensor, batch: RaggedBatch) -> Tensor:
         item = vector.index_select(0, batch.token)  # (N, D)
         candidate = vector.index_select(0, batch.candidate)  # (B, D)
-        token, row = expand_rows(batch.length, batch.row_sequence)
+        token, row = expand_rows(batch.length, batch.row_sequence, item.device)
         weight = self.attention(item, candidate, token, row)
         if self.settings.attention_normalise:
             weight = segment_softmax(weight, row, batch.n_rows)
-        user = segment_sum(weight[:, None] * item.index_select(0, token), row, batch.n_rows)  # (B, D)
+        user = weighted_sum(item, weight, token, row, batch.n_rows)  # (B, D)
         return self.head(user, candidate)

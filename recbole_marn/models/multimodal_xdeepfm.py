@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from recbole_marn.data.batch import RaggedBatch
 from recbole_marn.layers.cin import CompressedInteraction
 from recbole_marn.layers.pooling import sequence_mean
+from recbole_marn.layers.segment import to_device
 from recbole_marn.models.base import CTRModel, Represented
 from recbole_marn.models.item_encoder import Cells
 from recbole_marn.models.parts import PredictionHead
@@ -44,7 +45,7 @@ class MultimodalxDeepFM(CTRModel):
     def score(self, vector: Tensor, batch: RaggedBatch) -> Tensor:
         candidate = vector.index_select(0, batch.candidate)  # (B, M * D)
         history = sequence_mean(vector.index_select(0, batch.token), batch.length)  # (S, M * D)
-        history = history.index_select(0, batch.row_sequence)
+        history = history.index_select(0, to_device(batch.row_sequence, vector.device))
         both = torch.cat([history, candidate], dim=1)
         fields = both.unflatten(1, (-1, self.settings.width))  # (B, 2 * M, D)
         explicit = self.linear(both) + self.from_interaction(self.interaction(fields))  # (B, 1)

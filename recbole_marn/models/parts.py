@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from recbole_marn.layers.candidate_attention import CandidateAttention
 from recbole_marn.layers.mlp import MLP
-from recbole_marn.layers.segment import last_state
+from recbole_marn.layers.segment import last_state, to_device
 from recbole_marn.settings import CTRSettings
 
 __all__ = ["BehaviourProperty", "PredictionHead", "UserPooling"]
@@ -74,14 +74,15 @@ class UserPooling(nn.Module):
     def forward(self, state: Tensor, item: Tensor, candidate: Tensor, length: Tensor, row_sequence: Tensor) -> Tensor:
         """state (N, H), item (N, D), candidate (B, D), length (S,), row_sequence (B,) -> (B, output_size)."""
         if self.attention is None:
-            return last_state(state, length)[row_sequence]
+            return last_state(state, length).index_select(0, to_device(row_sequence, state.device))
         return self.attention(state, candidate, length, row_sequence, item)[0]
 
 
 class PredictionHead(nn.Module):
     """logit = MLP([u ; candidate]), with `product` MLP([u ; candidate ; u * candidate]).
 
-    Where u and the candidate differ in width, u is first mapped to the candidate's for the product.
+    A u of several times the candidate's width (states beside items) is multiplied part by part, so that averaged items
+    meet the candidate in the items' own space; a u of another width is first mapped to the candidate's.
     """
 
     def __init__(
@@ -95,9 +96,11 @@ class PredictionHead(nn.Module):
     ):
         super().__init__()
         self.product = product
-        self.user_to_item = nn.Linear(user_size, item_size) if product and user_size != item_size else nn.Identity()
+        fits = user_size % item_size == 0
+        self.user_to_item = nn.Identity() if fits or not product else nn.Linear(user_size, item_size)
+        product_size = (user_size if fits else item_size) if product else 0
         self.mlp = MLP(
-            input_size=user_size + item_size * (2 if product else 1),
+            input_size=user_size + item_size + product_size,
             hidden_sizes=hidden_sizes,
             output_size=1,
             dropout=dropout,
@@ -116,5 +119,8 @@ class PredictionHead(nn.Module):
 
     def forward(self, user: Tensor, candidate: Tensor) -> Tensor:
         """user (B, .), candidate (B, D) -> (B,)."""
-        parts = [user, candidate] + ([self.user_to_item(user) * candidate] if self.product else [])
-        return self.mlp(torch.cat(parts, dim=1))[:, 0]
+        seen = [user, candidate]
+        if self.product:
+            parts = self.user_to_item(user).unflatten(1, (-1, candidate.shape[1]))  # (B, parts, D)
+            seen.append((parts * candidate[:, None]).flatten(1))
+        return self.mlp(torch.cat(seen, dim=1))[:, 0]

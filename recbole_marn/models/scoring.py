@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from recbole_marn.data.batch import RaggedBatch
 from recbole_marn.layers.apgru import APGRU
 from recbole_marn.layers.pooling import AdditiveAttention
+from recbole_marn.layers.segment import to_device
 from recbole_marn.models.parts import PredictionHead, UserPooling
 from recbole_marn.settings import GRUSettings
 
@@ -51,5 +52,6 @@ class DotScoring(nn.Module):
 
     def forward(self, vector: Tensor, batch: RaggedBatch) -> Tensor:
         """vector (E, D) of the batch's entities -> logits (B,)."""
-        user = self.attention(vector[batch.token], batch.length)  # (S, D)
-        return (user[batch.row_sequence] * vector[batch.candidate]).sum(1)
+        user = self.attention(vector.index_select(0, batch.token), batch.length)  # (S, D)
+        user = user.index_select(0, to_device(batch.row_sequence, vector.device))  # (B, D)
+        return (user * vector.index_select(0, batch.candidate)).sum(1)

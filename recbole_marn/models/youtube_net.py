@@ -8,6 +8,7 @@ from torch import Tensor
 
 from recbole_marn.data.batch import RaggedBatch
 from recbole_marn.layers.pooling import sequence_mean
+from recbole_marn.layers.segment import to_device
 from recbole_marn.models.concatenated import ConcatenatedModel
 from recbole_marn.models.parts import PredictionHead
 
@@ -24,4 +25,5 @@ class YoutubeNet(ConcatenatedModel):
 
     def score(self, vector: Tensor, batch: RaggedBatch) -> Tensor:
         user = sequence_mean(vector.index_select(0, batch.token), batch.length)  # (S, D)
-        return self.head(user.index_select(0, batch.row_sequence), vector.index_select(0, batch.candidate))
+        user = user.index_select(0, to_device(batch.row_sequence, vector.device))  # (B, D)
+        return self.head(user, vector.index_select(0, batch.candidate))

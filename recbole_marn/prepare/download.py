@@ -45,7 +45,7 @@ def fetch_missing(source: Source, raw: Path) -> list[str]:
                 raise InputError(
                     f"{file.name} in {raw}, or a network to download it",
                     f"neither ({file.url}: {error})",
-                    f"{source.how} Start the same command again when the files are there.",
+                    f"{source.instructions()} Start the same command again when they are there.",
                 ) from error
             notes.append(f"{file.name} ({file.what}) could not be downloaded: {error}")
     return notes

@@ -21,6 +21,7 @@ from recbole_marn.prepare.report import coverage, histograms, summarise
 from recbole_marn.prepare.sources import Options
 from recbole_marn.prepare.tables import ITEM_FIELDS, RawDataset
 from recbole_marn.prepare.word_vectors import write_word_vectors
+from recbole_marn.registration import datasets_at_hand
 from recbole_marn.version import __version__
 
 __all__ = ["FORMAT_VERSION", "ensure_prepared", "prepare", "write_dataset"]
@@ -73,26 +74,29 @@ def prepare(
     return write_dataset(data, name, out, options, overwrite=overwrite, made_by=made_by)
 
 
-def ensure_prepared(dataset: str, data_path: Path, raw: Path = Path("raw")) -> Path:
-    """The folder of a dataset, prepared now if its raw files are in `raw/DATASET` or `raw`, or can be downloaded.
+def ensure_prepared(dataset: str, data_path: Path, raw: Path = Path("raw")) -> dict[str, Any] | None:
+    """Prepare a dataset that is not in `data_path`, from raw files in `raw/DATASET` or `raw`, or downloaded ones.
+
+    Returns:
+        The record of `prepare`; None if the dataset was there.
 
     Raises:
         InputError: neither; it says which files to get and which datasets run without any.
     """
-    folder = data_path / dataset
-    if (folder / f"{dataset}.inter").exists():
-        return folder
+    inter = data_path / dataset / f"{dataset}.inter"
+    if inter.exists():
+        return None
     own = raw / dataset
+    place = own if own.is_dir() else raw
     try:
-        prepare(dataset, own if own.is_dir() else raw, data_path, command=f"run --dataset={dataset}")
+        return prepare(dataset, place, data_path, command=f"run --dataset={dataset}")
     except InputError as error:
         raise InputError(
-            f"the dataset {dataset} in {data_path}, or raw files to prepare it from ({error.expected})",
-            error.got,
-            f"{error.hint} These run now: --dataset=ml-100k, and --dataset=amazon-clothing-synthetic "
-            "--data_path=dataset_atomic.",
+            f"the data set '{dataset}' as {inter}, or its raw files in {own} or {raw} to prepare it from",
+            f"no such file, and for the raw files: expected {error.expected}, got {error.got}",
+            f"{error.hint} If they lie elsewhere: recbole-marn prepare {dataset} --raw DIR. "
+            f"On this machine you can run: {', '.join(datasets_at_hand(data_path))}.",
         ) from error
-    return folder
 
 
 def write_dataset(

@@ -36,6 +36,11 @@ class Source:
     how: str
     published: Mapping[str, int] = field(default_factory=dict)
 
+    def instructions(self) -> str:
+        """What to do by hand, and every official file by name."""
+        files = [f"{file.name} ({file.what}{'' if file.required else ', optional'})" for file in self.files]
+        return f"{self.how} Files: {'; '.join(files)}."
+
 
 @dataclass(frozen=True)
 class Options:
@@ -72,8 +77,5 @@ def require(source: Source, raw: Path, name: str) -> Path:
     """`locate`, or an `InputError` that says which files to put where."""
     found = locate(raw, name)
     if found is None:
-        wanted = "; ".join(f"{file.name} ({file.what}{'' if file.required else ', optional'})" for file in source.files)
-        raise InputError(
-            f"the file {name} (or with/without .gz) in {raw}", "none there", f"{source.how} Files: {wanted}."
-        )
+        raise InputError(f"the file {name} (or with/without .gz) in {raw}", "none there", source.instructions())
     return found

@@ -56,7 +56,7 @@ def test_reports_every_few_steps_change_nothing_of_the_run(settings):
 @pytest.mark.parametrize("ending", ["record", "checkpoint"])
 def test_analyze_draws_the_curves_of_a_run(settings, capsys, ending):
     path = run("MARN", "tiny", config_dict=settings(epochs=1, probe_every=3))[ending]
-    assert cli.main(["analyze", path, "--curves"]) == 0
+    assert cli.main(["analyze", path, "--report", "curves"]) == 0
     printed = capsys.readouterr().out.strip().splitlines()
     result = json.loads(printed[-1])
     assert [probe["step"] for probe in result["probes"]] == [int(step) for step in printed[0].split()[1:]]
@@ -65,9 +65,9 @@ def test_analyze_draws_the_curves_of_a_run(settings, capsys, ending):
 
 def test_a_run_without_reports_is_refused(settings, capsys, tmp_path):
     path = run("MARN", "tiny", config_dict=settings(epochs=1))["record"]
-    assert cli.main(["analyze", path, "--curves"]) == 2
+    assert cli.main(["analyze", path, "--report", "curves"]) == 2
     assert "Train with --probe_every=STEPS" in capsys.readouterr().err
-    assert cli.main(["analyze", str(tmp_path / "none.json"), "--curves"]) == 2
+    assert cli.main(["analyze", str(tmp_path / "none.json"), "--report", "curves"]) == 2
 
 
 def test_reports_on_a_model_without_adversary_are_refused_before_the_first_step(settings, capsys):

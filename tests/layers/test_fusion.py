@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from recbole_marn.layers.fusion import AttentionFusion, pool_invariant, sum_fusion
+from recbole_marn.layers.fusion import AttentionFusion, larger_of, pool_invariant, sum_fusion
 
 PRESENT = torch.tensor([[True, True, True], [True, False, True], [False, False, True], [False, False, False]])
 
@@ -173,3 +173,24 @@ def test_the_degree_is_a_constant():
 def test_attention_is_for_looking_at():
     _, attention = fusion()(torch.randn(4, 3, 4, requires_grad=True), PRESENT)
     assert not attention.requires_grad
+
+
+def test_larger_of_two_rows_against_a_loop():
+    """Rows 1 and 4 are absent, whatever they hold; rows 0 and 2 are equal, so that they share the gradient."""
+    value = torch.randn(5, 3, dtype=torch.double)
+    value[2] = value[0]
+    value[4] = torch.nan
+    value.requires_grad_()
+    present = torch.tensor([True, False, True, True, False])
+    pairs = [(0, 3), (3, 0), (0, 2), (1, 3), (3, 4), (1, 4), (0, 0)]
+    out = larger_of(value, present, *torch.tensor(pairs).unbind(1))
+    expected = []
+    for first, second in pairs:
+        there = [value[row] for row in (first, second) if present[row]]
+        expected.append(torch.stack(there).amax(0) if there else torch.zeros(3, dtype=torch.double))
+    assert torch.equal(out, torch.stack(expected))
+    probe = torch.randn_like(out)
+    (grad,) = torch.autograd.grad((out * probe).sum(), value)
+    (expected_grad,) = torch.autograd.grad((torch.stack(expected) * probe).sum(), value)
+    assert torch.allclose(grad, expected_grad)
+    assert grad[[1, 4]].eq(0).all()

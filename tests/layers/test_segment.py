@@ -2,7 +2,14 @@ import pytest
 import torch
 from torch.nn.utils.rnn import pack_sequence
 
-from recbole_marn.layers.segment import expand_rows, last_state, packed_order, segment_softmax, segment_sum
+from recbole_marn.layers.segment import (
+    expand_rows,
+    last_state,
+    packed_order,
+    segment_softmax,
+    segment_sum,
+    weighted_sum,
+)
 
 # sequences of 2, 0, 3, 0 and 1 tokens; rows share and skip them
 LENGTH = torch.tensor([2, 0, 3, 0, 1])
@@ -62,6 +69,27 @@ def test_sum_of_scalars_and_of_nothing():
     none = torch.zeros(0, dtype=torch.long)
     assert segment_sum(torch.zeros(0, 2), none, 3).tolist() == [[0, 0]] * 3
     assert segment_softmax(torch.zeros(0), none, 3).shape == (0,)
+
+
+def test_weighted_sum_against_a_loop():
+    token, row = expand_rows(LENGTH, ROW_SEQUENCE)
+    value = torch.randn(6, 3, dtype=torch.double, requires_grad=True)
+    weight = torch.randn(len(row), dtype=torch.double, requires_grad=True)
+    total = weighted_sum(value, weight, token, row, 6)
+    assert total[[2, 5]].eq(0).all()  # rows without tokens
+    for b in range(6):
+        expected = sum((weight[t] * value[token[t]] for t in range(len(row)) if row[t] == b), value.new_zeros(3))
+        assert torch.allclose(total[b], expected)
+    assert torch.autograd.gradcheck(lambda v, w: weighted_sum(v, w, token, row, 6), (value, weight))
+
+
+@pytest.mark.parametrize("n_rows", [0, 2])
+def test_weighted_sum_of_nothing(n_rows):
+    value, nothing = torch.zeros(0, 3, requires_grad=True), torch.zeros(0, dtype=torch.long)
+    total = weighted_sum(value, torch.zeros(0), nothing, nothing, n_rows)
+    assert total.shape == (n_rows, 3) and total.eq(0).all()
+    total.sum().backward()
+    assert value.grad.shape == (0, 3)
 
 
 def test_last_state():

@@ -160,3 +160,12 @@ def test_words_are_learned_when_no_vectors_are_given():
 def test_refuses_what_is_ambiguous(arguments, message):
     with pytest.raises(ValueError, match=message):
         TextEncoder(width=4, **arguments)
+
+
+@pytest.mark.parametrize("find_distinct", [True, False])
+@pytest.mark.parametrize("vocabulary", [9, 10_000])
+def test_each_place_holds_its_word_whatever_is_multiplied(vocabulary, find_distinct):
+    words = torch.randint(0, 9, (4, 5))
+    word, place = text_cnn._words_to_multiply(words, vocabulary, find_distinct=find_distinct)
+    assert place.shape == words.shape and torch.equal(word[place], words)
+    assert len(word) <= min(vocabulary, words.numel())

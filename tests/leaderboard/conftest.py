@@ -17,6 +17,7 @@ for name, call in (("compat", "apply"), ("registration", "register")):
     module = types.ModuleType(f"recbole_marn.{name}")
     setattr(module, call, lambda: None)
     sys.modules[module.__name__] = module
+module.MODELS = {}
 """
 
 

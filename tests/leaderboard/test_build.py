@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 
+import fake_runs
 import pytest
 import tiny
 import yaml
@@ -14,7 +15,7 @@ from recbole_marn.errors import InputError
 from recbole_marn.leaderboard import build as build_module
 from recbole_marn.leaderboard.build import Request, build
 from recbole_marn.leaderboard.grid import RESERVED
-from recbole_marn.leaderboard.records import Folders, read_records
+from recbole_marn.leaderboard.records import Folders, read_record, read_records, sealed_text
 from recbole_marn.leaderboard.runner import Failure
 from recbole_marn.leaderboard.verify import verify
 
@@ -79,6 +80,57 @@ def test_records_accumulate(common, here, tmp_path):
     line, _ = build(request(common, out=tmp_path / "results"))
     assert line["rows"] == 2 and line["records"] == 4 and len(here) == 4
     assert kept.items() <= snapshot(tmp_path / "results" / "records" / "tiny").items()
+
+
+def as_an_older_version_wrote_it(out, path, key, kind="run"):
+    """The record without a setting that came later, under the name it had then."""
+    record = read_record(path, kind)
+    del record["settings"][key], record["sha256"]
+    record["run"] = fake_runs.name_of(record["settings"])
+    if kind == "run":
+        scores = Folders(out, "tiny").scores
+        name = f"{record['run']}.scores.npz"
+        (scores / record["scores"]["file"]).rename(scores / name)
+        record["scores"]["file"] = name
+    path.unlink()
+    path.with_name(f"{record['run']}.json").write_text(sealed_text(record))
+    return record["run"]
+
+
+@pytest.mark.parametrize("key", ["resample_negatives", "matched_pool", "lambda0"])
+def test_records_without_a_setting_that_came_later_are_those_of_its_default(common, here, tmp_path, key):
+    out = tmp_path / "results"
+    build(request(common, out=out, models=["MARN"], seeds=1))
+    path = next(Folders(out, "tiny").records.glob("*.json"))
+    name = as_an_older_version_wrote_it(out, path, key)
+    assert name != here.pop()
+    line, _ = build(request(common, out=out, models=["MARN"], seeds=2))
+    assert [run.split("-")[2] for run in here] == ["2021"]
+    assert (line["rows"], line["records"]) == (1, 2)
+    assert verify(out, "tiny").problems == []
+
+
+def test_a_setting_that_is_not_at_its_default_is_another_row(common, here, tmp_path):
+    out = tmp_path / "results"
+    build(request(common, out=out, models=["MARN"], seeds=1))
+    as_an_older_version_wrote_it(out, next(Folders(out, "tiny").records.glob("*.json")), "lambda0")
+    line, _ = build(request({**common, "lambda0": 0.5}, out=out, models=["MARN"], seeds=1))
+    assert (line["rows"], line["records"], len(here)) == (2, 2, 2)
+
+
+def test_trials_of_an_older_version_are_not_repeated(common, here, tmp_path):
+    out, space = tmp_path / "results", tmp_path / "space.yaml"
+    space.write_text("all: {learning_rate: [0.5]}\n")
+    tuning = {"out": out, "models": ["LR"], "seeds": 1, "tune": 2, "space": str(space)}
+    build(request(common, **tuning))
+    for path in list(Folders(out, "tiny").trials.glob("*.json")):
+        as_an_older_version_wrote_it(out, path, "resample_negatives", "trial")
+    for path in Folders(out, "tiny").records.glob("*.json"):
+        path.unlink()
+    here.clear()
+    build(request(common, **tuning))
+    assert [run.split("-")[0] for run in here] == ["LR"]
+    assert verify(out, "tiny").problems == []
 
 
 def test_a_leaderboards_numbers_are_those_of_a_run(common, here, tmp_path):

@@ -87,11 +87,23 @@ def test_other_data_under_the_same_name(results):
         check_alike(read_records(path.parent))  # fmt: skip
 
 
-def test_a_file_more_or_less_is_other_data(results):
+def test_an_atomic_file_more_or_less_is_other_data(results):
     records = read_records(first(results).parent)
-    with pytest.raises(InputError, match=r"image\.npy: no such file.*SHA-256 cccccccccccc"):
-        check_same_data(records, {"tiny.inter": "a" * 64, "image.npy": "c" * 64})
+    with pytest.raises(InputError, match=r"tiny\.item: no such file.*SHA-256 cccccccccccc"):
+        check_same_data(records, {"tiny.inter": "a" * 64, "tiny.item": "c" * 64})
     check_same_data(records, {"tiny.inter": "a" * 64})
+
+
+def test_runs_that_read_other_vectors_share_a_table_and_the_same_vectors_are_checked(results):
+    """Which vectors a run reads is one of its settings."""
+    path = first(results)
+    record = read_record(path)
+    rewrite(path, data={**record["data"], "files": {"tiny.inter": "a" * 64, "image.npy": "c" * 64}})
+    records = read_records(path.parent)
+    check_alike(records)
+    check_same_data(records, {"tiny.inter": "a" * 64, "words.npy": "d" * 64})
+    with pytest.raises(InputError, match=r"image\.npy: SHA-256 cccccccccccc.*SHA-256 dddddddddddd"):
+        check_same_data(records, {"tiny.inter": "a" * 64, "image.npy": "d" * 64})
 
 
 def test_other_rows_do_not_share_a_table(results):

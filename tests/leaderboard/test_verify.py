@@ -29,8 +29,8 @@ def test_an_untouched_folder_holds(results):
     report = verify(results, "tiny")
     assert report.problems == []
     assert (report.records, report.recomputed, report.absent) == (8, 8, [])
-    # 4 rows: 11 columns of results, 8 of each of 4 tables of tests, 3 of hyper-parameters; and 8 data set statistics.
-    markdown = 4 * (11 + 4 * 8 + 3) + 2 * 8
+    # 4 rows: 12 columns of results, 8 of each of 4 tables of tests, 3 of hyper-parameters; and 10 data set statistics.
+    markdown = 4 * (12 + 4 * 8 + 3) + 2 * 10
     assert report.cells > 3 * markdown
 
 

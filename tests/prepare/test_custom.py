@@ -55,6 +55,13 @@ def test_csv_with_columns_of_other_names(tmp_path, csvs, monkeypatch):
     assert record["dataset"] == "shop"
 
 
+@pytest.mark.parametrize("price", ["", "nan", "inf", "-3", "0", "free", "1,5"])
+def test_a_price_that_is_none_is_missing(tmp_path, csvs, price):
+    csvs["items"].write_text(f'id,name,kind,cost\n00017,Red,Dresses,"{price}"\n4,Blue,,2\n')
+    _, _, items, _ = made(tmp_path, **csvs)
+    assert [row["price"] for row in items] == ["", "2"]
+
+
 def test_events_alone_are_enough(tmp_path):
     path = tmp_path / "e.csv"
     path.write_text("user_id\titem_id\ttimestamp\trating\na\tx\t1700000000\t0.5\n")

@@ -92,14 +92,22 @@ def test_the_record_fits_the_files(tmp_path):
     assert all(sha256_of(folder / name) == digest for name, digest in named.items())
 
 
-def test_a_run_prepares_by_itself_or_says_how(tmp_path, monkeypatch):
+def test_what_is_missing_is_prepared_once_or_it_says_how(tmp_path, monkeypatch):
     monkeypatch.setattr(pipeline, "fetch_missing", lambda source, raw: [])
-    with pytest.raises(InputError, match="reviews_Clothing.* These run now: --dataset=ml-100k"):
-        ensure_prepared("amazon-clothing", tmp_path / "dataset", tmp_path / "raw")
-    amazon_2014(tmp_path / "raw" / "amazon-clothing")
-    folder = ensure_prepared("amazon-clothing", tmp_path / "dataset", tmp_path / "raw")
-    assert (folder / "amazon-clothing.inter").exists()
-    before = files(folder)
-    assert (
-        ensure_prepared("amazon-clothing", tmp_path / "dataset", tmp_path / "raw") == folder and files(folder) == before
-    )
+    data_path, raw = tmp_path / "dataset", tmp_path / "raw"
+    with pytest.raises(InputError, match="reviews_Clothing.* On this machine you can run: ml-100k, amazon-clothing-syn"):
+        ensure_prepared("amazon-clothing", data_path, raw)
+    amazon_2014(raw / "amazon-clothing")
+    assert ensure_prepared("amazon-clothing", data_path, raw)["counts"]["events"] == 6
+    before = files(data_path / "amazon-clothing")
+    assert ensure_prepared("amazon-clothing", data_path, raw) is None
+    assert files(data_path / "amazon-clothing") == before
+
+
+def test_damaged_raw_files_are_named_and_nothing_is_left(tmp_path):
+    raw = amazon_2014(tmp_path / "raw")
+    reviews = next(raw.glob("reviews_*"))
+    reviews.write_bytes(reviews.read_bytes()[:-12])
+    with pytest.raises(InputError, match="expected a whole gzip file at .*reviews_Clothing.*Delete it and download"):
+        ensure_prepared("amazon-clothing", tmp_path / "dataset", raw)
+    assert not (tmp_path / "dataset").exists()

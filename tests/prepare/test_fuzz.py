@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from prepare.raw_files import ASINS, CLOTHING, META, REVIEWS, amazon_2014, atomic, vectors, write_gzip
 
@@ -18,7 +18,9 @@ from recbole_marn.prepare.pipeline import prepare
 from recbole_marn.prepare.sources import Options
 from recbole_marn.prepare.tables import clean
 
-quick = settings(max_examples=20, deadline=None, derandomize=True, database=None)
+# The same examples every time, however slow the machine.
+steady = settings(deadline=None, derandomize=True, database=None, suppress_health_check=[HealthCheck.too_slow])
+quick = settings(steady, max_examples=20)
 EVERYTHING = Options(max_skipped=1.0)
 
 
@@ -133,7 +135,7 @@ def test_custom_events_with_any_fields(rows):
         check("custom", Path(raw), Options(max_skipped=1.0, events=path), name="c")
 
 
-@settings(max_examples=200, deadline=None, derandomize=True, database=None)
+@settings(steady, max_examples=200)
 @given(value=st.dictionaries(st.text(max_size=5), values, max_size=3))
 def test_a_record_survives_its_spelling(value):
     """What `repr` and JSON write is read back; NaN is not equal to itself, so spellings are compared."""
@@ -146,7 +148,7 @@ def test_a_record_survives_its_spelling(value):
     assert json.dumps(parse_record(json.dumps(value).encode())) == json.dumps(value)
 
 
-@settings(max_examples=200, deadline=None, derandomize=True, database=None)
+@settings(steady, max_examples=200)
 @given(line=st.text("'\"\\{}[]:,uNone 1.-+\n", max_size=40).map(str.encode))
 def test_near_records_do_not_crash(line):
     assert parse_record(line) is None or isinstance(parse_record(line), dict)

@@ -7,45 +7,67 @@ import numpy as np
 import pytest
 from prepare.raw_files import atomic, vectors
 
+from recbole_marn.prepare.atomic import write_inter, write_item
 from recbole_marn.prepare.datasets import synthetic
+from recbole_marn.prepare.folders import sha256_of
 from recbole_marn.prepare.pipeline import prepare
 
 COMMITTED = Path(__file__).parents[2] / "dataset_atomic" / synthetic.NAME
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory):
-    out = tmp_path_factory.mktemp("synthetic")
-    prepare(synthetic.NAME, out / "raw", out)
-    return out / synthetic.NAME
+def truth():
+    return json.loads((COMMITTED / f"{synthetic.NAME}.truth.json").read_text("utf-8"))
 
 
-@pytest.fixture(scope="module")
-def truth(made):
-    return json.loads((made / f"{synthetic.NAME}.truth.json").read_text("utf-8"))
-
-
-def test_it_is_what_is_committed(made):
+@pytest.mark.slow
+def test_it_is_made_again_byte_for_byte(tmp_path):
+    prepare(synthetic.NAME, tmp_path / "raw", tmp_path)
+    made = tmp_path / synthetic.NAME
     assert {path.name for path in made.iterdir()} == {path.name for path in COMMITTED.iterdir()}
     for path in made.iterdir():
         assert path.read_bytes() == (COMMITTED / path.name).read_bytes(), path.name
-    assert sum(path.stat().st_size for path in made.iterdir()) < 4_000_000
 
 
-def test_it_says_that_it_is_synthetic_and_nothing_of_the_machine(made, truth):
-    record = (made / f"{synthetic.NAME}.prepare.json").read_text("utf-8")
-    assert "SYNTHETIC" in record and truth["synthetic"] is True
-    assert "versions" not in json.loads(record) and str(made.parent) not in record
+def test_no_committed_file_was_changed_by_hand():
+    record = json.loads((COMMITTED / f"{synthetic.NAME}.prepare.json").read_text("utf-8"))
+    hashes = {path.name: sha256_of(path) for path in COMMITTED.iterdir() if not path.name.endswith(".prepare.json")}
+    assert hashes == {entry["name"]: entry["sha256"] for entry in record["files"]}
+    assert sum(path.stat().st_size for path in COMMITTED.iterdir()) < 4_000_000
 
 
-def test_it_has_amazons_schema_all_modalities_and_behaviours(made):
-    header, items = atomic(made / f"{synthetic.NAME}.item")
+def test_the_generator_still_makes_the_committed_items_and_the_first_users(tmp_path):
+    """The slow test makes all of it again; users are drawn one after the other, so the first are the same."""
+    world, events = synthetic.make_world(users=60)
+    table, images = synthetic.make_items(world)
+    write_inter(tmp_path / "first.inter", events)
+    committed = (COMMITTED / f"{synthetic.NAME}.inter").read_text("utf-8").splitlines()
+    assert len(events) > 1000 and len(events.users) == 60
+    first = [line for line in committed[1:] if line.split("\t")[0] in set(events.users)]
+    assert (tmp_path / "first.inter").read_text("utf-8").splitlines() == [committed[0], *first]
+
+    tokens = [line.split("\t")[0] for line in (COMMITTED / f"{synthetic.NAME}.item").read_text("utf-8").splitlines()[1:]]
+    write_item(tmp_path / "all.item", tokens, table)
+    images.write(tokens, tmp_path, "image")
+    for name, path in (("all.item", f"{synthetic.NAME}.item"), ("image.npy", "image.npy"), ("image.ids", "image.ids")):
+        assert (tmp_path / name).read_bytes() == (COMMITTED / path).read_bytes(), path
+
+
+def test_it_says_that_it_is_synthetic_and_nothing_of_the_machine(truth):
+    record = json.loads((COMMITTED / f"{synthetic.NAME}.prepare.json").read_text("utf-8"))
+    assert any("SYNTHETIC" in note for note in record["notes"]) and truth["synthetic"] is True
+    assert record["command"] == f"recbole-marn prepare {synthetic.NAME} --out dataset_atomic"
+    assert "versions" not in record and record["sources"] == []
+
+
+def test_it_has_amazons_schema_all_modalities_and_behaviours():
+    header, items = atomic(COMMITTED / f"{synthetic.NAME}.item")
     assert header == ["item_id:token", "category:token", "brand:token", "title:token_seq", "price:float"]
     assert all(len(row["item_id"]) == 10 for row in items)
     for name in ("title", "price"):
         assert 0.8 < np.mean([row[name] != "" for row in items]) < 1, f"some {name} are missing, as in a shop"
-    assert 0.9 < len(vectors(made)) / len(items) < 1
-    _, events = atomic(made / f"{synthetic.NAME}.inter")
+    assert 0.9 < len(vectors(COMMITTED)) / len(items) < 1
+    _, events = atomic(COMMITTED / f"{synthetic.NAME}.inter")
     behaviors = [row["behavior_type"] for row in events]
     assert behaviors.count("click") > behaviors.count("cart") > 0.1 * len(events) and behaviors.count("buy") > 0
     times = [float(row["timestamp"]) for row in events]
@@ -70,8 +92,8 @@ def test_what_a_modality_is_worth_ranks_as_the_truth(truth):
     assert leaders == 12 and min(rankings) > 0.8
 
 
-def test_cold_items_are_sold_late_if_at_all(made, truth):
-    _, events = atomic(made / f"{synthetic.NAME}.inter")
+def test_cold_items_are_sold_late_if_at_all(truth):
+    _, events = atomic(COMMITTED / f"{synthetic.NAME}.inter")
     from_then = synthetic.START + synthetic.COLD_FROM * 86_400 * synthetic.DAYS
     cold = set(truth["cold_items"])
     assert len(cold) > 100
@@ -99,8 +121,8 @@ def test_image_and_title_share_a_factor_and_hide_the_others():
     assert titles[0][-1] == synthetic.CATEGORIES[world.category[0]][1]
 
 
-def test_what_matters_little_is_shown_little(made, truth):
-    _, items = atomic(made / f"{synthetic.NAME}.item")
+def test_what_matters_little_is_shown_little(truth):
+    _, items = atomic(COMMITTED / f"{synthetic.NAME}.item")
     branded, spread = {}, {}
     for category, row in truth["importance"].items():
         own = [item for item in items if item["category"] == category]

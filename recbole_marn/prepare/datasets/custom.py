@@ -154,7 +154,7 @@ def _read_items(options: Options, tally: Tally) -> ItemTable:
                 table.titles_cut += cut
             elif name == "price":
                 price = _number(row[name])
-                if price is not None:
+                if price is not None and price > 0:
                     described[name] = price
             else:
                 described[name] = clean(_known(row[name]))

@@ -22,7 +22,7 @@ from recbole_marn.prepare.sources import Options
 from recbole_marn.prepare.tables import Events, ItemTable, RawDataset
 from recbole_marn.prepare.vectors import VectorRows
 
-__all__ = ["IMPORTANCE", "MODALITIES", "NAME", "World", "make_world", "read"]
+__all__ = ["IMPORTANCE", "MODALITIES", "NAME", "World", "make_items", "make_world", "read"]
 
 NAME = "amazon-clothing-synthetic"
 GENERATOR = 1  # raise when a change here changes the files
@@ -104,8 +104,8 @@ class World:
         return value
 
 
-def make_world(seed: int = 2021) -> tuple[World, Events]:
-    """Items and users, and what the users did.
+def make_world(seed: int = 2021, users: int = USERS) -> tuple[World, Events]:
+    """Items and users, and what the first `users` of them did.
 
     NumPy's legacy generator is used because its streams are frozen, and no matrix product, whose rounding depends
     on the processor: the files come out the same everywhere.
@@ -115,7 +115,7 @@ def make_world(seed: int = 2021) -> tuple[World, Events]:
     lengths = np.clip(draw.geometric(1 / (MEAN_EVENTS - LEAST_EVENTS), USERS) + LEAST_EVENTS - 1, 0, MOST_EVENTS)
     members = [np.flatnonzero(world.category == k) for k in range(len(CATEGORIES))]
     rows = []
-    for user in range(USERS):
+    for user in range(users):
         taken = np.zeros(ITEMS, bool)
         for when in np.sort(draw.rand(lengths[user])):
             k = np.searchsorted(np.cumsum(world.wants[user]), draw.rand() * (1 - 1e-9))
@@ -181,6 +181,20 @@ def _title(world: World, item: int, draw: np.random.RandomState) -> str:
 def read(raw: Path, options: Options) -> RawDataset:
     """Make the dataset; there are no raw files and no options."""
     world, events = make_world()
+    table, images = make_items(world)
+    return RawDataset(
+        events,
+        table,
+        sources=[],
+        vectors={"image": images},
+        notes=["SYNTHETIC: made by a program, no shop, no customer, no photo; the truth is in the .truth.json file"],
+        made_by={"command": f"recbole-marn prepare {NAME} --out dataset_atomic", "generator": GENERATOR},
+        more_files={f"{NAME}.truth.json": json.dumps(_truth(world, events), indent=1) + "\n"},
+    )
+
+
+def make_items(world: World) -> tuple[ItemTable, VectorRows]:
+    """What is written of each item: category, brand, title, price, and its image."""
     draw = np.random.RandomState(2022)
     pictures = _images(world, draw)
     table = ItemTable(("category", "brand", "title", "price"))
@@ -198,15 +212,7 @@ def read(raw: Path, options: Options) -> RawDataset:
         if draw.rand() > 0.05:
             pictured.append(item)
         table.add(asin(item), row)
-    return RawDataset(
-        events,
-        table,
-        sources=[],
-        vectors={"image": VectorRows([asin(item) for item in pictured], pictures[pictured], "synthetic")},
-        notes=["SYNTHETIC: made by a program, no shop, no customer, no photo; the truth is in the .truth.json file"],
-        made_by={"command": f"recbole-marn prepare {NAME} --out dataset_atomic", "generator": GENERATOR},
-        more_files={f"{NAME}.truth.json": json.dumps(_truth(world, events), indent=1) + "\n"},
-    )
+    return table, VectorRows([asin(item) for item in pictured], pictures[pictured], "synthetic")
 
 
 def _truth(world: World, events: Events) -> dict[str, object]:

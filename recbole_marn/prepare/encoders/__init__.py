@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -43,11 +44,14 @@ def need(package: str, extra: str, purpose: str):
     """Import a package of an extra, or raise `InputError` with the line that installs it."""
     try:
         return importlib.import_module(package)
-    except (ImportError, OSError, RuntimeError) as error:  # compiled parts that do not fit this torch too
+    except ModuleNotFoundError as error:
+        hint = f'Run `pip install "recbole-marn[{extra}]"`.'
+        raise InputError(f"the package {package} for {purpose}", f"none ({error})", hint) from error
+    except (ImportError, OSError, RuntimeError) as error:  # compiled parts for another torch
         raise InputError(
-            f"the package {package} for {purpose}",
-            f"none that can be imported ({error})",
-            f'Run `pip install "recbole-marn[{extra}]"`.',
+            f"a package {package} that can be imported, for {purpose}",
+            f"one that cannot ({error})",
+            f"Install its release for torch {metadata.version('torch')}, from where that torch came.",
         ) from error
 
 

@@ -1,0 +1,228 @@
+"""Search of settings by Ray Tune: many trials at once, on one machine or a cluster; ASHA ends the worse ones early.
+
+Ray keeps the search in `<output file>.ray/`. The same search given again goes on with it: finished trials stay, an
+unfinished one goes on after its last epoch where its files are still there.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from recbole_marn import checkpoint
+from recbole_marn.errors import InputError
+from recbole_marn.quick_start import build_config, named_metrics, prepare_run
+from recbole_marn.tuning import diverged, params_dict, readable
+
+__all__ = ["Cluster", "trials"]
+
+REDUCTION = 3  # of the trials at a rung, one in so many goes on (Li et al., MLSys 2020)
+OBJECT_STORE_BYTES = 1 << 27  # trials exchange numbers only
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """Where trials run.
+
+    Args:
+        workers: trials at once.
+        address: of a running Ray cluster ("auto": the one this machine belongs to); None starts Ray here.
+        gpus: share of a GPU that a trial takes; 0 trains on CPUs.
+    """
+
+    workers: int = 1
+    address: str | None = None
+    gpus: float = 0.0
+
+
+def trials(
+    config: Any,
+    fixed: Mapping[str, Any],
+    space: Mapping[str, tuple[str, list[Any]]],
+    algo: str,
+    number: int,
+    header: Mapping[str, Any],
+    output_file: Path,
+    cluster: Cluster,
+) -> list[dict[str, Any]]:
+    """Do a search, or what is left of it.
+
+    Args:
+        config: of the settings that every trial shares, which are `fixed`.
+        space: as `tuning.read_space` gives it.
+        number: of trials, where `algo` draws them.
+        header: what the search is known by; another one in the same place is refused.
+
+    Returns:
+        settings, valid, valid_score (best epoch; None where training diverged), epochs and seconds of each trial.
+
+    Raises:
+        InputError: Ray is missing or too broken to start, no such cluster, or another search in the same place.
+    """
+    ray, tune = _ray()
+    if cluster.workers < 1 or not cluster.gpus >= 0:
+        raise InputError("one worker or more and no negative share of a GPU", repr(cluster), "Correct them.")
+    folder = output_file.absolute().with_name(f"{output_file.name}.ray")
+    shared = {**fixed, "data_path": os.path.abspath(os.path.dirname(config["data_path"])), "use_gpu": cluster.gpus > 0}
+    _check_same_search(folder, {**header, **shared})
+    trainable = tune.with_resources(partial(_trial, fixed=shared), {"cpu": 1, "gpu": cluster.gpus})
+    with _started(ray, cluster):
+        if tune.Tuner.can_restore(str(folder)):
+            tuner = tune.Tuner.restore(str(folder), trainable=trainable, restart_errored=True)
+        else:
+            tuner = _tuner(tune, trainable, config, space, algo, number, folder, cluster)
+        results = tuner.fit()
+    if results.errors:
+        raise results.errors[0]
+    for result in results:
+        for file in Path(result.path).glob("*.pth"):
+            file.unlink()
+    return [_told(result) for result in sorted(results, key=lambda result: result.metrics["trial_id"])]
+
+
+def _tuner(
+    tune: Any, trainable: Any, config: Any, space: Any, algo: str, number: int, folder: Path, cluster: Cluster
+) -> Any:
+    from ray.air import RunConfig
+    from ray.tune.schedulers import ASHAScheduler
+    from ray.tune.search import BasicVariantGenerator, ConcurrencyLimiter
+
+    mode = "max" if config["valid_metric_bigger"] else "min"
+    domains = _domains(tune, space, algo)
+    if algo == "bayes":
+        from ray.tune.search.hyperopt import HyperOptSearch
+
+        searcher = HyperOptSearch(domains, metric="valid_score", mode=mode, random_state_seed=config["seed"])
+        search = ConcurrencyLimiter(searcher, max_concurrent=cluster.workers)
+        domains = None
+    else:
+        search = BasicVariantGenerator(max_concurrent=cluster.workers, random_state=config["seed"])
+    scheduler = ASHAScheduler(time_attr="epoch", max_t=config["epochs"], grace_period=1, reduction_factor=REDUCTION)
+    return tune.Tuner(
+        trainable,
+        param_space=domains,
+        tune_config=tune.TuneConfig(
+            metric="valid_score",
+            mode=mode,
+            num_samples=1 if algo == "exhaustive" else number,
+            search_alg=search,
+            scheduler=scheduler,
+        ),
+        run_config=RunConfig(name=folder.name, storage_path=str(folder.parent), verbose=1),
+    )
+
+
+def _domains(tune: Any, space: Mapping[str, tuple[str, list[Any]]], algo: str) -> dict[str, Any]:
+    kinds = {
+        "choice": lambda *values: tune.grid_search(list(values)) if algo == "exhaustive" else tune.choice(list(values)),
+        "uniform": tune.uniform,
+        "quniform": tune.quniform,
+        "loguniform": lambda low, high: tune.loguniform(math.exp(low), math.exp(high)),
+    }
+    return {name: kinds[kind](*values) for kind, entries in params_dict(space).items() for name, values in entries.items()}
+
+
+# ----------------------------------------------------------------------------------------------- a trial
+def _trial(drawn: dict[str, Any], fixed: Mapping[str, Any]) -> None:
+    """In a Ray worker: train, and report the best validation value so far after every epoch."""
+    from ray.air import session
+
+    settings = {name: readable(value) for name, value in drawn.items()}
+    own = {"checkpoint_dir": session.get_trial_dir(), "run_name": "trial", "resume": True, "show_progress": False}
+    config = build_config(config_dict={**fixed, **settings, **own})
+    parts = prepare_run(config, quiet=True, sealed=True)
+    trainer = parts.trainer
+
+    def report(failure: str | None = None) -> None:
+        worst = -math.inf if config["valid_metric_bigger"] else math.inf
+        score = float(trainer.best_valid_score)
+        failure = failure or (None if math.isfinite(score) else f"{config['valid_metric']} is not a number")
+        session.report(
+            {
+                "epoch": len(trainer.history),
+                "valid_score": worst if failure else score,
+                "valid": {} if failure else named_metrics(trainer.best_valid_result),
+                "failure": failure,
+            }
+        )
+
+    try:
+        trainer.fit(parts.train, parts.valid, verbose=False, callback_fn=lambda epoch, score: report())
+    except ValueError as error:
+        if not diverged(error):
+            raise
+        report(str(error))
+        return
+    if len(trainer.history) == trainer.start_epoch:  # it was finished before, and has reported nothing now
+        report()
+
+
+def _told(result: Any) -> dict[str, Any]:
+    found = result.metrics
+    told = {
+        "settings": {name: readable(value) for name, value in result.config.items()},
+        "valid": found["valid"],
+        "valid_score": None if found["failure"] else found["valid_score"],
+        "epochs": found["epoch"],
+        "seconds": round(found["time_total_s"], 2),
+    }
+    return told | ({"failure": found["failure"]} if found["failure"] else {})
+
+
+# --------------------------------------------------------------------------------------------------- Ray
+def _ray() -> tuple[Any, Any]:
+    import ray
+    from ray import tune
+
+    try:
+        from ray.tune import Tuner  # noqa: F401
+    except ImportError as error:
+        raise InputError(
+            "the package ray with its Tune, which this engine is", f"none that imports here ({error})",
+            "Install it: pip install 'recbole-marn[ray]', or take --engine=recbole.",
+        ) from None  # fmt: skip
+    return ray, tune
+
+
+@contextmanager
+def _started(ray: Any, cluster: Cluster) -> Iterator[None]:
+    """Join a cluster, or start Ray on this machine for the length of the block."""
+    if ray.is_initialized():
+        yield
+        return
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # a search reports to nobody
+    here = {"num_cpus": cluster.workers, "include_dashboard": False, "object_store_memory": OBJECT_STORE_BYTES}
+    try:
+        ray.init(**({"address": cluster.address} if cluster.address else here), log_to_driver=False)
+    except ConnectionError as error:
+        raise InputError(
+            "the address of a running Ray cluster", f"{cluster.address} ({error})",
+            "Start it (ray start --head), or leave the address out to run on this machine.",
+        ) from None  # fmt: skip
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def _check_same_search(folder: Path, search: Mapping[str, Any]) -> None:
+    file, known = folder / "search.json", json.loads(json.dumps(checkpoint.plain(search)))
+    if not file.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        checkpoint.write_aside(file, lambda path: path.write_text(json.dumps(known, indent=1), encoding="utf-8"))
+        return
+    before = json.loads(file.read_text(encoding="utf-8"))
+    changed = [key for key in sorted({*before, *known}) if before.get(key) != known.get(key)]
+    if changed:
+        raise InputError(
+            f"the search that {folder} was begun with",
+            f"another {', '.join(changed)}",
+            "Take those settings again, give another --output_file, or remove the folder.",
+        )
