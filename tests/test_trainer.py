@@ -86,6 +86,26 @@ def test_the_log_and_tensorboard_show_the_names(settings, caplog):
     assert "Diagnostics/degree title" in scalars
 
 
+def test_diagnostics_are_means_over_every_eighth_step(settings, monkeypatch):
+    parts = prepare_run(build_config("MARN", "tiny", config_dict=settings("MARN", train_batch_size=8, epochs=2)), quiet=True)
+    looked_into = []
+    record = type(parts.model).record
+
+    def spy(model, name, value, of=()):
+        if name == "degree":
+            looked_into.append((model.step, value.clone()))
+        record(model, name, value, of)
+
+    monkeypatch.setattr(type(parts.model), "record", spy)
+    parts.trainer.fit(parts.train, parts.valid, verbose=False, saved=False)
+    per_epoch = len(parts.train)
+    assert per_epoch > 9
+    for number, epoch in enumerate(parts.trainer.history):
+        own = [value for step, value in looked_into if step // per_epoch == number]
+        assert [step % per_epoch for step, _ in looked_into if step // per_epoch == number] == list(range(0, per_epoch, 8))
+        assert epoch["diagnostics"]["degree ids"] == pytest.approx(float(sum(value[0] for value in own)) / len(own))
+
+
 def test_the_schedule_runs_over_the_training_and_stands_still_in_evaluation(settings):
     parts = prepared(settings(epochs=2))
     assert parts.model.progress == 0

@@ -19,6 +19,8 @@ from recbole_marn.registration import settings_of
 
 __all__ = ["CTRModel", "Represented"]
 
+# Training steps from one that is looked into to the next: diagnostics of every step would cost 4 % of a small batch.
+DIAGNOSED = 8
 # Items encoded at a time when vectors are extracted: bounds the memory of a catalogue of any size.
 EXTRACTION_CHUNK = 4096
 
@@ -57,6 +59,7 @@ class CTRModel(SequentialRecommender):
         self._vectors: Tensor | None = None
         self._known: Tensor | None = None
         self._diagnostics: dict[str, tuple[Tensor, int, Sequence[str]]] = {}
+        self._steps_not_told = 0
 
     # ------------------------------------------------------------------------------------ for sub-classes
     @abstractmethod
@@ -77,6 +80,7 @@ class CTRModel(SequentialRecommender):
         losses = self.losses(interaction.batch, interaction[self.label_field])
         if self.training:
             self.step += 1
+            self._steps_not_told += 1
         return tuple(losses[name] for name in self.loss_names)
 
     def losses(self, batch: RaggedBatch, label: Tensor) -> dict[str, Tensor]:
@@ -121,6 +125,11 @@ class CTRModel(SequentialRecommender):
         """Parameters grouped by learning rate relative to the run's."""
         return [(1.0, [parameter for parameter in self.parameters() if parameter.requires_grad])]
 
+    @property
+    def diagnosing(self) -> bool:
+        """Whether this step is to be recorded: the first of an epoch, and every `DIAGNOSED`th from there."""
+        return self._steps_not_told % DIAGNOSED == 0
+
     def record(self, name: str, value: Tensor, of: Sequence[str] = ()) -> None:
         """Add to the epoch's diagnostics a number of this step, or one for each name in `of`.
 
@@ -130,12 +139,12 @@ class CTRModel(SequentialRecommender):
         self._diagnostics[name] = (total + value.detach().float(), steps + 1, of)
 
     def pop_diagnostics(self) -> dict[str, float]:
-        """Means since the last call, by name."""
+        """Means over the recorded steps since the last call, by name."""
         means = {}
         for name, (total, steps, of) in self._diagnostics.items():
             names = [f"{name} {each}" for each in of] or [name]
             means |= zip(names, (total / steps).reshape(-1).tolist(), strict=True)
-        self._diagnostics = {}
+        self._diagnostics, self._steps_not_told = {}, 0
         return means
 
     # ------------------------------------------------------------------------------------------ evaluation

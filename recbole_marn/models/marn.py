@@ -163,16 +163,18 @@ class MARN(CTRModel):
             losses["specific"] = weight * self._loss(self._specific_logits(parts, batch), cells, count)
         if x.adversary == "double":
             losses["D0"] = self._loss(parts["logits0"], cells, count)
-            self._record_accuracy("D0", parts["logits0"], cells, count)
         c = self._invariant(parts["invariant_linear" if x.adversary_into_embedding else "invariant_stopped"], cells)
         logits1 = self.second_discriminator(self._coded(c, cells), parts["degree"], weight)
         degree = parts["degree"] if x.adversary == "double" and x.degree_target != "feature" else None
         outside = weight if x.lambda_placement == "loss" else 1.0
         losses["D1"] = outside * self._loss(logits1, cells, count, degree)
-        self._record_accuracy("D1", logits1, cells, count)
         if x.alignment_weight:
             losses["alignment"] = x.alignment_weight * self._alignment(c, cells, batch)
-        self._record_collapse(parts, cells)
+        if self.diagnosing:
+            if x.adversary == "double":
+                self._record_accuracy("D0", parts["logits0"], cells, count)
+            self._record_accuracy("D1", logits1, cells, count)
+            self._record_collapse(parts, cells)
         return losses
 
     def _loss(self, logits: Tensor, cells: Cells, count: Tensor, weight: Tensor | None = None) -> Tensor:
