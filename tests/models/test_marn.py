@@ -208,6 +208,7 @@ ALTERNATIVES = {
     "attention_hidden": [[6]],
     "attention_values": ["state_and_item"],
     "width": [6],
+    "modality_norm": ["batch"],
     "prediction_hidden": [[5]],
     "prediction_product": [True],
     "dropout": [0.5],
