@@ -85,8 +85,12 @@ def _parser() -> argparse.ArgumentParser:
     job.add_argument("--algo", choices=["exhaustive", "random", "bayes"], default="exhaustive")
     job.add_argument("--max_evals", type=int, default=20, help="trials for random and bayes (default: %(default)s)")
     job.add_argument("--output_file", default="tune.json", help="trials are written here (default: %(default)s)")
-    job.add_argument("--engine", choices=["recbole", "ray"], default="recbole", help="ray: many at once, ASHA, resumable")
-    job.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="ray: trials at once (default: one a core)")
+    job.add_argument(
+        "--engine", choices=["recbole", "ray"], default="recbole", help="ray: many at once, ASHA, resumable"
+    )
+    job.add_argument(
+        "--workers", type=int, default=os.cpu_count() or 1, help="ray: trials at once (default: one a core)"
+    )
     job.add_argument("--address", help="ray: a running cluster, or auto (default: start Ray on this machine)")
     job.add_argument("--gpus", type=float, default=0.0, help="ray: share of a GPU a trial takes (default: %(default)s)")
     job.set_defaults(job=_tune, takes_settings=True)

@@ -89,7 +89,9 @@ def read_files(files: Sequence[str]) -> dict[str, Any]:
         except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
             raise InputError("a readable YAML file of settings", f"{file}: {error}", "Correct the file.") from None
         if content is not None and not isinstance(content, dict):
-            raise InputError("settings as key: value lines", f"a {type(content).__name__} in {file}", "Correct the file.")
+            raise InputError(
+                "settings as key: value lines", f"a {type(content).__name__} in {file}", "Correct the file."
+            )
         given |= content or {}
     return given
 

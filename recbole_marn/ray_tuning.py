@@ -126,7 +126,9 @@ def _domains(tune: Any, space: Mapping[str, tuple[str, list[Any]]], algo: str) -
         "quniform": tune.quniform,
         "loguniform": lambda low, high: tune.loguniform(math.exp(low), math.exp(high)),
     }
-    return {name: kinds[kind](*values) for kind, entries in params_dict(space).items() for name, values in entries.items()}
+    return {
+        name: kinds[kind](*values) for kind, entries in params_dict(space).items() for name, values in entries.items()
+    }
 
 
 # ----------------------------------------------------------------------------------------------- a trial

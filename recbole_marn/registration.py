@@ -342,7 +342,9 @@ def _hook_config() -> None:
         row = MODELS.get(model)
         if row is None or not (row.ours or self.external_config_dict.get("same_rows")):
             return
-        known = set(self.internal_config_dict) | RECBOLE_KEYS | {key for keys in self.parameters.values() for key in keys}
+        known = (
+            set(self.internal_config_dict) | RECBOLE_KEYS | {key for keys in self.parameters.values() for key in keys}
+        )
         folder = properties_folder()
         for file in ("overall.yaml", f"dataset/{dataset}.yaml", f"model/{model}.yaml"):
             if (folder / file).is_file():

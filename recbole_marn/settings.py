@@ -164,7 +164,9 @@ class DataSettings:
                     f"Correct the name.{near}" if near else "Describe it under modalities, or leave it out.",
                 )
         if not self.use_modalities:
-            raise InputError("use_modalities to name at least one modality", "an empty list", "Name one or leave it out.")
+            raise InputError(
+                "use_modalities to name at least one modality", "an empty list", "Name one or leave it out."
+            )
         return {name: parsed[name] for name in parsed if name in self.use_modalities}
 
     def behaviour_settings(self) -> BehaviourSettings:

@@ -27,8 +27,28 @@ from recbole_marn.settings import TrainSettings, from_mapping
 __all__ = ["UAUC", "CTRTrainer", "run_name"]
 
 # Settings that do not change what a run computes, so that a resumed run may differ in them.
-INCIDENTAL = {"show_progress", "resume", "device", "gpu_id", "use_gpu", "state", "worker", "checkpoint_dir", "data_path"}
-INCIDENTAL |= {"log_wandb", "wandb_project", "also_test", "verbose", "config_files", "run_name", "nproc", "saved", "threads"}
+INCIDENTAL = {
+    "show_progress",
+    "resume",
+    "device",
+    "gpu_id",
+    "use_gpu",
+    "state",
+    "worker",
+    "checkpoint_dir",
+    "data_path",
+}
+INCIDENTAL |= {
+    "log_wandb",
+    "wandb_project",
+    "also_test",
+    "verbose",
+    "config_files",
+    "run_name",
+    "nproc",
+    "saved",
+    "threads",
+}
 INCIDENTAL |= {"probe_every"}
 
 
@@ -196,7 +216,9 @@ class CTRTrainer(Trainer):
         return interaction, self.model.predict(interaction.to(self.device)), positive_u, positive_i
 
     @torch.no_grad()
-    def evaluate(self, eval_data: Any, load_best_model: bool = True, model_file: Any = None, show_progress: bool = False):
+    def evaluate(
+        self, eval_data: Any, load_best_model: bool = True, model_file: Any = None, show_progress: bool = False
+    ):
         """Metrics of a part; with `load_best_model` of the best checkpoint, which must be of this data set."""
         if load_best_model:
             self._load_best(model_file or self.saved_model_file, eval_data)

@@ -57,8 +57,8 @@ def tune(
         model, dataset, algo, trials (their number), best (its settings and its validation metrics), output_file.
 
     Raises:
-        InputError: hyperopt or Ray is missing; a params file that is missing, has a bad line or names an unknown key or a
-            value out of range; nothing left to search; or no trial that trains.
+        InputError: hyperopt or Ray is missing; a params file that is missing, has a bad line or names an unknown key
+            or a value out of range; nothing left to search; or no trial that trains.
     """
     if engine == "recbole" or algo == "bayes":
         check_hyperopt()

@@ -76,7 +76,9 @@ def test_a_known_dataset_that_is_not_on_this_machine(refused, monkeypatch):
 
     monkeypatch.setattr(urllib.request, "urlopen", no_network)
     text = refused(dataset="ml-1m")
-    assert re.search(r"the data set 'ml-1m' as .*ml-1m\.inter, or its raw files in raw/ml-1m or raw to prepare it from\.", text)
+    assert re.search(
+        r"the data set 'ml-1m' as .*ml-1m\.inter, or its raw files in raw/ml-1m or raw to prepare it from\.", text
+    )
     assert re.search(r"no network.*Unpack https.* Files: ratings\.dat .*; movies\.dat .*; posters .*optional\)\.", text)
     assert "If they lie elsewhere: recbole-marn prepare ml-1m --raw DIR." in text
     assert re.search(r"On this machine you can run: ml-100k, .*tiny", text)

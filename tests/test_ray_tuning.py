@@ -144,7 +144,8 @@ def test_a_killed_search_goes_on(fixed, quick_workers):
     Path("base.yaml").write_text(yaml.safe_dump({**fixed, "epochs": 2}, sort_keys=False))
     Path("mine.hyper").write_text("learning_rate choice [0.001, 0.005, 0.01, 0.02, 0.03, 0.05]\n")
     command = [sys.executable, "-m", "recbole_marn", "tune", "--model=MARN", "--dataset=tiny", "--engine=ray",
-               "--config_files=base.yaml", "--params_file=mine.hyper", "--workers=1", "--output_file=out.json"]  # fmt: skip
+               "--config_files=base.yaml", "--params_file=mine.hyper", "--workers=1",
+               "--output_file=out.json"]  # fmt: skip
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1]), "TUNE_GLOBAL_CHECKPOINT_S": "0"}
     process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     folder, deadline = Path("out.json.ray"), time.time() + 400

@@ -87,7 +87,9 @@ def test_the_log_and_tensorboard_show_the_names(settings, caplog):
 
 
 def test_diagnostics_are_means_over_every_eighth_step(settings, monkeypatch):
-    parts = prepare_run(build_config("MARN", "tiny", config_dict=settings("MARN", train_batch_size=8, epochs=2)), quiet=True)
+    parts = prepare_run(
+        build_config("MARN", "tiny", config_dict=settings("MARN", train_batch_size=8, epochs=2)), quiet=True
+    )
     looked_into = []
     record = type(parts.model).record
 
@@ -102,7 +104,9 @@ def test_diagnostics_are_means_over_every_eighth_step(settings, monkeypatch):
     assert per_epoch > 9
     for number, epoch in enumerate(parts.trainer.history):
         own = [value for step, value in looked_into if step // per_epoch == number]
-        assert [step % per_epoch for step, _ in looked_into if step // per_epoch == number] == list(range(0, per_epoch, 8))
+        assert [step % per_epoch for step, _ in looked_into if step // per_epoch == number] == list(
+            range(0, per_epoch, 8)
+        )
         assert epoch["diagnostics"]["degree ids"] == pytest.approx(float(sum(value[0] for value in own)) / len(own))
 
 

@@ -49,7 +49,9 @@ def probe_accuracy(
     vectors, modality = [], []
     for m, found in enumerate(rows):
         share = None if count is None else count.double().cpu().numpy()[found]
-        chosen = rng.choice(found, size=number, replace=share is not None, p=None if share is None else share / share.sum())
+        chosen = rng.choice(
+            found, size=number, replace=share is not None, p=None if share is None else share / share.sum()
+        )
         vectors.append(x[torch.from_numpy(chosen), m].float().cpu().numpy())
         modality.append(np.full(number, m))
     features, target = np.concatenate(vectors), np.concatenate(modality)

@@ -43,7 +43,9 @@ def read_probes(path: str | Path) -> list[dict[str, Any]]:
         try:
             history = json.loads(Path(path).read_text(encoding="utf-8"))["history"]
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise InputError("the record or checkpoint of a run", f"{path}: {first_line(error)}", "Correct it.") from None
+            raise InputError(
+                "the record or checkpoint of a run", f"{path}: {first_line(error)}", "Correct it."
+            ) from None
     else:
         history = checkpoint.load(path)["history"]
     probes = [probe for epoch in history for probe in epoch.get("probes", [])]

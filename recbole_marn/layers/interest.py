@@ -76,7 +76,9 @@ class AUGRU(nn.Module):
 
 
 class NextBehaviourLoss(nn.Module):
-    """DIEN's auxiliary loss: a state must tell the behaviour that came next from one that did not (DIEN, interest extractor layer).
+    """DIEN's auxiliary loss: a state must tell the behaviour that came next from one that did not.
+
+    (The interest extractor layer of DIEN's paper.)
 
         l = - mean_t [ log sigmoid(MLP([h_t ; x_{t+1}])) + log(1 - sigmoid(MLP([h_t ; x'_{t+1}]))) ] / 2
 

@@ -1,4 +1,4 @@
-"""Invariant features that are equal in distribution by construction, and what pulls those of one item together (ours)."""
+"""Invariant features equal in distribution by construction, and what pulls those of one item together (ours)."""
 
 import torch
 from torch import Tensor, nn
@@ -52,8 +52,8 @@ class BalancedCodes(nn.Module):
 def alignment_loss(c: Tensor, present: Tensor | None = None, count: Tensor | None = None) -> Tensor:
     """How far the modalities of one item lie apart: mean over their occurrences of |c_em - mean_m c_em|^2 / D.
 
-    On whitened features its minimum is a canonical correlation analysis of all modalities: what they share about an item
-    is kept, and the trivial answer, a constant c, is not open.
+    On whitened features its minimum is a canonical correlation analysis of all modalities: what they share about an
+    item is kept, and the trivial answer, a constant c, is not open.
 
     Shapes: c (E, M, D), present (E, M) bool or None, count (E,) or None -> a scalar
     """

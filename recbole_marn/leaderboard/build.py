@@ -122,7 +122,9 @@ def build(request: Request) -> tuple[dict[str, Any], list[Failure]]:
 
     existing, tried = read_records(folders.records), read_records(folders.trials, "trial")
     searched = [run for runs in trials.values() for run in runs]
-    files = {path: file_sha256(path) for path in dict.fromkeys(path for run in planned + searched for path in run.files)}
+    files = {
+        path: file_sha256(path) for path in dict.fromkeys(path for run in planned + searched for path in run.files)
+    }
     trials = {label: adopt_names(runs, tried) for label, runs in trials.items()}
     check_same_data([*existing, *tried], {path.name: value for path, value in files.items()})
     check_alike(existing)
@@ -240,8 +242,9 @@ class _Site:
             command.append(f"--config_files={' '.join(os.path.basename(file) for file in self.plan.config_files)}")
         return {
             "run": run.name, "row": run.row.label, "model": run.row.model, "dataset": self.folders.dataset,
-            "seed": run.seed, "paper": model.paper, "family": model.family, "given": given, "settings": dict(run.settings),
-            "data": {"files": {path.name: self.files[path] for path in run.files}}, "command": " ".join(shlex.quote(part) for part in command),
+            "seed": run.seed, "paper": model.paper, "family": model.family, "given": given,
+            "settings": dict(run.settings), "data": {"files": {path.name: self.files[path] for path in run.files}},
+            "command": " ".join(shlex.quote(part) for part in command),
         }  # fmt: skip
 
 

@@ -46,7 +46,8 @@ td.best { font-weight: 700; }
 .wrap td:first-child { white-space: nowrap; } .wrap th { text-align: left; }
 .n { display: inline-block; min-width: 18px; color: var(--soft); }
 .plots { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 460px), 1fr)); gap: 24px; }
-figure { margin: 0; min-width: 0; } .tall figure:first-child { grid-row: span 3; } figcaption { font-weight: 600; margin-bottom: 4px; }
+figure { margin: 0; min-width: 0; } .tall figure:first-child { grid-row: span 3; }
+figcaption { font-weight: 600; margin-bottom: 4px; }
 svg { width: 100%; max-width: 620px; height: auto; display: block; }
 svg text { font: 13px system-ui, sans-serif; fill: var(--soft); } svg .number { fill: var(--ink); font-size: 12px; }
 .axis { stroke: var(--soft); } .grid { stroke: var(--line); } .whisker { stroke: var(--dot); stroke-width: 2; }

@@ -57,7 +57,13 @@ class UserPooling(nn.Module):
     """
 
     def __init__(
-        self, *, how: str, state_size: int, item_size: int, hidden_sizes: Sequence[int] = (64,), with_items: bool = False
+        self,
+        *,
+        how: str,
+        state_size: int,
+        item_size: int,
+        hidden_sizes: Sequence[int] = (64,),
+        with_items: bool = False,
     ):
         super().__init__()
         self.attention = None

@@ -202,11 +202,15 @@ def test_a_missing_extra_names_its_install_line(monkeypatch):
 def test_a_package_for_another_torch_is_told_apart(tmp_path, monkeypatch):
     (tmp_path / "torchvision").mkdir()
     (tmp_path / "torchvision" / "__init__.py").write_text("")
-    (tmp_path / "torchvision" / "models.py").write_text("raise RuntimeError('operator torchvision::nms does not exist')")
+    (tmp_path / "torchvision" / "models.py").write_text(
+        "raise RuntimeError('operator torchvision::nms does not exist')"
+    )
     monkeypatch.syspath_prepend(tmp_path)
     for name in [name for name in sys.modules if name.split(".")[0] == "torchvision"]:
         monkeypatch.delitem(sys.modules, name)
-    with pytest.raises(InputError, match=rf"nms does not exist.*its release for torch {re.escape(version('torch'))}, from"):
+    with pytest.raises(
+        InputError, match=rf"nms does not exist.*its release for torch {re.escape(version('torch'))}, from"
+    ):
         image_encoder("vgg16")
 
 

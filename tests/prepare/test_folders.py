@@ -95,7 +95,9 @@ def test_the_record_fits_the_files(tmp_path):
 def test_what_is_missing_is_prepared_once_or_it_says_how(tmp_path, monkeypatch):
     monkeypatch.setattr(pipeline, "fetch_missing", lambda source, raw: [])
     data_path, raw = tmp_path / "dataset", tmp_path / "raw"
-    with pytest.raises(InputError, match="reviews_Clothing.* On this machine you can run: ml-100k, amazon-clothing-syn"):
+    with pytest.raises(
+        InputError, match="reviews_Clothing.* On this machine you can run: ml-100k, amazon-clothing-syn"
+    ):
         ensure_prepared("amazon-clothing", data_path, raw)
     amazon_2014(raw / "amazon-clothing")
     assert ensure_prepared("amazon-clothing", data_path, raw)["counts"]["events"] == 6

@@ -46,7 +46,9 @@ def test_the_generator_still_makes_the_committed_items_and_the_first_users(tmp_p
     first = [line for line in committed[1:] if line.split("\t")[0] in set(events.users)]
     assert (tmp_path / "first.inter").read_text("utf-8").splitlines() == [committed[0], *first]
 
-    tokens = [line.split("\t")[0] for line in (COMMITTED / f"{synthetic.NAME}.item").read_text("utf-8").splitlines()[1:]]
+    tokens = [
+        line.split("\t")[0] for line in (COMMITTED / f"{synthetic.NAME}.item").read_text("utf-8").splitlines()[1:]
+    ]
     write_item(tmp_path / "all.item", tokens, table)
     images.write(tokens, tmp_path, "image")
     for name, path in (("all.item", f"{synthetic.NAME}.item"), ("image.npy", "image.npy"), ("image.ids", "image.ids")):
