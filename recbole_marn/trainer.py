@@ -27,29 +27,9 @@ from recbole_marn.settings import TrainSettings, from_mapping
 __all__ = ["UAUC", "CTRTrainer", "run_name"]
 
 # Settings that do not change what a run computes, so that a resumed run may differ in them.
-INCIDENTAL = {
-    "show_progress",
-    "resume",
-    "device",
-    "gpu_id",
-    "use_gpu",
-    "state",
-    "worker",
-    "checkpoint_dir",
-    "data_path",
-}
-INCIDENTAL |= {
-    "log_wandb",
-    "wandb_project",
-    "also_test",
-    "verbose",
-    "config_files",
-    "run_name",
-    "nproc",
-    "saved",
-    "threads",
-}
-INCIDENTAL |= {"probe_every"}
+INCIDENTAL = {"show_progress", "resume", "device", "gpu_id", "use_gpu", "state", "worker", "checkpoint_dir"}
+INCIDENTAL |= {"data_path", "log_wandb", "wandb_project", "also_test", "verbose", "config_files", "run_name"}
+INCIDENTAL |= {"nproc", "saved", "threads", "probe_every"}
 
 
 def run_name(config: Any) -> str:
