@@ -12,7 +12,7 @@ GROUPS = ("steps", "recurrent", "extraction", "evaluation", "memory", "host", "b
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `recbole-marn bench`; they are here because listing them must not import torch."""
-    parser.add_argument("--quick", action="store_true", help="some of the gates, in about a minute")
+    parser.add_argument("--quick", action="store_true", help="some of the gates, in two minutes or so")
     parser.add_argument("--only", nargs="+", choices=GROUPS, metavar="GROUP", help=f"of {', '.join(GROUPS)}")
     parser.add_argument("--rounds", type=int, help="paired rounds (default: 5, with --quick 3)")
     parser.add_argument("--growth", action="store_true", help="step time over batch, history, catalogue and width")
