@@ -35,7 +35,7 @@ def square(picture, size: int) -> np.ndarray:
     side = max(picture.size)
     canvas = image.new("RGB", (side, side), "white")
     canvas.paste(picture, ((side - picture.width) // 2, (side - picture.height) // 2))
-    return np.asarray(canvas.resize((size, size), image.Resampling.BICUBIC))
+    return np.array(canvas.resize((size, size), image.Resampling.BICUBIC))  # a copy: torch warns of read-only ones
 
 
 @dataclass(frozen=True)
