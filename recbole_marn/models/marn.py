@@ -119,8 +119,9 @@ class MARN(CTRModel):
         if x.adversary == "none":
             return Represented(vector, parts)
         invariant, invariant_stopped = linear_twice(self.invariant, cells.aligned)
-        c = self._coded(self._invariant(invariant, cells), cells)  # (R, M, D)
-        parts |= {"invariant": c, "invariant_linear": invariant, "invariant_stopped": invariant_stopped}
+        uncoded = self._invariant(invariant, cells)  # (R, M, D)
+        c = self._coded(uncoded, cells)
+        parts |= {"invariant": c, "invariant_uncoded": uncoded, "invariant_stopped": invariant_stopped}
         parts["degree"] = degree = self._degree(parts, cells)  # (R, M)
         pooled = pool_invariant(c, degree, mask, how=x.invariant_pooling)
         return Represented(vector + cells.join(pooled, x.invariant_pooling), parts)
@@ -163,13 +164,17 @@ class MARN(CTRModel):
             losses["specific"] = weight * self._loss(self._specific_logits(parts, batch), cells, count)
         if x.adversary == "double":
             losses["D0"] = self._loss(parts["logits0"], cells, count)
-        c = self._invariant(parts["invariant_linear" if x.adversary_into_embedding else "invariant_stopped"], cells)
-        logits1 = self.second_discriminator(self._coded(c, cells), parts["degree"], weight)
+        if x.adversary_into_embedding:  # the very c of the click loss
+            uncoded, c = parts["invariant_uncoded"], parts["invariant"]
+        else:
+            uncoded = self._invariant(parts["invariant_stopped"], cells)
+            c = self._coded(uncoded, cells)
+        logits1 = self.second_discriminator(c, parts["degree"], weight)
         degree = parts["degree"] if x.adversary == "double" and x.degree_target != "feature" else None
         outside = weight if x.lambda_placement == "loss" else 1.0
         losses["D1"] = outside * self._loss(logits1, cells, count, degree)
         if x.alignment_weight:
-            losses["alignment"] = x.alignment_weight * self._alignment(c, cells, batch)
+            losses["alignment"] = x.alignment_weight * self._alignment(uncoded, cells, batch)
         if self.diagnosing:
             if x.adversary == "double":
                 self._record_accuracy("D0", parts["logits0"], cells, count)
