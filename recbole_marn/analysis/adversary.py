@@ -24,6 +24,8 @@ from recbole_marn.models.marn import MARN
 
 __all__ = ["adversary_report", "check_adversary", "item_cells", "probe_accuracy", "without_invariant"]
 
+PROBED = 1_000  # vectors of each modality that a probe sees, half of them in training
+
 
 def item_cells(model: MARN) -> Cells:
     """The catalogue with the statistics of the end of training, one cell an item."""
@@ -35,7 +37,7 @@ def probe_accuracy(
 ) -> float:
     """Accuracy of a fresh classifier that names the modality of held-out vectors; chance is 1 / M.
 
-    The classes are balanced by sampling, half the vectors are held out, and vectors are standardised.
+    The classes are balanced by sampling `PROBED` vectors of each, half of them are held out, and vectors are standardised.
 
     Args:
         x: (R, M, D).
@@ -45,7 +47,7 @@ def probe_accuracy(
     """
     rng = np.random.default_rng(seed)
     rows = [np.flatnonzero(present[:, m].cpu().numpy()) for m in range(x.shape[1])]
-    number = 1_000 if count is not None else min(1_000, min(len(found) for found in rows))
+    number = PROBED if count is not None else min(PROBED, min(len(found) for found in rows))
     vectors, modality = [], []
     for m, found in enumerate(rows):
         share = None if count is None else count.double().cpu().numpy()[found]

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from recbole_marn import cli
+from recbole_marn.analysis import adversary
 from recbole_marn.analysis.adversary import probe_accuracy, without_invariant
 from recbole_marn.layers.invariant_codes import BalancedCodes
 from recbole_marn.layers.normalisation import ModalityWhitening
@@ -85,7 +86,8 @@ def test_deleting_c_changes_scores_and_is_undone(settings):
     assert (before == after).all()
 
 
-def test_analyze_prints_a_table_and_ends_in_json(settings, capsys):
+def test_analyze_prints_a_table_and_ends_in_json(settings, capsys, monkeypatch):
+    monkeypatch.setattr(adversary, "PROBED", 40)
     path = run("MARN", "tiny", config_dict=settings(epochs=1))["checkpoint"]
     assert cli.main(["analyze", path]) == 0
     report = json.loads(capsys.readouterr().out.strip().splitlines()[-1])
