@@ -37,7 +37,7 @@ def probe_accuracy(
 ) -> float:
     """Accuracy of a fresh classifier that names the modality of held-out vectors; chance is 1 / M.
 
-    The classes are balanced by sampling `PROBED` vectors of each, half of them are held out, and vectors are standardised.
+    The classes are balanced by sampling `PROBED` vectors of each; half of them are held out, all are standardised.
 
     Args:
         x: (R, M, D).
