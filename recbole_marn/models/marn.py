@@ -166,7 +166,7 @@ class MARN(CTRModel):
             losses["D0"] = self._loss(parts["logits0"], cells, count)
         if x.adversary_into_embedding:  # the very c of the click loss
             uncoded, c = parts["invariant_uncoded"], parts["invariant"]
-        else:
+        else:  # anew, from the copy whose gradient ends at I; running averages and prices move a second time
             uncoded = self._invariant(parts["invariant_stopped"], cells)
             c = self._coded(uncoded, cells)
         logits1 = self.second_discriminator(c, parts["degree"], weight)

@@ -243,6 +243,15 @@ def test_every_switch_is_connected(marn, default_fingerprint, switch, value):
     assert fingerprint(marn(**{switch: value})) != default_fingerprint["MARN"]
 
 
+@pytest.mark.parametrize(("into_embedding", "times"), [(True, 1), (False, 2)])
+def test_the_click_loss_and_d1_share_one_c_where_both_reach_the_embeddings(marn, into_embedding, times):
+    parts = marn(invariant_norm="batch", adversary_into_embedding=into_embedding)
+    seen = []
+    parts.model.invariant_norm.register_forward_hook(lambda *_: seen.append(1))
+    losses(parts.model, batch_of(parts))
+    assert len(seen) == times
+
+
 def test_slow_kernels_compute_the_same(marn):
     assert np.allclose(fingerprint(marn()), fingerprint(marn(reference_kernels=True)), atol=1e-5)
 
