@@ -1,6 +1,7 @@
 """Tables show what the records say, the same in every format, in one file that needs no other."""
 
 import csv
+import dataclasses
 import io
 import json
 import math
@@ -210,6 +211,15 @@ def test_scatter_is_logarithmic_across():
     x, y = numbers(picture, "circle", "cx"), numbers(picture, "circle", "cy")
     assert len(x) == 3 and x[1] - x[0] == pytest.approx(x[2] - x[1], abs=0.2)
     assert y[0] - y[1] == pytest.approx(y[1] - y[2], abs=0.2) and y[0] > y[1]
+
+
+def test_a_row_at_chance_is_not_drawn_and_the_others_keep_their_numbers(shown):
+    intervals = {**shown.statistics["intervals"], "DIN": {"AUC test": [0.49, 0.52]}}
+    text = page(dataclasses.replace(shown, statistics={**shown.statistics, "intervals": intervals}))
+    assert "DIN: 0." in page(shown) and "DIN: 0." not in text
+    numbers_left = {str(number) for number, row in enumerate(shown.rows, start=1) if row.label != "DIN"}
+    assert set(re.findall(r'<text[^>]*class="number"[^>]*>(\d+)<', text)) == numbers_left
+    assert 'data-cell="results|DIN|AUC"' in text, "the tables leave nothing out"
 
 
 def test_nothing_to_draw_is_said():
