@@ -24,7 +24,7 @@ from recbole_marn.models.marn import MARN
 
 __all__ = ["adversary_report", "check_adversary", "item_cells", "probe_accuracy", "without_invariant"]
 
-PROBED = 1_000  # vectors of each modality that a probe sees, half of them in training
+PROBED = 1_000  # vectors of each modality that a probe sees at most, half of them in training
 
 
 def item_cells(model: MARN) -> Cells:
@@ -37,7 +37,7 @@ def probe_accuracy(
 ) -> float:
     """Accuracy of a fresh classifier that names the modality of held-out vectors; chance is 1 / M.
 
-    The classes are balanced by sampling `PROBED` vectors of each; half of them are held out, all are standardised.
+    The classes are balanced by sampling: of each as many, at most `PROBED`. Half are held out, all are standardised.
 
     Args:
         x: (R, M, D).

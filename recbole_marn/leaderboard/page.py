@@ -134,15 +134,15 @@ def cells_of_page(text: str, tables: Sequence[Table]) -> Cells:
 
 # --------------------------------------------------------------------------------------------------- plots
 def _plots(board: Board) -> str:
-    numbered = [(number, row, mean_of_seeds(row, "AUC")[0]) for number, row in enumerate(board.rows, start=1)]
+    numbered = [(number, row, _interval(board, row)) for number, row in enumerate(board.rows, start=1)]
     # A row at chance would take most of every scale, and the others could not be told apart.
-    points = [(number, row, value) for number, row, value in numbered if not _may_be_chance(_interval(board, row))]
-    rows = [row for _, row, _ in points]
+    drawn = [(number, row, auc) for number, row, auc in numbered if not _may_be_chance(auc)]
+    rows = [row for _, row, _ in drawn]
     metric = str(board.shared.get("valid_metric", "validation metric"))
-    step = [(number, row, value, step_milliseconds(row)) for number, row, value in points]
+    step = [(number, row, auc.value, step_milliseconds(row)) for number, row, auc in drawn]
     in_steps = all(not math.isnan(time) for *_, time in step)
     pictures = [
-        ("AUC, 95 % interval", interval_plot([_interval(board, row) for row in rows], "AUC with intervals", "AUC")),
+        ("AUC, 95 % interval", interval_plot([auc for *_, auc in drawn], "AUC with intervals", "AUC")),
         ("Learning curves", curves_plot(_curves(board, rows), "Learning curves", f"{metric}, validation")),
         (
             f"AUC against the time of a training {'step' if in_steps else 'epoch'}",
@@ -155,7 +155,8 @@ def _plots(board: Board) -> str:
         (
             "AUC against trained parameters",
             scatter_plot(
-                [Point(number, row.label, float(row.records[0]["parameters"]), value) for number, row, value in points],
+                [Point(number, row.label, float(row.records[0]["parameters"]), auc.value)
+                 for number, row, auc in drawn],
                 "AUC against parameters", "parameters", "AUC",
             ),
         ),

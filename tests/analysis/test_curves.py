@@ -46,13 +46,13 @@ def test_the_picture_draws_each_curve_at_its_steps():
 
 def test_reports_every_few_steps_change_nothing_of_the_run(settings):
     histories = []
-    for probe_every in (None, 4):
+    for probe_every in (None, 2):
         parts = prepare_run(build_config(config_dict=settings(dropout=0.3, probe_every=probe_every)), quiet=True)
         parts.trainer.fit(parts.train, parts.valid, verbose=False, saved=False)
         histories.append(parts.trainer.history)
     plain, probed = histories
     steps = [probe["step"] for epoch in probed for probe in epoch["probes"]]
-    assert steps == list(range(0, 2 * len(parts.train), 4))
+    assert steps == list(range(0, 2 * len(parts.train), 2))
     assert not any("probes" in epoch for epoch in plain)
     for before, after in zip(plain, probed, strict=True):
         assert before["losses"] == after["losses"] and before["valid_score"] == after["valid_score"]
