@@ -20,6 +20,7 @@ from recbole_marn.leaderboard.grid import (
     Run,
     adopt_names,
     anchor_rows,
+    config_id,
     plan_rows,
     read_space,
     runs_of,
@@ -40,7 +41,7 @@ from recbole_marn.leaderboard.records import (
 from recbole_marn.leaderboard.render import write_tables
 from recbole_marn.leaderboard.runner import Failure, Job, run_jobs
 from recbole_marn.leaderboard.statistics import TableRow, statistics_of, tests_to_make
-from recbole_marn.leaderboard.tuned import shipped_space, trials_of, tuned_row
+from recbole_marn.leaderboard.tuned import shipped_space, trial_of_run, trials_of, tuned_row
 
 __all__ = ["Request", "build", "render"]
 
@@ -137,12 +138,14 @@ def build(request: Request) -> tuple[dict[str, Any], list[Failure]]:
     failures: list[Failure] = []
     told: dict[str, dict[str, Any]] = {}
     if space:
+        site.keep_known_trials([run for runs in trials.values() for run in runs], existing)
         failures += site.run([site.trial(run) for runs in trials.values() for run in runs])
         chosen = [found for row in rows if (found := site.tuned(row, trials[row.label], space))]
         told = {row.label: search for row, search in chosen}
         rows = [row for row, _ in chosen]
     runs = adopt_names(runs_of(plan, rows, request.seeds), existing)
     failures += site.run([site.training(run, told.get(run.row.label)) for run in runs])
+    site.tell_searches({run.identity[0]: told[run.row.label] for run in runs if run.row.label in told})
     if failures and not any(folders.records.glob("*.json")):
         raise InputError("a run that finishes", f"none; the first failed: {failures[0]}", "Correct it and try again.")
     line = render(request, command=request.command())
@@ -211,18 +214,42 @@ class _Site:
 
     def trial(self, run: Run) -> Job:
         folder = (self.folders.unfinished / f"trial-{run.name}").resolve()
-        record = {**self._record(run), "drawn": dict(run.row.settings)}
-        return Job(
-            f"trial {run.name}", TRIAL, self._task(run, record), folder, self.folders.trials / f"{run.name}.json",
-            run.epochs,
-        )  # fmt: skip
+        task = self._task(run, self._trial_record(run))
+        return Job(f"trial {run.name}", TRIAL, task, folder, self._trial_path(run), run.epochs)
+
+    def keep_known_trials(self, runs: Sequence[Run], existing: Sequence[Mapping[str, Any]]) -> None:
+        """A trial of settings and seed that a finished run has is not repeated: that run's validation is its result."""
+        finished = {(config_id(record["settings"]), record["seed"]): record for record in existing}
+        for run in runs:
+            record = finished.get(run.identity)
+            found = record and trial_of_run(self._trial_record(run), record)
+            if found and not self._trial_path(run).exists():
+                put(self._trial_path(run), sealed_text(found), self.folders.scores)
+
+    def tell_searches(self, searches: Mapping[str, Mapping[str, Any]]) -> None:
+        """Records of runs that are older than the search that chose their settings: they learn of it here.
+
+        Args:
+            searches: what a record says of the search, by `config_id` of the chosen settings.
+        """
+        for record in read_records(self.folders.records):
+            told = searches.get(config_id(record["settings"]))
+            if told and record["tuned"] != told:
+                path = self.folders.records / f"{record['run']}.json"
+                put(path, sealed_text({**record, "tuned": dict(told)}), self.folders.scores)
 
     def tuned(self, row: Row, runs: Sequence[Run], space: Any) -> tuple[Row, dict[str, Any]] | None:
         """The row under its best settings; None where a trial failed and the comparison would not be fair."""
-        files = [self.folders.trials / f"{run.name}.json" for run in runs]
+        files = [self._trial_path(run) for run in runs]
         if not all(file.exists() for file in files):
             return None
         return tuned_row(row, [read_record(file, "trial") for file in files], space)
+
+    def _trial_path(self, run: Run) -> Path:
+        return self.folders.trials / f"{run.name}.json"
+
+    def _trial_record(self, run: Run) -> dict[str, Any]:
+        return {**self._record(run), "drawn": dict(run.row.settings)}
 
     def _task(self, run: Run, record: Mapping[str, Any]) -> dict[str, Any]:
         return {

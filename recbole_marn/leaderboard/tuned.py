@@ -11,10 +11,13 @@ import numpy as np
 
 from recbole_marn.errors import InputError
 from recbole_marn.leaderboard.grid import FIRST_SEED, Plan, Row, Run, Space, runs_of
+from recbole_marn.leaderboard.records import FORMAT
 
-__all__ = ["best_trial", "shipped_space", "trials_of", "tuned_row"]
+__all__ = ["best_trial", "shipped_space", "trial_of_run", "trials_of", "tuned_row"]
 
 DRAW_SEED = 2020
+# A trial names metrics as RecBole does.
+VALID = {"auc": "AUC", "uauc": "UAUC", "logloss": "LogLoss"}
 
 
 def shipped_space() -> Space:
@@ -53,6 +56,30 @@ def trials_of(plan: Plan, row: Row, space: Space, number: int) -> list[Run]:
 
 def _combination(choices: Mapping[str, Sequence[Any]], at: Sequence[Any]) -> dict[str, Any]:
     return {key: values[int(index)] for (key, values), index in zip(choices.items(), at, strict=True)}
+
+
+def trial_of_run(trial: Mapping[str, Any], run: Mapping[str, Any]) -> dict[str, Any] | None:
+    """A trial's record from that of a finished run of the same settings and seed; only its validation counts.
+
+    Args:
+        trial: what is known of the trial before it runs.
+
+    Returns:
+        None where the run kept no score of an epoch.
+    """
+    scores = [epoch["valid_score"] for epoch in run["history"] if epoch.get("valid_score") is not None]
+    if not scores:
+        return None
+    bigger = bool(run["settings"]["valid_metric_bigger"])
+    return {
+        "leaderboard": "trial",
+        "format": FORMAT,
+        **trial,
+        "valid": {name: run["metrics"]["valid"][metric] for name, metric in VALID.items()},
+        "best_valid_score": max(scores) if bigger else min(scores),
+        "valid_score_bigger": bigger,
+        "seconds": run["seconds"],
+    }
 
 
 def best_trial(trials: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:

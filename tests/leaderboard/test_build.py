@@ -263,6 +263,28 @@ def test_the_test_part_is_sealed_while_tuning(common, here, tmp_path, monkeypatc
     assert "3 trials: learning_rate in [0.5, 0.02, 0.001]" in (out / "tiny.md").read_text()
 
 
+def test_a_search_starts_from_the_runs_there_are(common, here, tmp_path):
+    """A trial is not run where a finished run has its settings, and that run's record learns of the search."""
+    out, space = tmp_path / "results", tmp_path / "space.yaml"
+    space.write_text("all: {learning_rate: [0.0001]}\n")
+    tuning = {"models": ["LR"], "seeds": 1, "tune": 2, "space": str(space)}
+    build(request(common, out=tmp_path / "all at once", **tuning))
+    build(request(common, out=out, models=["LR"], seeds=2))
+    here.clear()
+    build(request(common, out=out, **tuning))
+    once, later = (
+        read_records(Folders(folder, "tiny").trials, "trial") for folder in (tmp_path / "all at once", out)
+    )
+    for one, other in zip(once, later, strict=True):
+        assert one["valid"] == pytest.approx(other["valid"], abs=1e-6)
+        assert {key for key in {**one, **other} if one.get(key) != other.get(key)} <= {"valid", "seconds", "sha256"}
+    assert len(here) == 1  # the trial of the other rate; the default's rate is known and, being better, chosen
+    known = {record["seed"]: record["tuned"] for record in read_records(Folders(out, "tiny").records)}
+    fresh = read_records(Folders(tmp_path / "all at once", "tiny").records)[0]["tuned"]
+    assert fresh["trials"] == 2 and known == {2020: fresh, 2021: fresh}
+    assert verify(out, "tiny").problems == []
+
+
 # ------------------------------------------------------------------------------------------- command line
 def arguments(common, tmp_path, *more):
     file = tmp_path / "tiny.yaml"
