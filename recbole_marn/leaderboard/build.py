@@ -20,6 +20,7 @@ from recbole_marn.leaderboard.grid import (
     Run,
     adopt_names,
     anchor_rows,
+    by_identity,
     config_id,
     plan_rows,
     read_space,
@@ -219,7 +220,7 @@ class _Site:
 
     def keep_known_trials(self, runs: Sequence[Run], existing: Sequence[Mapping[str, Any]]) -> None:
         """A trial of settings and seed that a finished run has is not repeated: that run's validation is its result."""
-        finished = {(config_id(record["settings"]), record["seed"]): record for record in existing}
+        finished = by_identity(existing)
         for run in runs:
             record = finished.get(run.identity)
             found = record and trial_of_run(self._trial_record(run), record)

@@ -32,6 +32,7 @@ __all__ = [
     "Space",
     "adopt_names",
     "anchor_rows",
+    "by_identity",
     "combinations",
     "config_id",
     "data_files",
@@ -267,8 +268,13 @@ def adopt_names(runs: Iterable[Run], records: Iterable[Mapping[str, Any]]) -> li
 
     A name is a digest of all settings, so that one a later version adds changes it; what is finished stays finished.
     """
-    known = {(config_id(record["settings"]), record["seed"]): record["run"] for record in records}
-    return [replace(run, name=known.get(run.identity, run.name)) for run in runs]
+    known = by_identity(records)
+    return [replace(run, name=known[run.identity]["run"]) if run.identity in known else run for run in runs]
+
+
+def by_identity(records: Iterable[Mapping[str, Any]]) -> dict[tuple[str, int], Mapping[str, Any]]:
+    """Records by what `Run.identity` is of the runs they tell of."""
+    return {(config_id(record["settings"]), record["seed"]): record for record in records}
 
 
 def config_id(settings: Mapping[str, Any]) -> str:
