@@ -278,7 +278,7 @@ def paired_user_test(
     return PairedUserTest(mean_a, mean_b, mean_a - mean_b, len(difference), t, p_value_t, p_value_flip)
 
 
-def holm(p_values: ArrayLike) -> np.ndarray:
+def holm(p_values: ArrayLike, family: int | None = None) -> np.ndarray:
     """Holm's step-down correction (Scand. J. Stat. 1979): bounds the chance of any false positive.
 
         adjusted p_(k) = max over j <= k of min(1, (m - j + 1) p_(j)),   p_(1) <= ... <= p_(m)
@@ -286,20 +286,25 @@ def holm(p_values: ArrayLike) -> np.ndarray:
     Args:
         p_values: (m,) of all the tests that are reported together. A NaN (a test that could not be made)
             stays NaN and counts as a test, so that it cannot make the others look better.
+        family: tests among which these were chosen after a look at the data, at least m (default: m). The k-th
+            smallest of these is at best the k-th smallest of all, so that factors from `family` downwards bound
+            the chance of a false positive whatever the choice.
 
     Returns:
         Adjusted p-values (m,) in the order given; compare them with the level itself.
 
     Raises:
-        InputError: a value outside [0, 1], or more than one axis.
+        InputError: a value outside [0, 1], more than one axis, or a family of fewer tests than there are.
     """
     p_values = np.asarray(p_values, dtype=np.float64)
+    if family is not None and family < p_values.size:
+        raise InputError(f"a family of at least the {p_values.size} tests", f"{family}", "Count all of them.")
     if p_values.ndim != 1 or np.any((p_values < 0) | (p_values > 1)):
         raise InputError(
             "p-values (m,) between 0 and 1", f"{p_values.tolist()}", "Pass the uncorrected p-values."
         )
     order = np.argsort(p_values, kind="stable")  # NaN sorts last, where it touches no other value
-    factor = np.arange(len(p_values), 0, -1)
+    factor = (family or len(p_values)) - np.arange(len(p_values))
     adjusted = np.empty_like(p_values)
     adjusted[order] = np.minimum(np.maximum.accumulate(factor * p_values[order]), 1.0)
     return adjusted

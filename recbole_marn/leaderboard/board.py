@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from recbole_marn.leaderboard.grid import config_id
+from recbole_marn.leaderboard.grid import config_id, without_defaults
 from recbole_marn.leaderboard.statistics import PARTS, TESTS, TableRow, best_row, mean_of_seeds
 
 __all__ = ["Board", "Cell", "Table", "board_of", "rows_of_records", "sampling_of"]
@@ -88,10 +88,17 @@ def _told_apart(settings: Sequence[Mapping[str, Any]]) -> list[str]:
     if len(settings) == 1:
         return [""]
     keys = sorted({key for entry in settings for key in entry if key != "seed"})
-    differing = [key for key in keys if len({json.dumps(entry.get(key), sort_keys=True) for entry in settings}) > 1]
-    return [
-        " (" + ", ".join(f"{key}={json.dumps(entry.get(key))}" for key in differing[:3]) + ")" for entry in settings
-    ]
+    bare = [without_defaults(entry) for entry in settings]
+    differing = [key for key in keys if len({json.dumps(entry.get(key), sort_keys=True) for entry in bare}) > 1]
+    labels: list[str] = []
+    for shown in range(min(3, len(differing)), len(differing) + 1):
+        labels = [
+            " (" + ", ".join(f"{key}={json.dumps(entry.get(key))}" for key in differing[:shown]) + ")"
+            for entry in settings
+        ]
+        if len(set(labels)) == len(labels):
+            break
+    return labels
 
 
 # -------------------------------------------------------------------------------------------------- cells
@@ -207,7 +214,10 @@ def _evidence(
             cells = [_test_cell(*pair, "relative_improvement") for pair in zip(tests, itself, strict=True)]
             columns.append(("RelaImpr", cells))
     test = "DeLong's test, rows clustered by user" if metric == "AUC" else "Student's test, paired over users"
-    note = f"Best: {best.label if best else ABSENT}. Baseline: {baseline}. {test}; Holm's correction by column."
+    note = (
+        f"Best: {best.label if best else ABSENT}. Baseline: {baseline}. {test}; Holm's correction by column, "
+        "for the best among all pairs of rows."
+    )
     title = f"{metric}, {sampling_of(part, shared)} negatives"
     return _table(f"{metric} {part}", title, columns, note)
 

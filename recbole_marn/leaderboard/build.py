@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -42,11 +42,12 @@ from recbole_marn.leaderboard.records import (
 from recbole_marn.leaderboard.render import write_tables
 from recbole_marn.leaderboard.runner import Failure, Job, run_jobs
 from recbole_marn.leaderboard.statistics import TableRow, statistics_of, tests_to_make
-from recbole_marn.leaderboard.tuned import shipped_space, trial_of_run, trials_of, tuned_row
+from recbole_marn.leaderboard.tuned import searched, shipped_space, trial_of_run, trials_of, tuned_row
 
 __all__ = ["Request", "build", "render"]
 
 ALSO_TEST = ["popularity", "matched"]
+RESAMPLES = 500
 TRAIN, TRIAL = "recbole_marn.leaderboard.work:train", "recbole_marn.leaderboard.work:try_settings"
 # Where things lie on this machine; neither a record nor a command repeats it.
 PLACES = ("data_path", "checkpoint_dir")
@@ -66,7 +67,7 @@ class Request:
     anchors: bool = True
     out: Path = Path("results")
     jobs: int = 1
-    resamples: int = 500
+    resamples: int | None = None
     config_files: Sequence[str] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)
     show_progress: bool = True
@@ -78,7 +79,7 @@ class Request:
         parts += [f"--seeds={self.seeds}"]
         given = [("grid", self.grid), ("tune", self.tune), ("space", self.space), ("baseline", self.baseline)]
         parts += [f"--{name}={value}" for name, value in given if value is not None]
-        parts += [] if self.resamples == Request.resamples else [f"--resamples={self.resamples}"]
+        parts += [] if self.resamples in (None, RESAMPLES) else [f"--resamples={self.resamples}"]
         parts += [] if self.anchors else ["--without_anchors"]
         parts += [f"--config_files={' '.join(self.config_files)}"] if self.config_files else []
         parts += setting_arguments(self.settings)
@@ -100,7 +101,7 @@ def build(request: Request) -> tuple[dict[str, Any], list[Failure]]:
     Raises:
         InputError: bad input; nothing is run before all of it has been checked.
     """
-    if not request.seeds >= 1 or request.jobs < 1 or request.resamples < 2:
+    if not request.seeds >= 1 or request.jobs < 1 or (request.resamples or RESAMPLES) < 2:
         raise InputError(
             "at least one seed, one process and two resamples",
             f"--seeds={request.seeds} --jobs={request.jobs} --resamples={request.resamples}",
@@ -119,20 +120,21 @@ def build(request: Request) -> tuple[dict[str, Any], list[Failure]]:
     rows = plan_rows(models, read_space(request.grid))
     rows = with_unique_labels([*rows, *_new(anchor_rows(config), rows)] if request.anchors else rows)
     planned = runs_of(plan, rows, request.seeds)
+    _check_all_planned(rows, planned)
     space = (read_space(request.space) if request.space else shipped_space()) if request.tune is not None else None
     trials = {row.label: trials_of(plan, row, space, request.tune) for row in rows} if space else {}
 
     existing, tried = read_records(folders.records), read_records(folders.trials, "trial")
-    searched = [run for runs in trials.values() for run in runs]
+    trying = [run for runs in trials.values() for run in runs]
     files = {
-        path: file_sha256(path) for path in dict.fromkeys(path for run in planned + searched for path in run.files)
+        path: file_sha256(path) for path in dict.fromkeys(path for run in planned + trying for path in run.files)
     }
     trials = {label: adopt_names(runs, tried) for label, runs in trials.items()}
     check_same_data([*existing, *tried], {path.name: value for path, value in files.items()})
     check_alike(existing)
     check_row_settings([(record["run"], record["settings"]) for record in existing]
-                       + [(run.name, run.settings) for run in planned])  # fmt: skip
-    _check_baseline(request, rows, existing)
+                       + [(run.name, run.settings) for run in planned + trying])  # fmt: skip
+    _check_baseline(request.baseline, [*(row.label for row in rows), *_names(rows_of_records(existing))])
     folders.prepare()
     site = _Site(folders, plan, files, checkpoint_dir, request)
 
@@ -141,7 +143,7 @@ def build(request: Request) -> tuple[dict[str, Any], list[Failure]]:
     if space:
         site.keep_known_trials([run for runs in trials.values() for run in runs], existing)
         failures += site.run([site.trial(run) for runs in trials.values() for run in runs])
-        chosen = [found for row in rows if (found := site.tuned(row, trials[row.label], space))]
+        chosen = [found for row in rows if (found := site.tuned(trials[row.label], searched(row, space)))]
         told = {row.label: search for row, search in chosen}
         rows = [row for row, _ in chosen]
     runs = adopt_names(runs_of(plan, rows, request.seeds), existing)
@@ -149,7 +151,7 @@ def build(request: Request) -> tuple[dict[str, Any], list[Failure]]:
     site.tell_searches({run.identity[0]: told[run.row.label] for run in runs if run.row.label in told})
     if failures and not any(folders.records.glob("*.json")):
         raise InputError("a run that finishes", f"none; the first failed: {failures[0]}", "Correct it and try again.")
-    line = render(request, command=request.command())
+    line = render(request, made=True)
     return {"runs": len(runs), "failed": len(failures), **line}, failures
 
 
@@ -179,14 +181,30 @@ def _new(more: Sequence[Row], rows: Sequence[Row]) -> list[Row]:
     ]  # fmt: skip
 
 
-def _check_baseline(request: Request, rows: Sequence[Row], existing: Sequence[Mapping[str, Any]]) -> None:
-    labels = [row.label for row in rows] + [row.label for row in rows_of_records(existing)]
-    if request.baseline is not None and request.baseline not in labels:
+def _check_all_planned(rows: Sequence[Row], planned: Sequence[Run]) -> None:
+    """Every row has runs of its own: two names for the same settings would leave one of them out of the table."""
+    missing = {row.label for row in rows} - {run.row.label for run in planned}
+    for row in rows:
+        if row.label in missing:
+            raise InputError(
+                "rows of different settings",
+                f"'{row.label}', which has the settings of another row of {row.model}",
+                "Leave it out, or give it a setting of its own.",
+            )
+
+
+def _check_baseline(baseline: str | None, names: Sequence[str]) -> None:
+    if baseline is not None and baseline not in names:
         raise InputError(
-            f"--baseline to be a row of the table: {', '.join(dict.fromkeys(labels))}",
-            repr(request.baseline),
+            f"--baseline to be a row of the table: {', '.join(dict.fromkeys(names))}",
+            repr(baseline),
             "Name one of them.",
         )
+
+
+def _names(rows: Sequence[TableRow]) -> list[str]:
+    """What rows can be called by: their labels, and what they are called without what tells them apart."""
+    return [name for row in rows for name in (row.label, row.records[0]["row"])]
 
 
 @dataclass(frozen=True)
@@ -215,7 +233,7 @@ class _Site:
 
     def trial(self, run: Run) -> Job:
         folder = (self.folders.unfinished / f"trial-{run.name}").resolve()
-        task = self._task(run, self._trial_record(run))
+        task = self._task(run, self._record(run))
         return Job(f"trial {run.name}", TRIAL, task, folder, self._trial_path(run), run.epochs)
 
     def keep_known_trials(self, runs: Sequence[Run], existing: Sequence[Mapping[str, Any]]) -> None:
@@ -223,7 +241,7 @@ class _Site:
         finished = by_identity(existing)
         for run in runs:
             record = finished.get(run.identity)
-            found = record and trial_of_run(self._trial_record(run), record)
+            found = record and trial_of_run(self._record(run), record)
             if found and not self._trial_path(run).exists():
                 put(self._trial_path(run), sealed_text(found), self.folders.scores)
 
@@ -239,18 +257,15 @@ class _Site:
                 path = self.folders.records / f"{record['run']}.json"
                 put(path, sealed_text({**record, "tuned": dict(told)}), self.folders.scores)
 
-    def tuned(self, row: Row, runs: Sequence[Run], space: Any) -> tuple[Row, dict[str, Any]] | None:
+    def tuned(self, runs: Sequence[Run], space: Mapping[str, Any]) -> tuple[Row, dict[str, Any]] | None:
         """The row under its best settings; None where a trial failed and the comparison would not be fair."""
         files = [self._trial_path(run) for run in runs]
         if not all(file.exists() for file in files):
             return None
-        return tuned_row(row, [read_record(file, "trial") for file in files], space)
+        return tuned_row(runs, [read_record(file, "trial") for file in files], space)
 
     def _trial_path(self, run: Run) -> Path:
         return self.folders.trials / f"{run.name}.json"
-
-    def _trial_record(self, run: Run) -> dict[str, Any]:
-        return {**self._record(run), "drawn": dict(run.row.settings)}
 
     def _task(self, run: Run, record: Mapping[str, Any]) -> dict[str, Any]:
         return {
@@ -277,14 +292,14 @@ class _Site:
 
 
 # -------------------------------------------------------------------------------------------------- render
-def render(request: Request, command: str | None = None) -> dict[str, Any]:
+def render(request: Request, made: bool = False) -> dict[str, Any]:
     """Statistics and tables of all the records of a data set; nothing is trained.
 
     Args:
-        command: what the tables say they were made by; without, what they said before.
+        made: the request made the records, and the tables say so; else they name the command that they named before.
 
     Raises:
-        InputError: no record, records that do not belong together, or altered files.
+        InputError: no record, records that do not belong together, altered files, or intervals that would be lost.
     """
     folders = Folders(request.out, request.dataset)
     records = read_records(folders.records)
@@ -295,7 +310,8 @@ def render(request: Request, command: str | None = None) -> dict[str, Any]:
     check_alike(records)
     rows = rows_of_records(records)
     known = read_record(folders.statistics, "statistics") if folders.statistics.exists() else None
-    baseline = _baseline(request, rows, known if command is None else None)
+    baseline = _baseline(request.baseline or (known["baseline"] if known and not made else None), rows)
+    resamples = request.resamples or (known or {}).get("resamples", RESAMPLES)
     folders.prepare()
     store = ScoreStore(folders.scores)
 
@@ -307,9 +323,14 @@ def render(request: Request, command: str | None = None) -> dict[str, Any]:
     with tqdm(total=total, desc="statistics", disable=not request.show_progress) as bar:
         statistics = statistics_of(
             request.dataset, rows, scores,
-            baseline=baseline, resamples=request.resamples, known=known, progress=bar.update,
+            baseline=baseline, resamples=resamples, known=known, progress=bar.update,
         )  # fmt: skip
-    command = command or (known or {}).get("command") or request.command()
+    _check_kept(rows, statistics, known)
+    command = replace(request, resamples=resamples).command()
+    if known and not made:
+        command = known["command"]
+        for name in ("baseline", "resamples"):
+            command = _with_option(command, name, getattr(request, name))
     text = sealed_text({**statistics, "command": command})
     put(folders.statistics, text, folders.scores)
     board = board_of(records, read_record(folders.statistics, "statistics"))
@@ -323,9 +344,35 @@ def render(request: Request, command: str | None = None) -> dict[str, Any]:
     }
 
 
-def _baseline(request: Request, rows: Sequence[TableRow], known: Mapping[str, Any] | None) -> str:
-    if request.baseline is not None:
-        return request.baseline
-    labels = [row.label for row in rows]
-    before = known["baseline"] if known else None
-    return next((label for label in (before, "DIN", "Popularity") if label in labels), labels[0])
+def _baseline(name: str | None, rows: Sequence[TableRow]) -> str:
+    """The label of the row that is called `name`, of several the one whose settings a search chose."""
+    _check_baseline(name, _names(rows))
+    for wanted in (name,) if name else ("DIN", "Popularity"):
+        found = [row for row in rows if wanted in (row.label, row.records[0]["row"])]
+        if found:
+            return max(found, key=lambda row: (row.label == wanted, row.records[0]["tuned"] is not None)).label
+    return rows[0].label
+
+
+def _check_kept(rows: Sequence[TableRow], statistics: Mapping[str, Any], known: Mapping[str, Any] | None) -> None:
+    """No interval is given up that the scores here cannot give again."""
+    had = [entry["of"] for entry in (known or {}).get("intervals", {}).values()]
+    lost = [row.label for row in rows if row.scores in had and row.label not in statistics["intervals"]]
+    if lost:
+        raise InputError(
+            "the scores of all rows, to resample them anew",
+            f"--resamples={statistics['resamples']}, and no scores of {', '.join(lost)} on this machine",
+            "Leave --resamples out; no table was changed.",
+        )
+
+
+def _with_option(command: str, name: str, value: object) -> str:
+    """A command line with `--name=value` in place of what it had; as it was without a value."""
+    if value is None:
+        return command
+    option, parts = f"--{name}={value}", shlex.split(command)
+    if any(part.startswith(f"--{name}=") for part in parts):
+        parts = [option if part.startswith(f"--{name}=") else part for part in parts]
+    else:
+        parts.append(option)
+    return " ".join(shlex.quote(part) for part in parts)

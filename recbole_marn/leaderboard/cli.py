@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--out", type=Path, default=Path("results"), help="folder of tables and records (default: results)"
     )
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="runs at once (default: one a core)")
-    parser.add_argument("--resamples", type=int, default=500, help="bootstrap resamples of the users (default: 500)")
+    parser.add_argument("--resamples", type=int, help="bootstrap resamples of the users (default: the table's, or 500)")
     parser.add_argument("--config_files", default="", help="YAML files, separated by spaces")
     parser.add_argument(
         "--without_anchors", action="store_true",

@@ -104,7 +104,7 @@ def read_space(path: Path | str | None) -> Space:
         return Space()
     try:
         content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as error:
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise InputError(
             "a readable YAML file of choices", f"{path}: {str(error).splitlines()[0]}", "Correct the path or the file."
         ) from None

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from recbole_marn.errors import InputError
+from recbole_marn.leaderboard.grid import config_id
 from recbole_marn.settings import DataSettings
 
 __all__ = [
@@ -227,7 +228,7 @@ def _short(value: str | None) -> str:
 
 
 def check_alike(records: Sequence[Mapping[str, Any]]) -> None:
-    """Records of one table must be of the same data files and of the same validation and test rows.
+    """Records of one table must be of the same data files and rows, and no two of the same settings and seed.
 
     Raises:
         InputError: names two runs that differ.
@@ -237,7 +238,15 @@ def check_alike(records: Sequence[Mapping[str, Any]]) -> None:
     files = {name: value for record in reversed(records) for name, value in record["data"]["files"].items()}
     check_same_data(records, files)
     seen: dict[str, tuple[str, str]] = {}
+    runs: dict[tuple[str, int], str] = {}
     for record in records:
+        same = runs.setdefault((config_id(record["settings"]), record["seed"]), record["run"])
+        if same != record["run"]:
+            raise InputError(
+                "one record of each settings and seed",
+                f"{same} and {record['run']}, which would count as two seeds",
+                "Move one of them away; nothing was overwritten.",
+            )
         for part, value in record["data"]["rows_sha256"].items():
             run, known = seen.setdefault(part, (record["run"], value))
             if known != value:

@@ -217,7 +217,7 @@ def statistics_of(
             names = {"row": row.label, "against": against, "reference": reference.label}
             tests.append({**found, **names, "relative_improvement": _improvement(row, reference, metric, part)})
         progress()
-    _add_holm(tests)
+    _add_holm(tests, len(rows))
     return {
         "leaderboard": "statistics",
         "format": FORMAT,
@@ -272,11 +272,15 @@ def _improvement(row: TableRow, reference: TableRow, metric: str, part: str) -> 
     return float("nan") if math.isnan(mean) or math.isnan(other) else relative_improvement(mean, other)
 
 
-def _add_holm(tests: list[dict[str, Any]]) -> None:
-    """Correct the p-values of one metric, part and reference together: they are read as one column."""
+def _add_holm(tests: list[dict[str, Any]], rows: int) -> None:
+    """Correct the p-values of one metric, part and reference together: they are read as one column.
+
+    The best row is known from the same scores, so that its tests are chosen among those of all pairs of rows.
+    """
+    pairs = rows * (rows - 1) // 2
     columns = {(test["metric"], test["part"], test["against"]) for test in tests}
     for column in columns:
         members = [test for test in tests if (test["metric"], test["part"], test["against"]) == column]
         p_values = [float("nan") if test["p"] is None else test["p"] for test in members]
-        for test, adjusted in zip(members, holm(p_values), strict=True):
+        for test, adjusted in zip(members, holm(p_values, pairs if column[2] == "best" else None), strict=True):
             test["p_holm"] = float(adjusted)

@@ -13,7 +13,7 @@ from recbole_marn.errors import InputError
 from recbole_marn.leaderboard.grid import FIRST_SEED, Plan, Row, Run, Space, runs_of
 from recbole_marn.leaderboard.records import FORMAT
 
-__all__ = ["best_trial", "shipped_space", "trial_of_run", "trials_of", "tuned_row"]
+__all__ = ["best_trial", "searched", "shipped_space", "trial_of_run", "trials_of", "tuned_row"]
 
 DRAW_SEED = 2020
 # A trial names metrics as RecBole does.
@@ -29,17 +29,22 @@ def shipped_space() -> Space:
     return Space({model: {key: values for key, (_, values) in space.items()} for model, space in spaces.items()})
 
 
+def searched(row: Row, space: Space) -> dict[str, list[Any]]:
+    """What a search varies for a row: the space without what the row itself says."""
+    return {key: list(values) for key, values in space.of(row.model).items() if key not in row.settings}
+
+
 def trials_of(plan: Plan, row: Row, space: Space, number: int) -> list[Run]:
     """`number` different settings of a row: its own first, then draws from the space without repetition.
 
     A space with fewer combinations is tried in full.
 
     Raises:
-        InputError: as `runs_of`, or no trial.
+        InputError: as `runs_of`, no trial, or trials that are not validated by one metric.
     """
     if number < 1:
         raise InputError("at least one trial", f"--tune={number}", "Leave --tune out for no search.")
-    choices = {key: values for key, values in space.of(row.model).items() if key not in row.settings}
+    choices = searched(row, space)
     sizes = [len(values) for values in choices.values()]
     total = math.prod(sizes)
     rng = np.random.default_rng(DRAW_SEED)
@@ -51,6 +56,13 @@ def trials_of(plan: Plan, row: Row, space: Space, number: int) -> list[Run]:
         trials.setdefault(run.identity, run)
         if len(trials) == number:
             break
+    metrics = {run.settings["valid_metric"] for run in trials.values()}
+    if len(metrics) > 1:
+        raise InputError(
+            f"trials of '{row.label}' that are compared by one metric",
+            f"valid_metric in {sorted(metrics)}",
+            "Take valid_metric out of the search space.",
+        )
     return list(trials.values())
 
 
@@ -83,21 +95,34 @@ def trial_of_run(trial: Mapping[str, Any], run: Mapping[str, Any]) -> dict[str, 
 
 
 def best_trial(trials: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
-    """The trial with the best validation score; the first of equals."""
+    """The trial with the best validation score; the first of equals. One that diverged has none and is last."""
     sign = 1 if trials[0]["valid_score_bigger"] else -1
-    return max(trials, key=lambda trial: sign * trial["best_valid_score"])
+
+    def goodness(trial: Mapping[str, Any]) -> float:
+        score = trial["best_valid_score"]
+        return -math.inf if score is None else sign * score
+
+    return max(trials, key=goodness)
 
 
-def tuned_row(row: Row, trials: Sequence[Mapping[str, Any]], space: Space) -> tuple[Row, dict[str, Any]]:
-    """The row under its best trial's settings, and what a record says of the search."""
+def tuned_row(
+    runs: Sequence[Run], trials: Sequence[Mapping[str, Any]], space: Mapping[str, Sequence[Any]]
+) -> tuple[Row, dict[str, Any]]:
+    """The row under its best trial's settings, and what a record says of the search.
+
+    Args:
+        runs: the planned trials of the row. Settings are taken from these: a trial's record may come from an earlier
+            command, which gave the same settings in another way.
+        trials: their records.
+        space: what was varied.
+    """
     best = best_trial(trials)
-    searched = {key: list(values) for key, values in space.of(row.model).items() if key not in row.settings}
     told = {
         "trials": len(trials),
-        "space": json.loads(json.dumps(searched)),
+        "space": json.loads(json.dumps(space)),
         "seed": FIRST_SEED,
         "chosen": best["run"],
         "best_valid_score": best["best_valid_score"],
         "compared": [trial["run"] for trial in trials],
     }
-    return Row(row.label, row.model, {**row.settings, **best["drawn"]}), told
+    return next(run.row for run in runs if run.name == best["run"]), told

@@ -6,12 +6,14 @@ import hashlib
 import json
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from recbole_marn.errors import InputError
 from recbole_marn.leaderboard.board import Board, board_of, rows_of_records
+from recbole_marn.leaderboard.grid import config_id
 from recbole_marn.leaderboard.records import (
     FORMAT,
     Folders,
@@ -69,15 +71,27 @@ def verify(out: Path, dataset: str, progress: Callable[[], None] = lambda: None)
     folders, report = Folders(out, dataset), Report(dataset)
     records = _records(folders, report)
     for record in records:
-        _check_scores(folders, record, report)
+        with _readable(f"record {record.get('run')}", report):
+            _check_scores(folders, record, report)
         progress()
-    _check_trials(folders, records, report)
+    with _readable(f"the trials in {folders.trials}", report):
+        _check_trials(folders, records, report)
     statistics = _read(folders.statistics, "statistics", report)
     if statistics is None or not records:
         return report
-    _check_statistics(folders, records, statistics, report, progress)
-    _check_tables(folders, board_of(records, statistics), report)
+    with _readable(f"{folders.statistics} or its records", report):
+        _check_statistics(folders, records, statistics, report, progress)
+        _check_tables(folders, board_of(records, statistics), report)
     return report
+
+
+@contextmanager
+def _readable(what: str, report: Report) -> Iterator[None]:
+    """An altered file may lack or twist anything: that is a problem to name, and no reason to stop."""
+    try:
+        yield
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        report.problems.append(f"Cannot check {what}: {type(error).__name__}: {error}.")
 
 
 # ------------------------------------------------------------------------------------------------- records
@@ -100,12 +114,14 @@ def _records(folders: Folders, report: Report) -> list[dict[str, Any]]:
     records = [record for record in read if record is not None]
     report.records = len(records)
     for record in records:
-        if record["run"] != _name(record):
-            report.problems.append(
-                f"Record {record['run']}: its settings are those of {_name(record)}; settings or seed were altered."
-            )
+        with _readable(f"record {record.get('run')}", report):
+            if record["run"] != _name(record):
+                report.problems.append(
+                    f"Record {record['run']}: its settings are those of {_name(record)}; settings or seed were altered."
+                )
     try:
-        check_alike(records)
+        with _readable(f"the records in {folders.records}", report):
+            check_alike(records)
     except InputError as error:
         report.problems.append(str(error))
     return records
@@ -156,8 +172,12 @@ def _check_trials(folders: Folders, records: Sequence[Mapping[str, Any]], report
         compared = [trials.get(name) for name in tuned["compared"]]
         if any(trial is None for trial in compared):
             report.problems.append(f"Record {record['run']}: a trial of its search is missing or unreadable.")
-        elif best_trial([trial for trial in compared if trial])["run"] != tuned["chosen"]:
+            continue
+        best = best_trial([trial for trial in compared if trial])
+        if best["run"] != tuned["chosen"]:
             report.problems.append(f"Record {record['run']}: trial {tuned['chosen']} is not the best of its search.")
+        elif config_id(best["settings"]) != config_id(record["settings"]):
+            report.problems.append(f"Record {record['run']}: its settings are not those of trial {tuned['chosen']}.")
 
 
 # ---------------------------------------------------------------------------------------------- statistics
@@ -219,7 +239,7 @@ def _check_tables(folders: Folders, board: Board, report: Report) -> None:
         if not path.is_file():
             report.problems.append(f"{path}: the table is missing.")
             continue
-        expected, found = write(board), path.read_text(encoding="utf-8")
+        expected, found = write(board), path.read_text(encoding="utf-8", errors="replace")
         wanted, stands = read(expected, board.tables), read(found, board.tables)
         report.cells += len(wanted)
         altered = [key for key in {**wanted, **stands} if wanted.get(key) != stands.get(key)]

@@ -112,18 +112,31 @@ def part_metrics(columns: Mapping[str, Any]) -> dict[str, float]:
 
 
 def try_settings(task: Mapping[str, Any], folder: Path) -> None:
-    """One trial: train and look at validation. The test part is not scored."""
+    """One trial: train and look at validation. The test part is not scored.
+
+    Settings that make training diverge are a result too, the worst there is: its score is null.
+    """
     from recbole_marn.quick_start import objective_function
+    from recbole_marn.tuning import diverged
 
     started = time.perf_counter()
-    result = objective_function({**task["config"], "show_progress": False}, task["config_files"], saved=False)
+    found: dict[str, Any]
+    try:
+        result = objective_function({**task["config"], "show_progress": False}, task["config_files"], saved=False)
+        found = {
+            "valid": {name: float(value) for name, value in result["best_valid_result"].items()},
+            "best_valid_score": float(result["best_valid_score"]),
+        }
+    except ValueError as error:
+        if not diverged(error):
+            raise
+        found = {"valid": {}, "best_valid_score": None, "failure": str(error)}
     record = {
         "leaderboard": "trial",
         "format": FORMAT,
         **task["record"],
-        "valid": {name: float(value) for name, value in result["best_valid_result"].items()},
-        "best_valid_score": float(result["best_valid_score"]),
-        "valid_score_bigger": bool(result["valid_score_bigger"]),
+        **found,
+        "valid_score_bigger": bool(task["record"]["settings"]["valid_metric_bigger"]),
         "seconds": round(time.perf_counter() - started, 2),
     }
     folders = Folders(Path(task["out"]), task["dataset"])

@@ -318,6 +318,28 @@ def test_holm_holds_the_chance_of_any_false_positive():
     assert np.mean(p_values.min(axis=1) < 0.05) > 0.2, "without the correction it would be lost"
 
 
+def test_tests_chosen_after_a_look_are_corrected_among_all():
+    assert holm([0.01, 0.002], family=6) == pytest.approx([0.05, 0.012])
+    with pytest.raises(InputError, match="family of at least the 3 tests"):
+        holm([0.1, 0.2, 0.3], family=2)
+
+
+def test_the_best_of_equals_is_not_called_better():
+    """Rows without a difference, the best compared with all others: few tables have a false positive."""
+    rng = np.random.default_rng(3)
+    tables = 600
+    corrected = plain = 0
+    for _ in range(tables):
+        scores = rng.normal(size=(10, 80))
+        best = scores.mean(axis=1).argmax()
+        p_values = [stats.ttest_rel(scores[best], other).pvalue for other in np.delete(scores, best, axis=0)]
+        corrected += holm(p_values, family=45).min() < 0.05
+        plain += holm(p_values).min() < 0.05
+    low, high = stats.binom.interval(0.9999, tables, 0.05)
+    assert corrected <= high
+    assert plain > high, "corrected among the tests shown alone, the choice of the best is not accounted for"
+
+
 def test_holm_refuses_what_is_no_p_value():
     for wrong in ([0.5, 1.5], [-0.1], [[0.1]]):
         with pytest.raises(InputError, match="p-values"):

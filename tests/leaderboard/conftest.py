@@ -47,9 +47,7 @@ def finished(tmp_path_factory):
     for seed in (2020, 2021):
         for model in ("MARN", "DIN", "LR", "Popularity"):
             fake_runs.write_run(out, model, seed)
-    render(
-        Request("tiny", out=out, resamples=50, show_progress=False), command="recbole-marn leaderboard --dataset=tiny"
-    )
+    render(Request("tiny", out=out, resamples=50, show_progress=False))
     return out
 
 

@@ -194,19 +194,19 @@ def test_bad_input_stops_before_anything_runs(common, here, tmp_path, changed, t
     assert here == [] and not (tmp_path / "results").exists()
 
 
-def test_anchor_rows_are_added_once(common, here, tmp_path):
+def test_anchor_rows_are_added_once(common, tmp_path, monkeypatch):
     rows = []
-    build_module_runs = build_module.runs_of
+
+    class Seen(Exception):
+        pass
 
     def look(plan, planned, seeds):
         rows[:] = [row.label for row in planned]
-        return build_module_runs(plan, planned, seeds)[:1]
+        raise Seen
 
-    build_module.runs_of = look
-    try:
+    monkeypatch.setattr(build_module, "runs_of", look)
+    with pytest.raises(Seen):
         build(request(common, out=tmp_path / "results", anchors=True, models=["Popularity", "BaseModelIMAGE"], seeds=1))
-    finally:
-        build_module.runs_of = build_module_runs
     assert rows == ["Popularity", "BaseModelIMAGE", "MARN -statistic"]
 
 
@@ -283,6 +283,80 @@ def test_a_search_starts_from_the_runs_there_are(common, here, tmp_path):
     fresh = read_records(Folders(tmp_path / "all at once", "tiny").records)[0]["tuned"]
     assert fresh["trials"] == 2 and known == {2020: fresh, 2021: fresh}
     assert verify(out, "tiny").problems == []
+
+
+def tuning(tmp_path, choices="all: {learning_rate: [0.0001]}", **more):
+    space = tmp_path / "space.yaml"
+    space.write_text(choices + "\n")
+    return {"models": ["LR"], "seeds": 1, "tune": 2, "space": str(space), **more}
+
+
+def test_the_chosen_settings_are_trained_whatever_command_tried_them(common, here, tmp_path):
+    """The best trial comes from a command that gave its rate to every row, so that its own search varied nothing."""
+    out = tmp_path / "results"
+    build(request({**common, "learning_rate": 0.05}, out=out, **tuning(tmp_path, "all: {weight_decay: [0.0]}")))
+    (path,) = Folders(out, "tiny").trials.glob("*.json")
+    trial = {**read_record(path, "trial"), "best_valid_score": 1.0}
+    path.write_text(sealed_text({key: value for key, value in trial.items() if key != "sha256"}))
+    for record in Folders(out, "tiny").records.glob("*.json"):
+        record.unlink()
+    build(request({**common, "learning_rate": 1e-6}, out=out, **tuning(tmp_path, "all: {learning_rate: [0.05]}")))
+    (record,) = read_records(Folders(out, "tiny").records)
+    assert record["tuned"]["chosen"] == trial["run"]
+    assert record["settings"]["learning_rate"] == 0.05
+    assert verify(out, "tiny").problems == []
+
+
+@pytest.mark.parametrize(
+    ("choices", "told"),
+    [
+        ("all: {eval_sampling: [matched, popularity]}", "eval_sampling"),
+        ("all: {valid_metric: [LogLoss]}", "compared by one metric"),
+    ],
+)
+def test_a_search_compares_like_with_like(common, here, tmp_path, choices, told):
+    with pytest.raises(InputError, match=told):
+        build(request(common, out=tmp_path / "results", **tuning(tmp_path, choices)))
+    assert here == [] and not (tmp_path / "results").exists()
+
+
+def test_a_trial_that_diverges_is_the_worst(common, here, tmp_path, monkeypatch):
+    from recbole_marn import quick_start
+
+    original = quick_start.objective_function
+
+    def objective(config, *args, **more):
+        if config.get("learning_rate") == 1000.0:
+            raise ValueError("Training loss is nan")
+        return original(config, *args, **more)
+
+    monkeypatch.setattr(quick_start, "objective_function", objective)
+    out = tmp_path / "results"
+    _, failures = build(request(common, out=out, **tuning(tmp_path, "all: {learning_rate: [1000.0]}")))
+    trials = {trial["settings"]["learning_rate"]: trial for trial in read_records(Folders(out, "tiny").trials, "trial")}
+    assert failures == [] and trials[1000.0]["best_valid_score"] is None and "nan" in trials[1000.0]["failure"]
+    (record,) = read_records(Folders(out, "tiny").records)
+    assert record["settings"]["learning_rate"] != 1000.0 and verify(out, "tiny").problems == []
+
+
+# ---------------------------------------------------------------------------------------------- rows, baseline
+def test_two_names_for_the_same_settings(common, here, tmp_path):
+    grid = tmp_path / "grid.yaml"
+    grid.write_text("rows: {LR again: {model: LR, weight_decay: 0.0}}\n")
+    with pytest.raises(InputError, match="'LR again', which has the settings of another row"):
+        build(request(common, out=tmp_path / "results", grid=str(grid)))
+    assert here == []
+
+
+def test_a_baseline_that_got_a_longer_name_is_still_found(common, here, tmp_path):
+    """Two sets of settings of one name are told apart; the name alone means the one that a search chose."""
+    out = tmp_path / "results"
+    build(request({**common, "learning_rate": 1e-6}, out=out, seeds=1))
+    line, _ = build(request(common, out=out, baseline="LR", **tuning(tmp_path, "all: {learning_rate: [0.05]}")))
+    statistics = read_record(Folders(out, "tiny").statistics, "statistics")
+    chosen = next(record for record in read_records(Folders(out, "tiny").records) if record["tuned"])
+    assert line["rows"] == 3
+    assert statistics["baseline"] == f"LR (learning_rate={chosen['settings']['learning_rate']})"
 
 
 # ------------------------------------------------------------------------------------------- command line

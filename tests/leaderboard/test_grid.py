@@ -7,6 +7,7 @@ from recbole_marn.leaderboard.grid import (
     RESERVED,
     Plan,
     Row,
+    Run,
     Space,
     anchor_rows,
     combinations,
@@ -16,7 +17,7 @@ from recbole_marn.leaderboard.grid import (
     read_space,
     runs_of,
 )
-from recbole_marn.leaderboard.tuned import best_trial, shipped_space, trials_of, tuned_row
+from recbole_marn.leaderboard.tuned import best_trial, searched, shipped_space, trials_of, tuned_row
 
 
 @pytest.fixture
@@ -209,13 +210,16 @@ def test_a_draw_that_is_the_default_is_not_a_second_trial(plan):
 
 def test_the_best_trial_on_validation_is_chosen():
     def trial(run, score, bigger):
-        return {"run": run, "best_valid_score": score, "valid_score_bigger": bigger, "drawn": {"learning_rate": score}}
+        return {"run": run, "best_valid_score": score, "valid_score_bigger": bigger}
 
     up = [trial("a", 0.7, True), trial("b", 0.8, True), trial("c", 0.8, True)]
     assert best_trial(up)["run"] == "b"
     assert best_trial([trial("a", 0.7, False), trial("b", 0.8, False)])["run"] == "a"
-    row, told = tuned_row(Row("LR", "LR"), up, SPACE)
-    assert row == Row("LR", "LR", {"learning_rate": 0.8})
+    assert best_trial([trial("a", None, False), trial("b", 0.8, False)])["run"] == "b"
+    runs = [Run(name, Row("LR", "LR", {"learning_rate": rate}), 2020, {}, {}, 1) for name, rate in
+            [("a", 0.1), ("b", 0.2), ("c", 0.3)]]  # fmt: skip
+    row, told = tuned_row(runs, up, searched(Row("LR", "LR"), SPACE))
+    assert row == Row("LR", "LR", {"learning_rate": 0.2})
     assert told["trials"] == 3 and told["chosen"] == "b" and told["space"] == {"learning_rate": [0.1, 0.2, 0.3]}
 
 

@@ -34,7 +34,7 @@ failures = run_jobs(jobs, 2, show_progress=False)
 assert not failures, failures
 # Imported last: kills should hit runs, not imports.
 from recbole_marn.leaderboard.build import Request, render
-render(Request("tiny", out=out, resamples=20, show_progress=False), command="the command")
+render(Request("tiny", out=out, resamples=20, show_progress=False))
 """
 TABLES = ("tiny.md", "tiny.csv", "tiny.tex", "tiny.html")
 

@@ -12,6 +12,7 @@ import fake_runs
 import numpy as np
 import pytest
 
+from recbole_marn.errors import InputError
 from recbole_marn.leaderboard.board import board_of, p_value, rows_of_records, spread
 from recbole_marn.leaderboard.build import Request, render
 from recbole_marn.leaderboard.page import page
@@ -41,7 +42,7 @@ def test_headings_are_those_of_the_recbole_family(finished):
     headings = [line for line in text.splitlines() if re.match("##? ", line)]
     assert headings == ["# tiny", "## Experimental Setting", "## Dataset Statistics", "## Evaluation Results",
                         "## Hyper-parameters"]  # fmt: skip
-    assert "recbole-marn leaderboard --dataset=tiny\n" in text.split("## ")[0]
+    assert "recbole-marn leaderboard --dataset=tiny --seeds=5 --resamples=50\n" in text.split("## ")[0]
 
 
 def test_cells_are_the_means_over_seeds(finished, shown):
@@ -90,6 +91,39 @@ def test_rows_of_one_name_are_told_apart(results):
     fake_runs.write_run(results, "LR", 2020, learning_rate=0.1)
     labels = [row.label for row in rows_of_records(read_records(Folders(results, "tiny").records))]
     assert {"LR (learning_rate=0.001)", "LR (learning_rate=0.1)"} <= set(labels) and "LR" not in labels
+
+
+def test_labels_are_unique_whatever_sets_rows_apart(results):
+    """Four settings, the first two of which agree in the first three keys that differ; a default is no difference."""
+    first = {"a": 1, "b": 1, "c": 1}
+    for settings in (first, {**first, "d": 1}, {"a": 2, "b": 2, "c": 2, "adagrad_init": 0.1}):
+        fake_runs.write_run(results, "LR", 2020, **settings)
+    labels = [row.label for row in rows_of_records(read_records(Folders(results, "tiny").records))]
+    assert len(set(labels)) == len(labels) == 7 and not any("adagrad_init" in label for label in labels)
+
+
+def test_two_records_of_the_same_settings_and_seed(results):
+    """One is from before `adagrad_init` existed, the other has it at its default: they are one run, not two seeds."""
+    fake_runs.write_run(results, "LR", 2020, adagrad_init=0.1)
+    with pytest.raises(InputError, match="would count as two seeds"):
+        render(Request("tiny", out=results, resamples=50, show_progress=False))
+
+
+def test_intervals_that_cannot_be_made_again_are_kept(results):
+    file = Folders(results, "tiny").statistics
+    before = file.read_bytes()
+    render(Request("tiny", out=results, show_progress=False))
+    assert json.loads(file.read_bytes())["resamples"] == 50, "the table's own number is the default"
+    next(Folders(results, "tiny").scores.glob("DIN-*.npz")).unlink()
+    with pytest.raises(InputError, match="no scores of DIN on this machine"):
+        render(Request("tiny", out=results, resamples=60, show_progress=False))
+    assert file.read_bytes() == before
+
+
+def test_another_baseline_is_in_the_command_of_the_table(results):
+    render(Request("tiny", out=results, baseline="LR", show_progress=False))
+    text = (results / "tiny.md").read_text()
+    assert "leaderboard --dataset=tiny --seeds=5 --resamples=50 --baseline=LR\n" in text
 
 
 def test_undefined_numbers_are_written_out():

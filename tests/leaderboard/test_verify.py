@@ -235,3 +235,37 @@ def test_a_chosen_trial_must_be_the_best(results):
     )
     (folders.trials / "b.json").unlink()
     assert any(f"Record {path.stem}: a trial of its search is missing" in problem for problem in problems(results))
+
+
+def test_a_search_must_have_chosen_the_settings_that_were_trained(results):
+    """The chosen trial is the best of its search, and of another rate than the record."""
+    path = first_record(results)
+    record = json.loads(path.read_text())
+    trials = Folders(results, "tiny").trials
+    trials.mkdir(exist_ok=True)
+    settings = {**record["settings"], "learning_rate": 0.5}
+    trial = {"leaderboard": "trial", "format": record["format"], "run": "other", "settings": settings,
+             "best_valid_score": 0.9, "valid_score_bigger": True}  # fmt: skip
+    (trials / "other.json").write_text(sealed_text(trial))
+    tamper(path, True, lambda record: record.update(tuned={"chosen": "other", "compared": ["other"]}))
+    assert any("its settings are not those of trial other" in problem for problem in problems(results))
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        lambda record: record.pop("scores"),
+        lambda record: record["settings"].pop("model"),
+        lambda record: record.update(parameters=None),
+        lambda record: record.update(data=None),
+    ],
+)
+def test_an_altered_file_may_lack_anything(results, edit):
+    tamper(first_record(results), False, edit)
+    assert problems(results)
+
+
+def test_statistics_without_a_baseline_and_a_table_that_is_no_text(results):
+    tamper(Folders(results, "tiny").statistics, False, lambda statistics: statistics.pop("baseline"))
+    (results / "tiny.csv").write_bytes(b"\xff\xfe")
+    assert problems(results)
