@@ -71,7 +71,8 @@ def trials(
         raise InputError("one worker or more and no negative share of a GPU", repr(cluster), "Correct them.")
     folder = output_file.absolute().with_name(f"{output_file.name}.ray")
     shared = {**fixed, "data_path": os.path.abspath(os.path.dirname(config["data_path"])), "use_gpu": cluster.gpus > 0}
-    _check_same_search(folder, {**header, **shared})
+    drawn = {} if algo == "exhaustive" else {"max_evals": number}
+    _check_same_search(folder, {**header, **shared, **drawn})
     trainable = tune.with_resources(partial(_trial, fixed=shared), {"cpu": 1, "gpu": cluster.gpus})
     with _started(ray, cluster):
         if tune.Tuner.can_restore(str(folder)):

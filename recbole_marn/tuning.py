@@ -58,7 +58,7 @@ def tune(
 
     Raises:
         InputError: hyperopt or Ray is missing; a params file that is missing, has a bad line or names an unknown key
-            or a value out of range; nothing left to search; or no trial that trains.
+            or a value out of range; nothing left to search; another search in `output_file`; or no trial that trains.
     """
     if engine == "recbole" or algo == "bayes":
         check_hyperopt()
@@ -72,6 +72,7 @@ def tune(
             tried = math.exp(value) if kind == "loguniform" else value
             build_config(model, dataset, config_file_list, fixed | {name: tried})
     search = _Search(config, algo, space, Path(output_file))
+    search.check_place()
     number = math.prod(len(values) for _, values in space.values()) if algo == "exhaustive" else max_evals
     if engine == "ray":
         from recbole_marn import ray_tuning
@@ -119,6 +120,28 @@ class _Search:
             "seed": config["seed"],
             "space": {name: {"kind": kind, "values": values} for name, (kind, values) in space.items()},
         }
+
+    def check_place(self) -> None:
+        """The file of another search is not written over; the same one may be done again.
+
+        Raises:
+            InputError: it holds something else.
+        """
+        if not self.output_file.exists():
+            return
+        try:
+            there = json.loads(self.output_file.read_text(encoding="utf-8"))
+            before = {key: there[key] for key in self.header}
+        except (OSError, ValueError, KeyError, TypeError):
+            before = {}
+        known = json.loads(json.dumps(checkpoint.plain(self.header)))
+        changed = [key for key in known if before.get(key) != known[key]]
+        if changed:
+            raise InputError(
+                f"no file, or this search's, at {self.output_file}",
+                f"one with another {', '.join(changed)}",
+                "Give another --output_file, or move the file away; nothing was overwritten.",
+            )
 
     def trial(self, config_dict: Mapping[str, Any], config_file_list: Sequence[str]) -> dict[str, Any]:
         settings = {name: readable(value) for name, value in config_dict.items()}

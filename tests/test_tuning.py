@@ -69,6 +69,16 @@ def test_exhaustive_search_tries_every_combination_once(settings, space):
     assert result["output_file"] == "out.json"
 
 
+def test_the_file_of_another_search_is_not_written_over(settings, space):
+    _, before = run(own(settings(epochs=1)), space(LISTS))
+    told = error_of(own(settings(epochs=1)), space(LISTS.replace("0.05", "0.06")))
+    assert "another space" in told and "--output_file" in told
+    assert json.loads(Path("out.json").read_text()) == before
+    Path("out.json").write_text("my notes")
+    assert "Give another --output_file" in error_of(own(settings(epochs=1)), space(LISTS))
+    assert Path("out.json").read_text() == "my notes"
+
+
 @pytest.mark.parametrize("algo", ["random", "bayes"])
 def test_drawn_searches_try_as_often_as_asked_and_repeat(settings, space, algo):
     text = "learning_rate loguniform -7,-2\nwidth quniform 4,12,4\nlambda0 uniform 0,0.1\nrnn choice ['gru', 'apgru']\n"
