@@ -107,6 +107,8 @@ def build(request: Request) -> tuple[dict[str, Any], list[Failure]]:
             f"--seeds={request.seeds} --jobs={request.jobs} --resamples={request.resamples}",
             "Correct them.",
         )
+    if request.space is not None and request.tune is None:
+        raise InputError("--tune=N with --space", "--space alone", "Say how many settings to try, or leave it out.")
     folders = Folders(request.out, request.dataset)
     given = dict(request.settings)
     checkpoint_dir = given.pop("checkpoint_dir", None)

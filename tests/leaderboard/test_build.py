@@ -185,6 +185,7 @@ def test_a_grid_over_test_negatives_is_refused(common, here, tmp_path):
         ({"jobs": 0}, "--jobs=0"),
         ({"tune": 0}, "--tune=0"),
         ({"tune": 2, "space": "absent.yaml"}, "absent.yaml"),
+        ({"space": "rates.yaml"}, "--space alone"),
         ({"grid": "absent.yaml"}, "absent.yaml"),
     ],
 )
