@@ -94,20 +94,20 @@ MODELS: dict[str, ModelRow] = {
         # Ours: MARN with what helped it on validation, one change at a time.
         _preset("MARNPlus", "MARN", MARNSettings, "this package (docs/models.md)"),
         # Its rivals, fed with the same modalities.
-        ModelRow("YoutubeNet", OURS + "youtube_net", CTRSettings, "Covington et al., RecSys 2016"),
-        ModelRow("DUPN", OURS + "dupn", DUPNSettings, "Ni et al., KDD 2018"),
-        ModelRow("MultimodalDIN", OURS + "multimodal_din", DINSettings, "Zhou et al., KDD 2018"),
-        ModelRow("MultimodalDIEN", OURS + "multimodal_dien", DIENSettings, "Zhou et al., AAAI 2019"),
-        ModelRow("MultimodalxDeepFM", OURS + "multimodal_xdeepfm", XDeepFMSettings, "Lian et al., KDD 2018"),
+        ModelRow("YoutubeNet", OURS + "rivals.youtube_net", CTRSettings, "Covington et al., RecSys 2016"),
+        ModelRow("DUPN", OURS + "rivals.dupn", DUPNSettings, "Ni et al., KDD 2018"),
+        ModelRow("MultimodalDIN", OURS + "rivals.multimodal_din", DINSettings, "Zhou et al., KDD 2018"),
+        ModelRow("MultimodalDIEN", OURS + "rivals.multimodal_dien", DIENSettings, "Zhou et al., AAAI 2019"),
+        ModelRow("MultimodalxDeepFM", OURS + "rivals.multimodal_xdeepfm", XDeepFMSettings, "Lian et al., KDD 2018"),
         ModelRow(
-            "DenseMultimodalFusion", OURS + "dense_multimodal_fusion", DenseFusionSettings, "Hu et al., ICASSP 2019"
+            "DenseMultimodalFusion", OURS + "rivals.dense_multimodal_fusion", DenseFusionSettings, "Hu et al., ICASSP 2019"
         ),
-        ModelRow("MMSS", OURS + "mmss", MMSSSettings, "Li et al., IJCAI 2018"),
-        ModelRow("NAML", OURS + "naml", NAMLSettings, "Wu et al., IJCAI 2019"),
+        ModelRow("MMSS", OURS + "rivals.mmss", MMSSSettings, "Li et al., IJCAI 2018"),
+        ModelRow("NAML", OURS + "rivals.naml", NAMLSettings, "Wu et al., IJCAI 2019"),
         # Rankings without item vectors.
-        ModelRow("ItemCF", OURS + "item_cf", CTRSettings, "Sarwar et al., WWW 2001"),
-        ModelRow("Popularity", OURS + "popularity", CTRSettings, "training count of the candidate"),
-        ModelRow("RandomScore", OURS + "random_score", CTRSettings, "a hash of user and item"),
+        ModelRow("ItemCF", OURS + "baselines.item_cf", CTRSettings, "Sarwar et al., WWW 2001"),
+        ModelRow("Popularity", OURS + "baselines.popularity", CTRSettings, "training count of the candidate"),
+        ModelRow("RandomScore", OURS + "baselines.random_score", CTRSettings, "a hash of user and item"),
         # RecBole's own models, trained and scored on the same rows: the ID-only anchors.
         ModelRow("LR", "recbole.model.context_aware_recommender.lr", None, "Richardson et al., WWW 2007"),
         ModelRow("FM", "recbole.model.context_aware_recommender.fm", None, "Rendle, ICDM 2010"),

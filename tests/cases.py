@@ -20,8 +20,8 @@ from recbole_marn import checkpoint
 from recbole_marn.data.batch import RaggedBatch
 from recbole_marn.data.ctr_dataset import CTRInteraction
 from recbole_marn.layers.normalisation import ModalityBatchNorm
-from recbole_marn.layers.segment import expand_rows
-from recbole_marn.models.scorer import Scorer
+from recbole_marn.layers.kernels.segment import expand_rows
+from recbole_marn.models.baselines.scorer import Scorer
 from recbole_marn.quick_start import Prepared, build_config, prepare_run
 from recbole_marn.registration import MODELS, model_class, properties_folder
 from recbole_marn.settings import CTRSettings, from_mapping

@@ -75,7 +75,7 @@ def test_layers_import_torch_and_each_other():
         "dataclasses",
         "functools",
     )
-    for path in (PACKAGE / "layers").glob("*.py"):
+    for path in (PACKAGE / "layers").rglob("*.py"):
         assert all(module.startswith(allowed) for module in imported(path)), (path.name, imported(path))
 
 

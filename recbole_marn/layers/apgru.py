@@ -4,8 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from recbole_marn.layers.packed_gru import packed_gru
-from recbole_marn.layers.segment import packed_order
+from recbole_marn.layers.kernels.packed_gru import packed_gru
+from recbole_marn.layers.kernels.segment import packed_order
 
 __all__ = ["APGRU", "GATES"]
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from recbole_marn.layers.mlp import MLP, activation_by_name
-from recbole_marn.layers.segment import expand_rows, segment_softmax, weighted_sum
+from recbole_marn.layers.kernels.segment import expand_rows, segment_softmax, weighted_sum
 
 __all__ = ["CandidateAttention"]
 

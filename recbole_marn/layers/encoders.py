@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from recbole_marn.layers.gather_linear import gather_linear, gather_linear_reference
+from recbole_marn.layers.kernels.gather_linear import gather_linear, gather_linear_reference
 from recbole_marn.layers.text_cnn import TextEncoder
 
 __all__ = ["CategoricalEncoder", "TextEncoder", "VectorEncoder"]

@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from recbole_marn.layers.segment import packed_order
+from recbole_marn.layers.kernels.segment import packed_order
 
 __all__ = ["PropertyLSTM"]
 

@@ -4,7 +4,7 @@ from torch import nn
 from torch.nn.utils.rnn import PackedSequence
 
 from recbole_marn.layers.apgru import APGRU, GATES
-from recbole_marn.layers.segment import packed_order
+from recbole_marn.layers.kernels.segment import packed_order
 
 LENGTH = torch.tensor([2, 0, 5, 1, 0, 5, 3])
 X, P, H = 3, 2, 4

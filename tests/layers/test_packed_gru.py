@@ -1,6 +1,6 @@
 import torch
 
-from recbole_marn.layers.packed_gru import packed_gru
+from recbole_marn.layers.kernels.packed_gru import packed_gru
 
 SIZES = (4, 4, 2, 1)
 X, H = 3, 5

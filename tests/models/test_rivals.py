@@ -5,7 +5,7 @@ import pytest
 import torch
 from cases import prepared
 
-from recbole_marn.layers.segment import expand_rows
+from recbole_marn.layers.kernels.segment import expand_rows
 from recbole_marn.models.item_encoder import Cells
 
 

@@ -7,8 +7,9 @@ so does an operation that mixes devices. Whatever asks whether a tensor is on th
 import pytest
 from cases import OUR_MODELS, prepared
 
-from recbole_marn.layers import gather_linear, large_linear, projection
-from recbole_marn.models.scorer import Scorer
+from recbole_marn.layers import projection
+from recbole_marn.layers.kernels import gather_linear, large_linear
+from recbole_marn.models.baselines.scorer import Scorer
 from recbole_marn.registration import model_class
 
 # Presets share the class of the model they are a preset of; scorers do their counting on the CPU.

@@ -8,8 +8,8 @@ from torch import Tensor
 
 from recbole_marn.data.batch import RaggedBatch
 from recbole_marn.layers.pooling import sequence_mean
-from recbole_marn.layers.segment import to_device
-from recbole_marn.models.concatenated import ConcatenatedModel
+from recbole_marn.layers.kernels.segment import to_device
+from recbole_marn.models.rivals.concatenated import ConcatenatedModel
 from recbole_marn.models.parts import PredictionHead
 
 __all__ = ["YoutubeNet"]

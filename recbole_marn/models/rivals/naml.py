@@ -10,7 +10,7 @@ from recbole_marn.data.batch import RaggedBatch
 from recbole_marn.layers.modality_attention import ModalityAttention
 from recbole_marn.models.base import CTRModel, Represented
 from recbole_marn.models.item_encoder import Cells
-from recbole_marn.models.scoring import DotScoring, GRUScoring
+from recbole_marn.models.rivals.scoring import DotScoring, GRUScoring
 
 __all__ = ["NAML"]
 

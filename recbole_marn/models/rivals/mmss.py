@@ -13,7 +13,7 @@ from recbole_marn.layers.fusion import sum_fusion
 from recbole_marn.layers.modality_attention import ImageFilter, ModalityAttention
 from recbole_marn.models.base import CTRModel, Represented
 from recbole_marn.models.item_encoder import Cells
-from recbole_marn.models.scoring import GRUScoring
+from recbole_marn.models.rivals.scoring import GRUScoring
 
 __all__ = ["MMSS"]
 
