@@ -21,7 +21,6 @@ from recbole_marn.data.batch import RaggedBatch
 from recbole_marn.data.ctr_dataset import CTRInteraction
 from recbole_marn.layers.normalisation import ModalityBatchNorm
 from recbole_marn.layers.kernels.segment import expand_rows
-from recbole_marn.models.baselines.scorer import Scorer
 from recbole_marn.quick_start import Prepared, build_config, prepare_run
 from recbole_marn.registration import MODELS, model_class, properties_folder
 from recbole_marn.settings import CTRSettings, from_mapping
@@ -116,7 +115,7 @@ class ModelCase:
         if row.preset_of is not None:
             original = row.settings()
             assert from_mapping(row.settings, written, complete=False) != original or "use_modalities" in written
-        elif not issubclass(model_class(name), Scorer):
+        elif model_class(name).makes_item_vectors:
             assert written == {key: _plain(value) for key, value in dataclasses.asdict(row.settings()).items()}
 
     def test_recbole_finds_it_by_name_and_pickle_too(self, name):
@@ -172,12 +171,13 @@ class ModelCase:
     def test_exchanged_images_change_the_scores_of_models_that_see_them(self, parts):
         model, batch = parts.model.eval(), parts.test._dataset.batch(np.arange(12))
         before = model.predict(batch)
-        if "image" in model.encoder.names:
+        sees_images = model.makes_item_vectors and "image" in model.encoder.names
+        if sees_images:
             matrix = model.encoder.frozen["image_matrix"]
             matrix.copy_(matrix.roll(1, dims=0))
             model.train().eval()
         changed = not torch.allclose(before, model.predict(batch), atol=1e-6)
-        assert changed == ("image" in model.encoder.encoders)
+        assert changed == sees_images
 
     # ------------------------------------------------------------------------------------------- training
     def test_gradients_reach_every_parameter(self, parts):
@@ -188,7 +188,7 @@ class ModelCase:
         unreached = {n for n, p in model.named_parameters() if p.grad is None or p.grad.abs().max() < 1e-9}
         # Normalisation takes off what an alignment adds.
         biases = {n for n, _ in model.named_parameters() if n.endswith("align.bias")}
-        cancelled = biases if model.encoder.norm else set()
+        cancelled = biases if model.makes_item_vectors and model.encoder.norm else set()
         assert unreached == cancelled
         assert all(p.grad.isfinite().all() for p in model.parameters())
 
@@ -196,7 +196,7 @@ class ModelCase:
     def test_any_set_of_modalities_with_missing_vectors(self, name, settings, n_modalities):
         parts = prepared(name, settings, modalities=SIX, use_modalities=SETS[n_modalities])
         model, batch = parts.model, parts.train._dataset.batch(np.arange(40))
-        assert not model.encoder.frozen["present"].all(), "the data set has no missing vector"
+        assert not parts.train._dataset.item_table.present.all(), "the data set has no missing vector"
         losses = model.calculate_loss(batch)
         sum(losses).backward()
         assert all(loss.isfinite() for loss in losses)
@@ -205,7 +205,7 @@ class ModelCase:
 
     def test_vectors_of_items_are_those_that_are_scored(self, parts):
         model = parts.model.eval()
-        if isinstance(model, Scorer):
+        if not model.makes_item_vectors:
             pytest.skip("a scorer has no item vectors")
         some = torch.tensor([3, 1, 7])
         each = torch.cat([model.item_vectors(item[None]) for item in some])
@@ -215,7 +215,7 @@ class ModelCase:
 
     # ---------------------------------------------------------------------------------- what it is all for
     def test_finds_the_modality_that_decides_the_click(self, name, planted_paths):
-        if issubclass(model_class(name), Scorer):
+        if not model_class(name).makes_item_vectors:
             pytest.skip("a scorer sees no modality")
         run = PlantedRun(name, planted_paths, epochs=3)
         assert run.auc() > 0.9

@@ -91,14 +91,14 @@ def test_diagnostics_are_means_over_every_eighth_step(settings, monkeypatch):
         build_config("MARN", "tiny", config_dict=settings("MARN", train_batch_size=8, epochs=2)), quiet=True
     )
     looked_into = []
-    record = type(parts.model).record
+    record = parts.model.diagnostics.record
 
-    def spy(model, name, value, of=()):
+    def spy(name, value, of=()):
         if name == "degree":
-            looked_into.append((model.step, value.clone()))
-        record(model, name, value, of)
+            looked_into.append((parts.model.step, value.clone()))
+        record(name, value, of)
 
-    monkeypatch.setattr(type(parts.model), "record", spy)
+    monkeypatch.setattr(parts.model.diagnostics, "record", spy)
     parts.trainer.fit(parts.train, parts.valid, verbose=False, saved=False)
     per_epoch = len(parts.train)
     assert per_epoch > 9
@@ -162,7 +162,7 @@ def test_the_discriminator_can_have_a_rate_of_its_own(settings):
     parts = prepared(settings(discriminator_rate=3.0))
     groups = parts.trainer.optimizer.param_groups
     assert [group["lr"] for group in groups] == [0.01, pytest.approx(0.03)]
-    assert {id(p) for p in groups[1]["params"]} == {id(p) for p in parts.model.discriminator1.parameters()}
+    assert {id(p) for p in groups[1]["params"]} == {id(p) for p in parts.model.invariant.discriminator1.parameters()}
 
 
 @pytest.mark.parametrize("model", ["MARN", "DIN"])

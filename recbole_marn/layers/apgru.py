@@ -1,4 +1,4 @@
-"""APGRU: a gated recurrent unit whose update gate sees the property of the behaviour (MARN section 3.4; marn A.13)."""
+"""APGRU: a gated recurrent unit whose update gate sees the property of the behaviour (MARN section 3.4)."""
 
 import torch
 import torch.nn.functional as F

@@ -1,4 +1,4 @@
-"""DUPN's LSTM, whose gates see the property of the behaviour (Ni et al., KDD 2018; marn B)."""
+"""DUPN's LSTM, whose gates see the property of the behaviour (Ni et al., KDD 2018)."""
 
 import torch
 import torch.nn.functional as F

@@ -7,7 +7,7 @@ import torch
 from cases import prepared
 from scipy.stats import spearmanr
 
-from recbole_marn.errors import InputError
+from recbole_marn.models.base import CTRModel, OurModel
 from recbole_marn.quick_start import build_config, prepare_run
 
 NAMES = ["Popularity", "ItemCF", "RandomScore"]
@@ -79,6 +79,8 @@ def test_training_calibrates_and_keeps_the_order(name, clubs):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_there_are_no_item_vectors(name, settings):
-    with pytest.raises(InputError, match=f"Got {name}, which ranks by one number a row"):
-        prepared(name, settings).model.eval().item_vectors()
+def test_there_is_no_item_tower(name, settings):
+    model = prepared(name, settings).model
+    assert isinstance(model, OurModel) and not isinstance(model, CTRModel)
+    assert not model.makes_item_vectors
+    assert not [name for name in ("encoder", "item_vectors", "represent", "score") if hasattr(model, name)]

@@ -26,7 +26,7 @@ class DenseMultimodalFusion(CTRModel):
         self.scoring = GRUScoring(self.settings)
 
     def represent(self, cells: Cells) -> Represented:
-        return Represented(self.fusion(cells.aligned, cells.mask, cells.add), {})
+        return Represented(self.fusion(cells.aligned, cells.mask, cells.add))
 
     def score(self, vector: Tensor, batch: RaggedBatch) -> Tensor:
         return self.scoring(vector, batch)

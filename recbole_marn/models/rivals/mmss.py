@@ -45,7 +45,7 @@ class MMSS(CTRModel):
             context = cells.items(self.context(_mean(cells, self.ids)))  # (E, A)
         projected = cells.entities(self.fusion.project(filtered))
         vector, attention = self.fusion(cells.entities(filtered), projected, cells.entities(cells.present), context)
-        return Represented(vector, {"attention": attention})
+        return Represented(vector, attention)
 
     def _filtered(self, cells: Cells) -> Tensor:
         """Aligned modalities in which every image has passed the filter of its item's text."""

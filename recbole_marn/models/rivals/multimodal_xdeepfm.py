@@ -40,7 +40,7 @@ class MultimodalxDeepFM(CTRModel):
 
     def represent(self, cells: Cells) -> Represented:
         fields = cells.entities(cells.aligned.masked_fill(~cells.present[:, :, None], 0.0))  # (E, M, D)
-        return Represented(fields.flatten(1), {})
+        return Represented(fields.flatten(1))
 
     def score(self, vector: Tensor, batch: RaggedBatch) -> Tensor:
         candidate = vector.index_select(0, batch.candidate)  # (B, M * D)

@@ -35,7 +35,7 @@ class NAML(CTRModel):
         view = cells.aligned.relu()  # (R, M, D)
         projected = cells.entities(self.fusion.project(view))  # (E, M, A)
         vector, attention = self.fusion(cells.entities(view), projected, cells.entities(cells.present))
-        return Represented(vector, {"attention": attention})
+        return Represented(vector, attention)
 
     def score(self, vector: Tensor, batch: RaggedBatch) -> Tensor:
         return self.scoring(vector, batch)
