@@ -1,6 +1,5 @@
 """What means over unique items are weighted by, so that they equal means over every position of the batch."""
 
-import torch
 from torch import Tensor
 
 __all__ = ["mean_over", "occurrences"]

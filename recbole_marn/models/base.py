@@ -17,7 +17,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from recbole_marn.data.batch import RaggedBatch
 from recbole_marn.models.diagnostics import Diagnostics
 from recbole_marn.models.item_encoder import Cells, ItemEncoder
-from recbole_marn.registration import settings_of
+from recbole_marn.registry import settings_of
 
 __all__ = ["CTRModel", "OurModel", "Represented"]
 

@@ -29,7 +29,7 @@ from recbole_marn.layers.occurrences import mean_over, occurrences
 from recbole_marn.layers.projection import linear_twice
 from recbole_marn.models.diagnostics import Diagnostics
 from recbole_marn.models.item_encoder import Cells
-from recbole_marn.settings import MARNSettings
+from recbole_marn.settings.models import MARNSettings
 
 __all__ = ["Invariant", "InvariantBranch"]
 

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from recbole_marn.layers.candidate_attention import CandidateAttention
-from recbole_marn.layers.mlp import MLP
 from recbole_marn.layers.kernels.segment import last_state, to_device
-from recbole_marn.settings import CTRSettings, GRUSettings, MARNSettings
+from recbole_marn.layers.mlp import MLP
+from recbole_marn.settings.models import CTRSettings, GRUSettings, MARNSettings
 
 __all__ = ["BehaviourProperty", "PredictionHead", "UserPooling"]
 

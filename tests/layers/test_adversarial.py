@@ -41,7 +41,7 @@ def test_the_discriminator_is_one_matrix_unless_asked():
 
 @pytest.mark.parametrize("n_modalities", [2, 4])
 def test_an_untrained_discriminator_gives_one_minus_one_over_m(n_modalities):
-    """marn A.17, 1."""
+    """softmax of zeros gives every modality 1 / M."""
     discriminator = Discriminator(width=5, n_modalities=n_modalities)
     for parameter in discriminator.parameters():
         nn.init.zeros_(parameter)
@@ -157,7 +157,7 @@ def test_unknown_choices_are_named(call):
 
 
 def test_the_schedule():
-    """marn A.17, 5, and the values of A.12."""
+    """Zero at the start, rising, lambda0 at the end; values of the formula in between."""
     assert adversarial_schedule(0.0, 0.05) == 0.0
     assert adversarial_schedule(1.0, 0.05) == pytest.approx(0.05, rel=1e-4)
     shares = [adversarial_schedule(p, 1.0) for p in (0.1, 0.25, 0.5)]
@@ -168,7 +168,7 @@ def test_the_schedule():
 
 
 def test_reversed_game_gradients():
-    """marn A.17, 3: I gets the negative of what it would get without reversal, D1 gets the same."""
+    """I gets the negative of what it would get without reversal, D1 gets the same."""
     invariant, discriminator = nn.Linear(5, 5), Discriminator(width=5, n_modalities=3)
     e, weight = torch.randn(6, 3, 5), torch.rand(6, 3)
     plain = modality_loss(discriminator(invariant(e)), weight=weight)
@@ -182,7 +182,7 @@ def test_reversed_game_gradients():
 
 def test_equation_8_on_a_discrete_problem():
     """A discriminator free to choose any D(x) for each of five values x ends at D_m(x) = q_m(x) / sum_k q_k(x),
-    where q_m = w^m P_m is the weighted mass of modality m at x (marn A.17, 10)."""
+    where q_m = w^m P_m is the weighted mass of modality m at x: eq. (8)."""
     n_values, n_modalities, n_items = 5, 3, 300
     probabilities = torch.rand(n_modalities, n_values, dtype=torch.double)
     value = torch.stack([p.multinomial(n_items, replacement=True) for p in probabilities], dim=1)  # (E, M)

@@ -8,7 +8,7 @@ import pytest
 import torch
 from cases import prepared
 
-from recbole_marn.registration import MODELS
+from recbole_marn.registry import MODELS
 
 EVERYTHING = {
     "invariant_norm": "batch",

@@ -8,8 +8,8 @@ import pytest
 import torch
 from cases import prepared
 
-from recbole_marn.registration import properties_folder
-from recbole_marn.settings import MARNSettings
+from recbole_marn.registry import properties_folder
+from recbole_marn.settings.models import MARNSettings
 
 TWO = {"use_modalities": ["ids", "image"]}
 
@@ -34,7 +34,7 @@ def losses(model, interaction, *, step=1):
 # ---------------------------------------------------------------------------------------------- the item
 @pytest.fixture
 def by_hand(marn):
-    """rep of every item from eqs. (2), (3) and section A.9's maximum, and what the model says."""
+    """rep of every item from eqs. (2), (3) and the maximum of section 3.3, and what the model says."""
     parts = marn(**TWO)
     model = parts.model.eval()
     item = torch.arange(1, model.encoder.n_items)

@@ -12,8 +12,8 @@ from recbole_marn.data.batch import RaggedBatch
 from recbole_marn.layers.apgru import APGRU
 from recbole_marn.layers.interest import AUGRU, BilinearAttention, NextBehaviourLoss
 from recbole_marn.layers.kernels.segment import expand_rows
-from recbole_marn.models.rivals.concatenated import ConcatenatedModel
 from recbole_marn.models.parts import PredictionHead
+from recbole_marn.models.rivals.concatenated import ConcatenatedModel
 
 __all__ = ["MultimodalDIEN"]
 

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from recbole_marn.data.batch import RaggedBatch
 from recbole_marn.layers.cin import CompressedInteraction
-from recbole_marn.layers.pooling import sequence_mean
 from recbole_marn.layers.kernels.segment import to_device
+from recbole_marn.layers.pooling import sequence_mean
 from recbole_marn.models.base import CTRModel, Represented
 from recbole_marn.models.item_encoder import Cells
 from recbole_marn.models.parts import PredictionHead

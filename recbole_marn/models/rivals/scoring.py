@@ -6,10 +6,10 @@ from torch import Tensor, nn
 
 from recbole_marn.data.batch import RaggedBatch
 from recbole_marn.layers.apgru import APGRU
-from recbole_marn.layers.pooling import AdditiveAttention
 from recbole_marn.layers.kernels.segment import to_device
+from recbole_marn.layers.pooling import AdditiveAttention
 from recbole_marn.models.parts import PredictionHead, UserPooling
-from recbole_marn.settings import GRUSettings
+from recbole_marn.settings.models import GRUSettings
 
 __all__ = ["DotScoring", "GRUScoring"]
 
