@@ -44,35 +44,19 @@ def _class_first(logits: Tensor) -> Tensor:
     return logits.movedim(-1, 0).contiguous()
 
 
-def modality_degree(
-    logits: Tensor, present: Tensor | None = None, *, normalise: str = "none", count: Tensor | None = None
-) -> Tensor:
+def modality_degree(logits: Tensor, present: Tensor | None = None) -> Tensor:
     """How little the first discriminator D0 recognises a modality: its degree of being shared (section 3.3).
 
         w_em = 1 - D0_m(c_em)                          m the true modality
 
     Args:
         logits: (E, M, M) of D0.
-        normalise: "none" (the paper), or "batch_mean": divided by the mean over the batch, so that E[w] = 1 for each
-            modality, as eq. (9) needs and IWAN (CVPR 2018) does.
 
     Returns:
         (E, M), without gradient ("w is a constant and independent of D1"), 0 where absent.
-
-    Raises:
-        ValueError: unknown `normalise`.
     """
-    if normalise not in ("none", "batch_mean"):
-        raise ValueError(f"Expected normalise out of none, batch_mean. Got {normalise!r}. Choose one of them.")
-    logits = logits.detach()
-    degree = 1.0 - _class_first(logits).softmax(0).diagonal(dim1=0, dim2=2)
-    if present is not None:
-        degree = degree.masked_fill(~present, 0.0)
-    if normalise == "batch_mean":
-        weight = occurrences(logits, present, count)
-        tiny = torch.finfo(degree.dtype).tiny  # for a modality that no item has, or that D0 knows for certain
-        degree = degree * weight.sum(0) / (weight * degree).sum(0).clamp_min(tiny)
-    return degree
+    degree = 1.0 - _class_first(logits.detach()).softmax(0).diagonal(dim1=0, dim2=2)
+    return degree if present is None else degree.masked_fill(~present, 0.0)
 
 
 def modality_loss(

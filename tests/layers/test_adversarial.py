@@ -61,30 +61,8 @@ def test_degree_lies_in_0_to_1_is_a_constant_and_0_where_absent():
     degree = modality_degree(logits, PRESENT)
     assert degree.min() >= 0 and degree.max() <= 1
     assert not degree.requires_grad
-    assert not modality_degree(logits, normalise="batch_mean").requires_grad
     assert degree[~PRESENT].abs().sum() == 0
     assert (modality_degree(torch.zeros(4, 3, 3), PRESENT) > 0).equal(PRESENT)
-
-
-def test_batch_mean_makes_the_mean_over_positions_one():
-    logits = torch.randn(4, 3, 3)
-    degree = modality_degree(logits, PRESENT, normalise="batch_mean", count=COUNT)
-    plain = modality_degree(logits, PRESENT)
-    for m in range(3):
-        here = PRESENT[:, m]
-        mean = (plain[here, m] * COUNT[here]).sum() / COUNT[here].sum()
-        assert torch.allclose(degree[:, m], plain[:, m] / mean)
-    repeated = logits.repeat_interleave(COUNT.long(), 0)
-    present = PRESENT.repeat_interleave(COUNT.long(), 0)
-    expected = modality_degree(repeated, present, normalise="batch_mean")
-    assert torch.allclose(degree.repeat_interleave(COUNT.long(), 0), expected, atol=1e-6)
-
-
-def test_batch_mean_without_a_modality_or_without_doubt_is_finite():
-    nobody = torch.zeros(2, 2, dtype=torch.bool)
-    assert modality_degree(torch.zeros(2, 2, 2), nobody, normalise="batch_mean").tolist() == [[0, 0], [0, 0]]
-    certain = torch.eye(2).expand(3, 2, 2) * 1e4
-    assert modality_degree(certain, normalise="batch_mean").abs().sum() == 0
 
 
 @pytest.mark.parametrize("reduction", ["mean", "sum_modalities"])
@@ -149,11 +127,9 @@ def test_accuracy():
     assert modality_accuracy(logits)[2].item() == 0.25
 
 
-@pytest.mark.parametrize("call", [modality_degree, modality_loss])
-def test_unknown_choices_are_named(call):
-    key = "normalise" if call is modality_degree else "reduction"
+def test_an_unknown_reduction_is_named():
     with pytest.raises(ValueError, match="Got 'total'. Choose one of them"):
-        call(torch.zeros(1, 2, 2), **{key: "total"})
+        modality_loss(torch.zeros(1, 2, 2), reduction="total")
 
 
 def test_the_schedule():

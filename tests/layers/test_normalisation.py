@@ -178,3 +178,8 @@ def test_a_modality_that_does_not_occur_keeps_its_running_mean():
     layer = DegreeNorm(n_modalities=3)
     assert not layer(degree, present, count)[:, 2].any()
     assert layer.running_mean[2] == pytest.approx(1 - 1 / 3)
+
+
+def test_degrees_of_a_modality_that_d0_knows_for_certain_stay_0():
+    layer = DegreeNorm(n_modalities=2)
+    assert layer(torch.zeros(3, 2), torch.ones(3, 2, dtype=torch.bool)).abs().sum() == 0

@@ -7,6 +7,9 @@ from recbole.trainer import Trainer
 
 from recbole_marn.layers.adversarial import adversarial_schedule
 
+# RecBole makes a gradient scaler by a name torch has renamed.
+pytestmark = pytest.mark.filterwarnings("ignore:.*GradScaler.*:FutureWarning")
+
 
 @pytest.fixture
 def followed(settings):
