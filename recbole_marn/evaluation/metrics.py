@@ -24,6 +24,7 @@ __all__ = [
     "log_loss",
     "normalised_entropy",
     "per_user_auc",
+    "placements",
     "predicted_over_observed",
     "relative_improvement",
     "row_losses",
@@ -50,6 +51,19 @@ class PerUserAUC:
             column[both] for column in (user, doubled_wins, positives, negatives)
         )
         return cls(user, doubled_wins / (2 * positives * negatives), positives, negatives)
+
+    def weights(self, weight: str) -> np.ndarray:
+        """(U,) rows for ``impressions``, positives for ``clicks``; InputError for another word."""
+        if weight not in ("impressions", "clicks"):
+            raise InputError(
+                "weight to be 'impressions' or 'clicks'", repr(weight), "For equal weights use uauc."
+            )
+        return self.positives if weight == "clicks" else self.positives + self.negatives
+
+    def weighted_mean(self, weight: str) -> float:
+        """GAUC with the weights of that name, NaN without a user."""
+        weights = self.weights(weight)
+        return float(np.average(self.auc, weights=weights)) if len(self.auc) else float("nan")
 
 
 def auc(label: ArrayLike, score: ArrayLike) -> float:
@@ -93,6 +107,23 @@ def per_user_auc(user: ArrayLike, label: ArrayLike, score: ArrayLike) -> PerUser
     )
 
 
+def placements(label: np.ndarray, score: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """DeLong's structural components: the share of the other class that a row beats, ties one half.
+
+    Returns:
+        V10 (P,) of the positives and V01 (N,) of the negatives, in row order. The mean of either is the AUC.
+    """
+    positive, negative = score[label], score[~label]
+    return _share_below(negative, positive), 1.0 - _share_below(positive, negative)
+
+
+def _share_below(reference: np.ndarray, values: np.ndarray) -> np.ndarray:
+    # By ranks (Sun and Xu, 2014): O(n log n) where the definition compares all P x N pairs.
+    reference = np.sort(reference)
+    below = np.searchsorted(reference, values, side="left")
+    return (below + np.searchsorted(reference, values, side="right")) / (2 * len(reference))
+
+
 def uauc(user: ArrayLike, label: ArrayLike, score: ArrayLike) -> float:
     """Unweighted mean of per-user AUC: MARN's metric, paper eq. (11), with ties counted one half.
 
@@ -124,15 +155,7 @@ def gauc(user: ArrayLike, label: ArrayLike, score: ArrayLike, weight: str = "imp
     Raises:
         InputError: as ``per_user_auc``, or an unknown weight.
     """
-    if weight not in ("impressions", "clicks"):
-        raise InputError(
-            "weight to be 'impressions' or 'clicks'", repr(weight), "For equal weights use uauc."
-        )
-    users = per_user_auc(user, label, score)
-    if not len(users.auc):
-        return float("nan")
-    weights = users.positives if weight == "clicks" else users.positives + users.negatives
-    return float(np.average(users.auc, weights=weights))
+    return per_user_auc(user, label, score).weighted_mean(weight)
 
 
 def log_loss(label: ArrayLike, probability: ArrayLike, clip: float = 1e-7) -> float:
