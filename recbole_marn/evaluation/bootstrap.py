@@ -135,8 +135,8 @@ def bootstrap_of_statistics(
             interval.
 
     Raises:
-        InputError: another metric, statistics of different rows or of none, or of scores that are no probabilities for a
-            metric that needs them.
+        InputError: another metric, statistics of different rows or of none, or of scores that are no
+            probabilities where the metric needs them.
     """
     _check_request(metric, resamples, confidence)
     if metric not in _OF_STATISTICS:

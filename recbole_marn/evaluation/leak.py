@@ -97,14 +97,17 @@ def _codes(column: np.ndarray) -> np.ndarray:
 def _rates_of_the_other_half(code: np.ndarray, label: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Click rate (B,) of each row's value in the half the row is not in, and the row's half (B,) of 0 and 1.
 
-    Rates are drawn towards the base rate by the weight of one row, which decides what an unseen value has.
+    Values that a half lacks are taken together as one: what they tell is that they are rare, as a next page that is
+    empty without a click. Rates are drawn towards the base rate by the weight of one row.
     """
     shuffled = np.random.default_rng(seed).permutation(len(label))
     half = np.empty(len(label), dtype=np.int64)
     for one_class in (shuffled[label[shuffled]], shuffled[~label[shuffled]]):
         half[one_class] = np.arange(len(one_class)) % 2
-    cell = 2 * code + (1 - half)
-    size = 2 * (int(code.max()) + 1)
-    rows = np.bincount(2 * code + half, minlength=size)
-    clicks = np.bincount(2 * code + half, weights=label, minlength=size)
-    return (clicks[cell] + label.mean()) / (rows[cell] + 1), half
+    values = int(code.max()) + 1
+    in_both = np.bincount(2 * code + half, minlength=2 * values).reshape(values, 2).min(axis=1) > 0
+    code = np.where(in_both[code], code, values)
+    rows = np.bincount(2 * code + half, minlength=2 * values + 2)
+    clicks = np.bincount(2 * code + half, weights=label, minlength=2 * values + 2)
+    other = 2 * code + (1 - half)
+    return (clicks[other] + label.mean()) / (rows[other] + 1), half
