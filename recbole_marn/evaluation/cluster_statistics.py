@@ -22,6 +22,8 @@ __all__ = ["ClusterStatistics", "cluster_statistics", "pack", "unpack"]
 _CLUSTER_ARRAYS = ("cluster", "positives", "negatives")
 _MODEL_ARRAYS = ("doubled_wins", "positive_placements", "negative_placements")
 _PROBABILITY_ARRAYS = ("loss", "predicted", "clipped")
+# What a sum can gain where one bit of its mantissa is kept.
+_MOST_ROUNDED = 0.25
 
 
 @dataclass(frozen=True)
@@ -153,19 +155,30 @@ def cluster_statistics(
     )
 
 
-def pack(statistics: ClusterStatistics, clusters: bool = True) -> bytes:
+def pack(statistics: ClusterStatistics, clusters: bool = True, bits: int = 23) -> bytes:
     """A compressed npz of the smallest integers and of float32: the same bytes for the same statistics.
 
-    Counts are exact; sums in float32 put metrics off by less than 1e-6.
+    Counts are exact, so that per-cluster AUC, UAUC and GAUC come back as they were. Sums are rounded to `bits` bits
+    after the first: to 1 part in 2^(bits + 1) each. Their roundings are independent, and metrics over many clusters
+    are off by less than that.
 
     Args:
         statistics: of one model.
         clusters: False leaves out ids, clicks and non-clicks, which all models of one part share; their SHA-256 stays.
+        bits: of float32's mantissa that are kept, 1 to 23. 23 cost about 13 bytes a cluster and model, 10 about 7.
+
+    Raises:
+        InputError: bits out of range.
     """
+    if not 1 <= bits <= 23:
+        raise InputError("1 to 23 bits", f"{bits}", "23 keep all that a float32 has.")
     names = [*(_CLUSTER_ARRAYS if clusters else ()), *_MODEL_ARRAYS]
     if statistics.loss is not None:
         names += _PROBABILITY_ARRAYS
-    arrays = {name: _small(getattr(statistics, name)) for name in names}
+    arrays = {name: getattr(statistics, name) for name in names}
+    arrays = {
+        name: _planes(values, bits) if values.dtype.kind == "f" else _small(values) for name, values in arrays.items()
+    }
     if not clusters:
         arrays["clusters_sha256"] = np.array(_digest(statistics))
     packed = io.BytesIO()
@@ -205,7 +218,7 @@ def unpack(packed: bytes, clusters: ClusterStatistics | None = None) -> ClusterS
 
 
 def _check(statistics: ClusterStatistics) -> None:
-    """That no array contradicts the counts; float32 may be off by its rounding."""
+    """That no array contradicts the counts, but for a sum that was rounded up."""
     lengths = {one.shape for one in vars(statistics).values() if one is not None}
     if len(lengths) != 1 or len(lengths.pop()) != 1 or not len(statistics.cluster):
         raise _unusable("arrays of different lengths")
@@ -226,20 +239,31 @@ def _check(statistics: ClusterStatistics) -> None:
         raise _unusable("clusters out of order or without rows")
     for name, most in upper.items():
         values = getattr(statistics, name)
-        if values is not None and not np.all((values >= 0) & (values <= most * (1 + 1e-6)) & np.isfinite(values)):
+        slack = 1 if name in ("doubled_wins", "clipped") else 1 + _MOST_ROUNDED
+        if values is not None and not np.all((values >= 0) & (values <= most * slack) & np.isfinite(values)):
             raise _unusable(f"{name} that the counts do not allow")
 
 
 def _small(values: np.ndarray) -> np.ndarray:
-    if values.dtype.kind == "f":
-        return values.astype(np.float32)
     if values.dtype.kind in "iu":
         # An array of its least and greatest value has the type that holds both.
         return values.astype(np.result_type(*(np.min_scalar_type(end) for end in (values.min(), values.max()))))
     return values
 
 
+def _planes(values: np.ndarray, bits: int) -> np.ndarray:
+    """Float32 (C,) as bytes (4, C), the mantissa rounded: like bytes lie together, which compresses better."""
+    dropped = 23 - bits
+    whole = values.astype("<f4").view("<u4").astype(np.uint64)
+    # A carry out of the mantissa moves the exponent, as it should; values are finite.
+    rounded = (whole + (1 << dropped >> 1)) >> dropped << dropped
+    # Contiguous: a transposed view would be written in its old order.
+    return np.ascontiguousarray(rounded.astype("<u4").view(np.uint8).reshape(-1, 4).T)
+
+
 def _wide(values: np.ndarray) -> np.ndarray:
+    if values.dtype == np.uint8 and values.ndim == 2 and len(values) == 4:
+        return np.ascontiguousarray(values.T).view("<f4")[:, 0].astype(np.float64)
     return values.astype({"f": np.float64, "i": np.int64, "u": np.int64}.get(values.dtype.kind, values.dtype))
 
 

@@ -295,8 +295,8 @@ def test_gauc_weighted_by_clicks_is_recboles(seed, monkeypatch):
     if "bool" not in vars(np):  # the name is gone between NumPy 1.24 and 2
         monkeypatch.setitem(vars(np), "bool", bool)
     user, label, score = random_rows(seed)
-    config = {"metrics": ["GAUC"], "device": "cpu", "topk": [5], "metric_decimal_place": 12, "eval_args": {"mode": "full"}}
-    config = collections.defaultdict(lambda: None, config)
+    config = collections.defaultdict(lambda: None, metrics=["GAUC"], device="cpu", topk=[5])
+    config |= {"metric_decimal_place": 12, "eval_args": {"mode": "full"}}
     collector = Collector(config)
     ids, row_user = np.unique(user, return_inverse=True)
     # One column a candidate after the padding item's, as in an evaluation by RecBole.
