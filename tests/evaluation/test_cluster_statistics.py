@@ -28,7 +28,7 @@ def random_rows(seed, rows=400, users=60):
 @pytest.mark.parametrize("seed", range(3))
 def test_each_sum_agrees_with_a_loop_over_rows(seed):
     user, label, score, _ = random_rows(seed)
-    score[:5] = 0.0
+    score[:5], score[5:9] = 0.0, 1.0
     got = cluster_statistics(user, label, score)
     assert got.cluster.tolist() == sorted(set(user.tolist()))
     clicks, rest = score[label == 1], score[label == 0]

@@ -17,6 +17,7 @@ LEAKS = {
     "its negation as words": np.where(LABEL == 1, "no", "yes"),
     "read time": np.where(LABEL == 1, RNG.exponential(30, ROWS) + 1, 0.0),
     "read time, missing without a click": np.where(LABEL == 1, RNG.exponential(30, ROWS), np.nan),
+    "a number or none": np.where(LABEL == 1, 1.0, np.nan),
     "next page, empty without a click": np.where(LABEL == 1, RNG.integers(0, 10**6, ROWS).astype(str), ""),
     "below and above": np.where(LABEL == 1, RNG.choice([-1.0, 1.0], ROWS), RNG.uniform(-0.5, 0.5, ROWS)),
 }
