@@ -175,3 +175,9 @@ def test_checkpoints_hold_what_was_learned_and_no_tables(finished):
     name = next(name for name in frozen if name.endswith("image_matrix"))
     assert twin.get_buffer(name).data_ptr() == parts.model.get_buffer(name).data_ptr()
     assert twin.get_parameter("specific.weight").data_ptr() != parts.model.get_parameter("specific.weight").data_ptr()
+
+
+def test_a_run_where_a_gpu_would_be_used_loads_on_a_machine_without(settings):
+    """Its settings name GPU 0, which is a default and not a wish."""
+    path = quick_start.run("Popularity", "tiny", config_dict=settings("Popularity", epochs=1, use_gpu=True))["checkpoint"]
+    assert quick_start.load_run(path).model.step > 0

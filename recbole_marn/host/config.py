@@ -63,7 +63,8 @@ def read_files(files: Sequence[str]) -> dict[str, Any]:
 
 def rebuild_config(values: Mapping[str, Any]) -> Config:
     """RecBole's Config from the plain settings in one of our checkpoints."""
-    kept = {key: value for key, value in values.items() if key not in COMPUTED_KEYS}
+    # Which GPU it was is of the machine that wrote the file; this one may have none.
+    kept = {key: value for key, value in values.items() if key not in COMPUTED_KEYS | {"gpu_id"}}
     kept["data_path"] = os.path.dirname(kept["data_path"])
     return without_arguments(Config)(model=kept["model"], dataset=kept["dataset"], config_dict=kept)
 
