@@ -179,5 +179,6 @@ def test_checkpoints_hold_what_was_learned_and_no_tables(finished):
 
 def test_a_run_where_a_gpu_would_be_used_loads_on_a_machine_without(settings):
     """Its settings name GPU 0, which is a default and not a wish."""
-    path = quick_start.run("Popularity", "tiny", config_dict=settings("Popularity", epochs=1, use_gpu=True))["checkpoint"]
+    given = settings("Popularity", epochs=1, use_gpu=True)
+    path = quick_start.run("Popularity", "tiny", config_dict=given)["checkpoint"]
     assert quick_start.load_run(path).model.step > 0
