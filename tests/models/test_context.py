@@ -145,9 +145,11 @@ def test_it_stands_beside_user_and_candidate_in_the_prediction(name, product, se
     """What the prediction network is given: that of the model without context, then the embeddings."""
     model, dataset = in_context(name, settings, prediction_product=product)
     plain = prepared(name, settings, prediction_product=product).model
-    own = model.state_dict()
-    plain.load_state_dict({key: own[key] if own[key].shape == value.shape else value
-                           for key, value in plain.state_dict().items()})  # fmt: skip
+    own = dict(model.named_parameters())
+    with torch.no_grad():
+        for key, parameter in plain.named_parameters():
+            if not key.endswith("head.mlp.layers.0.weight"):
+                parameter.copy_(own[key])
     batch = drawn(batch_of(dataset), generator)
     seen = []
     for each in (model, plain):
