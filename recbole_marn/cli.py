@@ -252,7 +252,7 @@ def _export_rows(args: argparse.Namespace) -> int:
 
     config = build_config(args.model, args.dataset, _config_files(args), args.settings)
     run = prepare_run(config, quiet=True)
-    parts = [loader._dataset for loader in (run.train, run.valid, run.test)]
+    parts = [loader.part for loader in (run.train, run.valid, run.test)]
     print(json.dumps(export_benchmark(parts, args.out, name=args.name or f"{args.dataset}-rows")))
     return 0
 

@@ -18,12 +18,12 @@ from typing import Any
 import numpy as np
 import yaml
 from recbole.config import Config
-from recbole.data import create_dataset, data_preparation
+from recbole.data import create_dataset
 from recbole.utils import get_model, get_trainer, init_logger, init_seed
 
 from recbole_marn import checkpoint
 from recbole_marn.compat import without_arguments
-from recbole_marn.data.ctr_dataset import CTRDataLoader
+from recbole_marn.data.loader import CTRDataLoader, build_loaders
 from recbole_marn.data.protocol import PARTS
 from recbole_marn.errors import InputError
 from recbole_marn.registration import MODELS, known_datasets, model_class, rebuild_config
@@ -124,15 +124,9 @@ def prepare_run(config: Config, *, quiet: bool = False, sealed: bool = False) ->
     if quiet:
         logger.setLevel(logging.ERROR)
     dataset = create_dataset(config)
-    if sealed:
-        dataset.sealed = True
-        parts = dataset.build()
-        train = CTRDataLoader(config, parts[0], None, shuffle=config["shuffle"])
-        valid, test = CTRDataLoader(config, parts[1], None), None
-    else:
-        train, valid, test = data_preparation(config, dataset)
+    train, valid, test = build_loaders(config, dataset, sealed=sealed)
     init_seed(config["seed"] + config["local_rank"], config["reproducibility"])
-    model = get_model(config["model"])(config, train._dataset).to(config["device"])
+    model = get_model(config["model"])(config, train.part).to(config["device"])
     trainer = get_trainer(config["MODEL_TYPE"], config["model"])(config, model)
     return Prepared(config, train, valid, test, model, trainer)
 
@@ -176,13 +170,13 @@ def run(
         "model": config["model"],
         "dataset": config["dataset"],
         "seed": config["seed"],
-        "split_sha256": parts.train._dataset.split_sha256,
+        "split_sha256": parts.train.part.split_sha256,
         "valid": named_metrics(best_valid_result),
         "test": named_metrics(test_result),
     }
     scores = {"valid": parts.valid, "test": parts.test} if saved else {}
     for sampling in config["also_test"] or []:
-        loader = CTRDataLoader(config, parts.test._dataset.test_part(sampling), None)
+        loader = CTRDataLoader(config, parts.test.part.against(sampling))
         result[f"test_{sampling}"] = named_metrics(trainer.evaluate(loader, load_best_model=False))
         if saved:
             scores[f"test_{sampling}"] = loader
@@ -218,7 +212,7 @@ def load_run(path: str | Path, **changed: Any) -> Prepared:
     if "data_path" in changed:  # a Config keeps the folder of the data set itself
         changed["data_path"] = os.path.join(changed["data_path"], content["config"]["dataset"])
     parts = prepare_run(rebuild_config(content["config"] | changed), quiet=True)
-    check_same_data(content, path, parts.train._dataset.split_sha256)
+    check_same_data(content, path, parts.train.part.split_sha256)
     parts.model.load_state_dict(content["state_dict"])
     parts.model.eval()
     return parts
@@ -257,15 +251,11 @@ def named_metrics(result: Mapping[str, float] | None) -> dict[str, float]:
 
 def _data_facts(parts: Prepared) -> dict[str, int]:
     """Sizes of the data set and its parts, for the record."""
-    dataset = parts.train._dataset
-    events = dataset.protocol.events
     loaders = zip(PARTS, (parts.train, parts.valid, parts.test), strict=True)
-    return {
-        "users": len(np.unique(events.user)),
-        "items": len(np.unique(events.item)),
-        "catalogue": dataset.item_num - 1,
-        "events": int(events.n_events),
-        **{f"{name}_rows": len(loader._dataset) for name, loader in loaders},
+    facts = parts.train.part.facts()
+    del facts["rows"]
+    return facts | {
+        **{f"{name}_rows": len(loader.part) for name, loader in loaders},
         "steps_per_epoch": len(parts.train),
     }
 
@@ -289,7 +279,7 @@ def _write_record(parts: Prepared, result: Mapping[str, Any], scores: Mapping[st
         "paper": row.paper,
         "settings": parts.trainer.plain_settings(),
         "data": _data_facts(parts),
-        "notes": parts.train._dataset.notes,
+        "notes": parts.train.part.notes,
         "history": parts.trainer.history,
         "scores": {"file": scores_file.name, "sha256": hashlib.sha256(scores_file.read_bytes()).hexdigest()},
         "versions": {"recbole_marn": __version__, "python": platform.python_version()}

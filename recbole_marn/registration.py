@@ -120,12 +120,14 @@ MODELS: dict[str, ModelRow] = {
 # Keys RecBole reads without listing them anywhere, and the ones its command line consumes.
 RECBOLE_KEYS = {"model", "dataset", "config_files", "nproc", "ip", "port", "world_size", "group_offset", "offset"}
 RECBOLE_KEYS |= {"local_rank", "verbose", "saved", "loss_type", "transform", "wandb_project", "embedding_size"}
-RECBOLE_KEYS |= {"double_tower", "reg_weight", "numerical_features", "load_col", "discretization"}
+RECBOLE_KEYS |= {"double_tower", "reg_weight", "numerical_features", "load_col", "discretization", "encoding"}
 
 # Computed by RecBole from other keys; given back to it they would be refused.
 COMPUTED_KEYS = {"MODEL_TYPE", "MODEL_INPUT_TYPE", "eval_type", "device", "single_spec", "local_rank"}
 COMPUTED_KEYS |= {"valid_metric_bigger", "eval_args", "train_neg_sample_args"}
 COMPUTED_KEYS |= {"valid_neg_sample_args", "test_neg_sample_args"}
+# Set by RecBole's own files for some of its models, without effect on our rows; refused where a user gives it.
+COMPUTED_KEYS |= {"threshold"}
 
 
 def model_class(name: str) -> type:
@@ -285,7 +287,7 @@ def _hook_data_loader() -> None:
     def get_dataloader(config: Any, phase: str) -> Any:
         if not uses_our_rows(config):
             return original(config, phase)
-        from recbole_marn.data.ctr_dataset import CTRDataLoader
+        from recbole_marn.data.loader import CTRDataLoader
 
         return CTRDataLoader
 

@@ -44,7 +44,7 @@ def write_planted(folder: Path, *, by: str, taste: bool = True, seed: int = 0) -
 
 def give_negatives(dataset: Any, *, taste: bool = True) -> None:
     """Replace a part's negatives: items of the other kind than the positive, or with `taste=False` any items."""
-    rng = np.random.default_rng(("train", "valid", "test").index(dataset.part))
+    rng = np.random.default_rng(("train", "valid", "test").index(dataset.name))
     rows = dataset.rows
     tokens = dataset.field2id_token["item_id"]
     kind = np.array([0] + [int(token) for token in tokens[1:]]) % 2  # as written, by internal id

@@ -13,7 +13,8 @@ import torch
 import yaml
 
 from recbole_marn import quick_start, registration
-from recbole_marn.data.ctr_dataset import CTRDataLoader, CTRDataset
+from recbole_marn.data.ctr_dataset import CTRDataset
+from recbole_marn.data.loader import CTRDataLoader
 from recbole_marn.errors import InputError
 from recbole_marn.registration import MODELS, model_class, properties_folder
 from recbole_marn.trainer import CTRTrainer
