@@ -103,10 +103,10 @@ def test_training_negatives_are_fixed_unless_asked(settings):
 def test_training_negatives_can_be_drawn_anew_every_epoch(settings):
     parts = build(settings(resample_negatives=True))
     loader, valid = parts["train"], parts["valid"].part.rows.negatives.copy()
-    dataset = loader.part
     drawn = {}
     for epoch in (0, 1, 2, 1):
         loader.set_epoch(epoch)
+        dataset = loader.part
         assert epoch not in drawn or (drawn[epoch] == dataset.rows.negatives).all()
         drawn[epoch] = dataset.rows.negatives.copy()
         user = dataset.protocol.events.user[dataset.rows.rows.position]

@@ -108,7 +108,7 @@ def test_each_item_has_its_own_vector_words_and_price(loaders, data_path):
     vectors = np.load(data_path / "tiny/image.npy")
     image, title = table.modalities["image"], table.modalities["title"]
     words = dataset.field2id_token["title"]
-    price = dataset.item_numbers["price"]
+    price = dataset.source.item_numbers["price"]
     names = table.names
     for token, columns in tiny.read_items(data_path).items():
         item = token_id[token]
@@ -160,11 +160,14 @@ def test_events_of_items_without_a_line_are_left_out_and_counted(tmp_path):
 
 
 def test_the_notes_say_what_is_missing(loaders):
-    assert loaders["MARN"]["train"].part.notes == [
+    assert loaders["MARN"]["train"].part.notes == (
         "users: 4 with a single event have no row (their event still counts)",
         "image: 3 of 25 items have no vector and are masked",
         "title: 1 of 25 items have no words",
-    ]
+        "train: 59 clicks from 1970-01-01 to 1970-01-04 (UTC)",
+        "valid: 18 clicks from 1970-01-01 to 1970-01-04 (UTC)",
+        "test: 22 clicks from 1970-01-02 to 1970-01-04 (UTC)",
+    )
 
 
 def test_models_of_recbole_see_the_id_fields_and_nothing_else(loaders):
