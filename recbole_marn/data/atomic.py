@@ -116,8 +116,8 @@ def _undecodable(data: bytes, error: UnicodeError) -> str:
 def _header(line: str, separator: str, path: Path) -> dict[str, str]:
     header: dict[str, str] = {}
     for cell in line.split(separator):
-        field, colon, kind = cell.rpartition(":")
-        if not (field and colon and kind in TYPES):
+        field, _, kind = cell.partition(":")
+        if not field or kind not in TYPES:
             raise InputError(
                 f"a header of name:type columns in {path}, with a type among {', '.join(TYPES)}",
                 repr(cell),

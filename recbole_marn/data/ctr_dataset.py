@@ -75,6 +75,11 @@ class CTRDataset(Dataset):
             raise _no_such_dataset(token, dataset_path)
         super()._load_data(token, dataset_path)
         self._check_columns()
+        event_checks.check_lengths(self.config["seq_len"], self.seq_fields)
+        for field, most in (self.config["seq_len"] or {}).items():
+            self.field2seqlen[field] = min(most, self.field2seqlen[field])
+            for table in self.field2feats(field):
+                table[field] = [entry[:most] for entry in table[field]]
         for table, field, suffix in ((self.item_feat, self.iid_field, "item"), (self.user_feat, self.uid_field, "user")):
             if table is not None:
                 files = {"events_file": f"{token}.inter", "table_file": f"{token}.{suffix}"}
@@ -106,19 +111,13 @@ class CTRDataset(Dataset):
         return table.frame
 
     def _describe(self, field: str, kind: FeatureType, source: FeatureSource | str, table: pd.DataFrame) -> None:
-        """Enter a column into RecBole's dictionaries, as its own reader does; cut its lists to `seq_len`."""
+        """Enter a column into RecBole's dictionaries, as its own reader does."""
         if source != "link":
             self.field2source[field] = source
             self.field2type[field] = kind
             if "float" in kind.value:
                 self.field2bucketnum[field] = 2
-        if not kind.value.endswith("seq"):
-            self.field2seqlen[field] = 1
-            return
-        longest = max(map(len, table[field]), default=0)
-        most = (self.config["seq_len"] or {}).get(field, longest)
-        table[field] = [entry[:most] for entry in table[field]]
-        self.field2seqlen[field] = min(most, longest)
+        self.field2seqlen[field] = max(map(len, table[field]), default=0) if kind.value.endswith("seq") else 1
 
     def _find_feedback(self, table: AtomicTable, unwanted: set[str], file: str) -> None:
         """Columns that tell clicks from other lines are looked at once the filters are through."""
@@ -134,6 +133,18 @@ class CTRDataset(Dataset):
                     "Keep the clicks alone, in the file or by loading the column and a val_interval on it; or, if it is"
                     " no column of clicks, name it in unload_col in place of load_col, or rename it.",
                 )
+
+    def _parse_intervals_str(self, intervals_str: Any) -> Any:
+        """RecBole leaves out an interval it cannot read, and with it the filter."""
+        if intervals_str is not None:
+            event_checks.check_intervals(intervals_str)
+        return super()._parse_intervals_str(intervals_str)
+
+    def _init_alias(self) -> None:
+        """RecBole leaves out an alias that is no token column."""
+        for key in ("alias_of_user_id", "alias_of_item_id"):
+            event_checks.check_alias(key, self.config[key], self.token_like_fields)
+        super()._init_alias()
 
     def _data_filtering(self) -> None:
         before = len(self.inter_feat)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,17 @@ import pandas as pd
 
 from recbole_marn.errors import InputError
 
-__all__ = ["check_all_are_clicks", "check_ids_meet", "check_keys", "check_times", "feedback_columns", "period"]
+__all__ = [
+    "check_alias",
+    "check_all_are_clicks",
+    "check_ids_meet",
+    "check_intervals",
+    "check_keys",
+    "check_lengths",
+    "check_times",
+    "feedback_columns",
+    "period",
+]
 
 # Columns that say whether an item was clicked, by their name without case and underscores.
 FEEDBACK = {"label", "labels", "click", "clicks", "clicked", "isclick", "isclicked", "wasclicked", "clk", "nonclk"}
@@ -68,6 +79,56 @@ def check_keys(config: Any) -> None:
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise InputError(f"different names for {', '.join(NAMES)} and lists", f"'{twice}' twice", "Rename one of them.")
+
+
+def check_intervals(text: Any) -> None:
+    """Refuse a filter that is no list of intervals.
+
+    Raises:
+        InputError: showing it.
+    """
+    number = r"[-+]?(?:inf|[\d.]+(?:e[-+]?\d+)?)"
+    for interval in str(text).split(";"):
+        found = re.fullmatch(rf"[\[(]\s*({number})\s*,\s*({number})\s*[\])]", interval.strip(), re.IGNORECASE)
+        if not found or float(found[1]) > float(found[2]):
+            raise InputError(
+                "intervals such as '[4,inf)' or '[1,2];(5,9]'", repr(text), "Correct the filter, or leave it out."
+            )
+
+
+def check_alias(key: str, alias: Any, token_columns: Sequence[str]) -> None:
+    """Refuse names of further id columns that are no columns of tokens.
+
+    Raises:
+        InputError: naming them.
+    """
+    if alias is None:
+        return
+    if not isinstance(alias, list):
+        raise InputError(f"{key} to be a list of columns", repr(alias), "Write e.g. [item_id_list].")
+    if unknown := [str(field) for field in alias if field not in list(token_columns)]:
+        raise InputError(
+            f"{key} to name token columns", ", ".join(unknown), "Name token or token_seq columns of the atomic files."
+        )
+
+
+def check_lengths(lengths: Any, list_columns: Sequence[str]) -> None:
+    """Refuse lengths of lists that are none, or of columns that are no lists.
+
+    Raises:
+        InputError: showing them.
+    """
+    if lengths is None:
+        return
+    right = isinstance(lengths, Mapping) and all(
+        field in list(list_columns) and type(length) is int and length >= 1 for field, length in lengths.items()
+    )
+    if not right:
+        raise InputError(
+            "'seq_len' to map list columns to lengths of 1 or more",
+            repr(lengths),
+            f"Columns of lists here: {', '.join(list_columns) or 'none'}.",
+        )
 
 
 def feedback_columns(header: Mapping[str, str]) -> list[str]:
