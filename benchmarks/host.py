@@ -98,7 +98,7 @@ def through_recbole(model: str, size: int, number: int) -> Callable[[], None]:
     from recbole.data import create_dataset, data_preparation
     from recbole.utils import get_model, get_trainer
 
-    from recbole_marn.compat import without_arguments
+    from recbole_marn.host.compat import without_arguments
 
     settings = common(size) | {
         "load_col": {"inter": ["user_id", "item_id", "timestamp"], "item": ["item_id", "category"]},
@@ -107,7 +107,7 @@ def through_recbole(model: str, size: int, number: int) -> Callable[[], None]:
     }
     config = without_arguments(Config)(model=model, dataset=NAME, config_dict=settings)
     train, _, _ = data_preparation(config, create_dataset(config))
-    net = get_model(model)(config, train._dataset).to(config["device"])
+    net = get_model(model)(config, train.part).to(config["device"])
     trainer = get_trainer(config["MODEL_TYPE"], model)(config, net)
     batches = FewBatches(train, number)
 

@@ -7,10 +7,12 @@ import pytest
 import tiny
 import torch
 
-from recbole_marn import checkpoint, quick_start
+from recbole_marn import quick_start
 from recbole_marn.errors import InputError
+from recbole_marn.files import plain
 from recbole_marn.quick_start import build_config, prepare_run
-from recbole_marn.trainer import CTRTrainer
+from recbole_marn.training import checkpoint
+from recbole_marn.training.trainer import CTRTrainer
 
 
 def prepared(settings):
@@ -92,7 +94,7 @@ def outcome(parts):
     return {
         "weights": {name: value.tolist() if torch.is_tensor(value) else value
                     for name, value in parts.model.state_dict().items()},
-        "optimizer": json.dumps(checkpoint.plain(parts.trainer.optimizer.state_dict()), default=torch.Tensor.tolist),
+        "optimizer": json.dumps(plain(parts.trainer.optimizer.state_dict()), default=torch.Tensor.tolist),
         "history": [{key: epoch[key] for key in epoch if key != "seconds"} for epoch in parts.trainer.history],
         "best": (parts.trainer.best_valid_score, dict(parts.trainer.best_valid_result)),
         "test": dict(parts.trainer.evaluate(parts.test)),
@@ -204,7 +206,7 @@ def test_a_checkpoint_of_other_rows_is_refused(settings):
     file = parts.trainer.saved_model_file
     other = prepared(settings(epochs=1, sample_seed=7))
     text = error_of(other.trainer.evaluate, other.test, model_file=file)
-    sha, theirs = other.test._dataset.split_sha256[:12], parts.test.part.split_sha256[:12]
+    sha, theirs = other.test.part.split_sha256[:12], parts.test.part.split_sha256[:12]
     assert f"Expected a checkpoint of this data set and split (SHA-256 {sha}...)." in text
     assert f"Got {file} of tiny (SHA-256 {theirs}...). Use the data set, split and sample_seed" in text
 

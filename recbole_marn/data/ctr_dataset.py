@@ -22,8 +22,9 @@ from recbole_marn.data.part import Part, Parts
 from recbole_marn.data.protocol import PARTS, Protocol
 from recbole_marn.data.rows import Events
 from recbole_marn.errors import InputError
-from recbole_marn.registration import datasets_at_hand, known_datasets
-from recbole_marn.settings import DataSettings, IdModality, from_mapping, nearest
+from recbole_marn.registry import datasets_at_hand, known_datasets
+from recbole_marn.settings.data import DataSettings, IdModality
+from recbole_marn.settings.parsing import from_mapping, nearest
 
 __all__ = ["CTRDataset"]
 

@@ -29,18 +29,7 @@ FEEDBACK = {"label", "labels", "click", "clicks", "clicked", "isclick", "isclick
 FEEDBACK |= {"target", "feedback", "like", "liked", "islike", "isliked", "conversion", "converted", "ctr", "y"}
 CLICKED = {"1", "1.0", "true", "yes"}
 
-# Keys of RecBole that change nothing on our rows -> what does. Silence would pass for an effect.
-WITHOUT_EFFECT = {
-    "threshold": "Name the clicks with val_interval, e.g. {rating: '[4,inf)'}.",
-    "transform": "Histories are given to the model as they are: remove the key.",
-    "numerical_features": "Numbers of an item enter by a modality of kind statistic.",
-    "discretization": "Numbers of an item enter by a modality of kind statistic, which bins them.",
-    "preload_weight": "Vectors of an item enter by a modality of kind vector.",
-    "normalize_field": "Times stay seconds, and statistics are binned: remove the key.",
-    "normalize_all": "Times stay seconds, and statistics are binned: remove the key.",
-}
 NAMES = ("USER_ID_FIELD", "ITEM_ID_FIELD", "TIME_FIELD", "LABEL_FIELD", "ITEM_LIST_LENGTH_FIELD")
-PARTS_OF_NAMES = ("LIST_SUFFIX", "NEG_PREFIX", "seq_separator", "field_separator")
 
 YEAR_2100 = datetime.datetime(2100, 1, 1, tzinfo=datetime.timezone.utc).timestamp()
 UNITS = {"milliseconds": 1e3, "microseconds": 1e6, "nanoseconds": 1e9}
@@ -49,27 +38,28 @@ STRANGERS, FEW = 0.01, 0.5
 
 
 def check_keys(config: Any) -> None:
-    """Refuse keys of RecBole's data code that have no effect here, and names of columns that cannot be.
+    """Refuse keys of RecBole that would make other data of the files than they say.
 
     Raises:
         InputError: naming the key.
     """
-    for key, instead in WITHOUT_EFFECT.items():
-        # What the user gave: RecBole's own files set a threshold for some of its models.
-        value = config.external_config_dict.get(key)
-        if value is not None and value is not False and value not in ("", [], {}):
-            raise InputError(f"'{key}' to be left out", repr(value), instead)
-    for key in (*NAMES, *PARTS_OF_NAMES):
-        if not isinstance(config[key], str) or not config[key]:
-            raise InputError(f"'{key}' to be a text of one character or more", repr(config[key]), "Set it or remove it.")
-    if config["LABEL_FIELD"] != "label":
+    # RecBole's own files set a threshold for some of its models: what counts is what the user gave.
+    if (threshold := config.external_config_dict.get("threshold")) is not None:
         raise InputError(
-            "'LABEL_FIELD' to be left out: every line of the .inter file is a click",
-            repr(config["LABEL_FIELD"]),
-            "Keep the clicks alone, with val_interval or in the file, and remove the key.",
+            "'threshold' to be left out: every line of the .inter file is a click",
+            repr(threshold),
+            "Leave the other lines out with val_interval, e.g. {rating: '[4,inf)'}.",
+        )
+    if config["normalize_field"]:
+        raise InputError(
+            "'normalize_field' to be left out",
+            repr(config["normalize_field"]),
+            "Times stay seconds, and a modality of kind statistic bins numbers: remove the key.",
         )
     field, lists = config["field_separator"], config["seq_separator"]
-    if len(field.encode()) != 1 or field in "\r\n" or field == lists:
+    if not isinstance(lists, str) or not lists:
+        raise InputError("'seq_separator' to be a text", repr(lists), "Set it to e.g. a space.")
+    if not isinstance(field, str) or len(field.encode()) != 1 or field in "\r\n" or field == lists:
         raise InputError(
             "'field_separator' to be one character, other than seq_separator", repr(field), "Set it to e.g. a tab."
         )

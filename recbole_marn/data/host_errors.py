@@ -18,7 +18,6 @@ KEYS = {
     "_get_field_from_config": "USER_ID_FIELD, ITEM_ID_FIELD, LABEL_FIELD and TIME_FIELD",
     "_get_load_and_unload_col": "load_col and unload_col",
     "_load_user_or_item_feat": "load_col, unload_col, USER_ID_FIELD and ITEM_ID_FIELD",
-    "_load_additional_feat": "additional_feat_suffix",
     "_init_alias": "alias_of_user_id and alias_of_item_id",
     "_remap_ID_all": "alias_of_user_id and alias_of_item_id",
     "_remove_duplication": "rm_dup_inter",

@@ -19,7 +19,7 @@ from recbole_marn.data.item_table import ItemTable
 from recbole_marn.data.labelled_rows import LabelledRows
 from recbole_marn.data.protocol import PARTS, Protocol
 from recbole_marn.errors import InputError
-from recbole_marn.settings import BehaviourSettings, DataSettings, ModalitySettings
+from recbole_marn.settings.data import BehaviourSettings, DataSettings, ModalitySettings
 
 if TYPE_CHECKING:
     from recbole_marn.data.ctr_dataset import CTRDataset

@@ -71,12 +71,12 @@ def test_a_column_that_is_none_of_clicks_can_be_left_out(folder, loaders):
 @pytest.mark.parametrize("value", [{"rating": 4}, {"timestamp": 3}, 5])
 def test_a_threshold_is_refused(settings, model, value):
     """Also where it is what RecBole's own files set for its context-aware models."""
-    with pytest.raises(InputError, match="'threshold' to be left out.*Name the clicks with val_interval"):
+    with pytest.raises(InputError, match="threshold.*every line of .inter.* is a click.*val_interval"):
         build(settings(model, threshold=value))
 
 
 def test_another_label_field_is_refused(settings):
-    with pytest.raises(InputError, match="'LABEL_FIELD' to be left out: every line of the .inter file is a click"):
+    with pytest.raises(InputError, match="LABEL_FIELD"):
         build(settings(LABEL_FIELD="clicked"))
 
 
@@ -90,17 +90,17 @@ def test_another_label_field_is_refused(settings):
     ],
 )  # fmt: skip
 def test_keys_of_recbole_that_would_do_nothing(settings, key, value):
-    with pytest.raises(InputError, match=f"Expected '{key}' to be left out."):
+    with pytest.raises(InputError, match=f"{key}.*(Leave out|remove)"):
         build(settings("LR", **{key: value}))
 
 
 @pytest.mark.parametrize(
     ("changed", "text"),
     [
-        ({"LIST_SUFFIX": ""}, "Expected 'LIST_SUFFIX' to be a text of one character or more"),
-        ({"ITEM_ID_FIELD": ""}, "Expected 'ITEM_ID_FIELD' to be a text"),
-        ({"ITEM_ID_FIELD": 5}, "Expected 'ITEM_ID_FIELD' to be a text"),
-        ({"TIME_FIELD": None}, "Expected 'TIME_FIELD' to be a text"),
+        ({"LIST_SUFFIX": ""}, "Expected 'LIST_SUFFIX' to have at least 1 character"),
+        ({"ITEM_ID_FIELD": ""}, "Expected 'ITEM_ID_FIELD' to have at least 1 character"),
+        ({"ITEM_ID_FIELD": 5}, "Expected 'ITEM_ID_FIELD' to be of type str"),
+        ({"TIME_FIELD": None}, "Expected 'TIME_FIELD' to be of type str"),
         ({"USER_ID_FIELD": "item_id"}, "'item_id' twice"),
         ({"ITEM_LIST_LENGTH_FIELD": "item_id_list"}, "'item_id_list' twice"),
         ({"field_separator": "::"}, "Expected 'field_separator' to be one character"),
@@ -125,7 +125,7 @@ def test_keys_of_recbole_that_would_do_nothing(settings, key, value):
         ({"seq_len": {"title": "x"}}, "Expected 'seq_len' to map list columns to lengths of 1 or more"),
         ({"seq_len": 5}, "Expected 'seq_len' to map list columns"),
         ({"seq_len": {"price": 5}}, "Expected 'seq_len' to map list columns"),
-        ({"additional_feat_suffix": ["inter"]}, "Check additional_feat_suffix"),
+        ({"additional_feat_suffix": ["inter"]}, "Got additional_feat_suffix=['inter']"),
         ({"encoding": 5}, "Expected an 'encoding' that Python knows"),
     ],
 )  # fmt: skip

@@ -9,7 +9,7 @@ from recbole_marn.data.item_features import ItemFeatures
 from recbole_marn.data.labelled_rows import LabelledRows
 from recbole_marn.data.rows import Events, Rows
 from recbole_marn.data.statistics import EqualFrequencyBins, InteractionCounts
-from recbole_marn.settings import BehaviourSettings, StatisticModality, TextModality
+from recbole_marn.settings.data import BehaviourSettings, StatisticModality, TextModality
 
 N_ITEMS = 8
 

@@ -1,6 +1,8 @@
 """After `import recbole_marn`, RecBole's own entry points know every model by name."""
 
+import importlib
 import multiprocessing
+import os
 import sys
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
@@ -12,12 +14,13 @@ import tiny
 import torch
 import yaml
 
-from recbole_marn import quick_start, registration
+from recbole_marn import plugin, quick_start
 from recbole_marn.data.ctr_dataset import CTRDataset
 from recbole_marn.data.loader import CTRDataLoader
 from recbole_marn.errors import InputError
-from recbole_marn.registration import MODELS, model_class, properties_folder
-from recbole_marn.trainer import CTRTrainer
+from recbole_marn.host.config import plain_config, rebuild_config
+from recbole_marn.registry import MODELS, model_class, properties_folder
+from recbole_marn.training.trainer import CTRTrainer
 
 from recbole.config import Config  # isort: skip
 from recbole.data import create_dataset, data_preparation  # isort: skip
@@ -55,7 +58,7 @@ def test_the_chain_by_hand(settings):
     config = Config(config_dict=settings())
     dataset = create_dataset(config)
     train, valid, test = data_preparation(config, dataset)
-    model = get_model("MARN")(config, train._dataset)
+    model = get_model("MARN")(config, train.part)
     trainer = get_trainer(config["MODEL_TYPE"], "MARN")(config, model)
     assert type(dataset) is CTRDataset
     assert {type(loader) for loader in (train, valid, test)} == {CTRDataLoader}
@@ -148,11 +151,13 @@ def test_recboles_models_train_on_recboles_rows_unless_told_otherwise(settings, 
     if name == "DIEN":
         assert type(dataset).__name__ == "DIENDataset"
     train, valid, _ = data_preparation(config, dataset)
-    trainer = trainer(config, get_model(name)(config, train._dataset))
+    trainer = trainer(config, get_model(name)(config, train.part))
     assert isinstance(trainer, Trainer) and not isinstance(trainer, CTRTrainer)
     trainer.fit(train, valid, verbose=False, saved=True)
-    # Its own checkpoint is a pickle, which torch >= 2.6 refuses unless told otherwise.
-    load_data_and_model(trainer.saved_model_file)
+    # Its own checkpoint is a pickle, which runs what it says.
+    with pytest.raises(InputError, match="a pickle, which can run code .* trust=True"):
+        load_data_and_model(trainer.saved_model_file)
+    load_data_and_model(trainer.saved_model_file, trust=True)
 
 
 def test_our_files_do_not_touch_plain_recbole_runs(settings):
@@ -169,11 +174,45 @@ def test_registering_again_changes_nothing():
         Config._load_internal_config_dict, recbole.data.utils.get_dataloader, recbole.data.dataset.DIENDataset,
         sys.modules["recbole.model.sequential_recommender.marn"],
     )  # fmt: skip
-    registration.register()
+    plugin.watch()
     assert before == (
         Config._load_internal_config_dict, recbole.data.utils.get_dataloader, recbole.data.dataset.DIENDataset,
         sys.modules["recbole.model.sequential_recommender.marn"],
     )  # fmt: skip
+
+
+def test_every_patch_is_in_place():
+    import recbole.utils.argument_list
+    import recbole.utils.utils
+
+    assert "modalities" in recbole.utils.argument_list.dataset_arguments
+    os.makedirs("there")
+    recbole.utils.utils.ensure_dir("there")  # RecBole's own would ask first
+    assert recbole.utils.utils.ensure_dir.func is os.makedirs
+    for patch in plugin.PATCHES:
+        assert importlib.import_module(patch.module) and patch.what and patch.why and patch.without
+        file, _, name = patch.test.partition("::")
+        text = (Path(__file__).parent / file).read_text(encoding="utf-8")
+        assert not name or f"def {name}(" in text, patch.test
+
+
+def test_a_hostile_pickle_is_refused_by_recboles_own_loading(tmp_path):
+    path = tmp_path / "theirs.pth"
+    torch.save({"config": Dropper()}, path)
+    with pytest.raises(InputError) as error:
+        load_data_and_model(str(path))
+    assert not os.path.exists("dropped")
+    assert "weights_only" not in str(error.value)
+    with pytest.raises(TypeError):  # what it held was no Config
+        load_data_and_model(str(path), trust=True)
+    assert os.path.exists("dropped"), "the user's word was given"
+
+
+class Dropper:
+    """A pickle that leaves a file behind when it is loaded."""
+
+    def __reduce__(self):
+        return os.mkdir, ("dropped",)
 
 
 # ------------------------------------------------------------------------------------------------ precedence
@@ -213,9 +252,9 @@ def test_an_unknown_model_is_named_with_the_nearest():
     [
         ({"lamda0": 1}, "Got 'lamda0'. Correct or remove the key. Did you mean 'lambda0'?"),
         ({"epoch": 1}, "Got 'epoch'. Correct or remove the key. Did you mean 'epochs'?"),
-        ({"save_dataset": True}, "Expected 'save_dataset' to be false. Got true."),
-        ({"eval_args": {"mode": "full"}}, "Expected 'eval_args' to stay"),
-        ({"normalize_all": True}, "Expected 'normalize_all' to stay False. Got True."),
+        ({"save_dataset": True}, "Got save_dataset=True. Leave out save_dataset: rows are built anew"),
+        ({"eval_args": {"mode": "full"}}, "Got eval_args={'mode': 'full'}. Leave out eval_args: split, train_sampling"),
+        ({"normalize_all": True}, "Got normalize_all=True. Leave out normalize_all: times stay seconds"),
     ],
 )
 def test_settings_of_the_run_are_checked(settings, given, text):
@@ -232,6 +271,6 @@ def test_a_key_of_another_model_is_unknown(settings):
 def test_the_config_of_a_checkpoint_is_rebuilt_as_it_was(finished, settings):
     before = quick_start.build_config(config_dict=settings(checkpoint_dir=str(Path(finished[0]["checkpoint"]).parent)))
     content = torch.load(finished[0]["checkpoint"], weights_only=True)
-    after = registration.rebuild_config(content["config"])
-    assert registration.plain_config(after) == registration.plain_config(before) == content["config"]
+    after = rebuild_config(content["config"])
+    assert plain_config(after) == plain_config(before) == content["config"]
     assert after["MODEL_TYPE"] == ModelType.SEQUENTIAL
