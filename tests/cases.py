@@ -17,6 +17,7 @@ import yaml
 from recbole.utils import get_model
 
 from recbole_marn.data.batch import RaggedBatch
+from recbole_marn.data.loader import CTRDataLoader
 from recbole_marn.data.part import CTRInteraction
 from recbole_marn.layers.normalisation import ModalityBatchNorm
 from recbole_marn.layers.segment import expand_rows
@@ -273,8 +274,9 @@ class PlantedRun:
         )
         self.run = prepare_run(build_config(name, planted.NAME, config_dict=settings), quiet=True)
         self.model = self.run.model
-        for part in (self.run.train, self.run.valid, self.run.test):
-            planted.give_negatives(part.part, taste=taste)
+        for name in ("train", "valid", "test"):
+            part = planted.with_negatives(getattr(self.run, name).part, taste=taste)
+            setattr(self.run, name, CTRDataLoader(self.run.config, part, shuffle=name == "train"))
         self.run.trainer.fit(self.run.train, self.run.valid, saved=False, verbose=False)
 
     def auc(self) -> float:

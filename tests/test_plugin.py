@@ -151,7 +151,7 @@ def test_recboles_models_train_on_recboles_rows_unless_told_otherwise(settings, 
     if name == "DIEN":
         assert type(dataset).__name__ == "DIENDataset"
     train, valid, _ = data_preparation(config, dataset)
-    trainer = trainer(config, get_model(name)(config, train.part))
+    trainer = trainer(config, get_model(name)(config, train._dataset))
     assert isinstance(trainer, Trainer) and not isinstance(trainer, CTRTrainer)
     trainer.fit(train, valid, verbose=False, saved=True)
     # Its own checkpoint is a pickle, which runs what it says.

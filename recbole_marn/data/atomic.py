@@ -154,9 +154,7 @@ def _no_lines(header: dict[str, str], kept: Sequence[str]) -> pd.DataFrame:
     return pd.DataFrame({field: pd.Series(dtype=np.float64 if header[field] == "float" else object) for field in kept})
 
 
-def _read_columns(
-    body: bytes, separator: str, header: dict[str, str], kept: Sequence[str], path: Path
-) -> pd.DataFrame:
+def _read_columns(body: bytes, separator: str, header: dict[str, str], kept: Sequence[str], path: Path) -> pd.DataFrame:
     def read(kinds: dict[str, type]) -> pd.DataFrame:
         return pd.read_csv(
             io.BytesIO(body),

@@ -81,13 +81,16 @@ class CTRDataset(Dataset):
             self.field2seqlen[field] = min(most, self.field2seqlen[field])
             for table in self.field2feats(field):
                 table[field] = [entry[:most] for entry in table[field]]
-        for table, field, suffix in ((self.item_feat, self.iid_field, "item"), (self.user_feat, self.uid_field, "user")):
+        for table, field, suffix in (
+            (self.item_feat, self.iid_field, "item"),
+            (self.user_feat, self.uid_field, "user"),
+        ):
             if table is not None:
                 files = {"events_file": f"{token}.inter", "table_file": f"{token}.{suffix}"}
                 self.notes += event_checks.check_ids_meet(self.inter_feat[field], table[field], **files)
 
     def _load_feat(self, filepath: str, source: FeatureSource | str) -> pd.DataFrame | None:
-        """RecBole's reader takes quotation marks for CSV quoting and short lines for missing values; this one does not."""
+        """RecBole's reader takes quotation marks for quoting, and short lines for missing values; this one does not."""
         wanted, unwanted = self._get_load_and_unload_col(source)
         if wanted == set():
             return None
@@ -250,7 +253,9 @@ class CTRDataset(Dataset):
             if name not in rows:
                 return None
             seen = rows[name] if features is None else features.seen_by(rows[name], training=name == "train")
-            return Part(name, seen, sha256, tuple(notes), protocol, features, self)
+            return Part(
+                name, seen, sha256, tuple(notes), protocol, features, self.settings, self.behaviour_cardinality, self
+            )
 
         return Parts(part("train"), part("valid"), part("test"))
 
@@ -297,7 +302,7 @@ class CTRDataset(Dataset):
                 if field not in keep:
                     self._del_col(feat, field)
 
-    # ------------------------------------------------------------------------- one row, for RecBole's count of operations
+    # ---------------------------------------------------------------- one row, for RecBole's count of operations
     def __getitem__(self, index: Any, join: bool = True) -> Interaction:
         return super().__getitem__(index, join) if self._first_rows is None else self._first_rows[index]
 
@@ -310,8 +315,8 @@ def _notes_on_rows(name: str, rows: LabelledRows, protocol: Protocol) -> list[st
     share = float(1 - clicked[rows.negatives].mean())
     if name != "train" and share >= 0.01:
         notes.append(
-            f"{name}: {100 * share:.0f} % of the negatives are items that nobody ever clicked, which popularity alone tells"
-            " from clicks: leave such items out of .item, or set eval_sampling to popularity or matched"
+            f"{name}: {100 * share:.0f} % of the negatives are items that nobody ever clicked, which popularity alone"
+            " tells from clicks: leave such items out of .item, or set eval_sampling to popularity or matched"
         )
     return notes
 

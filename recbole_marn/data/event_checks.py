@@ -137,7 +137,7 @@ def check_all_are_clicks(values: pd.Series, file: str) -> None:
         raise InputError(
             f"nothing but clicks in {file}, for every line is taken for one",
             f"column '{values.name}' with {len(other)} of {len(values)} other values (first {other.iloc[0]!r})",
-            f"Keep the clicks alone, e.g. val_interval: {{{values.name}: '[1,1]'}} for a float column; or, if the column"
+            f"Keep the clicks, e.g. val_interval: {{{values.name}: '[1,1]'}} for a float column; or, if the column"
             " is none of clicks, name it in unload_col or rename it.",
         )
 
@@ -151,7 +151,7 @@ def check_ids_meet(events: pd.Series, table: pd.Series, *, events_file: str, tab
     ids, known = pd.unique(events.dropna()), pd.unique(table.dropna())
     if len(ids) == 0 or len(known) == 0:
         return []
-    met = np.isin(ids, known)
+    met = pd.Series(ids).isin(known).to_numpy()  # by hash: numpy compares objects one by one
     share = met.mean()
     example = f"{ids[~met][0]!r} there and {known[0]!r} in {table_file}" if not met.all() else ""
     if share < STRANGERS:

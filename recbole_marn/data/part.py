@@ -6,10 +6,11 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from recbole.data.dataset import Dataset
 from recbole.data.interaction import Interaction
 from recbole.utils import FeatureType, ModelType
 
@@ -20,9 +21,6 @@ from recbole_marn.data.labelled_rows import LabelledRows
 from recbole_marn.data.protocol import PARTS, Protocol
 from recbole_marn.errors import InputError
 from recbole_marn.settings.data import BehaviourSettings, DataSettings, ModalitySettings
-
-if TYPE_CHECKING:
-    from recbole_marn.data.ctr_dataset import CTRDataset
 
 __all__ = ["CTRInteraction", "Part", "Parts"]
 
@@ -45,7 +43,7 @@ class _Fields:
     `config`, `get_user_feature` and `get_item_feature`; the collector `num` and the counters; the trainer `item_num`.
     """
 
-    source: CTRDataset
+    source: Dataset
 
     @property
     def config(self) -> Any:
@@ -140,6 +138,8 @@ class Part(_Fields):
         notes: what was dropped, masked or missing, for the log and the record.
         protocol: events, split and negatives of all parts.
         features: the item table and how values over time are binned; None for models of RecBole, which see ids alone.
+        settings: which rows there are and what items look like.
+        behaviour_cardinality: number of behaviour types, padding included; None where events have none.
         source: the data set the part was cut from: names, types and numbers of its fields.
     """
 
@@ -149,7 +149,9 @@ class Part(_Fields):
     notes: tuple[str, ...]
     protocol: Protocol
     features: ItemFeatures | None
-    source: CTRDataset
+    settings: DataSettings
+    behaviour_cardinality: int | None
+    source: Dataset
 
     # ------------------------------------------------------------------------------------------ other rows
     def resampled(self, epoch: int) -> Part:
@@ -164,22 +166,13 @@ class Part(_Fields):
         return dataclasses.replace(self, rows=dataclasses.replace(rows, at_time=self.rows.at_time, gap=self.rows.gap))
 
     # ------------------------------------------------------------------------------------------- settings
-    @property
-    def settings(self) -> DataSettings:
-        return self.source.settings
-
-    @property
+    @cached_property
     def modality_settings(self) -> Mapping[str, ModalitySettings]:
-        return self.source.modality_settings
+        return self.settings.modality_settings()
 
-    @property
+    @cached_property
     def behaviour_settings(self) -> BehaviourSettings:
-        return self.source.behaviour_settings
-
-    @property
-    def behaviour_cardinality(self) -> int | None:
-        """Number of behaviour types, padding included; None where events have none."""
-        return self.source.behaviour_cardinality
+        return self.settings.behaviour_settings()
 
     # ---------------------------------------------------------------------------------------------- facts
     def facts(self) -> dict[str, int]:
@@ -197,7 +190,9 @@ class Part(_Fields):
     def item_table(self) -> ItemTable:
         if self.features is None:
             raise InputError(
-                "a model of this package", f"{self.config['model']}, which sees ids alone", "Choose one with modalities."
+                "a model of this package",
+                f"{self.config['model']}, which sees ids alone",
+                "Choose one with modalities.",
             )
         return self.features.table
 

@@ -43,7 +43,12 @@ def check(table):
 
 @pytest.mark.parametrize(
     "content",
-    [HEADER + LINES, HEADER + LINES.replace("\n", "\n\n"), (HEADER + LINES).replace("\n", "\r\n"), "\ufeff" + HEADER + LINES],
+    [
+        HEADER + LINES,
+        HEADER + LINES.replace("\n", "\n\n"),
+        (HEADER + LINES).replace("\n", "\r\n"),
+        "\ufeff" + HEADER + LINES,
+    ],
     ids=["plain", "blank lines", "windows", "byte order mark"],
 )
 def test_the_same_table_however_lines_end_and_files_begin(tmp_path, content):
@@ -72,7 +77,10 @@ def test_an_item_may_be_called_na(tmp_path):
 
 def test_an_empty_token_is_missing(tmp_path):
     table = read(tmp_path, "item_id:token\tbrand:token\na\t\n\tx\n")
-    assert table.frame["brand"].isna().tolist() == [True, False] and table.frame["item_id"].isna().tolist() == [False, True]
+    assert table.frame["brand"].isna().tolist() == [True, False] and table.frame["item_id"].isna().tolist() == [
+        False,
+        True,
+    ]
 
 
 def test_odd_characters_stay_in_their_cell(tmp_path):
@@ -111,12 +119,18 @@ def test_it_reads_what_pandas_reads_where_nothing_is_odd(tmp_path, data_path):
 @pytest.mark.parametrize(
     ("content", "text"),
     [
-        (HEADER + LINES + "d\tcut off", "Expected 4 columns in every line of {path}, as in its header. Got 2 in line 5."),
+        (
+            HEADER + LINES + "d\tcut off",
+            "Expected 4 columns in every line of {path}, as in its header. Got 2 in line 5.",
+        ),
         (HEADER + "a\tb\tc\t1\t2\n" + LINES, "Got 5 in line 2."),
         (HEADER + "a\tb\n" + LINES + "c\n", "Got 2 in line 2 and 1 more."),
         (HEADER + "a\tb\0\t1\t2\n", "Expected text in {path}. Got a NUL byte in line 2."),
         (HEADER + LINES + "\0" * 512, "Got a NUL byte in line 5."),
-        (HEADER + "a\tb\t1,5\t\nb\tb\t$2\t\n", "Expected numbers in price of {path}. Got '1,5', one of 2 that are none."),
+        (
+            HEADER + "a\tb\t1,5\t\nb\tb\t$2\t\n",
+            "Expected numbers in price of {path}. Got '1,5', one of 2 that are none.",
+        ),
         (HEADER + "a\tb\t1\t1 x\n", "Expected lists of numbers in sound of {path}. Got 'could not convert"),
         ("item_id\tprice:float\n", "Expected a header of name:type columns in {path}"),
         ("item_id:token,price:float\na,1\n", "Got 'item_id:token,price:float'"),
@@ -167,4 +181,6 @@ def test_quotes_in_events_and_titles_lose_nothing(tmp_path, loaders):
 def test_repeated_lines_of_an_item_are_counted(tmp_path):
     file = tiny.write_dataset(tmp_path) / "tiny.item"
     file.write_text(file.read_text() + "005\ttoy\tred\t1\n")
-    assert "tiny.item: 1 lines that repeat a item_id were left out" in build(tiny.settings(tmp_path))["train"].part.notes
+    assert (
+        "tiny.item: 1 lines that repeat a item_id were left out" in build(tiny.settings(tmp_path))["train"].part.notes
+    )

@@ -35,7 +35,8 @@ def add_column(folder, header, value):
 
 # ------------------------------------------------------------------------------------------------------------- clicks
 @pytest.mark.parametrize(
-    "header", ["label:float", "label:token", "clicked:token", "click:float", "is_click:token", "isClicked:token", "Label:float"]
+    "header",
+    ["label:float", "label:token", "clicked:token", "click:float", "is_click:token", "isClicked:token", "Label:float"],
 )
 def test_a_column_of_labels_is_never_dropped(folder, header):
     number = add_column(folder, header, lambda index: index % 3 and 1)
@@ -80,7 +81,7 @@ def test_another_label_field_is_refused(settings):
         build(settings(LABEL_FIELD="clicked"))
 
 
-# --------------------------------------------------------------------------------------------------- keys without effect
+# ------------------------------------------------------------------------------------------------ keys without effect
 @pytest.mark.parametrize(
     ("key", "value"),
     [
@@ -108,7 +109,7 @@ def test_keys_of_recbole_that_would_do_nothing(settings, key, value):
         ({"seq_separator": ""}, "Expected 'seq_separator' to be a text"),
         ({"load_col": 5}, "Check load_col and unload_col"),
         ({"load_col": {"inter": 5}}, "Check load_col and unload_col"),
-        ({"load_col": {"inter": ["user_id", "item_id", "timestamp"]}, "unload_col": {"inter": ["kind"]}}, "Check load_col"),
+        ({"load_col": {"inter": ["user_id", "item_id", "timestamp"]}, "unload_col": {"inter": ["kind"]}}, "unload_col"),
         ({"val_interval": {"kind": "[4,inf)"}}, "Check val_interval: an interval such as"),
         ({"val_interval": {"timestamp": "four"}}, "Expected intervals such as '[4,inf)' or '[1,2];(5,9]'. Got 'four'."),
         ({"val_interval": 5}, "Check val_interval"),
@@ -137,7 +138,8 @@ def test_no_setting_of_the_data_is_a_traceback(settings, changed, text):
 
 # ---------------------------------------------------------------------------------------------------------------- ids
 @pytest.mark.parametrize(
-    "spell", [lambda item: f"I{item}", lambda item: f"{float(item):.1f}", lambda item: str(int(item)), lambda item: f"{item} "]
+    "spell",
+    [lambda item: f"I{item}", lambda item: f"{float(item):.1f}", lambda item: str(int(item)), lambda item: f"{item} "],
 )
 def test_items_that_no_event_knows(folder, spell):
     header, *lines = (folder / "tiny.item").read_text().splitlines()
@@ -191,7 +193,8 @@ def test_times_that_cannot_be(values, text):
 
 
 @pytest.mark.parametrize(
-    "values", [[0, 1, 2], [1e9, 1.6e9], [20200921, 20200999, 20201001], [4_102_444_799, 1], [20200921.5, 20200922, 20201001]]
+    "values",
+    [[0, 1, 2], [1e9, 1.6e9], [20200921, 20200999, 20201001], [4_102_444_799, 1], [20200921.5, 20200922, 20201001]],
 )
 def test_times_that_can_be(values):
     times(values)

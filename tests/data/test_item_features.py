@@ -115,7 +115,9 @@ def test_gaps_are_the_time_from_a_behaviour_to_the_row():
     ]
     assert sorted(set(gaps)) == [60, 120, 180, 240, 3600, 7200, 10_800, 14_400]
     np.testing.assert_equal(found.gap.bins.edges, EqualFrequencyBins.fit(np.array(gaps), bins=[3]).edges)
-    batch = found.seen_by(rows, training=True).ragged(np.array([4]), static=found.table.statistic)  # third row of user 1
+    batch = found.seen_by(rows, training=True).ragged(
+        np.array([4]), static=found.table.statistic
+    )  # row 3 of user 1
     assert batch.gap[:, 0].tolist() == found.gap.codes(np.array([10_800.0, 7200, 3600]))[:, 0].tolist()
 
 

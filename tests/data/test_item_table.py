@@ -88,7 +88,7 @@ def write_old_tensor(file):
 
 @pytest.mark.parametrize(
     ("write_other", "kind"),
-    [(write_npz, "an archive of arrays (.npz) or of tensors (.pt)"), (write_tensor, "an archive of arrays (.npz) or of"),
+    [(write_npz, "an archive of arrays (.npz) or of tensors (.pt)"), (write_tensor, "an archive of arrays (.npz)"),
      (write_old_tensor, "a pickle, as torch.save or pickle.dump write")],
 )  # fmt: skip
 def test_another_kind_of_file_is_named(tmp_path, write_other, kind):

@@ -115,7 +115,7 @@ def test_train_last_leaves_out_old_training_rows_and_nothing_else():
     )
 
 
-# ------------------------------------------------------------------------- what each choice of the protocol is drawn from
+# ----------------------------------------------------------------------- what each choice of the protocol is drawn from
 def test_popularity_counts_training_events_alone():
     """Items whose only events are held out must never be drawn: their popularity would be known from the test part."""
     user = np.repeat(np.arange(1, 11), 4)
