@@ -246,8 +246,6 @@ class CTRDataset(Dataset):
         rows |= {name: protocol.labelled(name) for name in PARTS if name in ("valid", "test")[: 1 if sealed else 2]}
         sha256 = protocol.sha256(rows, self._token_hash(self.uid_field), self._token_hash(self.iid_field))
         notes += [note for name, of_part in rows.items() for note in _notes_on_rows(name, of_part, protocol)]
-        for note in notes:
-            self.logger.info(note)
 
         def part(name: str) -> Part | None:
             if name not in rows:
