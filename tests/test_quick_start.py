@@ -160,7 +160,7 @@ def test_a_checkpoint_of_other_data_is_not_loaded(finished, tmp_path):
 def test_a_checkpoint_is_loaded_where_the_data_now_are(finished, tmp_path):
     tiny.write_dataset(tmp_path)
     parts = quick_start.load_run(finished[0]["checkpoint"], data_path=str(tmp_path))
-    assert parts.train._dataset.dataset_path == str(tmp_path / "tiny")
+    assert parts.train.part.dataset_path == str(tmp_path / "tiny")
 
 
 def test_checkpoints_hold_what_was_learned_and_no_tables(finished):

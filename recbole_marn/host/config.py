@@ -21,6 +21,8 @@ __all__ = ["build_config", "plain_config", "read_files", "rebuild_config"]
 COMPUTED_KEYS = {"MODEL_TYPE", "MODEL_INPUT_TYPE", "eval_type", "device", "single_spec", "local_rank"}
 COMPUTED_KEYS |= {"valid_metric_bigger", "eval_args", "train_neg_sample_args"}
 COMPUTED_KEYS |= {"valid_neg_sample_args", "test_neg_sample_args"}
+# Set by RecBole's own files for some of its models, without effect on our rows; refused where a user gives it.
+COMPUTED_KEYS |= {"threshold"}
 
 
 def build_config(
