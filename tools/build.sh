@@ -16,7 +16,8 @@ from pathlib import Path
 
 (wheel,) = Path("dist").glob("*.whl")
 held = set(zipfile.ZipFile(wheel).namelist())
-tracked = [path for folder in ("recbole_marn", "properties", "dataset_atomic", "benchmarks") for path in Path(folder).rglob("*")]
+folders = ("recbole_marn", "properties", "dataset_atomic", "benchmarks")
+tracked = [path for folder in folders for path in Path(folder).rglob("*")]
 needed = {
     path.as_posix() if path.parts[0] == "recbole_marn" else f"recbole_marn/{path.as_posix()}"
     for path in tracked
