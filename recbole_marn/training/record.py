@@ -17,12 +17,12 @@ from recbole_marn.files import sha256, write_aside, write_json
 from recbole_marn.registry import MODELS
 from recbole_marn.training.prepared import Prepared
 
-__all__ = ["write_record"]
+__all__ = ["data_facts", "write_record"]
 
 LIBRARIES = ("recbole", "torch", "numpy", "pandas", "scipy")
 
 
-def _data_facts(parts: Prepared) -> dict[str, int]:
+def data_facts(parts: Prepared) -> dict[str, int]:
     """Sizes of the data set and its parts, for the record."""
     dataset = parts.train._dataset
     events = dataset.protocol.events
@@ -55,7 +55,7 @@ def write_record(parts: Prepared, result: Mapping[str, Any], scores: Mapping[str
         "record": str(record_file),
         "paper": row.paper,
         "settings": parts.trainer.plain_settings(),
-        "data": _data_facts(parts),
+        "data": data_facts(parts),
         "notes": parts.train._dataset.notes,
         "history": parts.trainer.history,
         "scores": {"file": scores_file.name, "sha256": sha256(scores_file)},
