@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from recbole_marn.prepare.tables import ITEM_FIELDS, Events, ItemTable
+from recbole_marn.prepare.tables import Events, ItemTable
 
 __all__ = ["write_inter", "write_item"]
 
@@ -44,7 +44,7 @@ def write_item(path: Path, tokens: Sequence[str], items: ItemTable) -> None:
         values = items.column(name, tokens)
         columns.append([_number(value) if isinstance(value, float) else value for value in values])
     with open(path, "w", encoding="utf-8", newline="\n") as file:
-        header = ["item_id:token"] + [f"{name}:{ITEM_FIELDS[name]}" for name in items.fields]
+        header = ["item_id:token"] + [f"{name}:{items.type_of(name)}" for name in items.fields]
         file.write("\t".join(header) + "\n")
         file.writelines("\t".join(row) + "\n" for row in zip(*columns, strict=True))
 

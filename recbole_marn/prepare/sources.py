@@ -47,6 +47,7 @@ class Options:
     """What the user may change about reading; each is an option of the command line (see cli.py)."""
 
     max_skipped: float = 0.01
+    min_matched: float = 0.05
     title_words: int = 64
     min_interactions: int = 0
     keep_unseen_items: bool = False

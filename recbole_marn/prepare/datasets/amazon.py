@@ -13,7 +13,8 @@ from recbole_marn.prepare.datasets.amazon_items import read_items
 from recbole_marn.prepare.datasets.amazon_records import parse_record
 from recbole_marn.prepare.lines import Tally, read_lines
 from recbole_marn.prepare.sources import Options, RawFile, Source, locate, require
-from recbole_marn.prepare.tables import EventBuilder, Events, RawDataset, seconds
+from recbole_marn.prepare.tables import EventBuilder, Events, RawDataset
+from recbole_marn.prepare.tokens import seconds, why_no_id
 
 __all__ = ["category_of", "read", "source_of"]
 

@@ -10,8 +10,9 @@ from typing import Any
 
 from recbole_marn.prepare.datasets.amazon_records import first_asin, parse_record
 from recbole_marn.prepare.lines import Tally, read_lines
-from recbole_marn.prepare.tables import ItemTable, clean
+from recbole_marn.prepare.tables import ItemTable
 from recbole_marn.prepare.titles import title_words
+from recbole_marn.prepare.tokens import clean, identifier, is_missing
 
 __all__ = ["read_items"]
 
@@ -29,7 +30,7 @@ def read_items(path: Path, wanted: Set[str], tally: Tally, longest: int) -> Item
         if record is None:
             tally.skip("no record", number)
             continue
-        token = clean(record.get("parent_asin") or record.get("asin") or "")
+        token = identifier(record.get("parent_asin") or record.get("asin") or "")
         if not token:
             tally.skip("no asin", number)
         elif token in wanted:

@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from recbole_marn.errors import InputError
 from recbole_marn.prepare.encoders import ImageEncoder, need
+from recbole_marn.prepare.tokens import identifier
 from recbole_marn.prepare.vectors import VectorWriter
 
 __all__ = ["PhotoFolder", "square"]
@@ -87,7 +88,7 @@ class PhotoFolder:
             for name in sorted(names):
                 stem, suffix = os.path.splitext(name)
                 if suffix.lower() in _SUFFIXES:
-                    found.setdefault(stem, Path(place, name))
+                    found.setdefault(identifier(stem), Path(place, name))
         return found
 
     def _open(self, path: Path) -> np.ndarray | None:
