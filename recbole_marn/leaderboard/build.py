@@ -159,7 +159,7 @@ def build(request: Request) -> tuple[dict[str, Any], list[Failure]]:
 
 def _possible_models(plan: Plan) -> list[str]:
     """Models of the table whose modalities the data set has; BaseModelIMAGE needs an image, for one."""
-    from recbole_marn.registration import MODELS, properties_folder
+    from recbole_marn.registry import MODELS, properties_folder
 
     modalities = plan.config(Row("MARN", "MARN"))["modalities"]
 
@@ -276,7 +276,7 @@ class _Site:
         }  # fmt: skip
 
     def _record(self, run: Run) -> dict[str, Any]:
-        from recbole_marn.registration import MODELS
+        from recbole_marn.registry import MODELS
 
         model = MODELS[run.row.model]
         command_line = {key: value for key, value in run.config.items() if key not in ("model", "dataset", "seed")}

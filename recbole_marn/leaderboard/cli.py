@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 from recbole_marn.errors import InputError
+from recbole_marn.settings.arguments import add_config_files, config_files
 
 __all__ = ["add_arguments", "add_verify_arguments", "main", "verify_main"]
 
@@ -29,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="runs at once (default: one a core)")
     parser.add_argument("--resamples", type=int, help="bootstrap resamples of the users (default: the table's, or 500)")
-    parser.add_argument("--config_files", default="", help="YAML files, separated by spaces")
+    add_config_files(parser)
     parser.add_argument(
         "--without_anchors", action="store_true",
         help="leave out the rows every table has: Popularity, BaseModelIMAGE, MARN -statistic",
@@ -45,7 +46,7 @@ def main(args: argparse.Namespace) -> int:
     request = Request(
         dataset=args.dataset, models=models, seeds=args.seeds, grid=args.grid, tune=args.tune, space=args.space,
         baseline=args.baseline, anchors=not args.without_anchors, out=args.out, jobs=args.jobs,
-        resamples=args.resamples, config_files=args.config_files.split(), settings=args.settings,
+        resamples=args.resamples, config_files=config_files(args.config_files), settings=args.settings,
     )  # fmt: skip
     try:
         line, failures = (render(request), []) if args.render_only else build(request)

@@ -22,7 +22,9 @@ from typing import Any
 import yaml
 
 from recbole_marn.errors import InputError
-from recbole_marn.settings import DataSettings, TrainSettings, from_mapping, nearest
+from recbole_marn.settings.data import DataSettings
+from recbole_marn.settings.parsing import from_mapping, nearest
+from recbole_marn.settings.training import TrainSettings
 
 __all__ = [
     "FIRST_SEED",
@@ -98,7 +100,7 @@ def read_space(path: Path | str | None) -> Space:
     Raises:
         InputError: no such file, not YAML, an unknown model, a setting without a list of choices.
     """
-    from recbole_marn.registration import MODELS
+    from recbole_marn.registry import MODELS
 
     if path is None:
         return Space()
@@ -149,7 +151,7 @@ def check_model(name: str) -> str:
     Raises:
         InputError: unknown; the nearest one is suggested.
     """
-    from recbole_marn.registration import MODELS
+    from recbole_marn.registry import MODELS
 
     if name not in MODELS:
         raise InputError(f"models among {', '.join(MODELS)}", repr(name), f"Correct the name.{nearest(name, MODELS)}")
@@ -226,7 +228,7 @@ class Plan:
         Raises:
             InputError: unknown model or key, a value of the wrong kind, or a modality the data set does not have.
         """
-        from recbole_marn.quick_start import build_config
+        from recbole_marn.host.config import build_config
 
         for key, hint in RESERVED.items():
             if key in self.common or key in row.settings:
@@ -243,8 +245,8 @@ def runs_of(plan: Plan, rows: Sequence[Row], seeds: int) -> list[Run]:
     Raises:
         InputError: as `Plan.config`, or no seed.
     """
-    from recbole_marn.registration import plain_config
-    from recbole_marn.trainer import INCIDENTAL, run_name
+    from recbole_marn.host.config import plain_config
+    from recbole_marn.training.identity import INCIDENTAL, run_name
 
     if seeds < 1:
         raise InputError("at least one seed", f"--seeds={seeds}", "Five show how much a result varies.")
@@ -288,7 +290,7 @@ def without_defaults(settings: Mapping[str, Any]) -> dict[str, Any]:
 
     Settings recorded before a key existed are the same as those with the key at its default.
     """
-    from recbole_marn.registration import MODELS
+    from recbole_marn.registry import MODELS
 
     row = MODELS.get(settings.get("model", ""))
     kinds = [DataSettings, TrainSettings] + ([row.settings] if row and row.settings else [])

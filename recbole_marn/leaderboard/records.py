@@ -18,7 +18,7 @@ import numpy as np
 
 from recbole_marn.errors import InputError
 from recbole_marn.leaderboard.grid import config_id
-from recbole_marn.settings import DataSettings
+from recbole_marn.settings.data import DataSettings
 
 __all__ = [
     "FORMAT",

@@ -22,8 +22,8 @@ VALID = {"auc": "AUC", "uauc": "UAUC", "logloss": "LogLoss"}
 
 def shipped_space() -> Space:
     """The choices of the search spaces that come with the package, one a model: those of `recbole-marn tune`."""
-    from recbole_marn.registration import properties_folder
-    from recbole_marn.tuning import read_space
+    from recbole_marn.registry import properties_folder
+    from recbole_marn.tuning.space import read_space
 
     spaces = {file.stem: read_space(file) for file in sorted((properties_folder() / "tune").glob("*.hyper"))}
     return Space({model: {key: values for key, (_, values) in space.items()} for model, space in spaces.items()})

@@ -43,7 +43,7 @@ def train(task: Mapping[str, Any], folder: Path) -> None:
             `out`, `dataset`, `keep` (leave checkpoints where they are).
         folder: of the unfinished run; removed once the record stands.
     """
-    from recbole_marn.quick_start import run
+    from recbole_marn.training.run import run
 
     result = run(
         config_file_list=task["config_files"],
@@ -116,8 +116,8 @@ def try_settings(task: Mapping[str, Any], folder: Path) -> None:
 
     Settings that make training diverge are a result too, the worst there is: its score is null.
     """
-    from recbole_marn.quick_start import objective_function
-    from recbole_marn.tuning import diverged
+    from recbole_marn.training.objective import objective_function
+    from recbole_marn.tuning.outcome import diverged
 
     started = time.perf_counter()
     found: dict[str, Any]
