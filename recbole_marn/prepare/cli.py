@@ -1,4 +1,4 @@
-"""The `prepare` sub-command: `recbole-marn prepare DATASET --raw DIR`, also `python -m recbole_marn.prepare`."""
+"""The `prepare` sub-command: `recbole-marn prepare DATASET --raw DIR`."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from recbole_marn.prepare.encoders import IMAGE_ENCODERS
 from recbole_marn.prepare.pipeline import prepare
 from recbole_marn.prepare.report import render
 from recbole_marn.prepare.sources import Options
+from recbole_marn.prepare.times import UNITS
 
 __all__ = ["add_arguments", "main"]
 
@@ -42,7 +43,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def _add_reading(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--max-skipped", type=_share, default=_DEFAULT.max_skipped, metavar="SHARE",
-        help="share of unusable lines above which a file is refused (default: %(default)s)",
+        help="share of unusable lines, values or vectors above which a file is refused (default: %(default)s)",
+    )  # fmt: skip
+    group.add_argument(
+        "--min-matched", type=_share, default=_DEFAULT.min_matched, metavar="SHARE",
+        help="share of ids that events have to share with items, and items with vectors (default: %(default)s)",
     )  # fmt: skip
     group.add_argument(
         "--title-words", type=_positive, default=_DEFAULT.title_words, metavar="N",
@@ -78,15 +83,17 @@ def _add_vectors(group: argparse._ArgumentGroup) -> None:
 
 def _add_custom(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--name", help="name of the dataset to make")
-    group.add_argument("--events", type=Path, metavar="FILE", help="CSV or Parquet, one event a row")
-    group.add_argument("--items", type=Path, metavar="FILE", help="CSV or Parquet, one item a row")
+    group.add_argument("--events", type=Path, metavar="FILE", help="CSV, JSON lines or Parquet, one event a row")
+    group.add_argument("--items", type=Path, metavar="FILE", help="CSV, JSON lines or Parquet, one item a row")
     group.add_argument(
-        "--column", action="append", default=[], metavar="ROLE=COLUMN",
-        help="what your column is, such as timestamp=ts, title=name or items.item_id=sku; may be repeated",
+        "--column", action="append", default=[], metavar="ROLE=COLUMN[:TYPE]",
+        help="what your column is, such as timestamp=ts, title=name, items.item_id=sku or season=SEASON:token "
+        "(token, float, token_seq, float_seq); may be repeated",
     )  # fmt: skip
     group.add_argument(
-        "--time-unit", choices=["auto", "s", "ms", "us"], default=_DEFAULT.time_unit,
-        help="unit of times given as numbers (default: seconds)",
+        "--time-unit", choices=list(UNITS), default=_DEFAULT.time_unit,
+        help="unit of times given as numbers (default: seconds, or digits of a date such as 20200921); relative: they "
+        "count from an unknown start",
     )  # fmt: skip
 
 
@@ -110,9 +117,10 @@ def _options(args: argparse.Namespace) -> Options:
         role, found, column = assignment.partition("=")
         if not (role and found and column):
             raise InputError("--column ROLE=COLUMN", repr(assignment), "For example --column timestamp=created_at.")
-        columns[role] = column
-    same = ("max_skipped", "title_words", "min_interactions", "keep_unseen_items", "time_unit", "images", "image_ids",
-            "encoder", "encoder_weights", "sentence_encoder", "word_vectors", "events", "items")  # fmt: skip
+        if columns.setdefault(role, column) != column:
+            raise InputError(f"one column for {role}", f"{columns[role]!r} and {column!r}", "Leave one of them out.")
+    same = ("max_skipped", "min_matched", "title_words", "min_interactions", "keep_unseen_items", "time_unit", "images",
+            "image_ids", "encoder", "encoder_weights", "sentence_encoder", "word_vectors", "events", "items")  # fmt: skip
     return Options(columns=columns, **{name: getattr(args, name) for name in same})
 
 
@@ -142,6 +150,9 @@ def _check_custom(args: argparse.Namespace) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Run `prepare`; 0 when done, 2 when the input is at fault (the message is on stderr)."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # a locale without UTF-8 cannot spell every name
+            stream.reconfigure(errors="backslashreplace")
     try:
         _check_custom(args)
         record = prepare(

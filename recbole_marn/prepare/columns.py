@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from recbole_marn.errors import InputError
 from recbole_marn.prepare.tabular import LIST, PLAIN, STRUCTURE, Table
 
-__all__ = ["TYPES", "Assignment", "Roles", "assignments", "choose", "find_column", "spelled_like"]
+__all__ = ["TYPES", "Assignment", "Roles", "assignments", "choose", "find_column", "no_such_column", "spelled_like"]
 
 TYPES = ("token", "float", "token_seq", "float_seq")
 _NO_LETTER = re.compile(r"[\W_]+")
@@ -115,6 +115,15 @@ def find_column(table: Table, name: str) -> str | None:
     return alike[0] if alike else None
 
 
+def no_such_column(entry: Assignment, tables: Sequence[Table]) -> InputError:
+    """The error for a `--column` that no table has."""
+    return InputError(
+        f"the column {entry.split_type()[0]!r} for {entry.role} in {' or '.join(str(table.path) for table in tables)}",
+        "; ".join(f"the columns {', '.join(map(repr, table.names[:30]))}" for table in tables),
+        "Correct --column, or leave it out.",
+    )
+
+
 def choose(
     table: Table,
     kind: str,
@@ -153,6 +162,9 @@ def choose(
             if column not in chosen.columns.values():
                 _take(chosen, role, column, type_, lists, named=False, asked=role in required)
     missing = [role for role in required if role not in chosen.columns]
+    for entry in mine:
+        if entry.role in missing:
+            raise no_such_column(entry, [table])
     if missing:
         raise InputError(
             f"columns for {', '.join(missing)} in {table.path}",
@@ -167,9 +179,7 @@ def choose(
     return chosen
 
 
-def _take(
-    chosen: Roles, role: str, column: str, type_: str, lists: Sequence[str], *, named: bool, asked: bool
-) -> None:
+def _take(chosen: Roles, role: str, column: str, type_: str, lists: Sequence[str], *, named: bool, asked: bool) -> None:
     """Take a column for a role, if its values can be that; a list of words becomes a token_seq."""
     shape = chosen.table.kinds[column]
     if shape == LIST and role not in lists:

@@ -67,6 +67,7 @@ class _Lines:
             if len(self.taken) > 1 and self._swallowed_rows(delimiter, len(fields)):
                 yield from ((number, None, "quotation mark over several rows") for number, _ in self.taken)
             else:
+                self._tally.inside += len(self.taken) - 1
                 yield self.taken[0][0], fields, ""
 
     def _split_at_tabs(self) -> Iterator[list[str]]:

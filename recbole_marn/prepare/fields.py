@@ -7,8 +7,8 @@ from collections import Counter
 
 from recbole_marn.prepare.datasets.amazon_records import parse_record
 from recbole_marn.prepare.lines import Tally
-from recbole_marn.prepare.tokens import as_text, clean, is_missing, number
 from recbole_marn.prepare.titles import title_words
+from recbole_marn.prepare.tokens import as_text, clean, is_missing, number
 
 __all__ = ["FieldReader"]
 

@@ -31,6 +31,7 @@ class Tally:
     def __init__(self, name: str, limit: float = 0.01):
         self.name, self.limit = name, limit
         self.read = 0
+        self.inside = 0  # lines that are not rows, but belong to a field over several lines
         self.skipped: Counter[str] = Counter()
         self.values: Counter[str] = Counter()  # "price is no number" -> how often
         self._refused: Counter[str] = Counter()  # column -> unusable values, which count against the limit

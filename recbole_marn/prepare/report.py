@@ -59,6 +59,16 @@ def histograms(events: Events) -> str:
     )
 
 
+def _columns(roles: Mapping[str, Any]) -> list[str]:
+    """What each column of a table was taken as, or that it was not."""
+    lines = [
+        f"  {entry['column']!r} as {role}" + (f":{entry['type']}" if "type" in entry else "")
+        for role, entry in roles["taken"].items()
+    ]
+    lines += [f"  {name!r} not taken" + (f": {why}" if why else "") for name, why in roles["not_taken"].items()]
+    return lines
+
+
 def render(record: Mapping[str, Any]) -> str:
     """The report as text, from the record kept in the sidecar file."""
     counts, published, checks = record["counts"], record["published"], record["checks"]
@@ -70,7 +80,16 @@ def render(record: Mapping[str, Any]) -> str:
     for name, share in record["coverage"].items():
         lines.append(f"{name:16}{share['items']:>14.2%}{share['events']:>14.2%}")
     for name, vectors in record["vectors"].items():
-        lines.append(f"{name}: {vectors['count']:,} x {vectors['width']} ({vectors['encoder']})")
+        shape = f"{vectors['count']:,} x {vectors['width']} {vectors.get('dtype', '')}".rstrip()
+        lines.append(f"{name}: {shape} ({vectors['encoder']})")
+    if time := record.get("time"):
+        lines += ["", f"time: {time['first']} to {time['last']}"]
+    for table, roles in record.get("columns", {}).items():
+        lines += ["", f"columns of {table}", *_columns(roles)]
+    lines += ["", "read"]
+    for name, count in record.get("read", {}).items():
+        inside = f", {count['inside_fields']:,} of them inside fields" if count["inside_fields"] else ""
+        lines.append(f"  {name}: {count['lines']:,} lines{inside}, {count['skipped']:,} skipped")
     lines += ["", "skipped"]
     lines += [f"  {name}: {text}" for name, text in record["skipped"].items()] or ["  nothing"]
     lines += ["", *describe_checks(checks)]

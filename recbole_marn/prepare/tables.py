@@ -30,6 +30,7 @@ ITEM_FIELDS = {
     "movie_title": "token_seq", "release_year": "token", "class": "token_seq",  # RecBole's names in ml-100k
 }  # fmt: skip
 
+
 @dataclass(frozen=True)
 class Events:
     """Interactions in the order of the raw file; users and items are numbered by first appearance.
@@ -163,10 +164,10 @@ class ItemTable:
     """
 
     fields: tuple[str, ...]
-    types: dict[str, str] = field(default_factory=dict)
     rows: dict[str, dict[str, str | float]] = field(default_factory=dict)
     titles_cut: int = 0
     duplicates: int = 0
+    types: dict[str, str] = field(default_factory=dict)
 
     def add(self, token: str, row: dict[str, str | float]) -> None:
         """Record an item; the first description of a token wins, later ones are counted."""

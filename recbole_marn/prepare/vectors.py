@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from recbole_marn.data.arrays import open_matrix
+from recbole_marn.data.vector_file import open_vectors
 from recbole_marn.errors import InputError
 from recbole_marn.prepare.containers import need_file
 from recbole_marn.prepare.meeting import check_meeting
@@ -182,7 +182,10 @@ class VectorFile:
         Raises:
             InputError: no float matrix, another number of ids than rows, or no id that is an item.
         """
-        array, ids = open_matrix(self.array), read_ids(self.ids)
+        array = open_vectors(
+            self.array, what="item vectors", missing="Check the path.", dtypes=(np.float16, np.float32, np.float64)
+        )
+        ids = read_ids(self.ids)
         if len(ids) != len(array):
             raise InputError(
                 f"as many ids as vectors in {self.ids.name} and {self.array.name}",
@@ -194,6 +197,8 @@ class VectorFile:
             if token:
                 row_of.setdefault(token, row)
         known = [token for token in tokens if token in row_of]
+        if not row_of:
+            raise InputError(f"ids of items in {self.ids}", "none", "Give one id a line, in the order of the rows.")
         check_meeting(tokens, row_of, ("the items", f"the ids of {self.ids}"), least=self.least, met=len(known))
         with VectorWriter(folder, name, array.shape[1]) as writer:
             for start in range(0, len(known), _PIECE):

@@ -208,9 +208,12 @@ def test_an_asin_described_twice_keeps_its_first_description(tmp_path):
 
 def test_odd_vectors_are_missing_not_kept(tmp_path):
     features = {ASINS[0]: np.full(4096, np.nan), ASINS[1]: np.full(4096, 1e6), ASINS[2]: np.ones(4096)}
-    record, _, _, folder = made(tmp_path, amazon_2014(tmp_path / "raw", features=features))
-    assert list(vectors(folder)) == [ASINS[2]]
-    assert record["vectors"]["image"]["unusable"] == 2, "NaN, and what float16 cannot hold"
+    raw = amazon_2014(tmp_path / "raw", features=features)
+    with pytest.raises(InputError, match="at most 1.00% unusable vectors of image. Got 1 of 3, the first of 'B00"):
+        made(tmp_path, raw)
+    record, _, _, folder = made(tmp_path, raw, max_skipped=0.5)
+    assert list(vectors(folder, dtype=np.float32)) == [ASINS[1], ASINS[2]]
+    assert record["vectors"]["image"]["unusable"] == 1, "NaN; what float16 cannot hold is kept as float32"
 
 
 def test_a_duplicated_vector_counts_once(tmp_path):

@@ -9,7 +9,8 @@ from prepare.raw_files import amazon_2014
 
 from recbole_marn.errors import InputError
 from recbole_marn.prepare import pipeline
-from recbole_marn.prepare.folders import sha256_of, staged_folder
+from recbole_marn.files import sha256
+from recbole_marn.prepare.folders import staged_folder
 from recbole_marn.prepare.pipeline import ensure_prepared, prepare
 from recbole_marn.prepare.sources import Options
 
@@ -79,8 +80,11 @@ def test_a_full_disk_is_said_and_nothing_stays(tmp_path, monkeypatch, full):
 
 
 def test_another_error_of_the_system_is_not_called_a_full_disk(tmp_path):
-    with pytest.raises(PermissionError), staged_folder(tmp_path / "x"):
+    with pytest.raises(InputError, match="can be written.*no .*nothing was kept"), staged_folder(tmp_path / "x"):
         raise PermissionError(errno.EACCES, "no")
+    with pytest.raises(ConnectionError), staged_folder(tmp_path / "x"):
+        raise ConnectionError(errno.ECONNRESET, "a fault of another kind is no answer to bad input")
+    assert os.listdir(tmp_path) == []
 
 
 def test_the_record_fits_the_files(tmp_path):
@@ -89,7 +93,7 @@ def test_the_record_fits_the_files(tmp_path):
     record = json.loads((folder / "amazon-clothing.prepare.json").read_text("utf-8"))
     named = {entry["name"]: entry["sha256"] for entry in record["files"]}
     assert set(named) == set(files(folder)) - {"amazon-clothing.prepare.json"}
-    assert all(sha256_of(folder / name) == digest for name, digest in named.items())
+    assert all(sha256(folder / name) == digest for name, digest in named.items())
 
 
 def test_what_is_missing_is_prepared_once_or_it_says_how(tmp_path, monkeypatch):

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from recbole_marn.errors import InputError
-from recbole_marn.prepare.columns import Assignment, Roles, assignments, choose, spelled_like
+from recbole_marn.prepare.columns import Assignment, Roles, assignments, choose, no_such_column, spelled_like
 from recbole_marn.prepare.fields import FieldReader
 from recbole_marn.prepare.lines import Tally
 from recbole_marn.prepare.sources import Options
@@ -30,8 +31,6 @@ def read(raw: Path, options: Options) -> RawDataset:
     Raises:
         InputError: a file or a required column is missing, or an option names a column that no table has.
     """
-    if options.events is None:
-        raise InputError("--events FILE (CSV or Parquet)", "none", "Name the table of events; see docs/custom-data.md.")
     given = assignments(options.columns, ("events", "items"), (*EVENT_ROLES, *ITEM_ROLES))
     for entry in given:
         if entry.role in (*_FEEDBACK, "train_interactions") or entry.table == "items" and entry.role in EVENT_ROLES[2:]:
@@ -40,7 +39,10 @@ def read(raw: Path, options: Options) -> RawDataset:
                 f"{entry.text}, which is no column of {entry.table or 'clicks'}",
                 "Give a field of items another name; labels belong to a log of exposures.",
             )
+    if options.events is None:
+        raise InputError("--events FILE", "none", "Name the table of events; see docs/custom-data.md.")
     events = open_table(options.events, "--events")
+    _choose(events, "events", dict.fromkeys(EVENT_ROLES, ""), given, _REQUIRED)  # said first if they are missing
     items = open_table(options.items, "--items") if options.items else None
     ours = _choose_items(items, given) if items else None
     theirs = _choose_events(events, given, ours)
@@ -69,9 +71,14 @@ def _further(given: list[Assignment], table: str) -> dict[str, str]:
     }
 
 
+def _choose(
+    table: Table, kind: str, roles: Mapping[str, str], given: list[Assignment], required: Sequence[str]
+) -> Roles:
+    return choose(table, kind, roles, [entry for entry in given if entry.role in roles], required=required)
+
+
 def _choose_items(table: Table, given: list[Assignment]) -> Roles:
-    mine = [entry for entry in given if entry.role == "item_id" or entry.role not in EVENT_ROLES]
-    return choose(table, "items", {"item_id": ""} | ITEM_ROLES | _further(given, "items"), mine, required=["item_id"])
+    return _choose(table, "items", {"item_id": ""} | ITEM_ROLES | _further(given, "items"), given, ["item_id"])
 
 
 def _choose_events(table: Table, given: list[Assignment], items: Roles | None) -> Roles:
@@ -82,8 +89,7 @@ def _choose_events(table: Table, given: list[Assignment], items: Roles | None) -
     roles = dict.fromkeys(EVENT_ROLES, "") | {
         role: type_ for role, type_ in described.items() if role not in elsewhere or role in asked
     }
-    mine = [entry for entry in given if entry.role in roles]
-    chosen = choose(table, "events", roles, mine, required=_REQUIRED)
+    chosen = _choose(table, "events", roles, given, _REQUIRED)
     for column in chosen.left:
         if any(spelled_like(column, name) for name in _FEEDBACK):
             raise InputError(
@@ -102,11 +108,7 @@ def _all_used(given: list[Assignment], tables: list[Table]) -> None:
     for entry in given:
         if not entry.used:
             where = [table for table in tables if not entry.table or table is tables[entry.table == "items"]]
-            raise InputError(
-                f"the column {entry.split_type()[0]!r} for {entry.role} in {' or '.join(str(t.path) for t in where)}",
-                "; ".join(f"the columns {', '.join(map(repr, table.names[:30]))}" for table in where),
-                "Correct --column, or leave it out.",
-            )
+            raise no_such_column(entry, where)
 
 
 def _read_events(chosen: Roles, tally: Tally, options: Options) -> RawDataset:
@@ -163,7 +165,7 @@ class _FirstValues:
 
     def table(self, tokens: list[str]) -> ItemTable:
         types = {reader.name: reader.type for reader in self._readers}
-        table = ItemTable(tuple(self._fields), types)
+        table = ItemTable(tuple(self._fields), types=types)
         for reader, values in zip(self._readers, self._values, strict=True):
             for item, value in reader.finish(values).items():
                 table.rows.setdefault(tokens[item], {})[reader.name] = value
@@ -181,7 +183,7 @@ class _FirstValues:
 def _read_items(chosen: Roles, tally: Tally, options: Options) -> ItemTable:
     names = list(chosen.columns)
     readers = {name: FieldReader(name, type_, tally, options.title_words) for name, type_ in chosen.types.items()}
-    table = ItemTable(tuple(readers), dict(chosen.types))
+    table = ItemTable(tuple(readers), types=dict(chosen.types))
     values: dict[str, dict[str, object]] = {name: {} for name in readers}
     for line, cells in chosen.table.rows(list(chosen.columns.values()), tally):
         row = dict(zip(names, cells, strict=True))

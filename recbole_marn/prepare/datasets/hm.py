@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import functools
-
-
 from datetime import date
 from pathlib import Path
 
@@ -51,7 +49,7 @@ def read(raw: Path, options: Options) -> RawDataset:
     )
     vectors, ids = locate(raw, "image_vectors.npy"), locate(raw, "image_ids.txt")
     if vectors and ids:
-        data.vectors["image"] = VectorFile(vectors, ids)
+        data.vectors["image"] = VectorFile(vectors, ids, options.min_matched)
         data.sources += [vectors, ids]
     data.photos = locate(raw, "images")
     return data

@@ -47,7 +47,7 @@ def read(raw: Path, options: Options) -> RawDataset:
     )
     vectors, ids = locate(raw, "poster_vectors.npy"), locate(raw, "poster_ids.txt")
     if vectors and ids:
-        data.vectors["image"] = VectorFile(vectors, ids)
+        data.vectors["image"] = VectorFile(vectors, ids, options.min_matched)
         data.sources += [vectors, ids]
     data.photos = locate(raw, "posters")
     return data
