@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import shlex
 import sys
 from pathlib import Path
@@ -119,19 +120,20 @@ def _options(args: argparse.Namespace) -> Options:
             raise InputError("--column ROLE=COLUMN", repr(assignment), "For example --column timestamp=created_at.")
         if columns.setdefault(role, column) != column:
             raise InputError(f"one column for {role}", f"{columns[role]!r} and {column!r}", "Leave one of them out.")
-    same = ("max_skipped", "min_matched", "title_words", "min_interactions", "keep_unseen_items", "time_unit", "images",
-            "image_ids", "encoder", "encoder_weights", "sentence_encoder", "word_vectors", "events", "items")  # fmt: skip
+    same = (
+        "max_skipped", "min_matched", "title_words", "min_interactions", "keep_unseen_items", "time_unit", "images",
+        "image_ids", "encoder", "encoder_weights", "sentence_encoder", "word_vectors", "events", "items",
+    )  # fmt: skip
     return Options(columns=columns, **{name: getattr(args, name) for name in same})
 
 
 def _command(args: argparse.Namespace) -> str:
     """The command line that does the same, for the record."""
     words = ["recbole-marn", "prepare", args.dataset]
+    defaults = vars(_DEFAULT)
+    always = ("raw", "out", "name", "column", "no_download", "overwrite")
     for name, value in sorted(vars(args).items()):
-        usual = getattr(_DEFAULT, name, None)
-        if name in ("raw", "out", "name", "column", "no_download", "overwrite") or (
-            hasattr(_DEFAULT, name) and value != usual
-        ):
+        if name in always or (name in defaults and value != defaults[name]):
             for entry in value if isinstance(value, list) else [value]:
                 if entry is not None and entry is not False:
                     words += [f"--{name.replace('_', '-')}"] + ([] if entry is True else [str(entry)])
@@ -151,7 +153,7 @@ def _check_custom(args: argparse.Namespace) -> None:
 def main(args: argparse.Namespace) -> int:
     """Run `prepare`; 0 when done, 2 when the input is at fault (the message is on stderr)."""
     for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):  # a locale without UTF-8 cannot spell every name
+        if isinstance(stream, io.TextIOWrapper):  # a locale without UTF-8 cannot spell every name
             stream.reconfigure(errors="backslashreplace")
     try:
         _check_custom(args)

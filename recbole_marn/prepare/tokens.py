@@ -62,11 +62,12 @@ def identifier(value: object) -> str:
     """
     if isinstance(value, float) and abs(value) > _EXACT:
         return ""
-    text = clean(value)
+    text = as_text(value)
+    if match := _BYTES.fullmatch(text.strip()):
+        text = match[2]
+    text = clean(text)
     if not text.isascii():
         text = clean(unicodedata.normalize("NFC", _JOINERS.sub("", text)))
-    elif match := _BYTES.fullmatch(text):
-        text = clean(match[2])
     if match := _WHOLE.fullmatch(text):
         return match[1]
     if match := _EXPONENT.fullmatch(text):

@@ -164,3 +164,19 @@ def test_an_array_as_images(tmp_path, csvs):
 def test_the_name_is_a_plain_one(tmp_path, csvs, name):
     with pytest.raises(InputError, match="plain name|--name"):
         prepare("custom", tmp_path, tmp_path / "out", Options(**csvs), name=name or ".")
+
+
+@pytest.mark.parametrize(
+    "name", ["ml-100k", "hm", "taobao", "amazon-clothing", "amazon-clothing-synthetic", "sample", "url"]
+)
+def test_the_name_of_a_known_data_set_is_refused(tmp_path, csvs, name):
+    with pytest.raises(InputError, match=f"a name of your own .*'{name}'.*--name my-{name}"):
+        prepare("custom", tmp_path, tmp_path / "out", Options(**csvs), name=name)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("kept", [False, True])
+def test_items_nobody_ever_clicked_are_told_with_their_share(tmp_path, csvs, kept):
+    record, _, items, _ = made(tmp_path, **csvs, keep_unseen_items=kept)
+    assert any("1 items of the catalogue (33.3%) have no event" in note for note in record["notes"])
+    assert (len(items) == 3) is kept is any("popularity scores far too well" in note for note in record["notes"])

@@ -12,8 +12,8 @@ from recbole_marn.prepare.lines import LONGEST_LINE, Tally, read_lines
 from recbole_marn.prepare.pipeline import prepare
 from recbole_marn.prepare.sources import Options
 from recbole_marn.prepare.tables import EventBuilder
-from recbole_marn.prepare.tokens import clean
 from recbole_marn.prepare.titles import title_words
+from recbole_marn.prepare.tokens import clean
 
 
 def made(tmp_path, dataset, raw, **options):

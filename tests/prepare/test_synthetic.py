@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from prepare.raw_files import atomic, vectors
 
+from recbole_marn.files import sha256
 from recbole_marn.prepare.atomic import write_inter, write_item
 from recbole_marn.prepare.datasets import synthetic
-from recbole_marn.files import sha256
 from recbole_marn.prepare.pipeline import prepare
 
 COMMITTED = Path(__file__).parents[2] / "dataset_atomic" / synthetic.NAME
