@@ -18,13 +18,15 @@ from recbole_marn.prepare.times import UNITS
 __all__ = ["add_arguments", "main"]
 
 _DEFAULT = Options()
+_CUSTOM = ("name", "events", "items", "exposures", "behaviours", "users", "column")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `prepare` to a parser."""
     parser.add_argument(
         "dataset",
-        help="ml-1m, hm, taobao, ml-100k, amazon-<category>, amazon-clothing-synthetic or custom (docs/prepare.md)",
+        help="ml-1m, hm, taobao, ml-100k, mind, obd, amazon-<category>, amazon-clothing-synthetic or custom "
+        "(docs/prepare.md)",
     )
     add = parser.add_argument
     add("--raw", type=Path, default=Path("raw"), help="folder of the official files (default: %(default)s)")
@@ -86,6 +88,9 @@ def _add_custom(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--name", help="name of the dataset to make")
     group.add_argument("--events", type=Path, metavar="FILE", help="CSV, JSON lines or Parquet, one event a row")
     group.add_argument("--items", type=Path, metavar="FILE", help="CSV, JSON lines or Parquet, one item a row")
+    group.add_argument("--exposures", type=Path, metavar="FILE", help="in place of --events, a log of what was shown")
+    group.add_argument("--behaviours", type=Path, metavar="FILE", help="of a log: what histories are made of")
+    group.add_argument("--users", type=Path, metavar="FILE", help="of a log: one user a row")
     group.add_argument(
         "--column", action="append", default=[], metavar="ROLE=COLUMN[:TYPE]",
         help="what your column is, such as timestamp=ts, title=name, items.item_id=sku or season=SEASON:token "
@@ -123,6 +128,7 @@ def _options(args: argparse.Namespace) -> Options:
     same = (
         "max_skipped", "min_matched", "title_words", "min_interactions", "keep_unseen_items", "time_unit", "images",
         "image_ids", "encoder", "encoder_weights", "sentence_encoder", "word_vectors", "events", "items",
+        "exposures", "behaviours", "users",
     )  # fmt: skip
     return Options(columns=columns, **{name: getattr(args, name) for name in same})
 
@@ -143,7 +149,7 @@ def _command(args: argparse.Namespace) -> str:
 def _check_custom(args: argparse.Namespace) -> None:
     if args.dataset == "custom" and args.name is None:
         raise InputError("--name NAME with `custom`", "none", "Name your dataset.")
-    given = [f"--{name}" for name in ("name", "events", "items", "column") if getattr(args, name)]
+    given = [f"--{name}" for name in _CUSTOM if getattr(args, name)]
     if args.dataset != "custom" and given:
         raise InputError(
             f"{', '.join(given)} with `custom` only", args.dataset, "Write `custom` in its place, or leave them out."

@@ -10,7 +10,7 @@ from recbole_marn.prepare.lines import Tally
 from recbole_marn.prepare.titles import title_words
 from recbole_marn.prepare.tokens import as_text, clean, is_missing, number
 
-__all__ = ["FieldReader"]
+__all__ = ["FieldReader", "listed"]
 
 _SEPARATORS = "|;,"  # of words in one cell, the first that a column uses
 _BETWEEN_NUMBERS = re.compile(r"[\s,;|]+")
@@ -46,8 +46,8 @@ class FieldReader:
             self.cut += cut
             return title or None
         if self.type == "token_seq":
-            listed = value if isinstance(value, list) else _listed(as_text(value))
-            return clean(value) if listed is None else self._tokens(listed)
+            entries = value if isinstance(value, list) else listed(as_text(value))
+            return clean(value) if entries is None else self._tokens(entries)
         if isinstance(value, (list, dict)):
             return self._lose("is a list or a structure", line, value)
         return clean(value)
@@ -94,7 +94,7 @@ class FieldReader:
         return values
 
 
-def _listed(text: str) -> list | None:
+def listed(text: str) -> list | None:
     """A list spelled in a cell, `['a', 'b']` as pandas writes it or JSON; None when it is none."""
     if not (text.startswith("[") and text.endswith("]")):
         return None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import json
 import platform
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,18 +12,19 @@ import numpy as np
 
 from recbole_marn import __version__
 from recbole_marn.errors import InputError
-from recbole_marn.files import sha256
 from recbole_marn.prepare.atomic import write_inter, write_item
 from recbole_marn.prepare.checks import leak_checks
 from recbole_marn.prepare.choices import choose_vectors
 from recbole_marn.prepare.download import fetch_missing
 from recbole_marn.prepare.folders import refuse_existing, staged_folder
+from recbole_marn.prepare.log_files import write_log
+from recbole_marn.prepare.logs import LogDataset
 from recbole_marn.prepare.meeting import check_meeting
+from recbole_marn.prepare.record import fingerprint, lines_read, span, vector_notes, write_record
 from recbole_marn.prepare.registry import DATASETS, reader_of, source_of
 from recbole_marn.prepare.report import coverage, histograms, summarise
 from recbole_marn.prepare.sources import Options
 from recbole_marn.prepare.tables import RawDataset, VectorSource
-from recbole_marn.prepare.times import day_of
 from recbole_marn.prepare.vectors import VectorWriter
 from recbole_marn.prepare.word_vectors import write_word_vectors
 from recbole_marn.registry import datasets_at_hand, known_datasets
@@ -82,7 +82,8 @@ def prepare(
             "numpy": np.__version__,
         },
     }
-    return write_dataset(data, name, out, options, overwrite=overwrite, made_by=made_by)
+    write = write_log if isinstance(data, LogDataset) else write_dataset
+    return write(data, name, out, options, overwrite=overwrite, made_by=made_by)
 
 
 def _taken_names() -> set[str]:
@@ -157,30 +158,20 @@ def write_dataset(
             "format": FORMAT_VERSION,
             "dataset": dataset,
             "counts": summarise(events, data.items, tokens),
-            "time": _span(events.time, data.counts_time),
+            "time": span(events.time, data.counts_time),
             "columns": dict(data.columns),
             "published": dict(data.published),
             "coverage": coverage(events, tokens, fields | present),
             "vectors": vectors | words,
             "checks": leak_checks(events),
-            "read": {
-                tally.name: {
-                    "lines": tally.read,
-                    "skipped": sum(tally.skipped.values()),
-                    "inside_fields": tally.inside,
-                }
-                for tally in data.tallies
-            },
+            "read": lines_read(data.tallies),
             "skipped": {tally.name: tally.describe() for tally in data.tallies if tally.describe()},
-            "notes": data.notes + _notes(data, unseen, options) + _vector_notes(written),
-            "sources": [_fingerprint(path) for path in data.sources],
-            "files": [_fingerprint(path) for path in sorted(folder.iterdir())],
+            "notes": data.notes + _notes(data, unseen, options) + vector_notes(written),
+            "sources": [fingerprint(path) for path in data.sources],
+            "files": [fingerprint(path) for path in sorted(folder.iterdir())],
             **made_by,
         }
-        text = json.dumps(record, indent=1, ensure_ascii=False)
-        # Names of files may be bytes that are no text; as \udc.. they are JSON all the same.
-        encoded = (text + "\n").encode("utf-8", "backslashreplace")
-        (folder / f"{dataset}.prepare.json").write_bytes(encoded)
+        write_record(folder / f"{dataset}.prepare.json", record)
     return record
 
 
@@ -195,35 +186,9 @@ def _check_items(data: RawDataset, options: Options) -> None:
         data.notes += check_meeting(data.events.items, data.items.rows, what, least=options.min_matched)
 
 
-def _span(time: np.ndarray, counts: bool) -> dict[str, Any]:
-    """First and last time, as dates unless the times count from an unknown start."""
-    first, last = float(time.min()), float(time.max())
-    return {"first": first, "last": last} if counts else {"first": day_of(first), "last": day_of(last)}
-
-
 def _describe_vectors(source: VectorSource, writer: VectorWriter, items: int) -> dict[str, Any]:
     described = {"encoder": source.encoder, **source.details(), **writer.describe()}
     return described | {"missing": items - described["count"]}
-
-
-def _vector_notes(written: Mapping[str, VectorWriter]) -> list[str]:
-    notes = []
-    for name, writer in written.items():
-        if writer.unusable:
-            notes.append(
-                f"{name}: {writer.unusable:,} vectors are unusable and taken as missing (the first of "
-                f"{writer.first_unusable!r})"
-            )
-        if writer.kept_wide:
-            notes.append(
-                f"{name}: kept as float32, since float16 would lose {writer.kept_wide:,} vectors (the first of "
-                f"{writer.first_wide!r})"
-            )
-        if writer.zeros:
-            notes.append(f"{name}: {writer.zeros:,} vectors are nothing but zeros")
-        if writer.duplicates:
-            notes.append(f"{name}: {writer.duplicates:,} vectors of an id that had one already; the first was taken")
-    return notes
 
 
 def _write_words(data: RawDataset, tokens: Sequence[str], folder: Path, options: Options) -> dict[str, dict[str, Any]]:
@@ -260,7 +225,3 @@ def _notes(data: RawDataset, unseen: Sequence[str], options: Options) -> list[st
     if data.items.titles_cut:
         notes.append(f"{data.items.titles_cut:,} titles were cut to {options.title_words} words")
     return notes
-
-
-def _fingerprint(path: Path) -> dict[str, Any]:
-    return {"name": path.name, "bytes": path.stat().st_size, "sha256": sha256(path)}

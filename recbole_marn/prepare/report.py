@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 
 from recbole_marn.prepare.checks import describe_checks
+from recbole_marn.prepare.log_files import render_log
 from recbole_marn.prepare.pictures import histograms_svg
+from recbole_marn.prepare.record import coverage_of_items
 from recbole_marn.prepare.tables import Events, ItemTable
 
 __all__ = ["coverage", "histograms", "render", "summarise"]
@@ -37,16 +39,7 @@ def coverage(events: Events, tokens: Sequence[str], present: Mapping[str, set[st
         tokens: the items of the dataset, those with events first and in the order of `events.items`.
         present: modality or field name -> the item tokens that have it.
     """
-    popularity = np.bincount(events.item, minlength=len(tokens))
-    shares = {}
-    for name, having in present.items():
-        has = np.fromiter((token in having for token in tokens), bool, len(tokens))
-        shares[name] = {
-            "items": float(has.mean()),
-            "events": float(popularity[has].sum() / max(len(events), 1)),
-            "missing_items": int((~has).sum()),
-        }
-    return shares
+    return coverage_of_items(np.bincount(events.item, minlength=len(tokens)), tokens, present)
 
 
 def histograms(events: Events) -> str:
@@ -92,6 +85,6 @@ def render(record: Mapping[str, Any]) -> str:
         lines.append(f"  {name}: {count['lines']:,} lines{inside}, {count['skipped']:,} skipped")
     lines += ["", "skipped"]
     lines += [f"  {name}: {text}" for name, text in record["skipped"].items()] or ["  nothing"]
-    lines += ["", *describe_checks(checks)]
+    lines += ["", *(render_log(record) if record.get("log") else describe_checks(checks))]
     lines += [f"note: {note}" for note in record["notes"]]
     return "\n".join(lines)

@@ -60,6 +60,9 @@ class Options:
     word_vectors: str = "none"
     events: Path | None = None
     items: Path | None = None
+    exposures: Path | None = None
+    behaviours: Path | None = None
+    users: Path | None = None
     columns: Mapping[str, str] = field(default_factory=dict)
 
 

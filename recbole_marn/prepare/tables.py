@@ -21,6 +21,7 @@ __all__ = [
     "Events",
     "ITEM_FIELDS",
     "ItemTable",
+    "Numbering",
     "RawDataset",
     "VectorSource",
 ]
@@ -85,7 +86,7 @@ class Events:
             keep = still
 
 
-class _Numbering:
+class Numbering:
     """Numbers tokens by first appearance; each spelling is read once, a missing one has number -1."""
 
     def __init__(self):
@@ -108,7 +109,7 @@ class EventBuilder:
     """Collects events one at a time in about 20 bytes each."""
 
     def __init__(self):
-        self._users, self._items = _Numbering(), _Numbering()
+        self._users, self._items = Numbering(), Numbering()
         self._behaviors: dict[str, int] = {}
         self._user, self._item, self._time = array("i"), array("i"), array("d")
         self._behavior, self._rating = array("b"), array("f")

@@ -7,23 +7,25 @@ from pathlib import Path
 
 from recbole_marn.errors import InputError
 from recbole_marn.prepare.columns import Assignment, Roles, assignments, choose, no_such_column, spelled_like
+from recbole_marn.prepare.datasets.custom_log import read_log
+from recbole_marn.prepare.datasets.described import ITEM_ROLES, read_described
 from recbole_marn.prepare.fields import FieldReader
 from recbole_marn.prepare.lines import Tally
+from recbole_marn.prepare.logs import LogDataset
 from recbole_marn.prepare.sources import Options
-from recbole_marn.prepare.tables import ITEM_FIELDS, EventBuilder, ItemTable, RawDataset
+from recbole_marn.prepare.tables import EventBuilder, ItemTable, RawDataset
 from recbole_marn.prepare.tabular import Table, open_table
 from recbole_marn.prepare.times import Clock
-from recbole_marn.prepare.tokens import clean, identifier, number, why_no_id
+from recbole_marn.prepare.tokens import clean, number, why_no_id
 
 __all__ = ["read"]
 
 EVENT_ROLES = ("user_id", "item_id", "timestamp", "behavior_type", "rating")
-ITEM_ROLES = {name: ITEM_FIELDS[name] for name in ("category", "brand", "shop", "title", "price")}
 _REQUIRED = ("user_id", "item_id", "timestamp")
 _FEEDBACK = ("label", "click", "clicked", "is_click", "is_clicked")
 
 
-def read(raw: Path, options: Options) -> RawDataset:
+def read(raw: Path, options: Options) -> RawDataset | LogDataset:
     """Events and items by role: a column is taken for the role it is named after, or is named with `--column`.
 
     What describes an item may stand in the events, too: then the first value of an item counts.
@@ -31,16 +33,25 @@ def read(raw: Path, options: Options) -> RawDataset:
     Raises:
         InputError: a file or a required column is missing, or an option names a column that no table has.
     """
+    if options.exposures is not None:
+        if options.events is not None:
+            raise InputError("--events or --exposures", "both", "Give clicks as --events, or a log as --exposures.")
+        return read_log(options)
+    for name in ("behaviours", "users"):
+        if getattr(options, name) is not None:
+            raise InputError(f"--exposures LOG with --{name}", "none", "Clicks alone are --events and --items.")
     given = assignments(options.columns, ("events", "items"), (*EVENT_ROLES, *ITEM_ROLES))
     for entry in given:
         if entry.role in (*_FEEDBACK, "train_interactions") or entry.table == "items" and entry.role in EVENT_ROLES[2:]:
             raise InputError(
                 "--column with a role that its table has",
                 f"{entry.text}, which is no column of {entry.table or 'clicks'}",
-                "Give a field of items another name; labels belong to a log of exposures.",
+                "Give a field of items another name; labels belong to a log (--exposures).",
             )
     if options.events is None:
-        raise InputError("--events FILE", "none", "Name the table of events; see docs/custom-data.md.")
+        raise InputError(
+            "--events FILE", "none", "Name the table of clicks, or a log as --exposures; see docs/custom-data.md."
+        )
     events = open_table(options.events, "--events")
     _choose(events, "events", dict.fromkeys(EVENT_ROLES, ""), given, _REQUIRED)  # said first if they are missing
     items = open_table(options.items, "--items") if options.items else None
@@ -53,7 +64,7 @@ def read(raw: Path, options: Options) -> RawDataset:
     data.columns[f"events {options.events.name}"] = theirs.describe()
     if ours is not None and items is not None:
         tally = Tally(options.items.name, options.max_skipped)
-        table = _read_items(ours, tally, options)
+        table = read_described(ours, "item_id", tally, options)
         _merge(table, data.items)
         data.items = table
         data.sources += items.files()
@@ -95,7 +106,7 @@ def _choose_events(table: Table, given: list[Assignment], items: Roles | None) -
             raise InputError(
                 f"a table of clicks at {table.path}",
                 f"the column {column!r}, by which not every line is one",
-                "Leave out the lines without a click, and the column with them.",
+                "Give a log with labels as --exposures; or leave out the lines without a click, and the column.",
             )
     for role in elsewhere & set(described) - asked:
         for column in chosen.left:
@@ -178,33 +189,6 @@ class _FirstValues:
             note + (f"; {len(changing):,} items have another one later" if changing else "")
             for note, changing in zip(notes, self._changing, strict=True)
         ]
-
-
-def _read_items(chosen: Roles, tally: Tally, options: Options) -> ItemTable:
-    names = list(chosen.columns)
-    readers = {name: FieldReader(name, type_, tally, options.title_words) for name, type_ in chosen.types.items()}
-    table = ItemTable(tuple(readers), types=dict(chosen.types))
-    values: dict[str, dict[str, object]] = {name: {} for name in readers}
-    for line, cells in chosen.table.rows(list(chosen.columns.values()), tally):
-        row = dict(zip(names, cells, strict=True))
-        token = identifier(row["item_id"])
-        if not token:
-            tally.skip(why_no_id(row["item_id"]), line, row["item_id"])
-            continue
-        if token in table.rows:
-            table.duplicates += 1
-            continue
-        table.rows[token] = {}
-        for name, reader in readers.items():
-            value = reader.read(row[name], line)
-            if value is not None:
-                values[name][token] = value
-    for name, reader in readers.items():
-        for token, value in reader.finish(values[name]).items():
-            table.rows[token][name] = value
-        table.titles_cut += reader.cut
-    tally.check()
-    return table
 
 
 def _merge(table: ItemTable, from_events: ItemTable) -> None:
