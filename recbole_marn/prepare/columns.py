@@ -150,9 +150,9 @@ def choose(
     for entry in mine:
         if entry.role in chosen.columns:
             continue
-        column = find_column(table, entry.column)
-        name, type_ = (column, "") if column else entry.split_type()
-        column = column or find_column(table, name)
+        # A header such as `genre:token` has the type in its own name.
+        name, type_ = (entry.column, "") if entry.column in table.kinds else entry.split_type()
+        column = find_column(table, name)
         if column is None:
             continue
         entry.used = True

@@ -236,6 +236,9 @@ def test_further_columns_by_type(shop):
     assert rows["i3"] == {
         "item_id": "i3", "season": "s3", "weight": "3.5", "tags": "new_in sale", "size": "1.0 3.0"
     }  # fmt: skip
+    record, _, rows, _ = shop(None, items, columns={"category": "tags:token_seq", "brand": "SEASON"})
+    assert record["header"] == ["item_id:token", "category:token_seq", "brand:token"]
+    assert rows["i3"] == {"item_id": "i3", "category": "new_in sale", "brand": "s3"}
     with pytest.raises(InputError, match="'season'.*--column season=SEASON:token"):
         shop(None, items, columns={"season": "SEASON"})
 
