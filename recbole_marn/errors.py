@@ -1,6 +1,6 @@
 """The one error that means "your input", as opposed to a fault of this package."""
 
-__all__ = ["InputError", "first_line"]
+__all__ = ["Diverged", "InputError", "first_line", "without_recbole"]
 
 
 class InputError(ValueError):
@@ -20,6 +20,22 @@ class InputError(ValueError):
         return f"Expected {self.expected}. Got {self.got}. {self.hint}"
 
 
+class Diverged(InputError):
+    """Training that ended in a loss that is not a number."""
+
+    def __init__(self, loss: str, rate: float):
+        super().__init__(
+            "a loss that is a number", f"{loss} after a step at learning_rate {rate}", "Choose a smaller learning_rate."
+        )
+
+
 def first_line(error: Exception) -> str:
     """What another library's error says, on one line; its type where it says nothing."""
     return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+def without_recbole() -> InputError:
+    """What to say where RecBole cannot be imported: on Python 3.12 and later no other package brings it."""
+    return InputError(
+        "RecBole 1.2.1", "no package of that name", "Install it: pip install --no-deps recbole==1.2.1 (docs/install.md)."
+    )

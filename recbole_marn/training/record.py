@@ -17,22 +17,18 @@ from recbole_marn.files import sha256, write_aside, write_json
 from recbole_marn.registry import MODELS
 from recbole_marn.training.prepared import Prepared
 
-__all__ = ["write_record"]
+__all__ = ["data_facts", "write_record"]
 
 LIBRARIES = ("recbole", "torch", "numpy", "pandas", "scipy")
 
 
-def _data_facts(parts: Prepared) -> dict[str, int]:
+def data_facts(parts: Prepared) -> dict[str, int]:
     """Sizes of the data set and its parts, for the record."""
-    dataset = parts.train._dataset
-    events = dataset.protocol.events
+    facts = parts.train.part.facts()
+    del facts["rows"]
     loaders = zip(PARTS, (parts.train, parts.valid, parts.test), strict=True)
-    return {
-        "users": len(np.unique(events.user)),
-        "items": len(np.unique(events.item)),
-        "catalogue": dataset.item_num - 1,
-        "events": int(events.n_events),
-        **{f"{name}_rows": len(loader._dataset) for name, loader in loaders},
+    return facts | {
+        **{f"{name}_rows": len(loader.part) for name, loader in loaders},
         "steps_per_epoch": len(parts.train),
     }
 
@@ -55,8 +51,8 @@ def write_record(parts: Prepared, result: Mapping[str, Any], scores: Mapping[str
         "record": str(record_file),
         "paper": row.paper,
         "settings": parts.trainer.plain_settings(),
-        "data": _data_facts(parts),
-        "notes": parts.train._dataset.notes,
+        "data": data_facts(parts),
+        "notes": parts.train.part.notes,
         "history": parts.trainer.history,
         "scores": {"file": scores_file.name, "sha256": sha256(scores_file)},
         "versions": {"recbole_marn": __version__, "python": platform.python_version()}
