@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
 import os
 import platform
@@ -26,6 +24,8 @@ from recbole_marn.compat import without_arguments
 from recbole_marn.data.ctr_dataset import CTRDataLoader
 from recbole_marn.data.protocol import PARTS
 from recbole_marn.errors import InputError
+from recbole_marn.evaluation.record import FORMAT, measured, sealed_text
+from recbole_marn.files import sha256
 from recbole_marn.registration import MODELS, known_datasets, model_class, rebuild_config
 from recbole_marn.trainer import check_same_data
 from recbole_marn.version import __version__
@@ -281,21 +281,22 @@ def _write_record(parts: Prepared, result: Mapping[str, Any], scores: Mapping[st
             np.savez_compressed(file, **flat)
 
     checkpoint.write_aside(scores_file, write_scores)
-    row = MODELS[parts.config["model"]]
+    metrics, data = measured(scores)
     record = {
-        "format": 1,
-        **result,
-        "record": str(record_file),
-        "paper": row.paper,
+        "format": FORMAT,
+        "run": base.name,
+        **{key: result[key] for key in ("model", "dataset", "seed", "parameters", "epochs", "seconds_per_epoch")},
+        "paper": MODELS[parts.config["model"]].paper,
         "settings": parts.trainer.plain_settings(),
-        "data": _data_facts(parts),
+        "data": {"split_sha256": result["split_sha256"], **data, **_data_facts(parts)},
+        "metrics": metrics,
         "notes": parts.train._dataset.notes,
         "history": parts.trainer.history,
-        "scores": {"file": scores_file.name, "sha256": hashlib.sha256(scores_file.read_bytes()).hexdigest()},
+        "scores": {"file": scores_file.name, "sha256": sha256(scores_file)},
         "versions": {"recbole_marn": __version__, "python": platform.python_version()}
         | {name: metadata.version(name) for name in LIBRARIES},
         "command": " ".join(sys.argv),
     }
-    text = json.dumps(record, indent=1, default=str)
+    text = sealed_text(checkpoint.plain(record))
     checkpoint.write_aside(record_file, lambda path: Path(path).write_text(text, encoding="utf-8"))
     return str(record_file)

@@ -10,7 +10,7 @@ from typing import Any
 
 from recbole_marn import checkpoint
 from recbole_marn.errors import InputError, first_line
-from recbole_marn.leaderboard.svg import Curve, curves_plot, picture_file
+from recbole_marn.plots.svg import Curve, curves_plot, picture_file
 
 __all__ = ["curves_picture", "curves_table", "read_probes"]
 
@@ -85,5 +85,5 @@ def curves_picture(probes: Sequence[Mapping[str, Any]]) -> str:
     for heading, lines in plots.items():
         values = {label: [_value(probe, keys) for probe in probes] for label, keys in lines.items()}
         curves = [Curve(label, tuple(found), True) for label, found in values.items() if None not in found]
-        drawn.append((heading, curves_plot(curves, heading, "", x_axis="training step", at=steps)))
-    return picture_file(drawn)
+        drawn.append(curves_plot(curves, heading, "", x_axis="training step", at=steps))
+    return picture_file([plot for plot in drawn if plot])

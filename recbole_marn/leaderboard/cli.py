@@ -8,11 +8,18 @@ import os
 import sys
 from pathlib import Path
 
+from tqdm import tqdm
+
 from recbole_marn.errors import InputError
+from recbole_marn.leaderboard.formats import printable
+from recbole_marn.leaderboard.render import render
+from recbole_marn.leaderboard.request import Request
+from recbole_marn.leaderboard.verify import datasets_in, verify
 
 __all__ = ["add_arguments", "add_verify_arguments", "main", "verify_main"]
 
 SHOWN_PROBLEMS = 40
+INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -38,9 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> int:
-    """Run `leaderboard`: 0 done, 2 bad input, 1 a run failed by a fault of ours."""
-    from recbole_marn.leaderboard.build import Request, build, render
-
+    """Run `leaderboard`: 0 done, 2 bad input, 1 a run failed by a fault of ours, 130 stopped by Ctrl-C."""
     models = None if args.models == "all" else [name for name in args.models.split(",") if name]
     request = Request(
         dataset=args.dataset, models=models, seeds=args.seeds, grid=args.grid, tune=args.tune, space=args.space,
@@ -48,13 +53,16 @@ def main(args: argparse.Namespace) -> int:
         resamples=args.resamples, config_files=args.config_files.split(), settings=args.settings,
     )  # fmt: skip
     try:
-        line, failures = (render(request), []) if args.render_only else build(request)
+        line, failures = (render(request), []) if args.render_only else _build(request)
     except OSError as error:
         raise InputError(
             f"room and permission to write to {args.out}",
             f"{error.strerror or error} ({error.filename or args.out})",
             "Free some space or choose another --out, and give the same command again: finished runs are kept.",
         ) from error
+    except KeyboardInterrupt:
+        print("Stopped. Finished runs are kept: give the same command again to go on.", file=sys.stderr)
+        return INTERRUPTED
     for failure in failures:
         print(f"failed: {failure}", file=sys.stderr)
     if line["without_scores"]:
@@ -65,6 +73,13 @@ def main(args: argparse.Namespace) -> int:
     return 2 if all(failure.kind in ("input", "library") for failure in failures) else 1
 
 
+def _build(request: Request) -> tuple:
+    # Here and not above: training imports torch and RecBole, which verifying and rendering do without.
+    from recbole_marn.leaderboard.build import build
+
+    return build(request)
+
+
 def add_verify_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `verify`."""
     parser.add_argument("out", type=Path, metavar="DIR", help="the --out of a leaderboard")
@@ -73,22 +88,18 @@ def add_verify_arguments(parser: argparse.ArgumentParser) -> None:
 
 def verify_main(args: argparse.Namespace) -> int:
     """Run `verify`: 0 all holds, 2 something was altered; every problem is named on stderr."""
-    from tqdm import tqdm
-
-    from recbole_marn.leaderboard.verify import datasets_in, verify
-
     problems = 0
     for dataset in [args.dataset] if args.dataset else datasets_in(args.out):
         with tqdm(desc=f"verify {dataset}", unit="check") as bar:
             report = verify(args.out, dataset, bar.update)
         problems += len(report.problems)
         for problem in report.problems[:SHOWN_PROBLEMS]:
-            print(problem, file=sys.stderr)
+            print(printable(problem), file=sys.stderr)
         if len(report.problems) > SHOWN_PROBLEMS:
             print(f"... and {len(report.problems) - SHOWN_PROBLEMS} more", file=sys.stderr)
         print(
-            f"{dataset}: {report.cells} cells against {report.records} records; {report.recomputed} recomputed from "
-            f"their scores, {len(report.absent)} taken from the record, whose scores are not on this machine; "
-            f"{len(report.problems)} problems"
+            f"{printable(dataset)}: {report.cells} cells against {report.records} records; {report.recomputed} "
+            f"recomputed from their scores, {len(report.absent)} taken from the record, whose scores are not on this "
+            f"machine; {len(report.problems)} problems"
         )
     return 2 if problems else 0

@@ -1,4 +1,4 @@
-"""One JSON file per run: written whole, sealed by its digest, checked whenever it is read.
+"""The records of a leaderboard: those of runs (`evaluation/record.py`) and what a table needs beside.
 
 Layout under the output folder: `records/<dataset>/<run>.json`, `records/<dataset>/trials/<trial>.json`,
 `records/<dataset>.statistics.json`, `scores/<dataset>/<run>.scores.npz` (kept out of version control).
@@ -6,9 +6,6 @@ Layout under the output folder: `records/<dataset>/<run>.json`, `records/<datase
 
 from __future__ import annotations
 
-import hashlib
-import json
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -17,29 +14,33 @@ from typing import Any
 import numpy as np
 
 from recbole_marn.errors import InputError
+from recbole_marn.evaluation.record import (
+    RUN,
+    check_shape,
+    load_scores,
+    measure,
+    plain_name,
+    read_content,
+    read_sealed,
+    share,
+    whole,
+)
+from recbole_marn.files import sha256
 from recbole_marn.leaderboard.grid import config_id
 from recbole_marn.settings import DataSettings
 
 __all__ = [
-    "FORMAT",
     "Folders",
     "ScoreStore",
     "check_alike",
     "check_row_settings",
     "check_same_data",
     "check_scores_file",
-    "digest",
-    "file_sha256",
-    "load_scores",
-    "put",
+    "read_altered",
     "read_record",
     "read_records",
-    "rows_sha256",
-    "seal",
-    "sealed_text",
 ]
 
-FORMAT = 1
 # Every run of a data set reads these where they exist.
 ATOMIC = (".inter", ".item", ".user")
 # Settings that decide which rows exist outside training.
@@ -51,12 +52,56 @@ ROW_SETTINGS = (
 ROW_DEFAULTS = {entry.name: entry.default for entry in fields(DataSettings)}
 
 
+def _search(value: Any) -> bool:
+    """What a record says of the search that chose its settings; null where there was none."""
+    return value is None or (
+        isinstance(value, dict)
+        and whole(value.get("trials", 0)) and isinstance(value.get("space", {}), dict)
+        and plain_name(value.get("chosen")) and isinstance(value.get("compared"), list) and value["compared"]
+        and all(map(plain_name, value["compared"]))
+    )  # fmt: skip
+
+
+def _ends(value: Any) -> bool:
+    """Score files an interval is of, or its two ends."""
+    return isinstance(value, list) and (
+        all(isinstance(entry, str) for entry in value) or (len(value) == 2 and all(map(measure, value)))
+    )
+
+
+def _resamples(value: Any) -> bool:
+    return whole(value) and 2 <= value <= 1_000_000
+
+
+TEST = {name: str for name in ("metric", "part", "row", "against", "reference")}
+TEST |= {"of": [str], "reference_of": [str], "difference": measure, "p": share, "p_holm": share}
+# Kind of record -> its shape.
+SHAPES: dict[str, dict[Any, Any]] = {
+    "run": RUN | {
+        "row": str, "family?": str, "given": dict, "tuned?": _search, "data": {**RUN["data"], "files": {...: str}},
+    },
+    "trial": {
+        "run": plain_name, "valid_score_bigger": bool, "best_valid_score": measure,
+        "settings": {"model": str, "dataset": str}, "data": {"files": {...: str}},
+    },
+    "statistics": {
+        "dataset": plain_name, "baseline": str, "resamples": _resamples, "confidence": share, "records": {...: str},
+        "intervals": {...: {"of": [str], ...: _ends}}, "command": str,
+        "tests": [TEST | {"relative_improvement": measure}],
+    },
+}  # fmt: skip
+
+
 @dataclass(frozen=True)
 class Folders:
     """Where the files of one data set lie."""
 
     out: Path
     dataset: str
+
+    def __post_init__(self) -> None:
+        if not plain_name(self.dataset):
+            raise InputError("the name of a data set", repr(self.dataset), "Give a name without slashes.")
 
     @property
     def records(self) -> Path:
@@ -90,80 +135,26 @@ class Folders:
             ignore.write_text("# Their SHA-256 stands in the records.\n*\n!.gitignore\n", encoding="utf-8")
 
 
-# ------------------------------------------------------------------------------------------------ digests
-def digest(content: Mapping[str, Any]) -> str:
-    """SHA-256 of a record without its own `sha256`."""
-    rest = {key: value for key, value in content.items() if key != "sha256"}
-    return hashlib.sha256(json.dumps(rest, sort_keys=True, allow_nan=False).encode()).hexdigest()
-
-
-def seal(content: Mapping[str, Any]) -> dict[str, Any]:
-    """The record with its digest; NaN becomes null, as JSON has no NaN."""
-    clean = _without_nan(dict(content))
-    return clean | {"sha256": digest(clean)}
-
-
-def sealed_text(content: Mapping[str, Any]) -> str:
-    """What is written to the file of a record."""
-    return json.dumps(seal(content), indent=1, allow_nan=False) + "\n"
-
-
-def _without_nan(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {str(key): _without_nan(entry) for key, entry in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_without_nan(entry) for entry in value]
-    if isinstance(value, float) and not np.isfinite(value):
-        return None
-    return value
-
-
-def file_sha256(path: Path) -> str:
-    """SHA-256 of a file's bytes."""
-    total = hashlib.sha256()
-    with open(path, "rb") as file:
-        while block := file.read(1 << 20):
-            total.update(block)
-    return total.hexdigest()
-
-
-def rows_sha256(columns: Mapping[str, np.ndarray]) -> str:
-    """SHA-256 of whose rows were scored: user, item and label, in order."""
-    total = hashlib.sha256()
-    for name in ("user", "item", "label"):
-        total.update(np.ascontiguousarray(columns[name], dtype="<i8").tobytes())
-    return total.hexdigest()
-
-
 # ------------------------------------------------------------------------------------------------ reading
 def read_record(path: Path, kind: str = "run") -> dict[str, Any]:
-    """A record, its format and its digest checked.
+    """A record of this leaderboard: its format, digest, shape and name checked.
 
     Raises:
-        InputError: unreadable, not a record of this kind, of another format version, or altered.
+        InputError: names the file and what is wrong with it.
     """
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, OSError) as error:
-        raise InputError(
-            f"a readable {kind} record in {path}", str(error).splitlines()[0], "Restore it, or remove it to run again."
-        ) from None
-    if not isinstance(content, dict) or content.get("leaderboard") != kind:
-        raise InputError(
-            f"a {kind} record of this leaderboard in {path}", "something else", "Move the file out of the folder."
-        )
-    if content.get("format") != FORMAT:
-        raise InputError(
-            f"{kind} records of format {FORMAT}",
-            f"{path} of format {content.get('format')}",
-            "Use the version of recbole_marn that wrote them, or another --out; nothing was overwritten.",
-        )
-    if content.get("sha256") != digest(content):
-        raise InputError(
-            f"{path} as it was written (SHA-256 {str(content.get('sha256'))[:12]}...)",
-            f"other content (SHA-256 {digest(content)[:12]}...): the record was altered",
-            "Restore it from version control, or remove it and run the leaderboard again.",
-        )
+    return _ours(read_sealed(path, SHAPES[kind] | {"leaderboard": kind.__eq__}, kind), path, kind)
+
+
+def read_altered(path: Path, kind: str = "run") -> dict[str, Any]:
+    """As `read_record`, whatever its digest: so that what was altered can be named."""
+    content = read_content(path, kind)
+    check_shape(content, SHAPES[kind] | {"leaderboard": kind.__eq__}, path)
+    return _ours(content, path, kind)
+
+
+def _ours(content: dict[str, Any], path: Path, kind: str) -> dict[str, Any]:
+    if kind != "statistics" and content["run"] != path.stem:
+        raise InputError(f"the record of {path.stem} in {path}", repr(content["run"]), "Give the file its own name.")
     return content
 
 
@@ -184,7 +175,7 @@ def check_scores_file(path: Path, record: Mapping[str, Any]) -> bool:
     """
     if not path.is_file():
         return False
-    found = file_sha256(path)
+    found = sha256(path)
     if found != record["scores"]["sha256"]:
         raise InputError(
             f"score file {path} as recorded (SHA-256 {record['scores']['sha256'][:12]}...)",
@@ -192,16 +183,6 @@ def check_scores_file(path: Path, record: Mapping[str, Any]) -> bool:
             "Restore it, or remove it together with its record and run the leaderboard again.",
         )
     return True
-
-
-def load_scores(path: Path) -> dict[str, dict[str, np.ndarray]]:
-    """The columns of a score file by part."""
-    parts: dict[str, dict[str, np.ndarray]] = {}
-    with np.load(path, allow_pickle=False) as file:
-        for key in file.files:
-            part, _, column = key.rpartition("_")
-            parts.setdefault(part, {})[column] = file[key]
-    return parts
 
 
 # -------------------------------------------------------------------------------------------- consistency
@@ -233,10 +214,8 @@ def check_alike(records: Sequence[Mapping[str, Any]]) -> None:
     Raises:
         InputError: names two runs that differ.
     """
-    if not records:
-        return
-    files = {name: value for record in reversed(records) for name, value in record["data"]["files"].items()}
-    check_same_data(records, files)
+    check_same_data(records, {name: value for record in reversed(records) for name, value in
+                              record["data"]["files"].items()})  # fmt: skip
     seen: dict[str, tuple[str, str]] = {}
     runs: dict[tuple[str, int], str] = {}
     for record in records:
@@ -250,11 +229,7 @@ def check_alike(records: Sequence[Mapping[str, Any]]) -> None:
         for part, value in record["data"]["rows_sha256"].items():
             run, known = seen.setdefault(part, (record["run"], value))
             if known != value:
-                raise InputError(
-                    f"one table to compare runs on the same {part} rows",
-                    f"{run} and {record['run']}, whose {part} rows differ",
-                    "Give runs with another split or other negatives another --out; nothing was overwritten.",
-                )
+                raise _different_rows(part, f"{run} and {record['run']}, whose {part} rows differ")
 
 
 def check_row_settings(runs: Iterable[tuple[str, Mapping[str, Any]]]) -> None:
@@ -272,23 +247,15 @@ def check_row_settings(runs: Iterable[tuple[str, Mapping[str, Any]]]) -> None:
         for key in ROW_SETTINGS:
             here, there = (entry.get(key, ROW_DEFAULTS.get(key)) for entry in (settings, first[1]))
             if here != there:
-                raise InputError(
-                    "one table to compare runs on the same validation and test rows",
-                    f"{key}={there!r} in {first[0]} and {key}={here!r} in {run}",
-                    "Give runs with another split or other negatives another --out; nothing was overwritten.",
-                )
+                raise _different_rows("validation and test", f"{key}={there!r} in {first[0]} and {key}={here!r} in {run}")
 
 
-def put(path: Path, text: str, folder: Path) -> None:
-    """Write `text` in `folder`, then rename it to `path` on the same disk: `path` is whole or absent."""
-    folder.mkdir(parents=True, exist_ok=True)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = folder / f"{path.name}.{os.getpid()}.part"
-    try:
-        aside.write_text(text, encoding="utf-8")
-        os.replace(aside, path)
-    finally:
-        aside.unlink(missing_ok=True)
+def _different_rows(which: str, got: str) -> InputError:
+    return InputError(
+        f"one table to compare runs on the same {which} rows",
+        got,
+        "Give runs with another split or other negatives another --out; nothing was overwritten.",
+    )
 
 
 class ScoreStore:
@@ -305,11 +272,16 @@ class ScoreStore:
         self._rows: dict[str, dict[str, np.ndarray]] = {}
         self._scores: dict[tuple[str, str], np.ndarray] = {}
 
+    def of_seeds(self, records: Sequence[Mapping[str, Any]], part: str) -> list[dict[str, np.ndarray]] | None:
+        """`columns` of each record; None where the file of any is not on this machine."""
+        found = [self.columns(record, part) for record in records]
+        return None if any(columns is None for columns in found) else found
+
     def columns(self, record: Mapping[str, Any], part: str) -> dict[str, np.ndarray] | None:
         """user, label and score (B,) of a part; None where the file is not on this machine.
 
         Raises:
-            InputError: the file is not the one the record was made from.
+            InputError: the file is not the one the record was made from, or cannot be read.
         """
         name = record["scores"]["file"]
         if name not in self._known:
@@ -317,10 +289,9 @@ class ScoreStore:
         if not self._known[name]:
             return None
         if (name, part) not in self._scores:
-            with np.load(self._folder / name, allow_pickle=False) as file:
-                if part not in self._rows:
-                    self._rows[part] = {column: file[f"{part}_{column}"] for column in ("user", "label")}
-                if sum(score.nbytes for score in self._scores.values()) > self.LIMIT:
-                    self._scores.clear()
-                self._scores[name, part] = file[f"{part}_score"]
+            found = load_scores(self._folder / name, part, ("user", "label", "score"))[part]
+            if sum(score.nbytes for score in self._scores.values()) > self.LIMIT:
+                self._scores.clear()
+            self._scores[name, part] = found.pop("score")
+            self._rows.setdefault(part, found)
         return {**self._rows[part], "score": self._scores[name, part]}

@@ -20,10 +20,10 @@ from typing import Any
 from tqdm import tqdm
 
 from recbole_marn.errors import InputError
+from recbole_marn.leaderboard.worker import BUSY
 
-__all__ = ["BUSY", "Failure", "Job", "run_jobs"]
+__all__ = ["Failure", "Job", "run_jobs"]
 
-BUSY = 75  # exit code of a worker that found its job locked
 POLL_SECONDS = 0.2
 BUSY_SECONDS = 2.0
 
@@ -127,11 +127,14 @@ def run_jobs(jobs: Sequence[Job], processes: int, *, show_progress: bool = True)
 
 
 def _start(job: Job) -> _Running:
-    # The pipe to its standard input closes when this process dies, however it dies: the worker then ends too.
+    # The pipe to its standard input closes when this process dies, however it dies: the worker then ends too. Ctrl-C
+    # at the terminal is for this process, which ends the workers; a session of their own keeps it from them.
     process = subprocess.Popen(
-        [sys.executable, "-m", "recbole_marn.leaderboard.worker"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    )
-    message = {"work": job.work, "task": job.task, "folder": str(job.folder.resolve()), "done": str(job.done.resolve())}
+        [sys.executable, "-m", "recbole_marn.leaderboard.worker"],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True,
+    )  # fmt: skip
+    message = {"work": job.work, "task": job.task, "folder": str(job.folder.resolve()),
+               "done": str(job.done.resolve()), "parent": os.getpid()}  # fmt: skip
     assert process.stdin is not None
     with contextlib.suppress(BrokenPipeError):  # it has died at once; its exit code will tell
         process.stdin.write(json.dumps(message).encode() + b"\n")
@@ -147,13 +150,9 @@ def _epochs_since(one: _Running) -> int:
         changed = os.stat(one.job.state).st_mtime_ns
     except OSError:
         return 0
-    new = one.changed is not None and changed != one.changed
-    first = one.changed is None
-    one.changed = changed
-    if new or first:
-        one.epochs += 1
-        return 1
-    return 0
+    new, one.changed = int(changed != one.changed), changed
+    one.epochs += new
+    return new
 
 
 def _ended(one: _Running) -> Failure | None:

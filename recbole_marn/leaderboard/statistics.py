@@ -24,7 +24,7 @@ from recbole_marn.evaluation.significance import (
     sign_flip_p_value,
     t_test_p_value,
 )
-from recbole_marn.leaderboard.records import FORMAT
+from recbole_marn.evaluation.record import FORMAT
 
 __all__ = [
     "CONFIDENCE",

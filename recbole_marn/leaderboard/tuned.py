@@ -7,67 +7,19 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
+from recbole_marn.evaluation.record import FORMAT
+from recbole_marn.leaderboard.grid import Row, Space
 
-from recbole_marn.errors import InputError
-from recbole_marn.leaderboard.grid import FIRST_SEED, Plan, Row, Run, Space, runs_of
-from recbole_marn.leaderboard.records import FORMAT
+__all__ = ["FIRST_SEED", "best_trial", "search_told", "searched", "trial_of_run"]
 
-__all__ = ["best_trial", "searched", "shipped_space", "trial_of_run", "trials_of", "tuned_row"]
-
-DRAW_SEED = 2020
+FIRST_SEED = 2020
 # A trial names metrics as RecBole does.
 VALID = {"auc": "AUC", "uauc": "UAUC", "logloss": "LogLoss"}
-
-
-def shipped_space() -> Space:
-    """The choices of the search spaces that come with the package, one a model: those of `recbole-marn tune`."""
-    from recbole_marn.registration import properties_folder
-    from recbole_marn.tuning import read_space
-
-    spaces = {file.stem: read_space(file) for file in sorted((properties_folder() / "tune").glob("*.hyper"))}
-    return Space({model: {key: values for key, (_, values) in space.items()} for model, space in spaces.items()})
 
 
 def searched(row: Row, space: Space) -> dict[str, list[Any]]:
     """What a search varies for a row: the space without what the row itself says."""
     return {key: list(values) for key, values in space.of(row.model).items() if key not in row.settings}
-
-
-def trials_of(plan: Plan, row: Row, space: Space, number: int) -> list[Run]:
-    """`number` different settings of a row: its own first, then draws from the space without repetition.
-
-    A space with fewer combinations is tried in full.
-
-    Raises:
-        InputError: as `runs_of`, no trial, or trials that are not validated by one metric.
-    """
-    if number < 1:
-        raise InputError("at least one trial", f"--tune={number}", "Leave --tune out for no search.")
-    choices = searched(row, space)
-    sizes = [len(values) for values in choices.values()]
-    total = math.prod(sizes)
-    rng = np.random.default_rng(DRAW_SEED)
-    order = rng.permutation(total) if total <= 1_000_000 else rng.integers(total, size=10 * number)
-    trials: dict[tuple[str, int], Run] = {}
-    for index in [None, *order]:
-        drawn = {} if index is None else _combination(choices, np.unravel_index(int(index), sizes) if sizes else ())
-        run = runs_of(plan, [Row(row.label, row.model, {**row.settings, **drawn})], 1)[0]
-        trials.setdefault(run.identity, run)
-        if len(trials) == number:
-            break
-    metrics = {run.settings["valid_metric"] for run in trials.values()}
-    if len(metrics) > 1:
-        raise InputError(
-            f"trials of '{row.label}' that are compared by one metric",
-            f"valid_metric in {sorted(metrics)}",
-            "Take valid_metric out of the search space.",
-        )
-    return list(trials.values())
-
-
-def _combination(choices: Mapping[str, Sequence[Any]], at: Sequence[Any]) -> dict[str, Any]:
-    return {key: values[int(index)] for (key, values), index in zip(choices.items(), at, strict=True)}
 
 
 def trial_of_run(trial: Mapping[str, Any], run: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -105,19 +57,15 @@ def best_trial(trials: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
     return max(trials, key=goodness)
 
 
-def tuned_row(
-    runs: Sequence[Run], trials: Sequence[Mapping[str, Any]], space: Mapping[str, Sequence[Any]]
-) -> tuple[Row, dict[str, Any]]:
-    """The row under its best trial's settings, and what a record says of the search.
+def search_told(trials: Sequence[Mapping[str, Any]], space: Mapping[str, Sequence[Any]]) -> dict[str, Any]:
+    """What a record says of the search that chose its settings.
 
     Args:
-        runs: the planned trials of the row. Settings are taken from these: a trial's record may come from an earlier
-            command, which gave the same settings in another way.
-        trials: their records.
+        trials: the records of the trials.
         space: what was varied.
     """
     best = best_trial(trials)
-    told = {
+    return {
         "trials": len(trials),
         "space": json.loads(json.dumps(space)),
         "seed": FIRST_SEED,
@@ -125,4 +73,3 @@ def tuned_row(
         "best_valid_score": best["best_valid_score"],
         "compared": [trial["run"] for trial in trials],
     }
-    return next(run.row for run in runs if run.name == best["run"]), told
