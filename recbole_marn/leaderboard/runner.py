@@ -11,9 +11,11 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -63,14 +65,6 @@ class Failure:
         return f"{self.job.name}: {self.text} (log: {self.job.folder / 'output.log'})"
 
 
-@dataclass
-class _Running:
-    job: Job
-    process: subprocess.Popen
-    epochs: int = 0
-    changed: int | None = field(default=None)
-
-
 def run_jobs(jobs: Sequence[Job], processes: int, *, show_progress: bool = True) -> list[Failure]:
     """Do the jobs that are not done yet, `processes` at once, under one progress bar.
 
@@ -78,55 +72,71 @@ def run_jobs(jobs: Sequence[Job], processes: int, *, show_progress: bool = True)
         The jobs that failed; the others are done.
 
     Raises:
-        InputError: fewer than one process, or no room left to write to (nothing is lost: the same command goes on).
+        InputError: no room left to write to (nothing is lost: the same command goes on).
     """
-    if processes < 1:
-        raise InputError("at least one process", f"--jobs={processes}", "One per core is usual.")
-    waiting = [(job, 0.0) for job in jobs if not job.done.exists()]
-    running: list[_Running] = []
+    team = _Team(processes)
+    seen: dict[str, set[int]] = {}
     failures: list[Failure] = []
-    total = sum(job.epochs for job in jobs)
-    finished = total - sum(job.epochs for job, _ in waiting)
-    with tqdm(total=total, initial=finished, unit="epoch", mininterval=1, disable=not show_progress) as bar:
+    waiting = {team.submit(job) for job in jobs if not job.done.exists()}
+    with tqdm(total=sum(job.epochs for job in jobs), unit="epoch", mininterval=1, disable=not show_progress) as bar:
         try:
-            while waiting or running:
-                bar.set_postfix_str(f"{sum(job.done.exists() for job in jobs)} of {len(jobs)} runs", refresh=False)
-                now = time.monotonic()
-                while len(running) < processes and any(ready <= now for _, ready in waiting):
-                    index = next(index for index, (_, ready) in enumerate(waiting) if ready <= now)
-                    job = waiting.pop(index)[0]
-                    if job.done.exists():  # another leaderboard has been faster
-                        bar.update(job.epochs)
-                    else:
-                        running.append(_start(job))
-                for one in list(running):
-                    if one.process.poll() is None:
-                        bar.update(_epochs_since(one))
-                        continue
-                    running.remove(one)
-                    failure = _ended(one)
-                    if one.process.returncode == BUSY:
-                        waiting.append((one.job, time.monotonic() + BUSY_SECONDS))
-                        bar.update(-one.epochs)
-                        continue
-                    bar.update(one.job.epochs - one.epochs)
-                    if failure is not None and failure.kind == "disk":
+            while waiting:
+                ended, waiting = wait(waiting, POLL_SECONDS, FIRST_COMPLETED)
+                for job, failure in (future.result() for future in ended):
+                    if failure is BUSY:  # after the others, by when the other leaderboard may have finished it
+                        waiting.add(team.submit(job, BUSY_SECONDS))
+                    elif failure is not None and failure.kind == "disk":
                         raise InputError(
                             "room and permission to write results",
                             failure.text,
                             "Free some space and give the same command again: finished runs are kept.",
                         )
-                    failures += [failure] if failure else []
-                if running or waiting:
-                    time.sleep(POLL_SECONDS)
+                    elif failure is not None:
+                        failures.append(failure)
+                bar.set_postfix_str(f"{sum(job.done.exists() for job in jobs)} of {len(jobs)} runs", refresh=False)
+                bar.update(sum(_epochs(job, seen) for job in jobs) - bar.n)
         finally:
-            for one in running:
-                one.process.kill()
-                _ended(one)
+            team.stop()
     return failures
 
 
-def _start(job: Job) -> _Running:
+class _Team:
+    """Threads that each start one process after another and wait for it."""
+
+    def __init__(self, processes: int):
+        self._pool = ThreadPoolExecutor(processes)
+        self._stopped = threading.Event()
+        self._running: set[subprocess.Popen] = set()
+
+    def submit(self, job: Job, pause: float = 0.0) -> Future:
+        """Do a job that is not done, after a pause: (job, None, BUSY or its failure)."""
+        return self._pool.submit(self._do, job, pause)
+
+    def _do(self, job: Job, pause: float) -> tuple[Job, Failure | int | None]:
+        if self._stopped.wait(pause) or job.done.exists():
+            return job, None
+        process = _start(job)
+        self._running.add(process)
+        if self._stopped.is_set():  # between the look and the start
+            process.kill()
+        with process:  # its pipes are closed at the end, and not before
+            told = process.stdout.read()
+        self._running.discard(process)
+        if process.returncode == BUSY or job.done.exists():
+            return job, None if job.done.exists() else BUSY
+        return job, _failure(job, told, process.returncode)
+
+    def stop(self) -> None:
+        """End all processes; nothing finished is lost."""
+        self._stopped.set()
+        while self._running:
+            for process in list(self._running):
+                process.kill()
+            time.sleep(POLL_SECONDS / 10)
+        self._pool.shutdown(cancel_futures=True)
+
+
+def _start(job: Job) -> subprocess.Popen:
     # The pipe to its standard input closes when this process dies, however it dies: the worker then ends too. Ctrl-C
     # at the terminal is for this process, which ends the workers; a session of their own keeps it from them.
     process = subprocess.Popen(
@@ -135,33 +145,25 @@ def _start(job: Job) -> _Running:
     )  # fmt: skip
     message = {"work": job.work, "task": job.task, "folder": str(job.folder.resolve()),
                "done": str(job.done.resolve()), "parent": os.getpid()}  # fmt: skip
-    assert process.stdin is not None
     with contextlib.suppress(BrokenPipeError):  # it has died at once; its exit code will tell
         process.stdin.write(json.dumps(message).encode() + b"\n")
         process.stdin.flush()
-    return _Running(job, process)
+    return process
 
 
-def _epochs_since(one: _Running) -> int:
-    """Epochs finished since the last look: changes of the job's state file."""
-    if one.job.state is None or one.epochs + 1 >= one.job.epochs:
-        return 0
-    try:
-        changed = os.stat(one.job.state).st_mtime_ns
-    except OSError:
-        return 0
-    new, one.changed = int(changed != one.changed), changed
-    one.epochs += new
-    return new
+def _epochs(job: Job, seen: dict[str, set[int]]) -> int:
+    """Epochs a job has finished: all when it is done, else as many changes as were seen of its state file."""
+    if job.done.exists():
+        return job.epochs
+    changes = seen.setdefault(job.name, set())
+    with contextlib.suppress(OSError):
+        changes |= {job.state.stat().st_mtime_ns} if job.state else set()
+    return min(len(changes), job.epochs - 1)
 
 
-def _ended(one: _Running) -> Failure | None:
-    """How a process ended; its pipes are closed."""
-    told, _ = one.process.communicate()
-    if one.job.done.exists():
-        return None
+def _failure(job: Job, told: bytes, code: int) -> Failure:
     try:
         last = json.loads(told.decode(errors="replace").strip().splitlines()[-1])
-        return Failure(one.job, last["kind"], last["text"])
+        return Failure(job, last["kind"], last["text"])
     except (IndexError, ValueError, KeyError, TypeError):
-        return Failure(one.job, "fault", f"its process ended with code {one.process.returncode}")
+        return Failure(job, "fault", f"its process ended with code {code}")
