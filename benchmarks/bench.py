@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from recbole_marn.optimizers import build_adagrad, read_by_row
+from recbole_marn.training.optimizers import build_adagrad, read_by_row
 
 from .naive import NaiveMARN, PaddedBatch, TowerRows, UniqueMARN, pad_rows
 from .plain_din import PlainDIN

@@ -98,7 +98,7 @@ def through_recbole(model: str, size: int, number: int) -> Callable[[], None]:
     from recbole.data import create_dataset, data_preparation
     from recbole.utils import get_model, get_trainer
 
-    from recbole_marn.compat import without_arguments
+    from recbole_marn.host.compat import without_arguments
 
     settings = common(size) | {
         "load_col": {"inter": ["user_id", "item_id", "timestamp"], "item": ["item_id", "category"]},

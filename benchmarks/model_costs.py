@@ -18,7 +18,7 @@ import yaml
 from benchmarks.synthetic import Shape, SyntheticData, build_model
 from benchmarks.timing import paired
 from recbole_marn.models.scorer import Scorer
-from recbole_marn.registration import MODELS, model_class, properties_folder
+from recbole_marn.registry import MODELS, model_class, properties_folder
 
 REFERENCE = "MultimodalDIN"
 

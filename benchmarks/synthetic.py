@@ -16,8 +16,8 @@ from recbole_marn.data.labelled_rows import GapBins, LabelledRows, StatisticsAtT
 from recbole_marn.data.protocol import Protocol
 from recbole_marn.data.rows import Events, sort_events
 from recbole_marn.data.statistics import EqualFrequencyBins
-from recbole_marn.registration import model_class
-from recbole_marn.settings import BehaviourSettings, DataSettings, StatisticModality, TextModality
+from recbole_marn.registry import model_class
+from recbole_marn.settings.data import BehaviourSettings, DataSettings, StatisticModality, TextModality
 
 __all__ = ["CLOTHING", "Shape", "SyntheticData", "build_model"]
 

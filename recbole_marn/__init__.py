@@ -1,15 +1,28 @@
 """Multimodal click-through-rate prediction for RecBole.
 
-Importing this package repairs RecBole 1.2.1 on today's libraries and makes every model here known to it by name.
+Importing this package imports neither torch nor RecBole. As soon as RecBole is imported, before or after, its own
+entry points know every model here by name. The names below are imported when they are first used.
 """
 
-from recbole_marn import compat
-from recbole_marn.version import __version__
+import importlib
 
-compat.apply()
+__version__ = "0.1.0"
 
-from recbole_marn import registration  # noqa: E402  (RecBole can only be imported once compat has been applied)
+from recbole_marn import plugin  # noqa: E402  (whoever imports a part of this package finds the version)
 
-registration.register()
+plugin.watch()
 
-__all__ = ["__version__"]
+FACE = {
+    "InputError": "errors",
+    "load_run": "quick_start",
+    "objective_function": "quick_start",
+    "run": "quick_start",
+}
+
+__all__ = ["__version__", *FACE]
+
+
+def __getattr__(name: str) -> object:
+    if name in FACE:
+        return getattr(importlib.import_module(f"recbole_marn.{FACE[name]}"), name)
+    raise AttributeError(f"module 'recbole_marn' has no attribute '{name}'")

@@ -16,15 +16,16 @@ import torch
 import yaml
 from recbole.utils import get_model
 
-from recbole_marn import checkpoint
 from recbole_marn.data.batch import RaggedBatch
 from recbole_marn.data.ctr_dataset import CTRInteraction
 from recbole_marn.layers.normalisation import ModalityBatchNorm
 from recbole_marn.layers.segment import expand_rows
 from recbole_marn.models.scorer import Scorer
 from recbole_marn.quick_start import Prepared, build_config, prepare_run
-from recbole_marn.registration import MODELS, model_class, properties_folder
-from recbole_marn.settings import CTRSettings, from_mapping
+from recbole_marn.registry import MODELS, model_class, properties_folder
+from recbole_marn.settings.models import CTRSettings
+from recbole_marn.settings.parsing import from_mapping
+from recbole_marn.training import checkpoint
 
 __all__ = ["OUR_MODELS", "ModelCase", "alone", "grown", "prepared", "shuffled", "unshared"]
 

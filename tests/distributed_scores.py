@@ -9,13 +9,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from recbole_marn import distributed as processes
 from recbole_marn.quick_start import build_config, prepare_run
 
 
 def score(rank: int, nproc: int, settings: dict[str, Any], port: str, checkpoint: str, folder: str) -> None:
     """Load the weights, evaluate validation and test, write what came out."""
-    processes.install()
     world = {"world_size": nproc, "nproc": nproc, "ip": "localhost", "port": port, "offset": 0, "local_rank": rank}
     parts = prepare_run(build_config(config_dict={**settings, **world}))
     found = {

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from recbole_marn import checkpoint
 from recbole_marn.errors import InputError
+from recbole_marn.files import plain, write_aside
+from recbole_marn.training import checkpoint
 
 
 class Dropper:
@@ -48,13 +49,13 @@ def test_what_numpy_and_enums_leave_behind_is_plain_afterwards():
     content = {"score": np.float64(0.25), "half": np.float32(0.5), "count": np.int64(3), "flag": np.bool_(True),
                "zero": np.array(4), "colour": Colour.RED, "label": Label("x"), "tuple": (1, np.float64(2)),
                np.str_("key"): 1, 3: "integer keys stay"}  # fmt: skip
-    plain = checkpoint.plain(content)
-    assert json.loads(json.dumps({str(key): value for key, value in plain.items()})) == {
+    made = plain(content)
+    assert json.loads(json.dumps({str(key): value for key, value in made.items()})) == {
         "score": 0.25, "half": 0.5, "count": 3, "flag": True, "zero": 4, "colour": "Colour.RED", "label": "x",
         "tuple": [1, 2.0], "key": 1, "3": "integer keys stay",
     }  # fmt: skip
-    assert type(plain["score"]) is float and type(plain["label"]) is str
-    assert {type(key) for key in plain} == {str, int}
+    assert type(made["score"]) is float and type(made["label"]) is str
+    assert {type(key) for key in made} == {str, int}
     checkpoint.save("a.pth", content)
     checkpoint.load("a.pth")
 
@@ -107,11 +108,11 @@ def test_an_interrupted_write_leaves_what_was_there():
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        checkpoint.write_aside("result.json", fail)
+        write_aside("result.json", fail)
     assert os.listdir() == []
-    checkpoint.write_aside("result.json", lambda path: path.write_text("whole"))
+    write_aside("result.json", lambda path: path.write_text("whole"))
     with pytest.raises(KeyboardInterrupt):
-        checkpoint.write_aside("result.json", fail)
+        write_aside("result.json", fail)
     assert os.listdir() == ["result.json"]
     assert open("result.json").read() == "whole"
 
@@ -133,7 +134,7 @@ def test_a_file_is_under_its_final_name_only_once_whole():
         path.write_text("whole")
         assert not os.path.exists("result.json")
 
-    checkpoint.write_aside("result.json", look)
+    write_aside("result.json", look)
     assert os.path.exists("result.json")
 
 

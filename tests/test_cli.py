@@ -8,8 +8,10 @@ import pytest
 import tiny
 import yaml
 
-from recbole_marn import checkpoint, cli
-from recbole_marn.registration import MODELS, known_datasets
+from recbole_marn import cli
+from recbole_marn.registry import MODELS, known_datasets
+from recbole_marn.settings.arguments import parse_value
+from recbole_marn.training import checkpoint
 
 
 @pytest.fixture
@@ -108,7 +110,7 @@ def test_a_wrong_job_or_argument(arguments, capsys):
 
 
 def test_a_fault_of_ours_is_not_blamed_on_the_input(run, monkeypatch):
-    from recbole_marn.trainer import CTRTrainer
+    from recbole_marn.training.trainer import CTRTrainer
 
     monkeypatch.setattr(CTRTrainer, "fit", lambda *args, **kwargs: 1 / 0)
     with pytest.raises(ZeroDivisionError):  # the interpreter then shows the traceback and exits with 1
@@ -122,4 +124,4 @@ def test_a_fault_of_ours_is_not_blamed_on_the_input(run, monkeypatch):
      ("a: [", "a: ["), ("__import__('os')", "__import__('os')"), ("saved/x", "saved/x"), ("0012", 10), ("", None)],
 )  # fmt: skip
 def test_values_are_literals(text, value):
-    assert cli.parse_value(text) == value
+    assert parse_value(text) == value

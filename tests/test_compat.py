@@ -1,15 +1,15 @@
 """RecBole 1.2.1 works on today's libraries, and nobody else notices."""
 
 import os
-import pickle
+import subprocess
 import sys
 
 import numpy as np
 import pytest
 import torch
 
-import recbole_marn  # noqa: F401  (importing it applies every fix)
-from recbole_marn import checkpoint, compat
+from recbole_marn.errors import InputError
+from recbole_marn.host import compat, torch_load
 
 from recbole.config import Config  # isort: skip
 
@@ -21,11 +21,61 @@ class Dropper:
         return os.mkdir, ("dropped",)
 
 
-def load_as(module, path, **kwargs):
-    """`torch.load` called from a module of that name."""
-    names = {"__name__": module, "torch": torch}
-    exec("def call(path, **kwargs):\n    return torch.load(path, **kwargs)", names)
-    return names["call"](path, **kwargs)
+def in_a_new_process(code):
+    """What `code` prints in a process that has imported nothing."""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+# What a third party may look at, before and after.
+LOOK = """
+import numpy, torch, json, sys
+def look():
+    torches = [torch.load is LOAD, torch.save is SAVE, torch.is_anomaly_enabled()]
+    old = ["float_", "complex_", "unicode_", "bool8", "float", "int", "long", "object", "str", "unicode", "bool"]
+    return [*torches, [name for name in old if name in vars(numpy)], "ray" in sys.modules]
+LOAD, SAVE = torch.load, torch.save
+"""
+
+
+@pytest.mark.parametrize("first", ["recbole.quick_start", "recbole_marn"])
+def test_nobody_else_notices(first):
+    """torch, numpy and ray are as they were, whichever is imported first; RecBole's Config alone gives numpy names."""
+    code = LOOK + (
+        "before = look()\nimport recbole_marn\nimport warnings; warnings.simplefilter('ignore')\n"
+        "import recbole.quick_start, recbole.model.sequential_recommender, recbole.trainer\n"
+        "assert look() == before, [a for a, b in zip(look(), before) if a != b]\nprint('same')"
+    )
+    if first == "recbole_marn":
+        code = "import recbole_marn\n" + code
+    assert in_a_new_process(code) == "same"
+
+
+def test_the_import_is_light():
+    code = (
+        "import sys, recbole_marn\nheavy = {'torch', 'recbole', 'numpy', 'pandas', 'ray', 'sklearn', 'scipy'}\n"
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+    assert in_a_new_process(code) == "[]"
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["models"], ["datasets"], ["keys"], ["verify", "--help"]])
+def test_jobs_that_do_without_torch(arguments):
+    code = (
+        "import sys\nfrom recbole_marn import cli\ntry:\n    cli.main(sys.argv[1:])\nexcept SystemExit:\n    pass\n"
+        "print(sorted({'torch', 'recbole', 'ray'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, timeout=120)
+    assert done.stdout.splitlines()[-1] == "[]", done.stderr
+
+
+def test_recbole_is_imported_without_ray():
+    code = (
+        "import sys\nsys.modules['ray'] = None\nimport recbole_marn, warnings\nwarnings.simplefilter('ignore')\n"
+        "import recbole.quick_start.quick_start as q\nprint(q.tune.report(auc=0.5), sys.modules['ray'])"
+    )
+    assert in_a_new_process(code) == "None None"
 
 
 def test_anomaly_detection_is_off_after_the_import():
@@ -33,61 +83,37 @@ def test_anomaly_detection_is_off_after_the_import():
     assert not torch.is_anomaly_enabled()
 
 
-def test_applying_again_changes_nothing():
-    load, convert = torch.load, Config._convert_config_dict
-    compat.apply()
-    checkpoint.scope_torch_load()
-    assert torch.load is load
-    assert Config._convert_config_dict is convert
-
-
-def test_numpy_has_the_names_that_recbole_looks_up(monkeypatch):
-    for name, value in {
-        "float_": np.float64,
-        "complex_": np.complex128,
-        "unicode_": np.str_,
-        "bool8": np.bool_,
-    }.items():
+def test_a_config_needs_no_name_that_numpy_dropped(monkeypatch, settings):
+    for name in ("float_", "complex_", "unicode_"):
         monkeypatch.delitem(vars(np), name, raising=False)
-        compat.restore_numpy_names()
-        assert getattr(np, name) is value
+    Config(config_dict=settings())
+    assert np.float is np.float64 and np.long is np.int_
 
 
-def test_numpy_names_that_exist_are_left_alone(monkeypatch):
-    monkeypatch.setitem(vars(np), "float_", "theirs")
-    compat.restore_numpy_names()
-    assert np.float_ == "theirs"
+def test_recboles_trainer_reads_its_own_files_alone(tmp_path):
+    from recbole.trainer import trainer
 
-
-def test_a_missing_ray_is_stubbed_for_the_one_call_recbole_makes():
-    def of_ray():
-        return [name for name in sys.modules if name == "ray" or name.startswith("ray.")]
-
-    kept = {name: sys.modules.pop(name) for name in of_ray()}
-    try:
-        sys.modules["ray"] = None  # an import of it raises ModuleNotFoundError
-        compat.stub_ray()
-        from ray import tune
-
-        assert tune.report(auc=0.5) is None
-    finally:
-        for name in of_ray():
-            del sys.modules[name]
-        sys.modules.update(kept)
-
-
-def test_only_recbole_may_load_arbitrary_pickles(tmp_path):
     path = tmp_path / "theirs.pth"
     torch.save({"config": Dropper()}, path)
-    for module in ("somebody.else", "recbole_other.trainer", "recbole_marn.checkpoint", "__main__"):
-        with pytest.raises(pickle.UnpicklingError):
-            load_as(module, path)
-        assert not os.path.exists("dropped")
-    with pytest.raises(pickle.UnpicklingError):
-        load_as("recbole.trainer.trainer", path, weights_only=True)
+    with pytest.raises(InputError, match=f"{torch_load.TRUST}=1"):
+        trainer.torch.load(path)
     assert not os.path.exists("dropped")
-    load_as("recbole.trainer.trainer", path)
-    assert os.path.exists("dropped"), "RecBole's own checkpoints are such pickles"
+    trainer.torch.save({"config": Dropper()}, path)
+    trainer.torch.load(path)
+    assert os.path.exists("dropped"), "this process has written it itself"
+    os.rmdir("dropped")
+    torch.save({"config": Dropper(), "more": 1}, path)  # and somebody else over it
+    with pytest.raises(InputError):
+        trainer.torch.load(path)
+    assert not os.path.exists("dropped")
+    assert trainer.torch.Tensor is torch.Tensor
+
+
+def test_the_word_of_the_user_is_taken_back():
+    before = os.environ.get(torch_load.TRUST)
+    with torch_load.trusted():
+        assert torch_load.is_trusted()
+    assert os.environ.get(torch_load.TRUST) == before
 
 
 def test_settings_given_as_text_are_read_and_not_run(settings):

@@ -9,10 +9,10 @@ import pytest
 import tiny
 from torch import multiprocessing
 
-from recbole_marn import distributed as processes
-from recbole_marn import quick_start
 from recbole_marn.errors import InputError
 from recbole_marn.quick_start import build_config, load_run, prepare_run, run
+from recbole_marn.training import distributed as processes
+from recbole_marn.training import processes as started
 
 from recbole import quick_start as recbole_quick_start  # isort: skip
 
@@ -20,12 +20,12 @@ pytestmark = pytest.mark.host
 
 # Started once, before it has threads, and forked from then on: nothing is imported anew.
 METHOD = "forkserver"
-multiprocessing.set_forkserver_preload(["recbole_marn.distributed", "distributed_scores"])
+multiprocessing.set_forkserver_preload(["recbole_marn.training.distributed", "distributed_scores"])
 
 
 @pytest.fixture
 def forked(monkeypatch):
-    monkeypatch.setattr(processes, "START_METHOD", METHOD)
+    monkeypatch.setattr(started, "START_METHOD", METHOD)
 
 
 @pytest.mark.parametrize("world", [1, 2, 3])
@@ -67,7 +67,7 @@ def test_the_same_weights_have_the_same_metrics_in_1_2_and_3_processes(settings,
     for nproc in (2, 3):
         folder = tmp_path / str(nproc)
         folder.mkdir()
-        arguments = (nproc, common, processes._free_port(), alone["checkpoint"], str(folder))
+        arguments = (nproc, common, started._free_port(), alone["checkpoint"], str(folder))
         multiprocessing.start_processes(distributed_scores.score, arguments, nproc, start_method=METHOD)
         for rank in range(nproc):
             assert json.loads((folder / f"{rank}.json").read_text()) == {k: dict(v) for k, v in wanted.items()}
@@ -115,7 +115,7 @@ def test_recboles_own_run_of_several_processes(monkeypatch, model, more, ours):
     from torch import multiprocessing
 
     done = []
-    monkeypatch.setattr(quick_start, "run", lambda *args: done.append(args))
+    monkeypatch.setattr("recbole_marn.training.run.run", lambda *args: done.append(args))
     monkeypatch.setattr(multiprocessing, "spawn", lambda function, **more: done.append(function))
     recbole_quick_start.run(model, "tiny", ["a.yaml"], dict(more), nproc=2)
     theirs = recbole_quick_start.quick_start.run_recboles

@@ -6,9 +6,10 @@ import pytest
 import torch
 from torch import nn
 
-from recbole_marn import quick_start, trainer
+from recbole_marn import quick_start
 from recbole_marn.layers.encoders import CategoricalEncoder
-from recbole_marn.optimizers import build_adagrad, build_adam, read_by_row
+from recbole_marn.training import trainer
+from recbole_marn.training.optimizers import build_adagrad, build_adam, read_by_row
 
 
 def model():

@@ -2,6 +2,7 @@
 
 import copy
 import hashlib
+import importlib
 import json
 import os
 from pathlib import Path
@@ -11,10 +12,11 @@ import pytest
 import tiny
 import yaml
 
-from recbole_marn import checkpoint, quick_start
+from recbole_marn import quick_start
 from recbole_marn.errors import InputError
 from recbole_marn.evaluation.metrics import uauc
-from recbole_marn.registration import MODELS
+from recbole_marn.registry import MODELS
+from recbole_marn.training import checkpoint
 
 
 @pytest.fixture(scope="module")
@@ -90,14 +92,14 @@ def test_nothing_is_written_unless_asked(settings):
     assert not os.listdir("saved")
 
 
-@pytest.mark.parametrize("name", ["json.dumps", "np.savez_compressed"])
+@pytest.mark.parametrize("name", ["json.dumps", "numpy.savez_compressed"])
 def test_an_interrupted_write_leaves_no_record(settings, monkeypatch, name):
     module, function = name.split(".")
 
     def stop(*args, **kwargs):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(getattr(quick_start, module), function, stop)
+    monkeypatch.setattr(importlib.import_module(module), function, stop)
     with pytest.raises(KeyboardInterrupt):
         quick_start.run(config_dict=settings(epochs=1, run_name="mine"))
     assert "mine.json" not in os.listdir("saved")
@@ -106,10 +108,8 @@ def test_an_interrupted_write_leaves_no_record(settings, monkeypatch, name):
 
 def test_a_record_is_written_after_its_scores(settings, monkeypatch):
     order = []
-    write = checkpoint.write_aside
-    monkeypatch.setattr(
-        quick_start.checkpoint, "write_aside", lambda path, how: (order.append(Path(path).suffix), write(path, how))
-    )
+    replace = os.replace
+    monkeypatch.setattr(os, "replace", lambda made, path: (order.append(Path(path).suffix), replace(made, path)))
     quick_start.run(config_dict=settings(epochs=1))
     assert order[-2:] == [".npz", ".json"]
 

@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-from recbole_marn import ray_tuning
 from recbole_marn.errors import InputError
 from recbole_marn.quick_start import run
-from recbole_marn.ray_tuning import Cluster
-from recbole_marn.trainer import CTRTrainer
-from recbole_marn.tuning import tune
+from recbole_marn.training.trainer import CTRTrainer
+from recbole_marn.tuning import ray as ray_tuning
+from recbole_marn.tuning.ray import Cluster
+from recbole_marn.tuning.search import tune
 
 pytest.importorskip("ray.air", reason="ray is not installed or does not import here")
 pytestmark = pytest.mark.host

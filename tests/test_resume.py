@@ -7,10 +7,12 @@ import pytest
 import tiny
 import torch
 
-from recbole_marn import checkpoint, quick_start
+from recbole_marn import quick_start
 from recbole_marn.errors import InputError
+from recbole_marn.files import plain
 from recbole_marn.quick_start import build_config, prepare_run
-from recbole_marn.trainer import CTRTrainer
+from recbole_marn.training import checkpoint
+from recbole_marn.training.trainer import CTRTrainer
 
 
 def prepared(settings):
@@ -92,7 +94,7 @@ def outcome(parts):
     return {
         "weights": {name: value.tolist() if torch.is_tensor(value) else value
                     for name, value in parts.model.state_dict().items()},
-        "optimizer": json.dumps(checkpoint.plain(parts.trainer.optimizer.state_dict()), default=torch.Tensor.tolist),
+        "optimizer": json.dumps(plain(parts.trainer.optimizer.state_dict()), default=torch.Tensor.tolist),
         "history": [{key: epoch[key] for key in epoch if key != "seconds"} for epoch in parts.trainer.history],
         "best": (parts.trainer.best_valid_score, dict(parts.trainer.best_valid_result)),
         "test": dict(parts.trainer.evaluate(parts.test)),

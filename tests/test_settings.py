@@ -6,21 +6,21 @@ import pytest
 import yaml
 
 from recbole_marn.errors import InputError
-from recbole_marn.host_settings import HostSettings, check_host_settings
-from recbole_marn.registration import MODELS, known_datasets, properties_folder, settings_of
-from recbole_marn.settings import (
+from recbole_marn.host.keys import check_host_settings
+from recbole_marn.registry import MODELS, known_datasets, properties_folder, settings_of
+from recbole_marn.settings.data import (
     BehaviourSettings,
     DataSettings,
     IdModality,
-    MARNSettings,
     StatisticModality,
     TextModality,
-    TrainSettings,
     VectorModality,
-    from_mapping,
-    nearest,
     parse_modality,
 )
+from recbole_marn.settings.host import HostSettings
+from recbole_marn.settings.models import MARNSettings
+from recbole_marn.settings.parsing import from_mapping, nearest
+from recbole_marn.settings.training import TrainSettings
 
 OURS = [name for name, row in MODELS.items() if row.ours]
 

@@ -8,9 +8,10 @@ import pytest
 import tiny
 import torch
 
-from recbole_marn import checkpoint, quick_start
+from recbole_marn import quick_start
 from recbole_marn.quick_start import build_config, prepare_run
-from recbole_marn.trainer import run_name
+from recbole_marn.training import checkpoint
+from recbole_marn.training.identity import run_name
 
 MODALITIES = list(tiny.MODALITIES)
 

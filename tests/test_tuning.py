@@ -10,12 +10,14 @@ import pytest
 import tiny
 import yaml
 
-from recbole_marn import cli, quick_start, tuning
+from recbole_marn import cli, quick_start
 from recbole_marn.data.protocol import Protocol
 from recbole_marn.errors import InputError
-from recbole_marn.registration import properties_folder
-from recbole_marn.trainer import CTRTrainer
-from recbole_marn.tuning import read_space, tune
+from recbole_marn.registry import properties_folder
+from recbole_marn.training.trainer import CTRTrainer
+from recbole_marn.tuning import search
+from recbole_marn.tuning.search import tune
+from recbole_marn.tuning.space import read_space
 
 from recbole.quick_start import objective_function as of_recbole  # isort: skip
 from recbole.trainer import HyperTuning  # isort: skip
@@ -275,7 +277,7 @@ def test_a_bad_line(settings, space, line, text):
     ],
 )
 def test_an_unknown_key_or_a_value_out_of_range_stops_before_the_first_trial(settings, space, monkeypatch, line, text):
-    monkeypatch.setattr(tuning, "objective_function", None)
+    monkeypatch.setattr(search, "objective_function", None)
     given = own(settings())
     del given["epochs"]
     assert text in error_of(

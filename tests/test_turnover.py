@@ -9,7 +9,7 @@ import pytest
 import tiny
 
 from recbole_marn import quick_start
-from recbole_marn.registration import MODELS
+from recbole_marn.registry import MODELS
 
 USERS, ITEMS, EVENTS, NEGATIVES = 1500, 300, 6, 5
 # Standard error of an AUC of 1,500 positives and 7,500 negatives whose scores have one distribution.

@@ -19,7 +19,7 @@ from scipy.stats import rankdata
 
 from recbole_marn.errors import InputError
 from recbole_marn.models.base import EXTRACTION_CHUNK, CTRModel
-from recbole_marn.settings import nearest
+from recbole_marn.settings.parsing import nearest
 
 __all__ = ["attention_report", "compare_with_truth", "describe", "item_sizes", "pair_accuracy", "without_modality"]
 

@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from recbole_marn import checkpoint
 from recbole_marn.errors import InputError, first_line
 from recbole_marn.plots.svg import Curve, curves_plot, picture_file
+from recbole_marn.training import checkpoint
 
 __all__ = ["curves_picture", "curves_table", "read_probes"]
 

@@ -24,7 +24,8 @@ from recbole_marn.data.labelled_rows import LabelledRows
 from recbole_marn.data.protocol import PARTS, Protocol
 from recbole_marn.data.rows import Events
 from recbole_marn.errors import InputError, first_line
-from recbole_marn.settings import DataSettings, IdModality, from_mapping, nearest
+from recbole_marn.settings.data import DataSettings, IdModality
+from recbole_marn.settings.parsing import from_mapping, nearest
 
 __all__ = ["CTRDataLoader", "CTRDataset", "CTRInteraction"]
 
@@ -378,7 +379,7 @@ class _Columns:
 
 
 def _no_such_dataset(name: str, path: str) -> InputError:
-    from recbole_marn.registration import datasets_at_hand, known_datasets
+    from recbole_marn.registry import datasets_at_hand, known_datasets
 
     known, there = known_datasets(), datasets_at_hand(Path(path).parent)
     how = (

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import yaml
 
-from recbole_marn.checkpoint import write_aside
 from recbole_marn.errors import InputError
-from recbole_marn.settings import IdModality
+from recbole_marn.files import write_aside
+from recbole_marn.settings.data import IdModality
 
 __all__ = ["export_benchmark"]
 

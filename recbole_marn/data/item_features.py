@@ -21,15 +21,15 @@ from recbole_marn.data.item_table import (
 from recbole_marn.data.labelled_rows import GapBins, LabelledRows, StatisticsAtTime
 from recbole_marn.data.statistics import EqualFrequencyBins, InteractionCounts
 from recbole_marn.errors import InputError
-from recbole_marn.settings import (
+from recbole_marn.settings.data import (
     BehaviourSettings,
     IdModality,
     ModalitySettings,
     StatisticModality,
     TextModality,
     VectorModality,
-    nearest,
 )
+from recbole_marn.settings.parsing import nearest
 
 __all__ = ["ItemColumns", "ItemFeatures", "TRAIN_INTERACTIONS"]
 

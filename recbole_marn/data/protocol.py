@@ -14,7 +14,7 @@ from recbole_marn.data.negatives import NegativeSampler, first_seen, is_first_ev
 from recbole_marn.data.rows import TEST, TRAIN, VALID, Events, Rows
 from recbole_marn.data.statistics import InteractionCounts, split_sha256
 from recbole_marn.errors import InputError
-from recbole_marn.settings import DataSettings
+from recbole_marn.settings.data import DataSettings
 
 __all__ = ["PARTS", "Protocol"]
 

@@ -37,7 +37,7 @@ __all__ = [
     "read_content",
     "read_sealed",
     "rows_sha256",
-    "run_name",
+    "run_name_of",
     "sealed_text",
 ]
 
@@ -217,7 +217,7 @@ def check_seal(content: Mapping[str, Any], path: Path) -> None:
 
 
 # ------------------------------------------------------------------------------------------------ content
-def run_name(settings: Mapping[str, Any]) -> str:
+def run_name_of(settings: Mapping[str, Any]) -> str:
     """`MODEL-dataset-seed-hash` of a run's settings (those that make a difference: `training/identity.py`)."""
     found = hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode()).hexdigest()[:8]
     return f"{settings['model']}-{settings['dataset']}-{settings['seed']}-{found}"

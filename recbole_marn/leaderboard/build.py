@@ -37,7 +37,7 @@ from recbole_marn.leaderboard.render import check_baseline, names_of, render
 from recbole_marn.leaderboard.request import Request, setting_arguments
 from recbole_marn.leaderboard.runner import Failure, Job, run_jobs
 from recbole_marn.leaderboard.tuned import best_trial, search_told, searched, trial_of_run
-from recbole_marn.registration import MODELS
+from recbole_marn.registry import MODELS
 
 __all__ = ["build"]
 

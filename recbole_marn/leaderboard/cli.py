@@ -1,4 +1,4 @@
-"""The `leaderboard` and `verify` sub-commands."""
+"""The `leaderboard` sub-command."""
 
 from __future__ import annotations
 
@@ -8,18 +8,12 @@ import os
 import sys
 from pathlib import Path
 
-from tqdm import tqdm
-
 from recbole_marn.errors import InputError
-from recbole_marn.leaderboard.formats import printable
 from recbole_marn.leaderboard.render import render
 from recbole_marn.leaderboard.request import Request
-from recbole_marn.leaderboard.verify import datasets_in, verify
+from recbole_marn.settings.arguments import add_config_files, config_files
 
-__all__ = ["add_arguments", "add_verify_arguments", "main", "verify_main"]
-
-SHOWN_PROBLEMS = 40
-INTERRUPTED = 130  # 128 + SIGINT, as shells have it
+__all__ = ["add_arguments", "main"]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -36,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="runs at once (default: one a core)")
     parser.add_argument("--resamples", type=int, help="bootstrap resamples of the users (default: the table's, or 500)")
-    parser.add_argument("--config_files", default="", help="YAML files, separated by spaces")
+    add_config_files(parser)
     parser.add_argument(
         "--without_anchors", action="store_true",
         help="leave out the rows every table has: Popularity, BaseModelIMAGE, MARN -statistic",
@@ -45,12 +39,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> int:
-    """Run `leaderboard`: 0 done, 2 bad input, 1 a run failed by a fault of ours, 130 stopped by Ctrl-C."""
+    """Run `leaderboard`: 0 done, 2 bad input, 1 a run failed by a fault of ours."""
     models = None if args.models == "all" else [name for name in args.models.split(",") if name]
     request = Request(
         dataset=args.dataset, models=models, seeds=args.seeds, grid=args.grid, tune=args.tune, space=args.space,
         baseline=args.baseline, anchors=not args.without_anchors, out=args.out, jobs=args.jobs,
-        resamples=args.resamples, config_files=args.config_files.split(), settings=args.settings,
+        resamples=args.resamples, config_files=config_files(args.config_files), settings=args.settings,
     )  # fmt: skip
     try:
         line, failures = (render(request), []) if args.render_only else _build(request)
@@ -60,9 +54,6 @@ def main(args: argparse.Namespace) -> int:
             f"{error.strerror or error} ({error.filename or args.out})",
             "Free some space or choose another --out, and give the same command again: finished runs are kept.",
         ) from error
-    except KeyboardInterrupt:
-        print("Stopped. Finished runs are kept: give the same command again to go on.", file=sys.stderr)
-        return INTERRUPTED
     for failure in failures:
         print(f"failed: {failure}", file=sys.stderr)
     if line["without_scores"]:
@@ -78,28 +69,3 @@ def _build(request: Request) -> tuple:
     from recbole_marn.leaderboard.build import build
 
     return build(request)
-
-
-def add_verify_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of `verify`."""
-    parser.add_argument("out", type=Path, metavar="DIR", help="the --out of a leaderboard")
-    parser.add_argument("-d", "--dataset", help="only this data set (default: all there are)")
-
-
-def verify_main(args: argparse.Namespace) -> int:
-    """Run `verify`: 0 all holds, 2 something was altered; every problem is named on stderr."""
-    problems = 0
-    for dataset in [args.dataset] if args.dataset else datasets_in(args.out):
-        with tqdm(desc=f"verify {dataset}", unit="check") as bar:
-            report = verify(args.out, dataset, bar.update)
-        problems += len(report.problems)
-        for problem in report.problems[:SHOWN_PROBLEMS]:
-            print(printable(problem), file=sys.stderr)
-        if len(report.problems) > SHOWN_PROBLEMS:
-            print(f"... and {len(report.problems) - SHOWN_PROBLEMS} more", file=sys.stderr)
-        print(
-            f"{printable(dataset)}: {report.cells} cells against {report.records} records; {report.recomputed} "
-            f"recomputed from their scores, {len(report.absent)} taken from the record, whose scores are not on this "
-            f"machine; {len(report.problems)} problems"
-        )
-    return 2 if problems else 0

@@ -23,8 +23,10 @@ from typing import Any
 import yaml
 
 from recbole_marn.errors import InputError, first_line
-from recbole_marn.registration import MODELS
-from recbole_marn.settings import DataSettings, TrainSettings, nearest
+from recbole_marn.registry import MODELS
+from recbole_marn.settings.data import DataSettings
+from recbole_marn.settings.parsing import nearest
+from recbole_marn.settings.training import TrainSettings
 
 __all__ = [
     "Row",

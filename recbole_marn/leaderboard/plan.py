@@ -14,14 +14,15 @@ import numpy as np
 import yaml
 
 from recbole_marn.errors import InputError
-from recbole_marn.evaluation.record import run_name
+from recbole_marn.evaluation.record import run_name_of
+from recbole_marn.host.config import build_config, plain_config, read_files
 from recbole_marn.leaderboard.grid import Row, Space, by_identity, config_id
 from recbole_marn.leaderboard.tuned import FIRST_SEED, searched
-from recbole_marn.quick_start import build_config, read_files
-from recbole_marn.registration import MODELS, plain_config, properties_folder
-from recbole_marn.settings import DataSettings, from_mapping
-from recbole_marn.trainer import INCIDENTAL
-from recbole_marn.tuning import read_space as read_hyper
+from recbole_marn.registry import MODELS, properties_folder
+from recbole_marn.settings.data import DataSettings
+from recbole_marn.settings.parsing import from_mapping
+from recbole_marn.training.identity import settings_that_matter
+from recbole_marn.tuning.space import read_space as read_hyper
 
 __all__ = ["RESERVED", "Plan", "Run", "adopt_names", "data_files", "runs_of", "shipped_space", "trials_of"]
 
@@ -32,7 +33,7 @@ RESERVED = {
     "model": "Give --models=A,B,C, or name it in the grid file.",
     "dataset": "Give --dataset.",
     "resume": "A leaderboard always goes on from what is finished.",
-    "run_name": "A run's name is its identity.",
+    "run_name_of": "A run's name is its identity.",
     "show_progress": "There is one progress bar for all runs.",
 }
 
@@ -121,9 +122,9 @@ def runs_of(plan: Plan, rows: Sequence[Row], seeds: int) -> list[Run]:
         given = {**plan.common, **row.settings}
         for seed in range(FIRST_SEED, FIRST_SEED + seeds):
             config["seed"] = seed
-            settings = {key: value for key, value in plain_config(config).items() if key not in INCIDENTAL}
+            settings = settings_that_matter(plain_config(config))
             chosen = {**given, "model": row.model, "dataset": plan.dataset, "seed": seed}
-            run = Run(run_name(settings), row, seed, chosen, settings, int(config["epochs"]), files)
+            run = Run(run_name_of(settings), row, seed, chosen, settings, int(config["epochs"]), files)
             runs.setdefault(run.identity, run)
     return list(runs.values())
 

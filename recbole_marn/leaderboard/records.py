@@ -27,7 +27,7 @@ from recbole_marn.evaluation.record import (
 )
 from recbole_marn.files import sha256
 from recbole_marn.leaderboard.grid import config_id
-from recbole_marn.settings import DataSettings
+from recbole_marn.settings.data import DataSettings
 
 __all__ = [
     "Folders",

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from recbole_marn.errors import InputError
-from recbole_marn.evaluation.record import load_scores, part_metrics, rows_sha256, run_name
+from recbole_marn.evaluation.record import load_scores, part_metrics, rows_sha256, run_name_of
 from recbole_marn.leaderboard.board import Board, board_of, rows_of_records
 from recbole_marn.leaderboard.formats import FORMATS, parts_of_line, plain
 from recbole_marn.leaderboard.grid import config_id
@@ -114,7 +114,7 @@ def _records(folders: Folders, report: Report) -> list[dict[str, Any]]:
     records = [record for record in read if record is not None]
     report.records = len(records)
     for record in records:
-        name = run_name(record["settings"])
+        name = run_name_of(record["settings"])
         if record["run"] != name:
             report.problems.append(
                 f"Record {record['run']}: its settings are those of {name}; settings or seed were altered."

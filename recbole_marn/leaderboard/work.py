@@ -10,11 +10,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from recbole_marn import quick_start
 from recbole_marn.evaluation.record import FORMAT, RUN, read_sealed, sealed_text
 from recbole_marn.files import write_text
 from recbole_marn.leaderboard.records import Folders, check_alike, check_scores_file, read_record
-from recbole_marn.tuning import diverged
+from recbole_marn.training import objective
+from recbole_marn.training.run import run
+from recbole_marn.tuning.outcome import diverged
 
 __all__ = ["publish", "train", "try_settings"]
 
@@ -28,7 +29,7 @@ def train(task: Mapping[str, Any], folder: Path) -> None:
         folder: of the unfinished run; removed once the record stands.
     """
     settings = {**task["config"], "resume": True, "show_progress": False}
-    publish(task, folder, quick_start.run(config_file_list=task["config_files"], config_dict=settings))
+    publish(task, folder, run(config_file_list=task["config_files"], config_dict=settings))
 
 
 def publish(task: Mapping[str, Any], folder: Path, result: Mapping[str, Any]) -> None:
@@ -70,7 +71,7 @@ def try_settings(task: Mapping[str, Any], folder: Path) -> None:
     found: dict[str, Any]
     try:
         settings = {**task["config"], "show_progress": False}
-        result = quick_start.objective_function(settings, task["config_files"], saved=False)
+        result = objective.objective_function(settings, task["config_files"], saved=False)
         found = {
             "valid": {name: float(value) for name, value in result["best_valid_result"].items()},
             "best_valid_score": float(result["best_valid_score"]),

@@ -13,7 +13,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from recbole_marn.errors import InputError
-from recbole_marn.training.orphans import end_with_parent, pipe_closed
+from recbole_marn.training.children import end_with_parent, pipe_closed
 
 __all__ = ["BUSY", "main"]
 

@@ -15,7 +15,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from recbole_marn.data.batch import RaggedBatch
 from recbole_marn.models.item_encoder import Cells, ItemEncoder
-from recbole_marn.registration import settings_of
+from recbole_marn.registry import settings_of
 
 __all__ = ["CTRModel", "Represented"]
 
@@ -176,3 +176,6 @@ class CTRModel(SequentialRecommender):
 
     def _device(self) -> torch.device:
         return self.encoder.frozen["present"].device
+
+
+OurModel = CTRModel

@@ -17,7 +17,7 @@ from recbole_marn.data.item_table import IdTable, ItemTable, StatisticTable, Tex
 from recbole_marn.layers.encoders import CategoricalEncoder, TextEncoder, VectorEncoder
 from recbole_marn.layers.fusion import larger_of
 from recbole_marn.layers.normalisation import ModalityBatchNorm
-from recbole_marn.settings import ModalitySettings
+from recbole_marn.settings.data import ModalitySettings
 
 __all__ = ["Cells", "ItemEncoder"]
 

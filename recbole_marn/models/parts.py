@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from recbole_marn.layers.candidate_attention import CandidateAttention
 from recbole_marn.layers.mlp import MLP
 from recbole_marn.layers.segment import last_state, to_device
-from recbole_marn.settings import CTRSettings
+from recbole_marn.settings.models import CTRSettings
 
 __all__ = ["BehaviourProperty", "PredictionHead", "UserPooling"]
 

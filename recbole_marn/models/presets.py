@@ -6,7 +6,7 @@ first asked for, also by pickle.
 
 from __future__ import annotations
 
-from recbole_marn.registration import MODELS, model_class
+from recbole_marn.registry import MODELS, model_class
 
 
 def __getattr__(name: str) -> type:

@@ -9,7 +9,7 @@ from recbole_marn.layers.apgru import APGRU
 from recbole_marn.layers.pooling import AdditiveAttention
 from recbole_marn.layers.segment import to_device
 from recbole_marn.models.parts import PredictionHead, UserPooling
-from recbole_marn.settings import GRUSettings
+from recbole_marn.settings.models import GRUSettings
 
 __all__ = ["DotScoring", "GRUScoring"]
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from recbole_marn import __version__
 from recbole_marn.errors import InputError
 from recbole_marn.prepare.atomic import write_inter, write_item
 from recbole_marn.prepare.checks import leak_checks
@@ -21,8 +22,7 @@ from recbole_marn.prepare.report import coverage, histograms, summarise
 from recbole_marn.prepare.sources import Options
 from recbole_marn.prepare.tables import ITEM_FIELDS, RawDataset
 from recbole_marn.prepare.word_vectors import write_word_vectors
-from recbole_marn.registration import datasets_at_hand
-from recbole_marn.version import __version__
+from recbole_marn.registry import datasets_at_hand
 
 __all__ = ["FORMAT_VERSION", "ensure_prepared", "prepare", "write_dataset"]
 

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from recbole_marn.cli import _benchmarks
+from recbole_marn.commands.bench import benchmarks
 
-_benchmarks()
+benchmarks()
 
 from recbole_marn.benchmarks.bench import Bench, Sizes  # noqa: E402
 from recbole_marn.benchmarks.synthetic import Shape  # noqa: E402

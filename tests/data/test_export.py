@@ -15,7 +15,7 @@ from recbole_marn.data.ctr_dataset import CTRDataset
 from recbole_marn.data.export import export_benchmark
 from recbole_marn.errors import InputError
 from recbole_marn.quick_start import build_config, prepare_run
-from recbole_marn.trainer import CTRTrainer
+from recbole_marn.training.trainer import CTRTrainer
 
 from recbole.config import Config  # isort: skip
 from recbole.data import create_dataset, data_preparation  # isort: skip

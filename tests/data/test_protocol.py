@@ -6,7 +6,7 @@ import pytest
 from recbole_marn.data.protocol import DAY, Protocol
 from recbole_marn.data.rows import TEST, TRAIN, VALID, Events
 from recbole_marn.errors import InputError
-from recbole_marn.settings import DataSettings
+from recbole_marn.settings.data import DataSettings
 
 
 def events(n_users=40, per_user=6, n_items=30, seed=0):

@@ -213,7 +213,7 @@ def test_anchor_rows_are_added_once(common, tmp_path, monkeypatch):
 
 def test_all_models_leave_out_what_the_data_cannot_feed(common):
     from recbole_marn.leaderboard.grid import Plan
-    from recbole_marn.registration import MODELS
+    from recbole_marn.registry import MODELS
 
     assert build_module._possible_models(Plan("tiny", common)) == list(MODELS)
     kinds = {name: kind for name, kind in common["modalities"].items() if name != "image"}
@@ -224,7 +224,7 @@ def test_all_models_leave_out_what_the_data_cannot_feed(common):
 # ------------------------------------------------------------------------------------------------- tuning
 def test_the_test_part_is_sealed_while_tuning(common, here, tmp_path, monkeypatch):
     """Trials never score it; the chosen settings do, once a run."""
-    from recbole_marn.trainer import CTRTrainer
+    from recbole_marn.training.trainer import CTRTrainer
 
     scored = []
     original = CTRTrainer.evaluate
@@ -331,7 +331,7 @@ def test_a_trial_that_diverges_is_the_worst(common, here, tmp_path, monkeypatch)
             raise ValueError("Training loss is nan")
         return original(config, *args, **more)
 
-    monkeypatch.setattr(quick_start, "objective_function", objective)
+    monkeypatch.setattr("recbole_marn.training.objective.objective_function", objective)
     out = tmp_path / "results"
     _, failures = build(request(common, out=out, **tuning(tmp_path, "all: {learning_rate: [1000.0]}")))
     trials = {trial["settings"]["learning_rate"]: trial for trial in read_records(Folders(out, "tiny").trials, "trial")}

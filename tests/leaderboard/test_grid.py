@@ -103,7 +103,7 @@ def test_two_rows_of_one_name():
 # --------------------------------------------------------------------------------------------------- runs
 def test_a_run_is_known_by_the_trainers_name(plan):
     from recbole_marn.quick_start import build_config
-    from recbole_marn.trainer import run_name
+    from recbole_marn.training.identity import run_name
 
     run = runs_of(plan, [Row("MARN", "MARN", {"width": 4})], 2)[1]
     assert run.seed == 2021 and run.epochs == 2
@@ -229,7 +229,7 @@ def test_no_trial(plan):
 
 
 def test_the_shipped_space_is_of_known_keys(plan):
-    from recbole_marn.registration import MODELS
+    from recbole_marn.registry import MODELS
 
     space = shipped_space()
     assert {model for model, row in MODELS.items() if not space.of(model)} == {"ItemCF", "Popularity", "RandomScore"}

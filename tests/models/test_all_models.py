@@ -7,8 +7,8 @@ import pytest
 from cases import OUR_MODELS, ModelCase, prepared
 
 from recbole_marn.errors import InputError
-from recbole_marn.registration import MODELS, properties_folder
-from recbole_marn.settings import MARNSettings
+from recbole_marn.registry import MODELS, properties_folder
+from recbole_marn.settings.models import MARNSettings
 
 PAGE = (Path(__file__).parents[2] / "docs" / "models.md").read_text(encoding="utf-8")
 

@@ -8,8 +8,8 @@ import pytest
 import torch
 from cases import prepared
 
-from recbole_marn.registration import properties_folder
-from recbole_marn.settings import MARNSettings
+from recbole_marn.registry import properties_folder
+from recbole_marn.settings.models import MARNSettings
 
 TWO = {"use_modalities": ["ids", "image"]}
 

@@ -9,7 +9,7 @@ from cases import OUR_MODELS, prepared
 
 from recbole_marn.layers import gather_linear, large_linear, projection
 from recbole_marn.models.scorer import Scorer
-from recbole_marn.registration import model_class
+from recbole_marn.registry import model_class
 
 # Presets share the class of the model they are a preset of; scorers do their counting on the CPU.
 ONE_A_CLASS = {model_class(name): name for name in reversed(OUR_MODELS) if not issubclass(model_class(name), Scorer)}

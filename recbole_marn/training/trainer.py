@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import warnings
 from collections.abc import Callable
@@ -12,59 +10,20 @@ from typing import Any
 
 import numpy as np
 import torch
-from recbole.evaluator.collector import Collector
 from recbole.trainer import Trainer
-from recbole.utils import EvaluatorType, set_color
+from recbole.utils import set_color
 from torch import Tensor, optim
 
-from recbole_marn import checkpoint
-from recbole_marn.errors import InputError
-from recbole_marn.evaluation.metrics import uauc
-from recbole_marn.optimizers import build_adagrad, build_adam, read_by_row
-from recbole_marn.registration import plain_config
-from recbole_marn.settings import TrainSettings, from_mapping
+from recbole_marn.host.config import plain_config
+from recbole_marn.models.base import OurModel
+from recbole_marn.settings.parsing import from_mapping
+from recbole_marn.settings.training import TrainSettings
+from recbole_marn.training import checkpoint
+from recbole_marn.training.identity import check_same_data, check_same_settings, run_name
+from recbole_marn.training.metrics import UserCollector
+from recbole_marn.training.optimizers import build_adagrad, build_adam, read_by_row
 
-__all__ = ["UAUC", "CTRTrainer", "run_name"]
-
-# Settings that do not change what a run computes, so that a resumed run may differ in them.
-INCIDENTAL = {"show_progress", "resume", "device", "gpu_id", "use_gpu", "state", "worker", "checkpoint_dir"}
-INCIDENTAL |= {"data_path", "log_wandb", "wandb_project", "also_test", "verbose", "config_files", "run_name"}
-INCIDENTAL |= {"nproc", "saved", "threads", "probe_every"}
-
-
-def run_name(config: Any) -> str:
-    """`MODEL-dataset-seed-hash`: the same settings give the same name, whenever and wherever they run."""
-    settings = {key: value for key, value in plain_config(config).items() if key not in INCIDENTAL}
-    digest = hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode()).hexdigest()
-    return f"{config['model']}-{config['dataset']}-{config['seed']}-{digest[:8]}"
-
-
-class UAUC:
-    """RecBole metric: unweighted mean of per-user AUC, ties 0.5 (paper eq. 11)."""
-
-    metric_type = EvaluatorType.VALUE
-    metric_need = ["rec.score", "data.label", "data.uid"]
-    smaller = False
-
-    def __init__(self, config: Any):
-        self.decimal_place = config["metric_decimal_place"]
-
-    def calculate_metric(self, data: Any) -> dict[str, float]:
-        value = uauc(data.get("data.uid").numpy(), data.get("data.label").numpy(), data.get("rec.score").numpy())
-        return {"uauc": round(float(value), self.decimal_place)}
-
-
-class _UserCollector(Collector):
-    """RecBole's collector, which also keeps whose row each score is."""
-
-    def eval_batch_collect(self, scores: Tensor, interaction: Any, positive_u: Any, positive_i: Any) -> None:
-        super().eval_batch_collect(scores, interaction, positive_u, positive_i)
-        self.data_struct.update_tensor("data.uid", interaction[self.config["USER_ID_FIELD"]])
-
-    def get_data_struct(self) -> Any:
-        collected = super().get_data_struct()
-        del self.data_struct["data.uid"]
-        return collected
+__all__ = ["CTRTrainer"]
 
 
 class CTRTrainer(Trainer):
@@ -80,7 +39,7 @@ class CTRTrainer(Trainer):
         if self.settings.threads is not None:
             torch.set_num_threads(self.settings.threads)
         super().__init__(config, model)
-        self.eval_collector = _UserCollector(config)
+        self.eval_collector = UserCollector(config)
         self.run_name = self.settings.run_name or run_name(config)
         self.saved_model_file = os.path.join(self.checkpoint_dir, f"{self.run_name}.pth")
         self.state_file = os.path.join(self.checkpoint_dir, f"{self.run_name}.last.pth")
@@ -89,6 +48,7 @@ class CTRTrainer(Trainer):
         self._keep_state = False
         self._valid_data: Any = None
         self._probes: list[dict[str, Any]] = []
+        self._report: Callable[[Any, Any], dict[str, Any]] | None = None
 
     # ----------------------------------------------------------------------------------------- optimizer
     def _build_optimizer(self, **kwargs: Any) -> optim.Optimizer:
@@ -120,7 +80,7 @@ class CTRTrainer(Trainer):
         self._split_sha256 = train_data._dataset.split_sha256
         self._keep_state = saved
         self._valid_data = valid_data
-        if hasattr(self.model, "prepare_training"):
+        if isinstance(self.model, OurModel):
             self.model.prepare_training(steps_per_epoch=len(train_data), epochs=self.epochs)
         if self.settings.resume and os.path.exists(self.state_file):
             self.resume_checkpoint(self.state_file)
@@ -146,36 +106,37 @@ class CTRTrainer(Trainer):
             total = super()._train_epoch(train_data, epoch_idx, self._with_probes(loss_func), show_progress)
         sums = total if isinstance(total, tuple) else (total,)
         losses = dict(zip(self._loss_names(len(sums)), (value / len(train_data) for value in sums), strict=True))
-        diagnostics = self.model.pop_diagnostics() if hasattr(self.model, "pop_diagnostics") else {}
+        diagnostics = self.model.pop_diagnostics() if isinstance(self.model, OurModel) else {}
         self.history.append({"epoch": epoch_idx, "losses": losses, "diagnostics": diagnostics})
         if self._probes:
             self.history[-1]["probes"], self._probes = self._probes, []
         return tuple(losses.values()) if isinstance(total, tuple) else next(iter(losses.values()))
 
-    def _with_probes(self, loss_func: Any) -> Any:
-        """`loss_func`, which reports on the adversary before every `probe_every`-th step."""
-        every = self.settings.probe_every
-        if every is None:
-            return loss_func
-        from recbole_marn.analysis.adversary import adversary_report, check_adversary
+    def probe(self, report: Callable[[Any, Any], dict[str, Any]]) -> None:
+        """Keep `report(validation loader, ragged batch)` in the history before every `probe_every`-th step."""
+        self._report = report
 
-        check_adversary(self.model)
+    def _with_probes(self, loss_func: Any) -> Any:
+        every, report = self.settings.probe_every, self._report
+        if every is None or report is None:
+            return loss_func
         loss_func = loss_func or self.model.calculate_loss
 
         def probing(interaction: Any) -> Any:
             step = self.model.step
             if step % every == 0:
                 with torch.random.fork_rng():  # a loader draws a number when it starts
-                    report = adversary_report(self.model, self, self._valid_data, interaction.batch)
-                self._probes.append({"step": step, **report})
+                    found = report(self._valid_data, interaction.batch)
+                self._probes.append({"step": step, **found})
                 self.model.train()
             return loss_func(interaction)
 
         return probing
 
     def _loss_names(self, number: int) -> list[str]:
-        names = getattr(self.model, "loss_names", None) or ["loss", *(f"auxiliary{i}" for i in range(1, number))]
-        return list(names)[:number]
+        if isinstance(self.model, OurModel):
+            return list(self.model.loss_names)
+        return ["loss", *(f"auxiliary{i}" for i in range(1, number))]
 
     def _generate_train_loss_output(self, epoch_idx: int, s_time: float, e_time: float, losses: Any) -> str:
         self.history[-1]["seconds"] = e_time - s_time
@@ -219,8 +180,9 @@ class CTRTrainer(Trainer):
 
     def _load_best(self, path: str, data: Any) -> None:
         content = checkpoint.load(path, map_location=self.device)
+        checkpoint.check_run(content, path)
         check_same_data(content, path, data._dataset.split_sha256)
-        self.model.load_state_dict(content["state_dict"])
+        checkpoint.fill(self.model, content, path)
         self.logger.info(f"Best model of epoch {content['epoch']} read from {path}")
 
     # --------------------------------------------------------------------------------------- checkpoints
@@ -261,10 +223,11 @@ class CTRTrainer(Trainer):
             InputError: the state is of another data set, of other settings, or of a newer version.
         """
         content = checkpoint.load(resume_file, map_location=self.device)
+        checkpoint.check_run(content, resume_file)
         check_same_data(content, resume_file, self._split_sha256)
         check_same_settings(content, resume_file, self.plain_settings())
-        self.model.load_state_dict(content["state_dict"])
-        self.optimizer.load_state_dict(content["optimizer"])
+        checkpoint.fill(self.model, content, resume_file)
+        checkpoint.fill_optimizer(self.optimizer, content, resume_file)
         self.start_epoch = content["epoch"] + 1
         self.cur_step = content["cur_step"]
         self.best_valid_score = content["best_valid_score"]
@@ -277,29 +240,6 @@ def parameters_by_rate(given: Any, model: Any) -> list[tuple[float, list[Tensor]
     """Parameters grouped by their learning rate relative to the run's."""
     if given is not None:
         return [(1.0, list(given))]
-    if hasattr(model, "parameters_by_rate"):
+    if isinstance(model, OurModel):
         return model.parameters_by_rate()
     return [(1.0, [parameter for parameter in model.parameters() if parameter.requires_grad])]
-
-
-def check_same_settings(content: dict[str, Any], path: Any, settings: dict[str, Any]) -> None:
-    """A state goes on to the same result only under the settings it was written with."""
-    before = content["config"]
-    changed = [key for key in before | settings if key not in INCIDENTAL and before.get(key) != settings.get(key)]
-    changed.sort(key=lambda key: (key != "model", key))  # another model explains most of the rest
-    if changed:
-        raise InputError(
-            f"a state of the same settings in {path}",
-            ", ".join(f"{key}: {before.get(key)!r} there and {settings.get(key)!r} here" for key in changed[:5]),
-            "Take those settings again, give another run_name, or train anew with resume: False.",
-        )
-
-
-def check_same_data(content: dict[str, Any], path: Any, split_sha256: str) -> None:
-    """A checkpoint's ids mean nothing on other rows."""
-    if split_sha256 and content["split_sha256"] != split_sha256:
-        raise InputError(
-            f"a checkpoint of this data set and split (SHA-256 {split_sha256[:12]}...)",
-            f"{path} of {content['config']['dataset']} (SHA-256 {content['split_sha256'][:12]}...)",
-            "Use the data set, split and sample_seed it was trained with, or train anew.",
-        )

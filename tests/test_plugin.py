@@ -1,6 +1,8 @@
 """After `import recbole_marn`, RecBole's own entry points know every model by name."""
 
+import importlib
 import multiprocessing
+import os
 import sys
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
@@ -12,11 +14,12 @@ import tiny
 import torch
 import yaml
 
-from recbole_marn import quick_start, registration
+from recbole_marn import plugin, quick_start
 from recbole_marn.data.ctr_dataset import CTRDataLoader, CTRDataset
 from recbole_marn.errors import InputError
-from recbole_marn.registration import MODELS, model_class, properties_folder
-from recbole_marn.trainer import CTRTrainer
+from recbole_marn.host.config import plain_config, rebuild_config
+from recbole_marn.registry import MODELS, model_class, properties_folder
+from recbole_marn.training.trainer import CTRTrainer
 
 from recbole.config import Config  # isort: skip
 from recbole.data import create_dataset, data_preparation  # isort: skip
@@ -150,8 +153,10 @@ def test_recboles_models_train_on_recboles_rows_unless_told_otherwise(settings, 
     trainer = trainer(config, get_model(name)(config, train._dataset))
     assert isinstance(trainer, Trainer) and not isinstance(trainer, CTRTrainer)
     trainer.fit(train, valid, verbose=False, saved=True)
-    # Its own checkpoint is a pickle, which torch >= 2.6 refuses unless told otherwise.
-    load_data_and_model(trainer.saved_model_file)
+    # Its own checkpoint is a pickle, which runs what it says.
+    with pytest.raises(InputError, match="a pickle, which can run code .* trust=True"):
+        load_data_and_model(trainer.saved_model_file)
+    load_data_and_model(trainer.saved_model_file, trust=True)
 
 
 def test_our_files_do_not_touch_plain_recbole_runs(settings):
@@ -168,11 +173,45 @@ def test_registering_again_changes_nothing():
         Config._load_internal_config_dict, recbole.data.utils.get_dataloader, recbole.data.dataset.DIENDataset,
         sys.modules["recbole.model.sequential_recommender.marn"],
     )  # fmt: skip
-    registration.register()
+    plugin.watch()
     assert before == (
         Config._load_internal_config_dict, recbole.data.utils.get_dataloader, recbole.data.dataset.DIENDataset,
         sys.modules["recbole.model.sequential_recommender.marn"],
     )  # fmt: skip
+
+
+def test_every_patch_is_in_place():
+    import recbole.utils.argument_list
+    import recbole.utils.utils
+
+    assert "modalities" in recbole.utils.argument_list.dataset_arguments
+    os.makedirs("there")
+    recbole.utils.utils.ensure_dir("there")  # RecBole's own would ask first
+    assert recbole.utils.utils.ensure_dir.func is os.makedirs
+    for patch in plugin.PATCHES:
+        assert importlib.import_module(patch.module) and patch.what and patch.why and patch.without
+        file, _, name = patch.test.partition("::")
+        text = (Path(__file__).parent / file).read_text(encoding="utf-8")
+        assert not name or f"def {name}(" in text, patch.test
+
+
+def test_a_hostile_pickle_is_refused_by_recboles_own_loading(tmp_path):
+    path = tmp_path / "theirs.pth"
+    torch.save({"config": Dropper()}, path)
+    with pytest.raises(InputError) as error:
+        load_data_and_model(str(path))
+    assert not os.path.exists("dropped")
+    assert "weights_only" not in str(error.value)
+    with pytest.raises(TypeError):  # what it held was no Config
+        load_data_and_model(str(path), trust=True)
+    assert os.path.exists("dropped"), "the user's word was given"
+
+
+class Dropper:
+    """A pickle that leaves a file behind when it is loaded."""
+
+    def __reduce__(self):
+        return os.mkdir, ("dropped",)
 
 
 # ------------------------------------------------------------------------------------------------ precedence
@@ -231,6 +270,6 @@ def test_a_key_of_another_model_is_unknown(settings):
 def test_the_config_of_a_checkpoint_is_rebuilt_as_it_was(finished, settings):
     before = quick_start.build_config(config_dict=settings(checkpoint_dir=str(Path(finished[0]["checkpoint"]).parent)))
     content = torch.load(finished[0]["checkpoint"], weights_only=True)
-    after = registration.rebuild_config(content["config"])
-    assert registration.plain_config(after) == registration.plain_config(before) == content["config"]
+    after = rebuild_config(content["config"])
+    assert plain_config(after) == plain_config(before) == content["config"]
     assert after["MODEL_TYPE"] == ModelType.SEQUENTIAL

@@ -16,10 +16,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from recbole_marn import checkpoint
 from recbole_marn.errors import InputError
-from recbole_marn.quick_start import build_config, named_metrics, prepare_run
-from recbole_marn.tuning import diverged, params_dict, readable
+from recbole_marn.files import plain, write_json
+from recbole_marn.host.config import build_config
+from recbole_marn.training.metrics import named_metrics
+from recbole_marn.training.prepared import prepare_run
+from recbole_marn.tuning.outcome import diverged
+from recbole_marn.tuning.space import params_dict, readable
 
 __all__ = ["Cluster", "trials"]
 
@@ -56,7 +59,7 @@ def trials(
 
     Args:
         config: of the settings that every trial shares, which are `fixed`.
-        space: as `tuning.read_space` gives it.
+        space: as `tuning.space.read_space` gives it.
         number: of trials, where `algo` draws them.
         header: what the search is known by; another one in the same place is refused.
 
@@ -216,10 +219,10 @@ def _started(ray: Any, cluster: Cluster) -> Iterator[None]:
 
 
 def _check_same_search(folder: Path, search: Mapping[str, Any]) -> None:
-    file, known = folder / "search.json", json.loads(json.dumps(checkpoint.plain(search)))
+    file, known = folder / "search.json", json.loads(json.dumps(plain(search)))
     if not file.exists():
         folder.mkdir(parents=True, exist_ok=True)
-        checkpoint.write_aside(file, lambda path: path.write_text(json.dumps(known, indent=1), encoding="utf-8"))
+        write_json(file, known)
         return
     before = json.loads(file.read_text(encoding="utf-8"))
     changed = [key for key in sorted({*before, *known}) if before.get(key) != known.get(key)]

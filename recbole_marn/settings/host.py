@@ -6,10 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from recbole_marn.errors import InputError
-from recbole_marn.settings import from_mapping, nearest, option
+from recbole_marn.settings.parsing import option
 
-__all__ = ["HostSettings", "check_host_settings"]
+__all__ = ["LEFT_ALONE", "METRICS", "HostSettings"]
 
 # Metrics of labelled rows; RecBole's ranking metrics need whole lists of items.
 METRICS = ("AUC", "UAUC", "LogLoss", "MAE", "RMSE")
@@ -47,38 +46,3 @@ class HostSettings:
     use_gpu: bool = option(True, "train on the GPU where there is one")
     checkpoint_dir: str = option("saved", "folder of checkpoints and records")
     data_path: str = option("dataset", "folder of the data sets")
-
-
-def check_host_settings(given: Mapping[str, Any], defaults: Mapping[str, Any]) -> None:
-    """Check RecBole's keys of a run on our rows.
-
-    Args:
-        given: what the user set.
-        defaults: what holds otherwise.
-
-    Raises:
-        InputError: a key that would undo our rows, a wrong type or range, a metric that is not one of labelled
-            rows, or a validation metric that is not among the metrics.
-    """
-    for key, instead in LEFT_ALONE.items():
-        if key in given and given[key] != defaults.get(key):
-            raise InputError(f"'{key}' to stay {defaults.get(key)!r}", repr(given[key]), f"Remove the key; {instead}.")
-    values = {**defaults, **given}
-    from_mapping(HostSettings, values, complete=False)
-    metrics = values["metrics"]
-    metrics = [metrics] if isinstance(metrics, str) else metrics
-    known = {metric.lower(): metric for metric in METRICS}
-    for metric in metrics:
-        if str(metric).lower() not in known:
-            raise InputError(
-                f"metrics among {', '.join(METRICS)}",
-                repr(metric),
-                f"Rows are labelled, so lists are not ranked: choose from these.{nearest(metric, METRICS)}",
-            )
-    chosen = values["valid_metric"]
-    if str(chosen).lower() not in {metric.lower() for metric in metrics}:
-        raise InputError(
-            f"valid_metric to be one of the metrics ({', '.join(metrics)})",
-            repr(chosen),
-            f"Choose one of them, or add it to metrics.{nearest(chosen, metrics)}",
-        )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import ast
+import importlib.util
 import json
 import math
 import os
@@ -16,17 +16,16 @@ from typing import Any
 import yaml
 from recbole.trainer import HyperTuning
 
-from recbole_marn import checkpoint
 from recbole_marn.errors import InputError
-from recbole_marn.quick_start import build_config, named_metrics, objective_function, read_files
-from recbole_marn.registration import properties_folder
-from recbole_marn.settings import nearest
+from recbole_marn.files import plain, write_json
+from recbole_marn.host.config import build_config, read_files
+from recbole_marn.training.metrics import named_metrics
+from recbole_marn.training.objective import objective_function
+from recbole_marn.tuning import ray as ray_engine
+from recbole_marn.tuning.outcome import diverged
+from recbole_marn.tuning.space import check_space, default_space, params_dict, read_space, readable
 
-__all__ = ["default_space", "diverged", "params_dict", "read_space", "readable", "tune"]
-
-# Numbers each kind of line takes, RecBole's own format.
-RANGES = {"uniform": "low,high", "quniform": "low,high,step", "loguniform": "log of low,log of high"}
-ALGORITHMS = ("exhaustive", "random", "bayes")
+__all__ = ["tune"]
 
 
 def tune(
@@ -50,8 +49,8 @@ def tune(
         algo: "exhaustive" tries every combination of choices once, "random" and "bayes" draw `max_evals` trials.
         output_file: JSON with every trial's settings and validation metrics, written whole after each trial (Ray: at
             the end).
-        engine: "recbole", one trial after another, or "ray", several at once (see `ray_tuning`).
-        cluster: arguments of `ray_tuning.Cluster`.
+        engine: "recbole", one trial after another, or "ray", several at once (see `tuning.ray`).
+        cluster: arguments of `tuning.ray.Cluster`.
 
     Returns:
         model, dataset, algo, trials (their number), best (its settings and its validation metrics), output_file.
@@ -75,11 +74,9 @@ def tune(
     search.check_place()
     number = math.prod(len(values) for _, values in space.values()) if algo == "exhaustive" else max_evals
     if engine == "ray":
-        from recbole_marn import ray_tuning
-
         settings = read_files(config_file_list) | fixed
-        search.trials = ray_tuning.trials(config, settings, space, algo, number, search.header, Path(output_file),
-                                          ray_tuning.Cluster(**(cluster or {})))  # fmt: skip
+        search.trials = ray_engine.trials(config, settings, space, algo, number, search.header, Path(output_file),
+                                          ray_engine.Cluster(**(cluster or {})))  # fmt: skip
         search.write()
     else:
         with _written(fixed) as fixed_file, _seeded(config["seed"]):
@@ -134,7 +131,7 @@ class _Search:
             before = {key: there[key] for key in self.header}
         except (OSError, ValueError, KeyError, TypeError):
             before = {}
-        known = json.loads(json.dumps(checkpoint.plain(self.header)))
+        known = json.loads(json.dumps(plain(self.header)))
         changed = [key for key in known if before.get(key) != known[key]]
         if changed:
             raise InputError(
@@ -177,130 +174,21 @@ class _Search:
         return max(trained, key=lambda trial: sign * trial["valid_score"], default=None)
 
     def write(self) -> None:
-        text = json.dumps(self.header | {"trials": self.trials, "best": self.best()}, indent=1)
-        checkpoint.write_aside(self.output_file, lambda path: path.write_text(text, encoding="utf-8"))
-
-
-def diverged(error: ValueError) -> bool:
-    """Whether RecBole's trainer stopped at a loss that is not a number."""
-    return not isinstance(error, InputError) and "nan" in str(error)
-
-
-# ------------------------------------------------------------------------------------------------ the space
-def read_space(file: Path) -> dict[str, tuple[str, list[Any]]]:
-    """Read a search space in RecBole's format, without running any of it: name -> (kind, values).
-
-    Lines are `NAME choice [a, b]`, `NAME uniform low,high`, `NAME quniform low,high,step` or `NAME loguniform
-    log(low),log(high)`. Empty lines and lines that start with # are passed over.
-
-    Raises:
-        InputError: no such file, or a line that is none of these.
-    """
-    if not Path(file).is_file():
-        raise InputError("a file with a search space", f"{file}, which does not exist", "Check the path.")
-    space: dict[str, tuple[str, list[Any]]] = {}
-    for number, line in enumerate(Path(file).read_text(encoding="utf-8").splitlines(), start=1):
-        if not line.strip() or line.lstrip().startswith("#"):
-            continue
-        name, kind, values = _parse(line, f"line {number} of {file}")
-        if name in space:
-            raise InputError(f"each key once in {file}", f"'{name}' again in line {number}", "Remove one of them.")
-        space[name] = kind, values
-    return space
-
-
-def _parse(line: str, where: str) -> tuple[str, str, list[Any]]:
-    name, kind, text = (*line.split(None, 2), "", "")[:3]
-    try:
-        if kind == "choice":
-            values = ast.literal_eval(text)
-            if isinstance(values, (list, tuple)) and values:
-                return name, kind, list(values)
-        elif kind in RANGES:
-            values = [float(value) for value in text.split(",")]
-            known = len(values) == len(RANGES[kind].split(","))
-            if known and all(map(math.isfinite, values)) and values[0] < values[1] and all(v > 0 for v in values[2:]):
-                return name, kind, values
-    except (ValueError, SyntaxError):
-        pass
-    forms = "choice [a, b]" if kind == "choice" else f"{kind} {RANGES[kind]}" if kind in RANGES else ""
-    kinds = ("choice", *RANGES)
-    raise InputError(
-        f"NAME {forms or 'choice, uniform, quniform or loguniform, and values'} in {where}",
-        repr(line.strip()),
-        f"Correct the line.{'' if forms else nearest(kind, kinds)}",
-    )
-
-
-def check_space(space: Mapping[str, tuple[str, list[Any]]], algo: str, max_evals: int, file: Path) -> None:
-    """Refuse a search that has nothing to try.
-
-    Raises:
-        InputError: an unknown algorithm, no key, a range under exhaustive search, or fewer than one trial.
-    """
-    if algo not in ALGORITHMS:
-        raise InputError(f"algo to be one of {', '.join(ALGORITHMS)}", repr(algo), "Choose one of them.")
-    if not space:
-        raise InputError(
-            f"a key to search in {file}",
-            "none that your settings do not fix already",
-            "Leave a key of the file out of the settings, or give another --params_file.",
-        )
-    ranges = [name for name, (kind, _) in space.items() if kind != "choice"]
-    if algo == "exhaustive" and ranges:
-        raise InputError(
-            "choices alone for an exhaustive search",
-            f"a range for {', '.join(ranges)} in {file}",
-            "Use --algo=random or --algo=bayes, or write choices.",
-        )
-    if max_evals < 1:
-        raise InputError("max_evals of 1 or more", str(max_evals), "Ask for at least one trial.")
+        write_json(self.output_file, self.header | {"trials": self.trials, "best": self.best()})
 
 
 def check_hyperopt() -> None:
-    """RecBole's search is built on hyperopt, which it does not depend on."""
-    try:
-        import hyperopt  # noqa: F401
-    except ImportError:
+    """RecBole's search is built on hyperopt, which it does not depend on.
+
+    Raises:
+        InputError: there is none.
+    """
+    if importlib.util.find_spec("hyperopt") is None:
         raise InputError(
             "the package hyperopt, on which the search is built",
             "no such package",
             "Install it: pip install hyperopt==0.2.5.",
-        ) from None
-
-
-def default_space(model: str) -> Path:
-    """The search space shipped for a model.
-
-    Raises:
-        InputError: none is shipped.
-    """
-    folder = properties_folder() / "tune"
-    file = folder / f"{model}.hyper"
-    if not file.is_file():
-        shipped = ", ".join(sorted(path.stem for path in folder.glob("*.hyper")))
-        raise InputError(
-            f"a search space for {model}", f"one for {shipped} only", "Write one and give it as --params_file."
         )
-    return file
-
-
-# ----------------------------------------------------------------------------------------- RecBole and hyperopt
-def params_dict(space: Mapping[str, tuple[str, list[Any]]]) -> dict[str, dict[str, list[Any]]]:
-    """The space as HyperTuning takes it. Lists go as text: hyperopt would take them for further spaces."""
-    by_kind: dict[str, dict[str, list[Any]]] = {}
-    for name, (kind, values) in space.items():
-        plain = [repr(value) if isinstance(value, (list, tuple, dict)) else value for value in values]
-        by_kind.setdefault(kind, {})[name] = plain
-    return by_kind
-
-
-def readable(value: Any) -> Any:
-    """A value as hyperopt hands it out, as one writes it: lists are lists, whole numbers integers."""
-    value = checkpoint.plain(value)
-    if isinstance(value, str) and value[:1] in "[({":
-        return checkpoint.plain(ast.literal_eval(value))
-    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 @contextmanager
@@ -311,7 +199,7 @@ def _written(settings: Mapping[str, Any]) -> Iterator[str]:
     """
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "fixed.yaml"
-        file.write_text(yaml.safe_dump(checkpoint.plain(settings), sort_keys=False), encoding="utf-8")
+        file.write_text(yaml.safe_dump(plain(settings), sort_keys=False), encoding="utf-8")
         yield str(file)
 
 

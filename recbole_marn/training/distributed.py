@@ -7,31 +7,22 @@ so that a metric is computed once, from all of them: what one process computes f
 
 from __future__ import annotations
 
-import functools
 import itertools
-import json
-import os
-import socket
-import sys
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from recbole.config import Config
 from recbole.evaluator.collector import DataStruct
 from recbole.trainer.trainer import AbstractTrainer
 from torch import distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from recbole_marn.errors import InputError
-from recbole_marn.trainer import CTRTrainer
+from recbole_marn.models.base import CTRModel
+from recbole_marn.training.trainer import CTRTrainer
 
-__all__ = ["START_METHOD", "DistributedTrainer", "run_processes"]
+__all__ = ["DistributedTrainer", "trainer_of"]
 
-START_METHOD = "spawn"  # of processes; forking a process that has used a GPU is not possible
 # What RecBole's collector calls the columns that metrics are made from.
 COLLECTED = {"rec.score": "score", "data.label": "label", "data.uid": "user"}
 # Set by the start of the processes; a record or checkpoint of theirs is to be read by a single one.
@@ -107,11 +98,11 @@ class DistributedTrainer(CTRTrainer, _Replicas):
         rank, world = distributed.get_rank(), distributed.get_world_size()
         for number, start in enumerate(starts):
             mine = number % world == rank
-            if mine or hasattr(self.model, "item_vectors"):
+            if mine or isinstance(self.model, CTRModel):
                 batched_data = eval_data.collate_fn(list(range(start, min(start + step, eval_data.sample_size))))
             if mine:
                 yield number, batched_data
-            elif hasattr(self.model, "item_vectors"):
+            elif isinstance(self.model, CTRModel):
                 self.model.item_vectors(batched_data[0].to(self.device).batch.entity_id)
 
     def _share_buffers(self) -> None:
@@ -139,89 +130,6 @@ def gather(batches: Sequence[tuple[int, int]], columns: Mapping[str, np.ndarray]
     return {name: np.concatenate([together[number][name] for number in sorted(together)]) for name in names}
 
 
-# ----------------------------------------------------------------------------------------------- processes
-def run_processes(nproc: int, config_file_list: Sequence[str], config_dict: Mapping[str, Any], saved: bool) -> Any:
-    """`quick_start.run` on `nproc` processes of this machine.
-
-    Args:
-        config_dict: with the names of model and data set.
-
-    Returns:
-        What the first process returns.
-
-    Raises:
-        InputError: as `quick_start.run`, in any process; fewer GPUs than processes.
-    """
-    from torch import multiprocessing
-
-    from recbole_marn.quick_start import build_config
-    from recbole_marn.trainer import run_name
-
-    config = build_config(config_file_list=config_file_list, config_dict=config_dict)
-    for folder in (os.path.join("log", config["model"]), "log_tensorboard", config["checkpoint_dir"]):
-        os.makedirs(folder, exist_ok=True)
-    world = {"world_size": nproc, "nproc": nproc, "ip": "localhost", "port": _free_port(), "offset": 0}
-    settings = {**config_dict, **world, "run_name": config["run_name"] or run_name(config)}
-    with tempfile.TemporaryDirectory() as folder:
-        answer = Path(folder) / "answer.json"
-        try:
-            multiprocessing.start_processes(
-                _process, (list(config_file_list), settings, saved, str(answer)), nproc, start_method=START_METHOD
-            )
-        except multiprocessing.ProcessRaisedException:
-            for file in sorted(Path(folder).glob("error-*.json")):
-                raise InputError(*json.loads(file.read_text(encoding="utf-8"))) from None
-            raise
-        return json.loads(answer.read_text(encoding="utf-8"))
-
-
-def _process(rank: int, config_file_list: list[str], settings: dict[str, Any], saved: bool, answer: str) -> None:
-    from recbole_marn.quick_start import run
-
-    install()
-    try:
-        result = run(None, None, config_file_list, {**settings, "local_rank": rank}, saved)
-    except InputError as error:
-        told = json.dumps([error.expected, error.got, error.hint])
-        Path(answer).with_name(f"error-{rank}.json").write_text(told, encoding="utf-8")
-        raise
-    if rank == 0:
-        Path(answer).write_text(json.dumps(result, default=float), encoding="utf-8")
-    distributed.destroy_process_group()
-
-
-def _free_port() -> str:
-    with socket.socket() as probe:
-        probe.bind(("localhost", 0))
-        return str(probe.getsockname()[1])
-
-
-def install() -> None:
-    """In a process of a group: let RecBole's Config join it on a CPU too, and let processes make folders together."""
-    original = Config._init_device
-
-    @functools.wraps(original)
-    def init_device(self: Config) -> None:
-        values = self.final_config_dict
-        if torch.cuda.is_available() and values.get("use_gpu", True):
-            if torch.cuda.device_count() < values["nproc"]:
-                raise InputError(
-                    "a GPU for every process",
-                    f"{torch.cuda.device_count()} of them for nproc={values['nproc']}",
-                    "Give a smaller nproc, or use_gpu: False to train on CPUs.",
-                )
-            values["gpu_id"] = ",".join(map(str, range(values["nproc"])))
-            return original(self)
-        values["gpu_id"] = str(values["gpu_id"])
-        rank = values["local_rank"] + values["offset"]
-        address = f"tcp://{values['ip']}:{values['port']}"
-        distributed.init_process_group("gloo", init_method=address, rank=rank, world_size=values["world_size"])
-        values.update(device=torch.device("cpu"), single_spec=False)
-        if rank != 0:
-            values.update(state="error", show_progress=False, verbose=False)
-
-    Config._init_device = init_device
-    # RecBole asks whether a folder is there and then makes it: two processes may both find it missing.
-    for name, module in list(sys.modules.items()):
-        if name.startswith("recbole.") and hasattr(module, "ensure_dir"):
-            module.ensure_dir = functools.partial(os.makedirs, exist_ok=True)
+def trainer_of(config: Any, model: nn.Module) -> CTRTrainer:
+    """The trainer of a run on our rows: one of a single process, or of one among several."""
+    return (CTRTrainer if config["single_spec"] else DistributedTrainer)(config, model)

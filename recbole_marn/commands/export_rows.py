@@ -1,0 +1,30 @@
+"""`recbole-marn export-rows`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+
+from recbole_marn.data.export import export_benchmark
+from recbole_marn.host.config import build_config
+from recbole_marn.settings.arguments import add_run_arguments, config_files
+from recbole_marn.training.prepared import prepare_run
+
+__all__ = ["add_arguments", "main"]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """A run, and where its rows go."""
+    add_run_arguments(parser)
+    parser.set_defaults(model="LR")
+    parser.add_argument("--out", default="dataset", help="RecBole's data_path to write to (default: %(default)s)")
+    parser.add_argument("--name", help="name of the exported data set (default: DATASET-rows)")
+
+
+def main(args: argparse.Namespace) -> int:
+    """Write the rows as files for plain RecBole; print what was written as one line of JSON."""
+    config = build_config(args.model, args.dataset, config_files(args.config_files), args.settings)
+    run = prepare_run(config, quiet=True)
+    parts = [loader._dataset for loader in (run.train, run.valid, run.test)]
+    print(json.dumps(export_benchmark(parts, args.out, name=args.name or f"{args.dataset}-rows")))
+    return 0

@@ -1,0 +1,73 @@
+"""RecBole's Config for a run on our rows: built from names and settings, and from a checkpoint's plain ones."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from recbole.config import Config
+
+from recbole_marn.errors import InputError
+from recbole_marn.files import plain
+from recbole_marn.host.compat import without_arguments
+from recbole_marn.registry import model_class
+
+__all__ = ["build_config", "plain_config", "read_files", "rebuild_config"]
+
+# Computed by RecBole from other keys; given back to it they would be refused.
+COMPUTED_KEYS = {"MODEL_TYPE", "MODEL_INPUT_TYPE", "eval_type", "device", "single_spec", "local_rank"}
+COMPUTED_KEYS |= {"valid_metric_bigger", "eval_args", "train_neg_sample_args"}
+COMPUTED_KEYS |= {"valid_neg_sample_args", "test_neg_sample_args"}
+
+
+def build_config(
+    model: str | None = None,
+    dataset: str | None = None,
+    config_file_list: Sequence[str] | None = None,
+    config_dict: Mapping[str, Any] | None = None,
+) -> Config:
+    """RecBole's Config for a run on our rows; `sys.argv` is not read.
+
+    Raises:
+        InputError: unknown model or setting.
+    """
+    settings = {"same_rows": True, **(config_dict or {})}
+    files = list(config_file_list or [])
+    given = read_files(files) | settings
+    model, dataset = model or given.get("model"), dataset or given.get("dataset")
+    for name, value in (("model", model), ("dataset", dataset)):
+        if not isinstance(value, str):
+            raise InputError(f"the name of a {name}", repr(value), f"Give it as --{name}=NAME or in a file.")
+    model_class(model)
+    return without_arguments(Config)(model=model, dataset=dataset, config_file_list=files, config_dict=settings)
+
+
+def read_files(files: Sequence[str]) -> dict[str, Any]:
+    """The settings in YAML files; the last file wins. Tags that would make Python objects are refused."""
+    given: dict[str, Any] = {}
+    for file in files:
+        try:
+            content = yaml.safe_load(Path(file).read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+            raise InputError("a readable YAML file of settings", f"{file}: {error}", "Correct the file.") from None
+        if content is not None and not isinstance(content, dict):
+            raise InputError(
+                "settings as key: value lines", f"a {type(content).__name__} in {file}", "Correct the file."
+            )
+        given |= content or {}
+    return given
+
+
+def rebuild_config(values: Mapping[str, Any]) -> Config:
+    """RecBole's Config from the plain settings in one of our checkpoints."""
+    kept = {key: value for key, value in values.items() if key not in COMPUTED_KEYS}
+    kept["data_path"] = os.path.dirname(kept["data_path"])
+    return without_arguments(Config)(model=kept["model"], dataset=kept["dataset"], config_dict=kept)
+
+
+def plain_config(config: Config) -> dict[str, Any]:
+    """Every setting of a Config as plain data, as stored in checkpoints and records."""
+    return plain(config.final_config_dict)

@@ -1,0 +1,147 @@
+"""THE table of what exists: models, where they were published, and the folders of settings and data sets."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from recbole_marn.errors import InputError
+from recbole_marn.settings.models import (
+    CTRSettings,
+    DenseFusionSettings,
+    DIENSettings,
+    DINSettings,
+    DUPNSettings,
+    MARNSettings,
+    MMSSSettings,
+    NAMLSettings,
+    XDeepFMSettings,
+)
+from recbole_marn.settings.parsing import from_mapping, nearest
+
+__all__ = [
+    "MODELS",
+    "ModelRow",
+    "committed_data_folder",
+    "datasets_at_hand",
+    "known_datasets",
+    "model_class",
+    "properties_folder",
+    "settings_of",
+]
+
+
+@dataclass(frozen=True)
+class ModelRow:
+    """One model: where its class is, which settings it takes, and where it was published.
+
+    With `preset_of` it is another model of the table under the settings of its own YAML file.
+    """
+
+    name: str
+    location: str
+    settings: type | None
+    paper: str
+    preset_of: str | None = None
+
+    @property
+    def ours(self) -> bool:
+        return self.location.startswith("recbole_marn.")
+
+    @property
+    def family(self) -> str:
+        """What the rows of a table are told apart by."""
+        if self.name in ("ItemCF", "Popularity", "RandomScore"):
+            return "no embeddings"
+        if not self.ours:
+            return "IDs only"
+        return "MARN" if issubclass(self.settings, MARNSettings) else "multimodal"
+
+
+OURS = "recbole_marn.models."
+
+
+def _preset(name: str, of: str, settings: type, paper: str) -> ModelRow:
+    return ModelRow(name, OURS + "presets", settings, paper, preset_of=of)
+
+
+MODELS: dict[str, ModelRow] = {
+    row.name: row
+    for row in [
+        ModelRow("MARN", OURS + "marn", MARNSettings, "Li et al., WWW 2020"),
+        # The rows of its ablation.
+        _preset("BaseModelIDs", "MARN", MARNSettings, "Li et al., WWW 2020, Table 3, BaseModel+IDs"),
+        _preset("BaseModelIMAGE", "MARN", MARNSettings, "Li et al., WWW 2020, Table 3, BaseModel+IMAGE"),
+        _preset("BaseModelCONC", "MARN", MARNSettings, "Li et al., WWW 2020, Table 3, BaseModel+CONC"),
+        _preset("BaseModelMAF", "MARN", MARNSettings, "Li et al., WWW 2020, Table 3, BaseModel+MAF"),
+        _preset("BaseModelMAFADV", "MARN", MARNSettings, "Li et al., WWW 2020, Table 3, BaseModel+MAF+ADV"),
+        _preset("BaseModelMAFDDMA", "MARN", MARNSettings, "Li et al., WWW 2020, Table 3, BaseModel+MAF+DDMA"),
+        # Ours: MARN with what helped it on validation, one change at a time.
+        _preset("MARNPlus", "MARN", MARNSettings, "this package (docs/models.md)"),
+        # Its rivals, fed with the same modalities.
+        ModelRow("YoutubeNet", OURS + "youtube_net", CTRSettings, "Covington et al., RecSys 2016"),
+        ModelRow("DUPN", OURS + "dupn", DUPNSettings, "Ni et al., KDD 2018"),
+        ModelRow("MultimodalDIN", OURS + "multimodal_din", DINSettings, "Zhou et al., KDD 2018"),
+        ModelRow("MultimodalDIEN", OURS + "multimodal_dien", DIENSettings, "Zhou et al., AAAI 2019"),
+        ModelRow("MultimodalxDeepFM", OURS + "multimodal_xdeepfm", XDeepFMSettings, "Lian et al., KDD 2018"),
+        ModelRow(
+            "DenseMultimodalFusion", OURS + "dense_multimodal_fusion", DenseFusionSettings, "Hu et al., ICASSP 2019"
+        ),
+        ModelRow("MMSS", OURS + "mmss", MMSSSettings, "Li et al., IJCAI 2018"),
+        ModelRow("NAML", OURS + "naml", NAMLSettings, "Wu et al., IJCAI 2019"),
+        # Rankings without item vectors.
+        ModelRow("ItemCF", OURS + "item_cf", CTRSettings, "Sarwar et al., WWW 2001"),
+        ModelRow("Popularity", OURS + "popularity", CTRSettings, "training count of the candidate"),
+        ModelRow("RandomScore", OURS + "random_score", CTRSettings, "a hash of user and item"),
+        # RecBole's own models, trained and scored on the same rows: the ID-only anchors.
+        ModelRow("LR", "recbole.model.context_aware_recommender.lr", None, "Richardson et al., WWW 2007"),
+        ModelRow("FM", "recbole.model.context_aware_recommender.fm", None, "Rendle, ICDM 2010"),
+        ModelRow("xDeepFM", "recbole.model.context_aware_recommender.xdeepfm", None, "Lian et al., KDD 2018"),
+        ModelRow("DIN", "recbole.model.sequential_recommender.din", None, "Zhou et al., KDD 2018"),
+        ModelRow("DIEN", "recbole.model.sequential_recommender.dien", None, "Zhou et al., AAAI 2019"),
+    ]
+}
+
+
+def model_class(name: str) -> type:
+    """The class of a model of the table.
+
+    Raises:
+        InputError: unknown name; the nearest known one is suggested.
+    """
+    if name not in MODELS:
+        raise InputError(
+            f"model to be one of {', '.join(MODELS)}", repr(name), f"Choose one of them.{nearest(name, MODELS)}"
+        )
+    return getattr(importlib.import_module(MODELS[name].location), name)
+
+
+def settings_of(name: str, config: Mapping[str, Any]) -> Any:
+    """The settings dataclass of model `name`, filled from a RecBole Config or a mapping."""
+    values = getattr(config, "final_config_dict", config)
+    return from_mapping(MODELS[name].settings, values, complete=False)
+
+
+def properties_folder() -> Path:
+    """The folder of YAML files, beside the package in a checkout and inside it once installed."""
+    package = Path(__file__).resolve().parent
+    return next(folder for folder in (package.parent / "properties", package / "properties") if folder.is_dir())
+
+
+def known_datasets() -> list[str]:
+    """Names of the datasets this package has settings for."""
+    return sorted(path.stem for path in (properties_folder() / "dataset").glob("*.yaml"))
+
+
+def committed_data_folder() -> Path:
+    """`dataset_atomic/` of a checkout: data sets that come with the repository."""
+    return Path(__file__).resolve().parent.parent / "dataset_atomic"
+
+
+def datasets_at_hand(data_path: str | Path) -> list[str]:
+    """Names of the datasets that run without further ado: RecBole's, the committed ones, those in `data_path`."""
+    folders = [folder for parent in (committed_data_folder(), Path(data_path)) for folder in parent.glob("*")]
+    return ["ml-100k", *sorted({folder.name for folder in folders if (folder / f"{folder.name}.inter").is_file()})]

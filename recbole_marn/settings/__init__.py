@@ -1,0 +1,1 @@
+"""Settings: YAML and command-line keys as frozen dataclasses."""

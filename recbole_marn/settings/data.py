@@ -1,0 +1,147 @@
+"""Keys that say which rows exist and what the items look like."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, dataclass
+from typing import Any, Literal
+
+from recbole_marn.errors import InputError
+from recbole_marn.settings.parsing import from_mapping, nearest, option
+
+__all__ = [
+    "BehaviourSettings",
+    "DataSettings",
+    "IdModality",
+    "StatisticModality",
+    "TextModality",
+    "VectorModality",
+    "ModalitySettings",
+]
+
+Sampling = Literal["uniform", "popularity", "matched"]
+
+
+@dataclass(frozen=True)
+class IdModality:
+    """One-hot fields of the item, each with its own table (MARN eq. 1)."""
+
+    fields: Mapping[str, int] = option(MISSING, "token field -> width of its embedding", low=1, least=1)
+    kind: Literal["id"] = "id"
+
+
+@dataclass(frozen=True)
+class VectorModality:
+    """One precomputed vector per item, read from a `.npy` file with its ids beside it, or from a float_seq field."""
+
+    file: str | None = None
+    ids: str | None = None
+    field: str | None = None
+    size: int | None = option(None, "width the vectors must have; null: any", low=1)
+    kind: Literal["vector"] = "vector"
+
+
+@dataclass(frozen=True)
+class TextModality:
+    """Words of a token_seq field of the item, read by a text CNN."""
+
+    field: str
+    word_vectors: str | None = None
+    word_size: int = option(64, "width of learned word vectors (unused with word_vectors)", low=1)
+    train_words: bool | None = option(None, "learn the word vectors; null: only when none are given")
+    windows: Sequence[int] = option((2, 3, 4), "words a window of the text CNN spans", low=1, least=1)
+    filters: int = option(64, "filters per window", low=1)
+    max_words: int = option(32, "longest title kept", low=1)
+    kind: Literal["text"] = "text"
+
+
+@dataclass(frozen=True)
+class StatisticModality:
+    """Numbers of an item, each cut into equal-frequency bins at several resolutions (paper section 3.1)."""
+
+    fields: Sequence[str] = option(MISSING, "train_interactions, or float fields of the item", least=1)
+    bins: Sequence[int] = option((10, 100), "numbers of equal-frequency bins", paper="10 and 100", low=2, least=1)
+    size: int = option(8, "width of a bin's embedding", paper="8", low=1)
+    kind: Literal["statistic"] = "statistic"
+
+
+ModalitySettings = IdModality | VectorModality | TextModality | StatisticModality
+KINDS: dict[str, type] = {
+    "id": IdModality,
+    "vector": VectorModality,
+    "text": TextModality,
+    "statistic": StatisticModality,
+}
+
+
+@dataclass(frozen=True)
+class BehaviourSettings:
+    """Which fields of an event form the behaviour property p_t of APGRU (both optional)."""
+
+    kind: str | None = option(None, "token field with the behaviour's type")
+    time: str | None = option(None, "time field; the seconds to the row's time are binned")
+    size: int = option(8, "width of each embedding of the property", low=1)
+    bins: Sequence[int] = option((10, 100), "numbers of equal-frequency bins of the time", low=2, least=1)
+
+
+@dataclass(frozen=True)
+class DataSettings:
+    """Which rows exist and what the items look like."""
+
+    modalities: Mapping[str, Any] = option(None, "name -> modality; at least one")
+    use_modalities: Sequence[str] | None = option(None, "names of the modalities to use; null: all")
+    behaviour: Mapping[str, Any] | None = option(None, "behaviour type and time fields; null: neither")
+    repeats: Literal["error", "first", "keep"] = option("error", "events that repeat a (user, item) pair")
+    split: Literal["leave_last", "time"] = option("leave_last", "how events become train, valid and test")
+    split_times: Sequence[float] | None = option(None, "start of validation and of test; null: the last two days")
+    train_sampling: Sampling = option("uniform", "how training negatives are drawn", paper="uniform")
+    eval_sampling: Sampling = option("uniform", "how validation and test negatives are drawn", paper="uniform")
+    also_test: Sequence[Sampling] = option((), "further samplings the test positives are scored against")
+    negatives_from: Literal["all", "released"] = option("all", "items a negative may come from", paper="all")
+    release_field: str | None = option(None, "float field of the item with its release time; null: its first event")
+    train_last: int | None = option(None, "training rows: each user's last N training clicks; null: all", low=1)
+    train_negatives: int = option(1, "negatives a training positive", paper="1", low=1, high=1000)
+    eval_negatives: int = option(20, "negatives a validation or test positive", paper="1", low=1, high=1000)
+    matched_pool: int = option(100, "items a count-matched negative is drawn from, at least", low=1)
+    resample_negatives: bool = option(False, "draw new training negatives in every epoch")
+    sample_seed: int = option(2020, "seed of all negatives, apart from the training seed", low=0)
+
+    def modality_settings(self) -> dict[str, ModalitySettings]:
+        """The modalities in use, parsed and checked, in the order of the file."""
+        if not isinstance(self.modalities, Mapping) or not self.modalities:
+            raise InputError(
+                "key 'modalities' to map at least one name to {kind: id|vector|text|statistic, ...}",
+                repr(self.modalities),
+                "Describe the items of this dataset in its YAML (see properties/dataset/ml-1m.yaml).",
+            )
+        parsed = {name: parse_modality(name, value) for name, value in self.modalities.items()}
+        if self.use_modalities is None:
+            return parsed
+        for name in self.use_modalities:
+            if name not in parsed:
+                near = nearest(name, parsed)
+                raise InputError(
+                    f"use_modalities to name modalities of the dataset ({', '.join(parsed)})",
+                    repr(name),
+                    f"Correct the name.{near}" if near else "Describe it under modalities, or leave it out.",
+                )
+        if not self.use_modalities:
+            raise InputError(
+                "use_modalities to name at least one modality", "an empty list", "Name one or leave it out."
+            )
+        return {name: parsed[name] for name in parsed if name in self.use_modalities}
+
+    def behaviour_settings(self) -> BehaviourSettings:
+        return from_mapping(BehaviourSettings, self.behaviour or {}, where="behaviour")
+
+
+def parse_modality(name: str, value: Any) -> ModalitySettings:
+    """One entry of `modalities` as its dataclass."""
+    kind = value.get("kind") if isinstance(value, Mapping) else None
+    if kind not in KINDS:
+        raise InputError(
+            f"modality '{name}' to be a mapping with kind: one of {', '.join(KINDS)}",
+            repr(value),
+            f"Set its kind.{nearest(kind, KINDS)}",
+        )
+    return from_mapping(KINDS[kind], value, where=f"modality '{name}'")

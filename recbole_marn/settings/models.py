@@ -1,0 +1,134 @@
+"""Keys of the models."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from recbole_marn.settings.parsing import option
+
+__all__ = [
+    "CTRSettings",
+    "DIENSettings",
+    "DINSettings",
+    "DUPNSettings",
+    "DenseFusionSettings",
+    "GRUSettings",
+    "MARNSettings",
+    "MMSSSettings",
+    "NAMLSettings",
+    "XDeepFMSettings",
+]
+
+Activation = Literal["relu", "leakyrelu", "tanh", "none"]
+
+
+@dataclass(frozen=True)
+class CTRSettings:
+    """Keys of every multimodal CTR model here."""
+
+    width: int = option(64, "D, width of every modality and of the item vector", paper="256", low=1, high=4096)
+    modality_norm: Literal["none", "batch"] = option("none", "batch normalisation of each aligned modality e_m (ours)")
+    prediction_hidden: Sequence[int] = option((128, 64), "hidden layers of the prediction", paper="[128, 64]", low=1)
+    prediction_product: bool = option(False, "add u * candidate to the prediction's input", paper="false")
+    dropout: float = option(0.0, "dropout in the prediction network", low=0, high=0.95)
+    reference_kernels: bool = option(False, "use the slow, readable kernels of the title and image encoders")
+
+
+@dataclass(frozen=True)
+class MARNSettings(CTRSettings):
+    """Every switch of MARN; the first choice is the paper's reading (docs/models.md)."""
+
+    fusion: Literal["maf", "conc"] = option("maf", "attention (eqs. 2, 3) or plain sum of the modalities")
+    adversary: Literal["double", "single", "none"] = option("double", "DDMA, one discriminator, or no invariant branch")
+    rnn: Literal["apgru", "gru"] = option("apgru", "behaviour property in the update gate, or a plain GRU")
+    pooling: Literal["attention", "last"] = option("attention", "user vector: candidate attention or last state")
+    projection_activation: Activation = option("relu", "activation of S_m and I")
+    attention_activation: Literal["tanh", "sigmoid"] = option("tanh", "activation of MAF's attention (eq. 3)")
+    attention_normalise: bool = option(False, "softmax over the modalities in MAF; for studies")
+    lambda0: float = option(0.05, "final weight of L_S and L_D1", paper=".01 to 1.8", low=0)
+    gamma: float = option(10.0, "steepness of the lambda schedule", paper="10", low=0)
+    lambda_placement: Literal["loss", "reversal"] = option("loss", "lambda on the loss or in the gradient reversal")
+    adversary_epochs: int | None = option(None, "epochs until lambda reaches lambda0; null: all epochs", low=1)
+    degree_target: Literal["loss", "feature", "both"] = option("loss", "where the degree w acts for D1")
+    degree_normalise: Literal["none", "batch_mean"] = option("none", "divide w by its mean per modality (as IWAN)")
+    discriminator_hidden: Sequence[int] = option((), "hidden layers of D0 and D1", paper="none (one matrix)", low=1)
+    share_discriminator: bool = option(True, "D_s and D1 share their matrix", paper="true")
+    specific_discriminator: bool = option(True, "train S_m with L_S; also in the single-adversary row")
+    specific_stop: Literal["aligned", "raw"] = option("aligned", "L_S stops before the aligned e_m, or at its table")
+    adversary_into_embedding: bool = option(False, "let L_D1 reach the embeddings below I")
+    adversary_items: Literal["all", "candidate"] = option("all", "items in the three discriminator losses")
+    adversary_reduction: Literal["mean", "sum_modalities"] = option("mean", "over modalities: mean or sum")
+    discriminator_rate: float = option(1.0, "learning rate of D1 relative to the rest", low=0)
+    invariant_pooling: Literal["max", "mean"] = option("max", "over the weighted invariant features")
+    invariant_norm: Literal["none", "batch", "whiten"] = option("none", "normalise I's output per modality (ours)")
+    invariant_codes: int | None = option(None, "c is one of so many balanced code vectors; null: I's output", low=2)
+    alignment_weight: float = option(0.0, "weight of L_A, which pulls c of an item's modalities together (ours)", low=0)
+    gate: Literal["concat", "prop_only", "no_hidden", "scale", "none"] = option("concat", "APGRU's update gate")
+    hidden_size: int | None = option(None, "H of the GRU; null: width", low=1)
+    attention_hidden: Sequence[int] = option((64,), "hidden layers of the candidate attention", low=1)
+    attention_values: Literal["state", "state_and_item"] = option("state", "what the candidate attention averages")
+
+
+@dataclass(frozen=True)
+class GRUSettings(CTRSettings):
+    """User side of the models that differ in their fusion of modalities."""
+
+    hidden_size: int | None = option(None, "H of the GRU; null: width", low=1)
+    pooling: Literal["attention", "last"] = option("last", "user vector: candidate attention or last state")
+    attention_hidden: Sequence[int] = option((64,), "hidden layers of the candidate attention", low=1)
+    attention_values: Literal["state", "state_and_item"] = option("state", "what the candidate attention averages")
+
+
+@dataclass(frozen=True)
+class DenseFusionSettings(GRUSettings):
+    """Keys of DenseMultimodalFusion."""
+
+    levels: int = option(2, "levels at which the modalities meet", low=1, high=16)
+
+
+@dataclass(frozen=True)
+class MMSSSettings(GRUSettings):
+    """Keys of MMSS."""
+
+    modality_attention_size: int | None = option(None, "width of the modality attention; null: width", low=1)
+
+
+@dataclass(frozen=True)
+class NAMLSettings(MMSSSettings):
+    """Keys of NAML."""
+
+    own_head: bool = option(False, "NAML's own attention over the history and dot product, in place of GRU and MLP")
+
+
+@dataclass(frozen=True)
+class XDeepFMSettings(CTRSettings):
+    """Keys of MultimodalxDeepFM."""
+
+    cin_layers: Sequence[int] = option((32, 32), "feature maps of each layer of the CIN", paper="100 or 200", low=1)
+
+
+@dataclass(frozen=True)
+class DINSettings(CTRSettings):
+    """Keys of MultimodalDIN."""
+
+    attention_hidden: Sequence[int] = option((64,), "hidden layers of the activation unit", paper="[36]", low=1)
+    attention_normalise: bool = option(False, "softmax over the history", paper="false")
+
+
+@dataclass(frozen=True)
+class DIENSettings(CTRSettings):
+    """Keys of MultimodalDIEN."""
+
+    hidden_size: int | None = option(None, "H of both GRUs; null: width", low=1)
+    auxiliary_weight: float = option(1.0, "weight of the auxiliary loss", paper="1", low=0)
+    auxiliary_hidden: Sequence[int] = option((100, 50), "hidden layers of the auxiliary loss; authors [100, 50]", low=1)
+
+
+@dataclass(frozen=True)
+class DUPNSettings(CTRSettings):
+    """Keys of DUPN."""
+
+    hidden_size: int | None = option(None, "H of the LSTM; null: width", low=1)
+    attention_hidden: Sequence[int] = option((64,), "hidden layers of the attention", low=1)

@@ -1,0 +1,50 @@
+"""What makes two runs the same: the name of a run, and whether a checkpoint belongs to these settings and this data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from recbole_marn.errors import InputError
+from recbole_marn.evaluation.record import run_name_of
+from recbole_marn.host.config import plain_config
+
+__all__ = ["INCIDENTAL", "check_same_data", "check_same_settings", "run_name", "settings_that_matter"]
+
+# Settings that do not change what a run computes, so that a resumed run may differ in them.
+INCIDENTAL = {"show_progress", "resume", "device", "gpu_id", "use_gpu", "state", "worker", "checkpoint_dir"}
+INCIDENTAL |= {"data_path", "log_wandb", "wandb_project", "also_test", "verbose", "config_files", "run_name"}
+INCIDENTAL |= {"nproc", "saved", "threads", "probe_every"}
+
+
+def settings_that_matter(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Plain settings without those that do not change what a run computes."""
+    return {key: value for key, value in settings.items() if key not in INCIDENTAL}
+
+
+def run_name(config: Any) -> str:
+    """`MODEL-dataset-seed-hash`: the same settings give the same name, whenever and wherever they run."""
+    return run_name_of(settings_that_matter(plain_config(config)))
+
+
+def check_same_settings(content: Mapping[str, Any], path: Any, settings: Mapping[str, Any]) -> None:
+    """A state goes on to the same result only under the settings it was written with."""
+    before = content["config"]
+    changed = [key for key in before | settings if key not in INCIDENTAL and before.get(key) != settings.get(key)]
+    changed.sort(key=lambda key: (key != "model", key))  # another model explains most of the rest
+    if changed:
+        raise InputError(
+            f"a state of the same settings in {path}",
+            ", ".join(f"{key}: {before.get(key)!r} there and {settings.get(key)!r} here" for key in changed[:5]),
+            "Take those settings again, give another run_name, or train anew with resume: False.",
+        )
+
+
+def check_same_data(content: Mapping[str, Any], path: Any, split_sha256: str) -> None:
+    """A checkpoint's ids mean nothing on other rows."""
+    if split_sha256 and content["split_sha256"] != split_sha256:
+        raise InputError(
+            f"a checkpoint of this data set and split (SHA-256 {split_sha256[:12]}...)",
+            f"{path} of {content['config']['dataset']} (SHA-256 {content['split_sha256'][:12]}...)",
+            "Use the data set, split and sample_seed it was trained with, or train anew.",
+        )

@@ -1,0 +1,48 @@
+"""Metrics of labelled rows in RecBole's evaluator, and their names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from recbole.evaluator.collector import Collector
+from recbole.utils import EvaluatorType
+from torch import Tensor
+
+from recbole_marn.evaluation.metrics import uauc
+
+__all__ = ["UAUC", "UserCollector", "named_metrics"]
+
+
+class UAUC:
+    """RecBole metric: unweighted mean of per-user AUC, ties 0.5 (paper eq. 11)."""
+
+    metric_type = EvaluatorType.VALUE
+    metric_need = ["rec.score", "data.label", "data.uid"]
+    smaller = False
+
+    def __init__(self, config: Any):
+        self.decimal_place = config["metric_decimal_place"]
+
+    def calculate_metric(self, data: Any) -> dict[str, float]:
+        value = uauc(data.get("data.uid").numpy(), data.get("data.label").numpy(), data.get("rec.score").numpy())
+        return {"uauc": round(float(value), self.decimal_place)}
+
+
+class UserCollector(Collector):
+    """RecBole's collector, which also keeps whose row each score is."""
+
+    def eval_batch_collect(self, scores: Tensor, interaction: Any, positive_u: Any, positive_i: Any) -> None:
+        super().eval_batch_collect(scores, interaction, positive_u, positive_i)
+        self.data_struct.update_tensor("data.uid", interaction[self.config["USER_ID_FIELD"]])
+
+    def get_data_struct(self) -> Any:
+        collected = super().get_data_struct()
+        del self.data_struct["data.uid"]
+        return collected
+
+
+def named_metrics(result: Mapping[str, float] | None) -> dict[str, float]:
+    """RecBole's lower-case metric names as they are written in the field."""
+    spelled = {"auc": "AUC", "uauc": "UAUC", "logloss": "LogLoss"}
+    return {spelled.get(name, name): float(value) for name, value in (result or {}).items()}

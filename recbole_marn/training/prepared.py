@@ -1,0 +1,125 @@
+"""Everything a run consists of before it is trained, from settings or from a checkpoint."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from logging import getLogger
+from pathlib import Path
+from typing import Any
+
+from recbole.config import Config
+from recbole.data import create_dataset, data_preparation
+from recbole.utils import get_model, get_trainer, init_logger, init_seed
+
+from recbole_marn.data.ctr_dataset import CTRDataLoader
+from recbole_marn.host.config import rebuild_config
+from recbole_marn.host.torch_load import is_trusted, trusted, untrusted
+from recbole_marn.prepare.pipeline import ensure_prepared
+from recbole_marn.prepare.report import render
+from recbole_marn.registry import known_datasets
+from recbole_marn.training import checkpoint
+from recbole_marn.training.identity import check_same_data
+
+__all__ = ["Prepared", "load_data_and_model", "load_run", "prepare_data", "prepare_run"]
+
+
+@dataclass
+class Prepared:
+    """Everything a run consists of before it is trained."""
+
+    config: Config
+    train: Any
+    valid: Any
+    test: Any
+    model: Any
+    trainer: Any
+
+
+def prepare_data(config: Config) -> None:
+    """Prepare a public data set whose atomic files are not there, from its raw files (docs/prepare.md).
+
+    Raises:
+        InputError: there are none and they cannot be downloaded; it says which, and which data sets run now.
+    """
+    folder, name = Path(config["data_path"]), config["dataset"]
+    if (folder / f"{name}.inter").is_file() or name not in known_datasets():
+        return
+    if record := ensure_prepared(name, folder.parent):
+        print(render(record))
+
+
+def prepare_run(config: Config, *, quiet: bool = False, sealed: bool = False) -> Prepared:
+    """Data, model and trainer of a configuration; `sealed` builds no test part, which is then None."""
+    prepare_data(config)
+    init_seed(config["seed"], config["reproducibility"])
+    logger = getLogger()
+    for handler in logger.handlers[:]:
+        logger.removeHandler(handler)
+        handler.close()
+    init_logger(config)
+    if quiet:
+        logger.setLevel(logging.ERROR)
+    dataset = create_dataset(config)
+    if sealed:
+        dataset.sealed = True
+        parts = dataset.build()
+        train = CTRDataLoader(config, parts[0], None, shuffle=config["shuffle"])
+        valid, test = CTRDataLoader(config, parts[1], None), None
+    else:
+        train, valid, test = data_preparation(config, dataset)
+    init_seed(config["seed"] + config["local_rank"], config["reproducibility"])
+    model = get_model(config["model"])(config, train._dataset).to(config["device"])
+    trainer = get_trainer(config["MODEL_TYPE"], config["model"])(config, model)
+    return Prepared(config, train, valid, test, model, trainer)
+
+
+def load_run(path: str | Path, **changed: Any) -> Prepared:
+    """Data, trained model and trainer of a checkpoint written by `run`; `changed` settings win over stored ones.
+
+    Raises:
+        InputError: no checkpoint of this package, of a newer format, or of other rows than the data now give.
+    """
+    content = checkpoint.load(path)
+    checkpoint.check_run(content, path)
+    if "data_path" in changed:  # a Config keeps the folder of the data set itself
+        changed["data_path"] = os.path.join(changed["data_path"], content["config"]["dataset"])
+    parts = prepare_run(rebuild_config(content["config"] | changed), quiet=True)
+    check_same_data(content, path, parts.train._dataset.split_sha256)
+    checkpoint.fill(parts.model, content, path)
+    parts.model.eval()
+    return parts
+
+
+def load_data_and_model(path: str | Path, recboles: Callable[[Any], Any], trust: bool = False) -> tuple[Any, ...]:
+    """RecBole's `load_data_and_model` for checkpoints of this package, and for its own where the user trusts them.
+
+    Args:
+        recboles: the original.
+        trust: the file is RecBole's pickle, and may run what it says.
+
+    Returns:
+        config, model, dataset, and the loaders of the training, validation and test parts.
+
+    Raises:
+        InputError: a pickle without the user's word.
+    """
+    if trust or is_trusted():
+        with trusted():
+            return recboles(path)
+    try:
+        content = checkpoint.load(path)
+    except checkpoint.NotPlain:
+        raise untrusted(path) from None
+    checkpoint.check_run(content, path)
+    config = rebuild_config(content["config"])
+    init_seed(config["seed"], config["reproducibility"])
+    init_logger(config)
+    dataset = create_dataset(config)
+    loaders = data_preparation(config, dataset)
+    init_seed(config["seed"], config["reproducibility"])
+    model = get_model(config["model"])(config, loaders[0]._dataset).to(config["device"])
+    checkpoint.fill(model, content, path)
+    return config, model, dataset, *loaders

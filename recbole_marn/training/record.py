@@ -1,0 +1,69 @@
+"""The record of a run: what it was, what came of it, and the raw scores behind its metrics."""
+
+from __future__ import annotations
+
+import platform
+import sys
+from collections.abc import Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from recbole_marn import __version__
+from recbole_marn.data.protocol import PARTS
+from recbole_marn.evaluation.record import FORMAT, measured, sealed_text
+from recbole_marn.files import plain, sha256, write_aside, write_text
+from recbole_marn.registry import MODELS
+from recbole_marn.training.prepared import Prepared
+
+__all__ = ["write_record"]
+
+LIBRARIES = ("recbole", "torch", "numpy", "pandas", "scipy")
+
+
+def _data_facts(parts: Prepared) -> dict[str, int]:
+    """Sizes of the data set and its parts, for the record."""
+    dataset = parts.train._dataset
+    events = dataset.protocol.events
+    loaders = zip(PARTS, (parts.train, parts.valid, parts.test), strict=True)
+    return {
+        "users": len(np.unique(events.user)),
+        "items": len(np.unique(events.item)),
+        "catalogue": dataset.item_num - 1,
+        "events": int(events.n_events),
+        **{f"{name}_rows": len(loader._dataset) for name, loader in loaders},
+        "steps_per_epoch": len(parts.train),
+    }
+
+
+def write_record(parts: Prepared, result: Mapping[str, Any], scores: Mapping[str, Mapping[str, np.ndarray]]) -> str:
+    """Write `<run>.scores.npz` and `<run>.json` (`evaluation/record.py`), which names the scores by their SHA-256."""
+    base = Path(parts.trainer.checkpoint_dir) / parts.trainer.run_name
+    scores_file, record_file = base.with_name(base.name + ".scores.npz"), base.with_name(base.name + ".json")
+    flat = {f"{part}_{name}": value for part, columns in scores.items() for name, value in columns.items()}
+
+    def write_scores(path: Path) -> None:
+        with open(path, "wb") as file:
+            np.savez_compressed(file, **flat)
+
+    write_aside(scores_file, write_scores)
+    metrics, data = measured(scores)
+    record = {
+        "format": FORMAT,
+        "run": base.name,
+        **{key: result[key] for key in ("model", "dataset", "seed", "parameters", "epochs", "seconds_per_epoch")},
+        "paper": MODELS[parts.config["model"]].paper,
+        "settings": parts.trainer.plain_settings(),
+        "data": {"split_sha256": result["split_sha256"], **data, **_data_facts(parts)},
+        "metrics": metrics,
+        "notes": parts.train._dataset.notes,
+        "history": parts.trainer.history,
+        "scores": {"file": scores_file.name, "sha256": sha256(scores_file)},
+        "versions": {"recbole_marn": __version__, "python": platform.python_version()}
+        | {name: metadata.version(name) for name in LIBRARIES},
+        "command": " ".join(sys.argv),
+    }
+    write_text(record_file, sealed_text(plain(record)))
+    return str(record_file)

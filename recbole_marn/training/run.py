@@ -1,0 +1,83 @@
+"""A run from settings to record, on one process or several."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from recbole_marn.data.ctr_dataset import CTRDataLoader
+from recbole_marn.host.config import build_config
+from recbole_marn.training.metrics import named_metrics
+from recbole_marn.training.prepared import prepare_data, prepare_run
+from recbole_marn.training.processes import run_processes
+from recbole_marn.training.record import write_record
+
+__all__ = ["run"]
+
+
+def run(
+    model: str | None = None,
+    dataset: str | None = None,
+    config_file_list: Sequence[str] | None = None,
+    config_dict: Mapping[str, Any] | None = None,
+    saved: bool = True,
+    nproc: int | None = None,
+) -> dict[str, Any]:
+    """Train a model, choose the best epoch on validation, score the test part once, and write a record.
+
+    Args:
+        model, dataset: names; may also be keys of the files or the dictionary.
+        config_file_list, config_dict: settings, as in RecBole.
+        saved: write checkpoint, record and scores to `checkpoint_dir`. Without, the last epoch is tested.
+        nproc: processes to train with, on this machine; also the key `nproc`.
+
+    Returns:
+        RecBole's four keys (`best_valid_score`, `valid_score_bigger`, `best_valid_result`, `test_result`) and
+        model, dataset, seed, split_sha256, valid, test, test_<sampling> for each of `also_test`, parameters,
+        seconds_per_epoch, epochs, record, checkpoint.
+    """
+    config = build_config(model, dataset, config_file_list, config_dict)
+    nproc = nproc or config["nproc"] or 1
+    if nproc > 1 and config["single_spec"]:
+        prepare_data(config)  # once, before the processes look for it
+        names = {"model": config["model"], "dataset": config["dataset"]}
+        return run_processes(run, nproc, config_file_list or [], {**(config_dict or {}), **names}, saved)
+    parts = prepare_run(config)
+    trainer = parts.trainer
+    best_valid_score, best_valid_result = trainer.fit(
+        parts.train, parts.valid, saved=saved, show_progress=config["show_progress"]
+    )
+    test_result = trainer.evaluate(parts.test, load_best_model=saved, show_progress=config["show_progress"])
+    result = {
+        "model": config["model"],
+        "dataset": config["dataset"],
+        "seed": config["seed"],
+        "split_sha256": parts.train._dataset.split_sha256,
+        "valid": named_metrics(best_valid_result),
+        "test": named_metrics(test_result),
+    }
+    scores = {"valid": parts.valid, "test": parts.test} if saved else {}
+    for sampling in config["also_test"] or []:
+        loader = CTRDataLoader(config, parts.test._dataset.test_part(sampling), None)
+        result[f"test_{sampling}"] = named_metrics(trainer.evaluate(loader, load_best_model=False))
+        if saved:
+            scores[f"test_{sampling}"] = loader
+    seconds = [epoch["seconds"] for epoch in trainer.history if "seconds" in epoch]
+    result |= {
+        "parameters": sum(parameter.numel() for parameter in parts.model.parameters() if parameter.requires_grad),
+        "epochs": len(trainer.history),
+        "seconds_per_epoch": round(float(np.mean(seconds)), 2) if seconds else None,
+        "record": None,
+        "checkpoint": trainer.saved_model_file if saved else None,
+    }
+    columns = {name: trainer.scores(data) for name, data in scores.items()}  # every process has its share in them
+    if saved and config["local_rank"] == 0:
+        result["record"] = write_record(parts, result, columns)
+    return result | {
+        "best_valid_score": best_valid_score,
+        "valid_score_bigger": config["valid_metric_bigger"],
+        "best_valid_result": best_valid_result,
+        "test_result": test_result,
+    }

@@ -1,0 +1,1 @@
+"""Search of settings, selected on validation: by RecBole's HyperTuning, or by Ray Tune."""
