@@ -5,7 +5,6 @@ import json
 import os
 import shutil
 
-import fake_runs
 import pytest
 import tiny
 import yaml
@@ -13,9 +12,11 @@ import yaml
 from recbole_marn.cli import main
 from recbole_marn.errors import InputError
 from recbole_marn.leaderboard import build as build_module
-from recbole_marn.leaderboard.build import Request, build
-from recbole_marn.leaderboard.grid import RESERVED
-from recbole_marn.leaderboard.records import Folders, read_record, read_records, sealed_text
+from recbole_marn.evaluation.record import run_name_of, sealed_text
+from recbole_marn.leaderboard.build import build
+from recbole_marn.leaderboard.plan import RESERVED, Plan
+from recbole_marn.leaderboard.records import Folders, read_record, read_records
+from recbole_marn.leaderboard.request import Request
 from recbole_marn.leaderboard.runner import Failure
 from recbole_marn.leaderboard.verify import verify
 
@@ -86,7 +87,7 @@ def as_an_older_version_wrote_it(out, path, key, kind="run"):
     """The record without a setting that came later, under the name it had then."""
     record = read_record(path, kind)
     del record["settings"][key], record["sha256"]
-    record["run"] = fake_runs.name_of(record["settings"])
+    record["run"] = run_name_of(record["settings"])
     if kind == "run":
         scores = Folders(out, "tiny").scores
         name = f"{record['run']}.scores.npz"
@@ -212,12 +213,11 @@ def test_anchor_rows_are_added_once(common, tmp_path, monkeypatch):
 
 
 def test_all_models_leave_out_what_the_data_cannot_feed(common):
-    from recbole_marn.leaderboard.grid import Plan
     from recbole_marn.registry import MODELS
 
-    assert build_module._possible_models(Plan("tiny", common)) == list(MODELS)
+    assert Plan("tiny", common).possible_models() == list(MODELS)
     kinds = {name: kind for name, kind in common["modalities"].items() if name != "image"}
-    without = build_module._possible_models(Plan("tiny", {**common, "modalities": kinds}))
+    without = Plan("tiny", {**common, "modalities": kinds}).possible_models()
     assert set(MODELS) - set(without) == {"BaseModelIMAGE"}
 
 

@@ -9,20 +9,18 @@ import pytest
 
 from recbole_marn.errors import InputError
 from recbole_marn.evaluation.metrics import auc, uauc
-from recbole_marn.leaderboard.build import Request, render
+from recbole_marn.evaluation.record import digest, load_scores, rows_sha256, sealed_text
+from recbole_marn.files import write_text
 from recbole_marn.leaderboard.records import (
     Folders,
     ScoreStore,
     check_alike,
     check_same_data,
-    digest,
-    put,
     read_record,
     read_records,
-    rows_sha256,
-    seal,
-    sealed_text,
 )
+from recbole_marn.leaderboard.render import render
+from recbole_marn.leaderboard.request import Request
 
 
 def first(results, kind="records"):
@@ -46,9 +44,9 @@ def test_metrics_are_those_of_the_scores(results):
 
 
 def test_nan_is_null_and_the_digest_covers_it():
-    sealed = seal({"value": math.nan, "deep": [{"x": math.inf}], "text": "a"})
+    sealed = json.loads(sealed_text({"value": math.nan, "deep": [{"x": math.inf}], "text": "a"}))
     assert sealed["value"] is None and sealed["deep"] == [{"x": None}]
-    assert sealed["sha256"] == digest(sealed) == digest(json.loads(json.dumps(sealed)))
+    assert sealed["sha256"] == digest(sealed)
     assert digest({**sealed, "text": "b"}) != sealed["sha256"]
 
 
@@ -163,28 +161,17 @@ def test_rows_are_told_apart_by_user_item_and_label():
         assert base != rows_sha256({**columns, name: columns[name][::-1]})
 
 
-def test_a_kill_before_the_rename_leaves_the_old_file(tmp_path, monkeypatch):
-    from recbole_marn.leaderboard import records
-
-    path = tmp_path / "file.json"
-    put(path, "old", tmp_path)
+def test_a_part_of_a_file_lies_aside(tmp_path, monkeypatch):
+    """What a kill leaves behind is in the folder of what is unfinished, not among the records."""
+    path, aside = tmp_path / "records" / "file.json", tmp_path / "aside"
+    write_text(path, "old", aside)
     seen = []
-    look = lambda source, target: seen.append((path.read_text(), source.read_text()))  # noqa: E731
-    monkeypatch.setattr(records.os, "replace", look)
-    put(path, "new", tmp_path)
-    assert seen == [("old", "new")] and path.read_text() == "old"
-
-
-def test_a_full_disk_leaves_the_old_file(tmp_path, monkeypatch):
-    path = tmp_path / "file.json"
-    put(path, "old", tmp_path)
 
     def full(self, text, **more):
-        with open(self, "w") as file:
-            file.write(text[:1])
+        seen.append(self.parent)
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(type(path), "write_text", full)
     with pytest.raises(OSError, match="No space left"):
-        put(path, "new", tmp_path)
-    assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
+        write_text(path, "new", aside)
+    assert seen == [aside] and path.read_text() == "old" and not list(aside.iterdir())

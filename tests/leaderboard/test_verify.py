@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from recbole_marn.cli import main
-from recbole_marn.leaderboard.records import Folders, sealed_text
-from recbole_marn.leaderboard.render import FORMATS
+from recbole_marn.evaluation.record import sealed_text
+from recbole_marn.leaderboard.formats import FORMATS
+from recbole_marn.leaderboard.records import Folders
 from recbole_marn.leaderboard.verify import verify
 
 
@@ -148,9 +149,9 @@ def test_a_score_file_forged_with_its_record_is_found(results):
         content = dict(file)
     content["test_score"] = content["test_score"][::-1].copy()
     np.savez_compressed(path, **content)
-    from recbole_marn.leaderboard.records import file_sha256
+    from recbole_marn.files import sha256
 
-    tamper(record, True, lambda content: content["scores"].update(sha256=file_sha256(path)))
+    tamper(record, True, lambda content: content["scores"].update(sha256=sha256(path)))
     found = problems(results)
     assert any(f"Record {record.stem}: UAUC of test is" in problem for problem in found)
     assert any("is not the one the tables were made from" in problem for problem in found)
