@@ -13,10 +13,11 @@ import jinja2
 import yaml
 from markupsafe import Markup, escape
 
+from recbole_marn.errors import printable
 from recbole_marn.leaderboard.board import Board, Cell, Table
 from recbole_marn.leaderboard.page import drawn_rows, leader, plots
 
-__all__ = ["FORMATS", "parts_of_line", "plain", "printable"]
+__all__ = ["FORMATS", "parts_of_line", "plain"]
 
 # Control characters, which no text of ours has (`printable`): "\x02<table>\x1f<row>\x1f<column>\x03<cell>\x04".
 MARKED = re.compile("\x02(.*?)\x03(.*?)\x04")
@@ -29,13 +30,6 @@ SETTING_KEYS = (
 
 
 # ----------------------------------------------------------------------------------------------- escaping
-def printable(text: Any) -> str:
-    """A text on one line: what a terminal or a browser would obey rather than show is written out (`\\x1b`)."""
-    return "".join(
-        letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in str(text)
-    )
-
-
 def markdown_text(text: Any) -> str:
     """No cell ends early, and no tag, entity, emphasis, code or link begins."""
     text = re.sub(r"[\\|*`]", r"\\\g<0>", printable(text)).replace("](", r"]\(")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 
+from recbole_marn.errors import printable
 from recbole_marn.leaderboard.board import Board, number, seconds_per_epoch
 from recbole_marn.leaderboard.statistics import TableRow, mean_of_seeds
 from recbole_marn.plots.svg import Curve, Interval, Plot, Point, curves_plot, interval_plot, scatter_plot
@@ -39,7 +40,7 @@ def drawn_rows(board: Board) -> list[tuple[int, TableRow]]:
 
 
 def _auc(board: Board, row: TableRow) -> Interval:
-    return Interval(row.label, mean_of_seeds(row, "AUC")[0], *board.interval(row, "AUC", "test"))
+    return Interval(printable(row.label), mean_of_seeds(row, "AUC")[0], *board.interval(row, "AUC", "test"))
 
 
 def _may_be_chance(auc: Interval) -> bool:
@@ -50,12 +51,12 @@ def plots(board: Board) -> list[tuple[str, Plot | None]]:
     """Title and picture, None where there is nothing to draw."""
     drawn = [(at, row, _auc(board, row)) for at, row in drawn_rows(board)]
     rows = [row for _, row, _ in drawn]
-    metric = str(board.shared.get("valid_metric", "validation metric"))
+    metric = printable(board.shared.get("valid_metric", "validation metric"))
     in_steps = not any(math.isnan(_step_milliseconds(row)) for row in rows)
     unit, time = ("step", _step_milliseconds) if in_steps else ("epoch", seconds_per_epoch)
 
     def scatter(of: Callable[[TableRow], float], x_axis: str) -> Plot | None:
-        points = [Point(at, row.label, float(of(row)), auc.value) for at, row, auc in drawn]
+        points = [Point(at, printable(row.label), float(of(row)), auc.value) for at, row, auc in drawn]
         return scatter_plot(points, f"AUC against {x_axis}", x_axis, "AUC")
 
     return [
@@ -79,5 +80,5 @@ def _curves(board: Board, rows: Sequence[TableRow]) -> list[Curve]:
     for row in rows:
         values = (epoch.get("valid_score") for epoch in row.records[0]["history"])
         known = tuple(float(value) for value in values if value is not None)
-        curves.append(Curve(row.label, known, row.label in strong))
+        curves.append(Curve(printable(row.label), known, row.label in strong))
     return curves

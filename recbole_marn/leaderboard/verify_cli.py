@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from recbole_marn.leaderboard.formats import printable
+from recbole_marn.errors import printable
 from recbole_marn.leaderboard.verify import datasets_in, verify
 
 __all__ = ["add_arguments", "main"]
