@@ -18,25 +18,21 @@ from recbole_marn.leaderboard.grid import (
     Row,
     Space,
     anchor_rows,
+    best_trial,
     by_identity,
     config_id,
     plan_rows,
     read_space,
+    search_told,
+    searched,
+    trial_of_run,
     with_unique_labels,
 )
 from recbole_marn.leaderboard.plan import Plan, Run, adopt_names, runs_of, shipped_space, trials_of
-from recbole_marn.leaderboard.records import (
-    Folders,
-    check_alike,
-    check_row_settings,
-    check_same_data,
-    read_record,
-    read_records,
-)
+from recbole_marn.leaderboard.records import Folders, check_alike, read_record, read_records
 from recbole_marn.leaderboard.render import check_baseline, names_of, render
 from recbole_marn.leaderboard.request import Request, setting_arguments
-from recbole_marn.leaderboard.runner import Failure, Job, run_jobs
-from recbole_marn.leaderboard.tuned import best_trial, search_told, searched, trial_of_run
+from recbole_marn.training.jobs import Failure, Job, run_jobs
 from recbole_marn.registry import MODELS
 
 __all__ = ["build"]
@@ -79,13 +75,10 @@ def build(request: Request) -> tuple[dict[str, Any], list[Failure]]:
     trials = {label: adopt_names(runs, tried) for label, runs in trials.items()}
     trying = [run for runs in trials.values() for run in runs]
     files = {path: sha256(path) for path in dict.fromkeys(path for run in planned + trying for path in run.files)}
-    check_same_data([*existing, *tried], {path.name: value for path, value in files.items()})
-    check_alike(existing)
-    check_row_settings([(record["run"], record["settings"]) for record in existing]
-                       + [(run.name, run.settings) for run in planned + trying])  # fmt: skip
+    site = _Site(folders, plan, files, checkpoint_dir, request)
+    check_alike([*existing, *tried, *map(site.known_of, planned + trying)])
     check_baseline(request.baseline, [*(row.label for row in rows), *names_of(rows_of_records(existing))])
     folders.prepare()
-    site = _Site(folders, plan, files, checkpoint_dir, request)
 
     failures: list[Failure] = []
     told: dict[str, dict[str, Any]] = {}
@@ -163,7 +156,7 @@ class _Site:
         finished = by_identity(existing)
         for run in runs:
             record = finished.get(run.identity)
-            found = record and trial_of_run(self._record(run), record)
+            found = record and trial_of_run(self.known_of(run), record)
             if found and not self._trial_path(run).exists():
                 write_text(self._trial_path(run), sealed_text(found), self.folders.scores)
 
@@ -198,10 +191,10 @@ class _Site:
     def _task(self, run: Run, **more: Any) -> dict[str, Any]:
         return {
             "config": {**run.config, **more}, "config_files": list(self.plan.config_files),
-            "record": self._record(run), "out": str(self.folders.out.resolve()), "dataset": self.folders.dataset,
+            "record": self.known_of(run), "out": str(self.folders.out.resolve()), "dataset": self.folders.dataset,
         }  # fmt: skip
 
-    def _record(self, run: Run) -> dict[str, Any]:
+    def known_of(self, run: Run) -> dict[str, Any]:
         """What is known of a run before it has run."""
         model = MODELS[run.row.model]
         command_line = {key: value for key, value in run.config.items() if key not in ("model", "dataset", "seed")}

@@ -1,4 +1,4 @@
-"""Which rows a leaderboard consists of, and which runs are of the same row.
+"""Which rows a leaderboard consists of, which runs are of the same row, and what a search chooses for it.
 
 A grid file is YAML. Sections `all` and those named after models map a setting to a *list of choices*; every combination
 is a row. Section `rows` names single rows:
@@ -15,6 +15,7 @@ import functools
 import hashlib
 import itertools
 import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -23,24 +24,33 @@ from typing import Any
 import yaml
 
 from recbole_marn.errors import InputError, first_line
+from recbole_marn.evaluation.record import FORMAT
 from recbole_marn.registry import MODELS
 from recbole_marn.settings.data import DataSettings
 from recbole_marn.settings.parsing import nearest
 from recbole_marn.settings.training import TrainSettings
 
 __all__ = [
+    "FIRST_SEED",
     "Row",
     "Space",
     "anchor_rows",
+    "best_trial",
     "by_identity",
     "combinations",
     "config_id",
     "plan_rows",
     "read_space",
+    "search_told",
+    "searched",
+    "trial_of_run",
     "with_unique_labels",
     "without_defaults",
 ]
 
+FIRST_SEED = 2020
+# A trial names metrics as RecBole does.
+VALID = {"auc": "AUC", "uauc": "UAUC", "logloss": "LogLoss"}
 
 @dataclass(frozen=True)
 class Row:
@@ -205,3 +215,62 @@ def _defaults(model: str) -> dict[str, str]:
     row = MODELS.get(model)
     kinds = [DataSettings, TrainSettings] + ([row.settings] if row and row.settings else [])
     return {entry.name: json.dumps(entry.default, default=str) for kind in kinds for entry in fields(kind)}
+
+
+# ------------------------------------------------------------------------------------------------- search
+def searched(row: Row, space: Space) -> dict[str, list[Any]]:
+    """What a search varies for a row: the space without what the row itself says."""
+    return {key: list(values) for key, values in space.of(row.model).items() if key not in row.settings}
+
+
+def trial_of_run(trial: Mapping[str, Any], run: Mapping[str, Any]) -> dict[str, Any] | None:
+    """A trial's record from that of a finished run of the same settings and seed; only its validation counts.
+
+    Args:
+        trial: what is known of the trial before it runs.
+
+    Returns:
+        None where the run kept no score of an epoch.
+    """
+    scores = [epoch["valid_score"] for epoch in run["history"] if epoch.get("valid_score") is not None]
+    if not scores:
+        return None
+    bigger = bool(run["settings"]["valid_metric_bigger"])
+    return {
+        "leaderboard": "trial",
+        "format": FORMAT,
+        **trial,
+        "valid": {name: run["metrics"]["valid"][metric] for name, metric in VALID.items()},
+        "best_valid_score": max(scores) if bigger else min(scores),
+        "valid_score_bigger": bigger,
+        "seconds": run["seconds"],
+    }
+
+
+def best_trial(trials: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+    """The trial with the best validation score; the first of equals. One that diverged has none and is last."""
+    sign = 1 if trials[0]["valid_score_bigger"] else -1
+
+    def goodness(trial: Mapping[str, Any]) -> float:
+        score = trial["best_valid_score"]
+        return -math.inf if score is None else sign * score
+
+    return max(trials, key=goodness)
+
+
+def search_told(trials: Sequence[Mapping[str, Any]], space: Mapping[str, Sequence[Any]]) -> dict[str, Any]:
+    """What a record says of the search that chose its settings.
+
+    Args:
+        trials: the records of the trials.
+        space: what was varied.
+    """
+    best = best_trial(trials)
+    return {
+        "trials": len(trials),
+        "space": json.loads(json.dumps(space)),
+        "seed": FIRST_SEED,
+        "chosen": best["run"],
+        "best_valid_score": best["best_valid_score"],
+        "compared": [trial["run"] for trial in trials],
+    }

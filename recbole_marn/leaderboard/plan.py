@@ -16,8 +16,7 @@ import yaml
 from recbole_marn.errors import InputError
 from recbole_marn.evaluation.record import run_name_of
 from recbole_marn.host.config import build_config, plain_config, read_files
-from recbole_marn.leaderboard.grid import Row, Space, by_identity, config_id
-from recbole_marn.leaderboard.tuned import FIRST_SEED, searched
+from recbole_marn.leaderboard.grid import FIRST_SEED, Row, Space, by_identity, config_id, searched
 from recbole_marn.registry import MODELS, properties_folder
 from recbole_marn.settings.data import DataSettings
 from recbole_marn.settings.parsing import from_mapping

@@ -25,7 +25,7 @@ def publish(task: Mapping[str, Any], folder: Path, result: Mapping[str, Any]) ->
     folders = Folders(Path(task["out"]), task["dataset"])
     own = read_sealed(Path(result["record"]), RUN)
     made = Path(result["record"]).with_name(own["scores"]["file"])
-    check_scores_file(made, own)
+    check_scores_file(made, own["scores"]["sha256"])
     scores = folders.scores / f"{task['record']['run']}.scores.npz"
     record = {
         "leaderboard": "run",

@@ -6,8 +6,9 @@ Layout under the output folder: `records/<dataset>/<run>.json`, `records/<datase
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+import functools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +34,6 @@ __all__ = [
     "Folders",
     "ScoreStore",
     "check_alike",
-    "check_row_settings",
-    "check_same_data",
     "check_scores_file",
     "read_altered",
     "read_record",
@@ -50,6 +49,8 @@ ROW_SETTINGS = (
 )  # fmt: skip
 # What holds in a record that is older than the setting.
 ROW_DEFAULTS = {entry.name: entry.default for entry in fields(DataSettings)}
+READ = ("user", "label", "score")
+KEPT = 64  # parts of score files held in memory
 
 
 def _search(value: Any) -> bool:
@@ -92,38 +93,23 @@ SHAPES: dict[str, dict[Any, Any]] = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True)
 class Folders:
-    """Where the files of one data set lie."""
+    """Where the files of one data set lie.
 
-    out: Path
-    dataset: str
+    Raises:
+        InputError: the name of the data set is none of a folder.
+    """
 
-    def __post_init__(self) -> None:
-        if not plain_name(self.dataset):
-            raise InputError("the name of a data set", repr(self.dataset), "Give a name without slashes.")
-
-    @property
-    def records(self) -> Path:
-        return self.out / "records" / self.dataset
-
-    @property
-    def trials(self) -> Path:
-        return self.records / "trials"
-
-    @property
-    def scores(self) -> Path:
-        return self.out / "scores" / self.dataset
-
-    @property
-    def unfinished(self) -> Path:
-        return self.scores / "unfinished"
-
-    @property
-    def statistics(self) -> Path:
-        return self.out / "records" / f"{self.dataset}.statistics.json"
+    def __init__(self, out: Path, dataset: str):
+        if not plain_name(dataset):
+            raise InputError("the name of a data set", repr(dataset), "Give a name without slashes.")
+        self.out, self.dataset = out, dataset
+        self.records, self.scores = out / "records" / dataset, out / "scores" / dataset
+        self.trials, self.unfinished = self.records / "trials", self.scores / "unfinished"
+        self.statistics = out / "records" / f"{dataset}.statistics.json"
 
     def table(self, suffix: str) -> Path:
+        """The file of the tables in one format."""
         return self.out / f"{self.dataset}.{suffix}"
 
     def prepare(self) -> None:
@@ -167,18 +153,18 @@ def read_records(folder: Path, kind: str = "run") -> list[dict[str, Any]]:
     return [read_record(path, kind) for path in sorted(folder.glob("*.json"))]
 
 
-def check_scores_file(path: Path, record: Mapping[str, Any]) -> bool:
+def check_scores_file(path: Path, digest: str) -> bool:
     """Whether the score file of a record is on this machine.
 
     Raises:
-        InputError: it is there, and is not the one the record was made from.
+        InputError: it is there, and is not the one whose SHA-256 the record names.
     """
     if not path.is_file():
         return False
     found = sha256(path)
-    if found != record["scores"]["sha256"]:
+    if found != digest:
         raise InputError(
-            f"score file {path} as recorded (SHA-256 {record['scores']['sha256'][:12]}...)",
+            f"score file {path} as recorded (SHA-256 {digest[:12]}...)",
             f"another content (SHA-256 {found[:12]}...): the score file was altered",
             "Restore it, or remove it together with its record and run the leaderboard again.",
         )
@@ -186,112 +172,59 @@ def check_scores_file(path: Path, record: Mapping[str, Any]) -> bool:
 
 
 # -------------------------------------------------------------------------------------------- consistency
-def check_same_data(records: Iterable[Mapping[str, Any]], files: Mapping[str, str]) -> None:
-    """Records on disk must be of the files a new run would read. Either may read vectors that the other does not.
+def check_alike(records: Iterable[Mapping[str, Any]]) -> None:
+    """What stands in one table must be of the same data and rows, and no two of the same settings and seed.
+
+    Args:
+        records: of runs and trials, finished or planned; of a planned one what is known before it runs.
 
     Raises:
-        InputError: names the run and the file that differs.
+        InputError: names two that differ, and in what.
     """
+    known: dict[str, tuple[str, Any]] = {}
     for record in records:
-        known = record["data"]["files"]
-        for name in sorted(set(known) | set(files)):
-            shared = name.endswith(ATOMIC) or (name in known and name in files)
-            if shared and known.get(name) != files.get(name):
+        for fact, value in _facts(record):
+            run, other = known.setdefault(fact, (record["run"], value))
+            if other != value:
                 raise InputError(
-                    f"the data that run {record['run']} was made from ({name}: {_short(known.get(name))})",
-                    f"other data under the same name ({name}: {_short(files.get(name))})",
-                    "Use the old files, or another --out for the new ones; nothing was overwritten.",
+                    f"one table to compare runs on the same data, with the same {fact}",
+                    f"{_short(other)} in {run} and {_short(value)} in {record['run']}",
+                    "Give runs on other data, with another split or other negatives another --out; nothing was "
+                    "overwritten.",
                 )
 
 
-def _short(value: str | None) -> str:
-    return f"SHA-256 {value[:12]}..." if value else "no such file"
+def _facts(record: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """What a record must have in common with every other that has it."""
+    data, settings = record["data"], record["settings"]
+    for name in {f"{record['settings']['dataset']}{suffix}" for suffix in ATOMIC} | set(data["files"]):
+        yield f"file {name}", data["files"].get(name)
+    for part, rows in data.get("rows_sha256", {}).items():
+        yield f"{part} rows", rows
+    for key in ROW_SETTINGS:
+        yield key, settings.get(key, ROW_DEFAULTS.get(key))
+    if "scores" in record:
+        yield f"record of settings {config_id(settings)} and seed {record['seed']}, which would count as two seeds", record["run"]
 
 
-def check_alike(records: Sequence[Mapping[str, Any]]) -> None:
-    """Records of one table must be of the same data files and rows, and no two of the same settings and seed.
-
-    Raises:
-        InputError: names two runs that differ.
-    """
-    check_same_data(records, {name: value for record in reversed(records) for name, value in
-                              record["data"]["files"].items()})  # fmt: skip
-    seen: dict[str, tuple[str, str]] = {}
-    runs: dict[tuple[str, int], str] = {}
-    for record in records:
-        same = runs.setdefault((config_id(record["settings"]), record["seed"]), record["run"])
-        if same != record["run"]:
-            raise InputError(
-                "one record of each settings and seed",
-                f"{same} and {record['run']}, which would count as two seeds",
-                "Move one of them away; nothing was overwritten.",
-            )
-        for part, value in record["data"]["rows_sha256"].items():
-            run, known = seen.setdefault(part, (record["run"], value))
-            if known != value:
-                raise _different_rows(part, f"{run} and {record['run']}, whose {part} rows differ")
-
-
-def check_row_settings(runs: Iterable[tuple[str, Mapping[str, Any]]]) -> None:
-    """Before anything runs: settings that decide which rows are validated and tested must be one for all.
-
-    Args:
-        runs: name and settings of every run, recorded or planned.
-
-    Raises:
-        InputError: names the setting and two runs that differ in it.
-    """
-    first: tuple[str, Mapping[str, Any]] | None = None
-    for run, settings in runs:
-        first = first or (run, settings)
-        for key in ROW_SETTINGS:
-            here, there = (entry.get(key, ROW_DEFAULTS.get(key)) for entry in (settings, first[1]))
-            if here != there:
-                raise _different_rows("validation and test", f"{key}={there!r} in {first[0]} and {key}={here!r} in {run}")
-
-
-def _different_rows(which: str, got: str) -> InputError:
-    return InputError(
-        f"one table to compare runs on the same {which} rows",
-        got,
-        "Give runs with another split or other negatives another --out; nothing was overwritten.",
-    )
+def _short(value: Any) -> str:
+    return "no file" if value is None else repr(value)[:60]
 
 
 class ScoreStore:
-    """Score columns of runs as they are asked for, the file's digest checked on first sight.
-
-    Users and labels are the same for every run of a table and are held once.
-    """
-
-    LIMIT = 1 << 30  # bytes of scores held
+    """Score columns of runs as they are asked for, the file's digest checked on first sight."""
 
     def __init__(self, folder: Path):
-        self._folder = folder
-        self._known: dict[str, bool] = {}
-        self._rows: dict[str, dict[str, np.ndarray]] = {}
-        self._scores: dict[tuple[str, str], np.ndarray] = {}
+        self._checked = functools.cache(lambda name, digest: check_scores_file(folder / name, digest))
+        self._read = functools.lru_cache(KEPT)(lambda name, part: load_scores(folder / name, part, READ)[part])
 
     def of_seeds(self, records: Sequence[Mapping[str, Any]], part: str) -> list[dict[str, np.ndarray]] | None:
-        """`columns` of each record; None where the file of any is not on this machine."""
-        found = [self.columns(record, part) for record in records]
-        return None if any(columns is None for columns in found) else found
-
-    def columns(self, record: Mapping[str, Any], part: str) -> dict[str, np.ndarray] | None:
-        """user, label and score (B,) of a part; None where the file is not on this machine.
+        """user, label and score (B,) of a part, of each record; None where the file of any is not on this machine.
 
         Raises:
-            InputError: the file is not the one the record was made from, or cannot be read.
+            InputError: a file is not the one its record was made from, or cannot be read.
         """
-        name = record["scores"]["file"]
-        if name not in self._known:
-            self._known[name] = check_scores_file(self._folder / name, record)
-        if not self._known[name]:
+        files = [record["scores"]["file"] for record in records]
+        if not all(self._checked(record["scores"]["file"], record["scores"]["sha256"]) for record in records):
             return None
-        if (name, part) not in self._scores:
-            found = load_scores(self._folder / name, part, ("user", "label", "score"))[part]
-            if sum(score.nbytes for score in self._scores.values()) > self.LIMIT:
-                self._scores.clear()
-            self._scores[name, part] = found.pop("score")
-            self._rows.setdefault(part, found)
-        return {**self._rows[part], "score": self._scores[name, part]}
+        return [self._read(file, part) for file in files]

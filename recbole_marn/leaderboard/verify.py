@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import argparse
 import math
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -11,11 +13,13 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
-from recbole_marn.errors import InputError
+from tqdm import tqdm
+
+from recbole_marn.errors import InputError, printable
 from recbole_marn.evaluation.record import load_scores, part_metrics, rows_sha256, run_name_of
 from recbole_marn.leaderboard.board import Board, board_of, rows_of_records
 from recbole_marn.leaderboard.formats import FORMATS, parts_of_line, plain
-from recbole_marn.leaderboard.grid import config_id
+from recbole_marn.leaderboard.grid import best_trial, config_id
 from recbole_marn.leaderboard.records import (
     Folders,
     ScoreStore,
@@ -25,13 +29,13 @@ from recbole_marn.leaderboard.records import (
     read_record,
 )
 from recbole_marn.leaderboard.statistics import TableRow, statistics_of
-from recbole_marn.leaderboard.tuned import best_trial
 
-__all__ = ["Report", "datasets_in", "verify"]
+__all__ = ["Report", "add_arguments", "datasets_in", "main", "verify"]
 
 # Sums of the same numbers in another order; anything larger is another number.
 TOLERANCE = 1e-9
 SHOWN = 160  # letters of a line in a message
+SHOWN_PROBLEMS = 40
 
 
 @dataclass
@@ -126,7 +130,7 @@ def _records(folders: Folders, report: Report) -> list[dict[str, Any]]:
 
 def _check_scores(folders: Folders, record: Mapping[str, Any], report: Report) -> None:
     path = folders.scores / record["scores"]["file"]
-    if not check_scores_file(path, record):
+    if not check_scores_file(path, record["scores"]["sha256"]):
         report.absent.append(record["run"])
         return
     report.recomputed += 1
@@ -259,3 +263,29 @@ def _between(around: Sequence[str], line: str) -> list[str] | None:
         found.append(line[at:start])
         at = start + len(text)
     return [*found, line[at:end]]
+
+
+# -------------------------------------------------------------------------------------------- command line
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `verify`."""
+    parser.add_argument("out", type=Path, metavar="DIR", help="the --out of a leaderboard")
+    parser.add_argument("-d", "--dataset", help="only this data set (default: all there are)")
+
+
+def main(args: argparse.Namespace) -> int:
+    """Run `verify`: 0 all holds, 2 something was altered; every problem is named on stderr."""
+    problems = 0
+    for dataset in [args.dataset] if args.dataset else datasets_in(args.out):
+        with tqdm(desc=f"verify {dataset}", unit="check") as bar:
+            report = verify(args.out, dataset, bar.update)
+        problems += len(report.problems)
+        for problem in report.problems[:SHOWN_PROBLEMS]:
+            print(printable(problem), file=sys.stderr)
+        if len(report.problems) > SHOWN_PROBLEMS:
+            print(f"... and {len(report.problems) - SHOWN_PROBLEMS} more", file=sys.stderr)
+        print(
+            f"{printable(dataset)}: {report.cells} cells against {report.records} records; {report.recomputed} "
+            f"recomputed from their scores, {len(report.absent)} taken from the record, whose scores are not on this "
+            f"machine; {len(report.problems)} problems"
+        )
+    return 2 if problems else 0

@@ -17,7 +17,7 @@ from recbole_marn.leaderboard.build import build
 from recbole_marn.leaderboard.plan import RESERVED, Plan
 from recbole_marn.leaderboard.records import Folders, read_record, read_records
 from recbole_marn.leaderboard.request import Request
-from recbole_marn.leaderboard.runner import Failure
+from recbole_marn.training.jobs import Failure
 from recbole_marn.leaderboard.verify import verify
 
 pytestmark = pytest.mark.host

@@ -3,9 +3,19 @@
 import pytest
 
 from recbole_marn.errors import InputError
-from recbole_marn.leaderboard.grid import Row, Space, anchor_rows, combinations, config_id, plan_rows, read_space
+from recbole_marn.leaderboard.grid import (
+    Row,
+    Space,
+    anchor_rows,
+    best_trial,
+    combinations,
+    config_id,
+    plan_rows,
+    read_space,
+    search_told,
+    searched,
+)
 from recbole_marn.leaderboard.plan import RESERVED, Plan, data_files, runs_of, shipped_space, trials_of
-from recbole_marn.leaderboard.tuned import best_trial, search_told, searched
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import fake_runs
 from recbole_marn.leaderboard.records import Folders
-from recbole_marn.leaderboard.runner import Job, run_jobs
+from recbole_marn.training.jobs import Job, run_jobs
 
 out, number, seconds, count = Path(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3]), sys.argv[4]
 folders = Folders(out, "tiny")

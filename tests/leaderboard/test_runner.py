@@ -6,7 +6,7 @@ from filelock import FileLock
 
 from recbole_marn.errors import InputError
 from recbole_marn.leaderboard.records import Folders, read_records
-from recbole_marn.leaderboard.runner import Job, run_jobs
+from recbole_marn.training.jobs import Job, run_jobs
 
 pytestmark = pytest.mark.usefixtures("light_workers")
 
@@ -59,7 +59,7 @@ def test_a_full_disk_stops_all_and_loses_nothing(tmp_path):
 
 
 def test_a_locked_run_is_left_to_its_owner(tmp_path, monkeypatch):
-    from recbole_marn.leaderboard import runner
+    from recbole_marn.training import jobs as runner
 
     monkeypatch.setattr(runner, "BUSY_SECONDS", 0.1)
     one = job(tmp_path)

@@ -1,7 +1,7 @@
 """Several jobs at once, each in a process of its own; whatever is killed, a finished job stays finished.
 
 A job is done when its file `done` exists: the worker writes that last, whole, by renaming. Everything unfinished lies
-in the job's `folder`, whose lock its worker holds, so that two leaderboards on one folder never work at the same job.
+in the job's `folder`, whose lock its worker holds, so that two commands on one folder never work at the same job.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from typing import Any
 from tqdm import tqdm
 
 from recbole_marn.errors import InputError
-from recbole_marn.leaderboard.worker import BUSY
+from recbole_marn.training.job_process import BUSY
 
 __all__ = ["Failure", "Job", "run_jobs"]
 
@@ -140,7 +140,7 @@ def _start(job: Job) -> subprocess.Popen:
     # The pipe to its standard input closes when this process dies, however it dies: the worker then ends too. Ctrl-C
     # at the terminal is for this process, which ends the workers; a session of their own keeps it from them.
     process = subprocess.Popen(
-        [sys.executable, "-m", "recbole_marn.leaderboard.worker"],
+        [sys.executable, "-m", "recbole_marn.training.job_process"],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True,
     )  # fmt: skip
     message = {"work": job.work, "task": job.task, "folder": str(job.folder.resolve()),

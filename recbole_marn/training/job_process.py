@@ -1,4 +1,4 @@
-"""The process of one job: `python -m recbole_marn.leaderboard.worker`, started by `runner.run_jobs` alone."""
+"""The process of one job: `python -m recbole_marn.training.job_process`, started by `jobs.run_jobs` alone."""
 
 from __future__ import annotations
 
