@@ -24,10 +24,13 @@ from recbole_marn.evaluation.metrics import (
     predicted_over_observed,
     uauc,
 )
+from recbole_marn.files import sha256
 
 __all__ = [
     "FORMAT",
     "RUN",
+    "check_scores_file",
+    "check_seal",
     "check_shape",
     "digest",
     "load_scores",
@@ -253,6 +256,24 @@ def rows_sha256(columns: Mapping[str, np.ndarray]) -> str:
     for name in ("user", "item", "label"):
         total.update(np.ascontiguousarray(columns[name], dtype="<i8").tobytes())
     return total.hexdigest()
+
+
+def check_scores_file(path: Path, digest: str) -> bool:
+    """Whether the score file of a record is on this machine.
+
+    Raises:
+        InputError: it is there, and is not the one whose SHA-256 the record names.
+    """
+    if not path.is_file():
+        return False
+    found = sha256(path)
+    if found != digest:
+        raise InputError(
+            f"score file {path} as recorded (SHA-256 {digest[:12]}...)",
+            f"another content (SHA-256 {found[:12]}...): the score file was altered",
+            "Restore it, or remove it together with its record and run again.",
+        )
+    return True
 
 
 def load_scores(

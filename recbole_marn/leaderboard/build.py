@@ -30,8 +30,7 @@ from recbole_marn.leaderboard.grid import (
 )
 from recbole_marn.leaderboard.plan import Plan, Run, adopt_names, runs_of, shipped_space, trials_of
 from recbole_marn.leaderboard.records import Folders, check_alike, read_record, read_records
-from recbole_marn.leaderboard.render import check_baseline, names_of, render
-from recbole_marn.leaderboard.request import Request, setting_arguments
+from recbole_marn.leaderboard.render import Request, check_baseline, names_of, render, setting_arguments
 from recbole_marn.training.jobs import Failure, Job, run_jobs
 from recbole_marn.registry import MODELS
 
@@ -145,11 +144,11 @@ class _Site:
         task = self._task(run, checkpoint_dir=str(checkpoints))
         task["record"]["tuned"] = tuned
         done, state = self.folders.records / f"{run.name}.json", checkpoints / f"{run.name}.last.pth"
-        return Job(run.name, TRAIN, task, folder, done, run.epochs, state)
+        return Job(run.name, TRAIN, task, folder, done, run.settings["epochs"], state)
 
     def trial(self, run: Run) -> Job:
         folder = (self.folders.unfinished / f"trial-{run.name}").resolve()
-        return Job(f"trial {run.name}", TRIAL, self._task(run), folder, self._trial_path(run), run.epochs)
+        return Job(f"trial {run.name}", TRIAL, self._task(run), folder, self._trial_path(run), run.settings["epochs"])
 
     def keep_known_trials(self, runs: Sequence[Run], existing: Sequence[Mapping[str, Any]]) -> None:
         """A trial of settings and seed that a finished run has is not repeated: that run's validation is its result."""

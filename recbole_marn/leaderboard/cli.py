@@ -9,8 +9,7 @@ import sys
 from pathlib import Path
 
 from recbole_marn.errors import InputError
-from recbole_marn.leaderboard.render import render
-from recbole_marn.leaderboard.request import Request
+from recbole_marn.leaderboard.render import Request, render
 from recbole_marn.settings.arguments import add_config_files, config_files
 
 __all__ = ["add_arguments", "main"]

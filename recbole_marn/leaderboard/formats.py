@@ -91,38 +91,20 @@ def _template(
 
 def _context(board: Board) -> dict[str, Any]:
     shared = {key: board.shared[key] for key in SETTING_KEYS if board.shared.get(key) not in (None, [], {})}
+    records = board.records
+    versions = {f"{name} {version}" for record in records for name, version in record["versions"].items()}
     return {
         "board": board,
-        "settings": setting_lines(board),
+        "files": records[0]["data"]["files"],
+        "splits": sorted({record["data"]["split_sha256"][:12] for record in records}),
+        "seeds": sorted({record["seed"] for record in records}),
+        "trials": max(((record.get("tuned") or {}).get("trials", 0) for record in records), default=0),
+        "versions": sorted(versions),
         "shared": yaml.safe_dump(shared, sort_keys=False, default_flow_style=None, width=100).rstrip(),
         "leader": leader,
         "drawn": drawn_rows(board),
         "plots": plots,
     }
-
-
-def setting_lines(board: Board) -> list[str]:
-    """What was done, one statement a line."""
-    records, statistics = board.records, board.statistics
-    data = records[0]["data"]
-    versions = sorted({f"{name} {version}" for record in records for name, version in record["versions"].items()})
-    splits = sorted({record["data"]["split_sha256"][:12] for record in records})
-    metric = board.shared.get("valid_metric", "the validation metric")
-    seeds = sorted({record["seed"] for record in records})
-    trials = [record["tuned"].get("trials", 0) for record in records if record.get("tuned")]
-    tuning = f"at most {max(trials)} trials a model on validation, then " if trials else "no tuning; "
-    return [
-        f"Data: {board.dataset}; " + ", ".join(f"{name} {value[:12]}" for name, value in data["files"].items())
-        + " (SHA-256).",
-        f"Rows: split {', '.join(splits)} (SHA-256); every model is trained and scored on the same ones.",
-        f"Selection: {tuning}the epoch with the best {metric} on validation. The test part was scored once a run.",
-        f"Seeds: {', '.join(map(str, seeds))}.",
-        f"Intervals: {100 * statistics['confidence']:g} %, of the mean over the seeds, "
-        f"{statistics['resamples']} bootstrap resamples of the users.",
-        "Tests: two-sided, of the mean over the seeds, users as the independent unit; they say whether other users "
-        "would change the order, the deviation over seeds says what training anew would change.",
-        f"Versions: {', '.join(versions)}.",
-    ]  # fmt: skip
 
 
 def _bold(before: str, after: str, text: Callable[[Any], str]) -> Callable[[Cell], str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -10,20 +9,20 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import yaml
 
 from recbole_marn.errors import InputError
 from recbole_marn.evaluation.record import run_name_of
-from recbole_marn.host.config import build_config, plain_config, read_files
+from recbole_marn.host.config import build_config, data_files, plain_config, read_files
 from recbole_marn.leaderboard.grid import FIRST_SEED, Row, Space, by_identity, config_id, searched
 from recbole_marn.registry import MODELS, properties_folder
 from recbole_marn.settings.data import DataSettings
 from recbole_marn.settings.parsing import from_mapping
 from recbole_marn.training.identity import settings_that_matter
+from recbole_marn.tuning.space import draws
 from recbole_marn.tuning.space import read_space as read_hyper
 
-__all__ = ["RESERVED", "Plan", "Run", "adopt_names", "data_files", "runs_of", "shipped_space", "trials_of"]
+__all__ = ["RESERVED", "Plan", "Run", "adopt_names", "runs_of", "shipped_space", "trials_of"]
 
 DRAW_SEED = 2020
 # Given by options of the leaderboard, or decided by it.
@@ -46,7 +45,6 @@ class Run:
     seed: int
     config: Mapping[str, Any]
     settings: Mapping[str, Any]
-    epochs: int
     files: tuple[Path, ...] = ()
 
     @property
@@ -118,12 +116,11 @@ def runs_of(plan: Plan, rows: Sequence[Row], seeds: int) -> list[Run]:
     for row in rows:
         config = plan.config(row)
         files = tuple(data_files(config))
-        given = {**plan.common, **row.settings}
+        shared = settings_that_matter(plain_config(config))
         for seed in range(FIRST_SEED, FIRST_SEED + seeds):
-            config["seed"] = seed
-            settings = settings_that_matter(plain_config(config))
-            chosen = {**given, "model": row.model, "dataset": plan.dataset, "seed": seed}
-            run = Run(run_name_of(settings), row, seed, chosen, settings, int(config["epochs"]), files)
+            names = {"model": row.model, "dataset": plan.dataset, "seed": seed}
+            settings = {**shared, "seed": seed}
+            run = Run(run_name_of(settings), row, seed, {**plan.common, **row.settings, **names}, settings, files)
             runs.setdefault(run.identity, run)
     return list(runs.values())
 
@@ -135,28 +132,6 @@ def adopt_names(runs: Iterable[Run], records: Iterable[Mapping[str, Any]]) -> li
     """
     known = by_identity(records)
     return [replace(run, name=known[run.identity]["run"]) if run.identity in known else run for run in runs]
-
-
-def data_files(config: Any) -> list[Path]:
-    """The files a configuration reads: atomic files, and those its modalities name.
-
-    Raises:
-        InputError: no interactions there.
-    """
-    folder, name = Path(config["data_path"]), config["dataset"]
-    files = [folder / f"{name}.{suffix}" for suffix in ("inter", "item", "user")]
-    if not files[0].is_file():
-        raise InputError(
-            f"the data set '{name}' as {files[0]}",
-            "no such file",
-            f"Prepare it (recbole-marn prepare {name} --raw DIR), or give --data_path.",
-        )
-    for modality in (config["modalities"] or {}).values():
-        for key in ("file", "ids", "word_vectors"):
-            if isinstance(modality.get(key), str):
-                file = folder / modality[key]
-                files += [file, file.with_suffix(".ids")]
-    return [file for file in dict.fromkeys(files) if file.is_file()]
 
 
 # ------------------------------------------------------------------------------------------------- search
@@ -176,15 +151,8 @@ def trials_of(plan: Plan, row: Row, space: Space, number: int) -> list[Run]:
     """
     if number < 1:
         raise InputError("at least one trial", f"--tune={number}", "Leave --tune out for no search.")
-    choices = searched(row, space)
-    sizes = [len(values) for values in choices.values()]
-    total = math.prod(sizes)
-    rng = np.random.default_rng(DRAW_SEED)
-    order = rng.permutation(total) if total <= 1_000_000 else rng.integers(total, size=10 * number)
     trials: dict[tuple[str, int], Run] = {}
-    for index in [None, *order]:
-        at = () if index is None or not sizes else np.unravel_index(int(index), sizes)
-        drawn = {key: values[int(place)] for (key, values), place in zip(choices.items(), at, strict=False)}
+    for drawn in [{}, *draws(searched(row, space), 10 * number, DRAW_SEED)]:
         run = runs_of(plan, [Row(row.label, row.model, {**row.settings, **drawn})], 1)[0]
         trials.setdefault(run.identity, run)
         if len(trials) == number:

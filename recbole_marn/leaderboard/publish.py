@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from recbole_marn.evaluation.record import RUN, read_sealed, sealed_text
+from recbole_marn.evaluation.record import RUN, check_scores_file, read_sealed, sealed_text
 from recbole_marn.files import write_text
-from recbole_marn.leaderboard.records import Folders, check_alike, check_scores_file, read_record
+from recbole_marn.leaderboard.records import Folders, check_alike, read_record
 
 __all__ = ["clear", "publish"]
 

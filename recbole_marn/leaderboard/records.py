@@ -17,6 +17,7 @@ import numpy as np
 from recbole_marn.errors import InputError
 from recbole_marn.evaluation.record import (
     RUN,
+    check_scores_file,
     check_shape,
     load_scores,
     measure,
@@ -26,7 +27,6 @@ from recbole_marn.evaluation.record import (
     share,
     whole,
 )
-from recbole_marn.files import sha256
 from recbole_marn.leaderboard.grid import config_id
 from recbole_marn.settings.data import DataSettings
 
@@ -34,7 +34,6 @@ __all__ = [
     "Folders",
     "ScoreStore",
     "check_alike",
-    "check_scores_file",
     "read_altered",
     "read_record",
     "read_records",
@@ -151,24 +150,6 @@ def read_records(folder: Path, kind: str = "run") -> list[dict[str, Any]]:
         InputError: as `read_record`.
     """
     return [read_record(path, kind) for path in sorted(folder.glob("*.json"))]
-
-
-def check_scores_file(path: Path, digest: str) -> bool:
-    """Whether the score file of a record is on this machine.
-
-    Raises:
-        InputError: it is there, and is not the one whose SHA-256 the record names.
-    """
-    if not path.is_file():
-        return False
-    found = sha256(path)
-    if found != digest:
-        raise InputError(
-            f"score file {path} as recorded (SHA-256 {digest[:12]}...)",
-            f"another content (SHA-256 {found[:12]}...): the score file was altered",
-            "Restore it, or remove it together with its record and run the leaderboard again.",
-        )
-    return True
 
 
 # -------------------------------------------------------------------------------------------- consistency

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
@@ -14,12 +16,82 @@ from recbole_marn.files import write_text
 from recbole_marn.leaderboard.board import board_of, rows_of_records
 from recbole_marn.leaderboard.formats import FORMATS, plain
 from recbole_marn.leaderboard.records import Folders, ScoreStore, check_alike, read_record, read_records
-from recbole_marn.leaderboard.request import RESAMPLES, Request, with_option
 from recbole_marn.leaderboard.statistics import TableRow, statistics_of, tests_to_make
 
-__all__ = ["check_baseline", "names_of", "render"]
+__all__ = ["Request", "check_baseline", "names_of", "render", "setting_arguments"]
 
 
+RESAMPLES = 500
+MOST_RESAMPLES = 1_000_000
+# Where things lie on this machine; neither a record nor a command repeats it.
+PLACES = ("data_path", "checkpoint_dir")
+
+
+@dataclass(frozen=True)
+class Request:
+    """Options of the command line (see `cli.add_arguments`); without `models`, all that the data set allows.
+
+    Raises:
+        InputError: a number out of range, no model, or a space without a search.
+    """
+
+    dataset: str
+    models: Sequence[str] | None = None
+    seeds: int = 5
+    grid: str | None = None
+    tune: int | None = None
+    space: str | None = None
+    baseline: str | None = None
+    anchors: bool = True
+    out: Path = Path("results")
+    jobs: int = 1
+    resamples: int | None = None
+    config_files: Sequence[str] = ()
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    show_progress: bool = True
+
+    def __post_init__(self) -> None:
+        if self.seeds < 1 or self.jobs < 1 or not 2 <= (self.resamples or RESAMPLES) <= MOST_RESAMPLES:
+            raise InputError(
+                f"at least one seed and one process, and from 2 to {MOST_RESAMPLES:,} resamples",
+                f"--seeds={self.seeds} --jobs={self.jobs} --resamples={self.resamples}",
+                "Five seeds, one process a core and 500 resamples are usual.",
+            )
+        if self.models is not None and not self.models:
+            raise InputError("at least one model in --models", "none", "Name some, or leave --models out for all.")
+        if self.space is not None and self.tune is None:
+            raise InputError("--tune=N with --space", "--space alone", "Say how many settings to try, or leave it out.")
+
+    def command(self) -> str:
+        """The command line that makes the same tables, without what does not matter to them."""
+        parts = ["recbole-marn", "leaderboard", f"--dataset={self.dataset}"]
+        parts += [] if self.models is None else [f"--models={','.join(self.models)}"]
+        parts += [f"--seeds={self.seeds}"]
+        given = [("grid", self.grid), ("tune", self.tune), ("space", self.space), ("baseline", self.baseline)]
+        parts += [f"--{name}={value}" for name, value in given if value is not None]
+        parts += [] if self.resamples in (None, RESAMPLES) else [f"--resamples={self.resamples}"]
+        parts += [] if self.anchors else ["--without_anchors"]
+        parts += [f"--config_files={' '.join(self.config_files)}"] if self.config_files else []
+        return shlex.join(parts + setting_arguments(self.settings))
+
+
+def setting_arguments(settings: Mapping[str, Any]) -> list[str]:
+    """Settings as `--key=value`, without paths."""
+    return [f"--{key}={value}" for key, value in settings.items() if key not in PLACES]
+
+
+def _with_option(command: str, name: str, value: object) -> str:
+    """A command line with `--name=value` in place of what it had; as it was without a value."""
+    if value is None:
+        return command
+    option, parts = f"--{name}={value}", shlex.split(command)
+    there = [at for at, part in enumerate(parts) if part.startswith(f"--{name}=")]
+    for at in there or [len(parts)]:
+        parts[at : at + 1] = [option]
+    return shlex.join(parts)
+
+
+# -------------------------------------------------------------------------------------------------- render
 def render(request: Request, made: bool = False) -> dict[str, Any]:
     """Statistics and tables of all the records of a data set.
 
@@ -57,7 +129,7 @@ def render(request: Request, made: bool = False) -> dict[str, Any]:
     if known and not made:
         command = known["command"]
         for name in ("baseline", "resamples"):
-            command = with_option(command, name, getattr(request, name))
+            command = _with_option(command, name, getattr(request, name))
     write_text(folders.statistics, sealed_text({**statistics, "command": command}), folders.scores)
     board = board_of(records, read_record(folders.statistics, "statistics"))
     for suffix, marked in FORMATS.items():

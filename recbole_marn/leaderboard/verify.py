@@ -16,7 +16,7 @@ from typing import Any
 from tqdm import tqdm
 
 from recbole_marn.errors import InputError, printable
-from recbole_marn.evaluation.record import load_scores, part_metrics, rows_sha256, run_name_of
+from recbole_marn.evaluation.record import check_scores_file, load_scores, part_metrics, rows_sha256, run_name_of
 from recbole_marn.leaderboard.board import Board, board_of, rows_of_records
 from recbole_marn.leaderboard.formats import FORMATS, parts_of_line, plain
 from recbole_marn.leaderboard.grid import best_trial, config_id
@@ -24,7 +24,6 @@ from recbole_marn.leaderboard.records import (
     Folders,
     ScoreStore,
     check_alike,
-    check_scores_file,
     read_altered,
     read_record,
 )

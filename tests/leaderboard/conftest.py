@@ -26,8 +26,7 @@ def finished(tmp_path_factory):
     """A results folder of four rows and two seeds, rendered; nobody writes to it."""
     import fake_runs
 
-    from recbole_marn.leaderboard.render import render
-    from recbole_marn.leaderboard.request import Request
+    from recbole_marn.leaderboard.render import Request, render
 
     out = tmp_path_factory.mktemp("finished")
     for seed in (2020, 2021):

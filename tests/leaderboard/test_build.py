@@ -16,7 +16,7 @@ from recbole_marn.evaluation.record import run_name_of, sealed_text
 from recbole_marn.leaderboard.build import build
 from recbole_marn.leaderboard.plan import RESERVED, Plan
 from recbole_marn.leaderboard.records import Folders, read_record, read_records
-from recbole_marn.leaderboard.request import Request
+from recbole_marn.leaderboard.render import Request
 from recbole_marn.training.jobs import Failure
 from recbole_marn.leaderboard.verify import verify
 

@@ -15,7 +15,8 @@ from recbole_marn.leaderboard.grid import (
     search_told,
     searched,
 )
-from recbole_marn.leaderboard.plan import RESERVED, Plan, data_files, runs_of, shipped_space, trials_of
+from recbole_marn.host.config import data_files
+from recbole_marn.leaderboard.plan import RESERVED, Plan, runs_of, shipped_space, trials_of
 
 
 @pytest.fixture
@@ -104,7 +105,7 @@ def test_a_run_is_known_by_the_trainers_name(plan):
     from recbole_marn.training.identity import run_name
 
     run = runs_of(plan, [Row("MARN", "MARN", {"width": 4})], 2)[1]
-    assert run.seed == 2021 and run.epochs == 2
+    assert run.seed == 2021 and run.settings["epochs"] == 2
     config = build_config("MARN", "tiny", config_dict={**plan.common, "width": 4, "seed": 2021})
     assert run.name == run_name(config)
 

@@ -19,8 +19,7 @@ from recbole_marn.leaderboard.records import (
     read_record,
     read_records,
 )
-from recbole_marn.leaderboard.render import render
-from recbole_marn.leaderboard.request import Request
+from recbole_marn.leaderboard.render import Request, render
 
 
 def first(results, kind="records"):

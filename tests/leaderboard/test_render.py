@@ -18,8 +18,7 @@ from recbole_marn.leaderboard.board import board_of, p_value, rows_of_records, s
 from recbole_marn.leaderboard.formats import FORMATS, markdown_text, parts_of_line, plain
 from recbole_marn.leaderboard.page import leader
 from recbole_marn.leaderboard.records import Folders, read_record, read_records
-from recbole_marn.leaderboard.render import render
-from recbole_marn.leaderboard.request import Request
+from recbole_marn.leaderboard.render import Request, render
 from recbole_marn.leaderboard.verify import verify
 from recbole_marn.plots.svg import Curve, Interval, Point, curves_plot, interval_plot, picture_file, scatter_plot
 
