@@ -208,6 +208,14 @@ def test_every_package_is_in_setup_cfg():
     assert folders == {path.parent for path in PACKAGE.rglob("__init__.py")}, "a folder without __init__.py"
 
 
+def test_every_template_is_in_setup_cfg():
+    listed = configparser.ConfigParser()
+    listed.read(REPOSITORY / "setup.cfg")
+    patterns = listed["options.package_data"]["recbole_marn.leaderboard"].split(",")
+    covered = {path for pattern in patterns for path in (PACKAGE / "leaderboard").glob(pattern.strip())}
+    assert {path for path in PACKAGE.rglob("templates/*")} == covered != set()
+
+
 def test_every_settings_file_is_in_setup_cfg():
     listed = configparser.ConfigParser()
     listed.read(REPOSITORY / "setup.cfg")

@@ -1,58 +1,24 @@
-"""The record of a run, defined once: what stands in `<run>.json` and in `<run>.scores.npz` beside it.
+"""The record of a run, defined once: one JSON file, sealed by its own digest, its shape checked whenever it is read.
 
-A record is one JSON file, sealed by its own digest, and checked for its shape whenever it is read. A training run writes
-the keys of `RUN`; a leaderboard keeps them and adds its own (`leaderboard/records.py`).
+A training run writes the keys of `RUN` to `<run>.json`. A leaderboard keeps them and adds its own; beside them it has
+records of trials and of the statistics of a table.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import zipfile
-import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from recbole_marn.errors import InputError, first_line
-from recbole_marn.evaluation.metrics import (
-    auc,
-    expected_calibration_error,
-    log_loss,
-    predicted_over_observed,
-    uauc,
-)
-from recbole_marn.files import sha256
 
-__all__ = [
-    "FORMAT",
-    "RUN",
-    "check_scores_file",
-    "check_seal",
-    "check_shape",
-    "digest",
-    "load_scores",
-    "measured",
-    "part_metrics",
-    "plain_name",
-    "read_content",
-    "read_sealed",
-    "rows_sha256",
-    "run_name_of",
-    "sealed_text",
-]
+__all__ = ["FORMAT", "plain_name", "read_record", "read_records", "run_name_of", "sealed_text"]
 
 FORMAT = 1
-COLUMNS = ("user", "item", "label", "score")
-# What a library says of a file that is no archive of plain arrays.
-UNREADABLE = (
-    OSError, ValueError, KeyError, EOFError, TypeError, AttributeError, RuntimeError, MemoryError, zipfile.BadZipFile,
-    zlib.error,
-)  # fmt: skip
-
-
 # ------------------------------------------------------------------------------------------------- shape
 def number(value: Any) -> bool:
     """A finite number that a table can hold."""
@@ -108,7 +74,48 @@ RUN: dict[Any, Any] = {
 }  # fmt: skip
 
 
-def check_shape(content: Any, shape: Any, path: Path) -> None:
+def _search(value: Any) -> bool:
+    """What a record says of the search that chose its settings; null where there was none."""
+    return value is None or (
+        isinstance(value, dict)
+        and whole(value.get("trials", 0)) and isinstance(value.get("space", {}), dict)
+        and plain_name(value.get("chosen")) and isinstance(value.get("compared"), list) and value["compared"]
+        and all(map(plain_name, value["compared"]))
+    )  # fmt: skip
+
+
+def _ends(value: Any) -> bool:
+    """Score files an interval is of, or its two ends."""
+    return isinstance(value, list) and (
+        all(isinstance(entry, str) for entry in value) or (len(value) == 2 and all(map(measure, value)))
+    )
+
+
+def _resamples(value: Any) -> bool:
+    return whole(value) and 2 <= value <= 1_000_000
+
+
+TEST = {name: str for name in ("metric", "part", "row", "against", "reference")}
+TEST |= {"of": [str], "reference_of": [str], "difference": measure, "p": share, "p_holm": share}
+# Kind of record -> its shape.
+SHAPES: dict[str, dict[Any, Any]] = {
+    "training": RUN,
+    "run": RUN | {
+        "row": str, "family?": str, "given": dict, "tuned?": _search, "data": {**RUN["data"], "files": {...: str}},
+    },
+    "trial": {
+        "run": plain_name, "valid_score_bigger": bool, "best_valid_score": measure,
+        "settings": {"model": str, "dataset": str}, "data": {"files": {...: str}},
+    },
+    "statistics": {
+        "dataset": plain_name, "baseline": str, "resamples": _resamples, "confidence": share, "records": {...: str},
+        "intervals": {...: {"of": [str], ...: _ends}}, "command": str,
+        "tests": [TEST | {"relative_improvement": measure}],
+    },
+}  # fmt: skip
+
+
+def _check_shape(content: Any, shape: Any, path: Path) -> None:
     """Whether a record has the keys and kinds of values it must have, whoever sealed it.
 
     Raises:
@@ -164,21 +171,24 @@ def _without_nan(value: Any) -> Any:
     return value
 
 
-def read_content(path: Path, kind: str) -> dict[str, Any]:
-    """What stands in the file of a record, its seal not yet checked.
+def read_record(path: Path, kind: str = "run", sealed: bool = True) -> dict[str, Any]:
+    """A record, its format, digest, shape and name checked.
+
+    Args:
+        kind: of `SHAPES`.
+        sealed: False reads one that was altered too, so that what was altered can be named.
 
     Raises:
-        InputError: unreadable, no JSON object, too deeply nested, with NaN, or of another format version.
+        InputError: names the file and what is wrong with it.
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse_constant)
-        if isinstance(content, dict):
-            digest(content)
+        found = digest(content) if isinstance(content, dict) else ""
     except (ValueError, OSError, RecursionError, MemoryError) as error:
         raise InputError(
             f"a readable {kind} record in {path}", first_line(error), "Restore it, or remove it to run again."
         ) from None
-    if not isinstance(content, dict):
+    if not isinstance(content, dict) or content.get("leaderboard", "training") != kind:
         raise InputError(f"a {kind} record in {path}", "something else", "Move the file out of the folder.")
     if content.get("format") != FORMAT:
         raise InputError(
@@ -186,6 +196,15 @@ def read_content(path: Path, kind: str) -> dict[str, Any]:
             f"{path} of format {content.get('format')!r:.60}",
             "Use the version of recbole_marn that wrote them, or another folder; nothing was overwritten.",
         )
+    if sealed and content.get("sha256") != found:
+        raise InputError(
+            f"{path} as it was written (SHA-256 {str(content.get('sha256'))[:12]}...)",
+            f"other content (SHA-256 {found[:12]}...): the record was altered",
+            "Restore it from version control, or remove it and run again.",
+        )
+    _check_shape(content, SHAPES[kind], path)
+    if kind in ("run", "trial") and content["run"] != path.stem:
+        raise InputError(f"the record of {path.stem} in {path}", repr(content["run"]), "Give the file its own name.")
     return content
 
 
@@ -193,30 +212,13 @@ def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name}, which JSON does not have")
 
 
-def read_sealed(path: Path, shape: Mapping[Any, Any], kind: str = "run") -> dict[str, Any]:
-    """A record, its format, digest and shape checked.
+def read_records(folder: Path, kind: str = "run") -> list[dict[str, Any]]:
+    """All records of a folder, by name.
 
     Raises:
-        InputError: as `read_content`, altered, or of another shape.
+        InputError: as `read_record`.
     """
-    content = read_content(path, kind)
-    check_seal(content, path)
-    check_shape(content, shape, path)
-    return content
-
-
-def check_seal(content: Mapping[str, Any], path: Path) -> None:
-    """Whether the record is the one that was written.
-
-    Raises:
-        InputError: its digest is another.
-    """
-    if content.get("sha256") != digest(content):
-        raise InputError(
-            f"{path} as it was written (SHA-256 {str(content.get('sha256'))[:12]}...)",
-            f"other content (SHA-256 {digest(content)[:12]}...): the record was altered",
-            "Restore it from version control, or remove it and run again.",
-        )
+    return [read_record(path, kind) for path in sorted(folder.glob("*.json"))]
 
 
 # ------------------------------------------------------------------------------------------------ content
@@ -224,86 +226,3 @@ def run_name_of(settings: Mapping[str, Any]) -> str:
     """`MODEL-dataset-seed-hash` of a run's settings (those that make a difference: `training/identity.py`)."""
     found = hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode()).hexdigest()[:8]
     return f"{settings['model']}-{settings['dataset']}-{settings['seed']}-{found}"
-
-
-def part_metrics(columns: Mapping[str, Any]) -> dict[str, float]:
-    """Every metric of one part, from its columns user, label and score (B,)."""
-    user, label, score = columns["user"], columns["label"], columns["score"]
-    return {
-        "AUC": auc(label, score),
-        "UAUC": uauc(user, label, score),
-        "LogLoss": log_loss(label, score),
-        "ECE": expected_calibration_error(label, score),
-        "predicted/observed": predicted_over_observed(label, score),
-    }
-
-
-def measured(parts: Mapping[str, Mapping[str, np.ndarray]]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What a record says of scores: its `metrics`, and what is added to its `data`.
-
-    Args:
-        parts: columns user, item, label and score (B,) by part.
-    """
-    rows = {part: rows_sha256(columns) for part, columns in parts.items()}
-    users = {part: len(np.unique(columns["user"])) for part, columns in parts.items()}
-    metrics = {part: part_metrics(columns) for part, columns in parts.items()}
-    return metrics, {"rows_sha256": rows, "users_scored": users}
-
-
-def rows_sha256(columns: Mapping[str, np.ndarray]) -> str:
-    """SHA-256 of whose rows were scored: user, item and label, in order."""
-    total = hashlib.sha256()
-    for name in ("user", "item", "label"):
-        total.update(np.ascontiguousarray(columns[name], dtype="<i8").tobytes())
-    return total.hexdigest()
-
-
-def check_scores_file(path: Path, digest: str) -> bool:
-    """Whether the score file of a record is on this machine.
-
-    Raises:
-        InputError: it is there, and is not the one whose SHA-256 the record names.
-    """
-    if not path.is_file():
-        return False
-    found = sha256(path)
-    if found != digest:
-        raise InputError(
-            f"score file {path} as recorded (SHA-256 {digest[:12]}...)",
-            f"another content (SHA-256 {found[:12]}...): the score file was altered",
-            "Restore it, or remove it together with its record and run again.",
-        )
-    return True
-
-
-def load_scores(
-    path: Path, part: str | None = None, columns: Sequence[str] = COLUMNS
-) -> dict[str, dict[str, np.ndarray]]:
-    """The columns (B,) of a score file by part, or of one part alone.
-
-    Raises:
-        InputError: no archive of plain arrays, a column missing, or of another length or kind.
-    """
-    wanted = (lambda name: True) if part is None else {f"{part}_{column}" for column in columns}.__contains__
-    parts: dict[str, dict[str, np.ndarray]] = {}
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            for key in filter(wanted, file.files):
-                name, _, column = key.rpartition("_")
-                parts.setdefault(name, {})[column] = file[key]
-    except UNREADABLE as error:
-        raise _no_scores(path, first_line(error)) from None
-    for name in parts if part is None else [part]:
-        found = parts.get(name, {})
-        kinds = {values.dtype.kind in "biuf" and values.ndim == 1 for values in found.values()}
-        if set(found) != set(columns) or kinds != {True} or len({len(values) for values in found.values()}) != 1:
-            raise _no_scores(path, f"{', '.join(found) or 'none'} of part '{name}'")
-    return parts
-
-
-def _no_scores(path: Path, got: str) -> InputError:
-    return InputError(
-        f"score file {path} to hold the columns {', '.join(COLUMNS)} of every part, equally long",
-        got,
-        "Restore it, or remove it together with its record and run again.",
-    )

@@ -1,4 +1,4 @@
-"""Intervals and tests of the mean over seeds: users are the independent unit, all seeds are resampled by the same users.
+"""Intervals and tests of the mean over seeds; users are the independent unit, the same ones are drawn for all seeds.
 
 Columns are user, label and score (B,) of one seed; the rows of all seeds are in one order.
 """

@@ -45,6 +45,13 @@ class Board:
     rows: tuple[TableRow, ...]
     statistics: Mapping[str, Any]
 
+    # The tables; `numbers` has all of them in full, one line a row: the CSV.
+    results = cached_property(lambda self: _results(self))
+    evidence = cached_property(lambda self: tuple(_evidence(self, metric, part) for metric, part in TESTS))
+    sizes = cached_property(lambda self: _sizes(self))
+    hyper_parameters = cached_property(lambda self: _hyper_parameters(self))
+    numbers = cached_property(lambda self: _numbers(self))
+
     @property
     def dataset(self) -> str:
         return str(self.statistics["dataset"])
@@ -58,27 +65,6 @@ class Board:
         """Settings that every run has in common."""
         settings = [record["settings"] for record in self.records]
         return {key: value for key, value in settings[0].items() if all(entry.get(key) == value for entry in settings)}
-
-    @cached_property
-    def results(self) -> Table:
-        return _results(self.rows, self.shared)
-
-    @cached_property
-    def evidence(self) -> tuple[Table, ...]:
-        return tuple(_evidence(self, metric, part) for metric, part in TESTS)
-
-    @cached_property
-    def sizes(self) -> Table:
-        return _sizes(self.rows, self.shared)
-
-    @cached_property
-    def hyper_parameters(self) -> Table:
-        return _hyper_parameters(self.rows, self.shared)
-
-    @cached_property
-    def numbers(self) -> Table:
-        """All numbers in full, one line a row: the CSV."""
-        return _numbers(self)
 
     def interval(self, row: TableRow, metric: str, part: str) -> tuple[float, float]:
         """Ends of an interval; NaN where it is not known."""
@@ -144,9 +130,9 @@ def number(value: float, digits: int = 4) -> str:
     return ABSENT if math.isnan(value) else f"{value:.{digits}f}"
 
 
-def spread(mean: float, std: float, digits: int = 4) -> str:
+def spread(mean: float, std: float) -> str:
     """`mean ± std`, the deviation left out where one seed gives none."""
-    return number(mean, digits) if math.isnan(std) else f"{number(mean, digits)} ± {number(std, digits)}"
+    return number(mean) if math.isnan(std) else f"{number(mean)} ± {number(std)}"
 
 
 def p_value(value: float | None) -> str:
@@ -164,12 +150,9 @@ def _mark(column: list[tuple[str, float]], lower: bool = False) -> list[Cell]:
     return [Cell(text, None if math.isnan(value) else value, text in shown) for text, value in column]
 
 
-def _plain(column: list[tuple[str, float]]) -> list[Cell]:
-    return [Cell(text, None if math.isnan(value) else value) for text, value in column]
-
-
 # ------------------------------------------------------------------------------------------------- tables
-def _results(rows: Sequence[TableRow], shared: Mapping[str, Any]) -> Table:
+def _results(board: Board) -> Table:
+    rows, shared = board.rows, board.shared
     columns: list[tuple[str, list[Cell]]] = [
         ("Model", [Cell(row.label, row.label) for row in rows]),
     ]
@@ -182,13 +165,14 @@ def _results(rows: Sequence[TableRow], shared: Mapping[str, Any]) -> Table:
     calibration = [mean_of_seeds(row, "ECE")[0] for row in rows]
     columns.append(("ECE", _mark([(number(value), round(value, 4)) for value in calibration], lower=True)))
     ratio = [mean_of_seeds(row, "predicted/observed")[0] for row in rows]
-    columns.append(("Pred./obs.", _plain([(number(value, 2), value) for value in ratio])))
+    columns.append(("Pred./obs.", [_cell(value, number(value, 2)) for value in ratio]))
     sizes = [row.records[0]["parameters"] for row in rows]
-    columns.append(("Parameters", _plain([(f"{size:,}", float(size)) for size in sizes])))
+    columns.append(("Parameters", [_cell(float(size), f"{size:,}") for size in sizes]))
     times = [seconds_per_epoch(row) for row in rows]
-    columns.append(("s/epoch", _plain([(number(value, 1 if value >= 10 else 2), value) for value in times])))
+    columns.append(("s/epoch", [_cell(value, number(value, 1 if value >= 10 else 2)) for value in times]))
     columns.append(("Seeds", [Cell(str(len(row.records)), len(row.records)) for row in rows]))
-    columns.append(("Family", [_named(row.records[0].get("family", "")) for row in rows]))
+    families = [row.records[0].get("family") for row in rows]
+    columns.append(("Family", [Cell(family or ABSENT, family) for family in families]))
     note = (
         "Mean over the seeds ± standard deviation; the best of each column in bold. UAUC: AUC of each user's own rows, "
         "averaged over users, against negatives drawn in three ways; AUC, LogLoss, ECE and predicted over observed "
@@ -219,7 +203,7 @@ def _evidence(board: Board, metric: str, part: str) -> Table:
     columns: list[tuple[str, list[Cell]]] = [
         ("Model", [Cell(row.label, row.label) for row in rows]),
         (metric, _mark([(spread(*pair), round(pair[0], 4)) for pair in means])),
-        ("95 % interval", [_plain_cell(low, f"[{low:.4f}, {high:.4f}]") for low, high in intervals]),
+        ("95 % interval", [_cell(low, f"[{low:.4f}, {high:.4f}]") for low, high in intervals]),
     ]
     for against, name in (("best", best.label if best else None), ("baseline", baseline)):
         tests = [None if row.label == name else found.get((row.label, against), {}) for row in rows]
@@ -243,29 +227,26 @@ def _test_cell(test: Mapping[str, Any] | None, key: str) -> Cell:
     value = math.nan if test[key] is None else test[key]
     if key == "p_holm":
         return Cell(p_value(value), None if math.isnan(value) else value)
-    return _plain_cell(value, number(100 * value, 2) + " %" if key == "relative_improvement" else f"{value:+.4f}")
+    return _cell(value, number(100 * value, 2) + " %" if key == "relative_improvement" else f"{value:+.4f}")
 
 
-def _plain_cell(value: float, text: str) -> Cell:
+def _cell(value: float, text: str) -> Cell:
     return Cell(ABSENT) if math.isnan(value) else Cell(text, value)
 
 
-def _named(text: str) -> Cell:
-    return Cell(text, text) if text else Cell(ABSENT)
-
-
-def _sizes(rows: Sequence[TableRow], shared: Mapping[str, Any]) -> Table:
+def _sizes(board: Board) -> Table:
     """Data set statistics; the same in every record, but for runs with other training negatives."""
     names = {
         "users": "Users", "items": "Items with an event", "catalogue": "Items in the catalogue", "events": "Clicks",
         "train_rows": "Training rows", "valid_rows": "Validation rows", "test_rows": "Test rows",
     }  # fmt: skip
-    data = rows[0].records[0]["data"] if rows else {}
+    data, shared = board.records[0]["data"], board.shared
     cells = [(title, f"{data[key]:,}") for key, title in names.items() if key in data]
     if all(data.get(key) for key in ("users", "items", "events")):
         density = data["events"] / (data["users"] * data["items"])
         cells.insert(4, ("Sparsity", f"{1 - density:.2%}"))
-    cells += [("Test users", f"{data['users_scored']['test']:,}")] if "users_scored" in data else []
+    scored = data.get("users_scored", {})
+    cells += [("Test users", f"{scored['test']:,}")] if "test" in scored else []
     for kind in ("train", "eval"):
         told = [f"{shared[key]}" for key in (f"{kind}_negatives", f"{kind}_sampling") if key in shared]
         cells += [(f"Negatives a click, {NEGATIVES[kind]}", ", ".join(told))] if told else []
@@ -273,13 +254,13 @@ def _sizes(rows: Sequence[TableRow], shared: Mapping[str, Any]) -> Table:
     return _table("statistics", "Dataset Statistics", columns)
 
 
-def _hyper_parameters(rows: Sequence[TableRow], shared: Mapping[str, Any]) -> Table:
+def _hyper_parameters(board: Board) -> Table:
     told = ("learner", "learning_rate", "train_batch_size", "epochs")
     lines = []
-    for row in rows:
+    for row in board.rows:
         record = row.records[0]
         keys = [*record["given"], *(key for key in told if key not in record["given"])]
-        own = [f"{key}={json.dumps(record['settings'].get(key))}" for key in keys if key not in shared]
+        own = [f"{key}={json.dumps(record['settings'].get(key))}" for key in keys if key not in board.shared]
         tuned = record.get("tuned") or {}
         space = ", ".join(f"{key} in {json.dumps(values)}" for key, values in tuned.get("space", {}).items())
         searched = f"{tuned.get('trials', '?')} trials: {space}" if tuned else "not tuned"

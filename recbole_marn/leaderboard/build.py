@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from recbole_marn.errors import InputError
-from recbole_marn.evaluation.record import sealed_text
+from recbole_marn.evaluation.record import read_record, read_records, sealed_text
 from recbole_marn.files import sha256, write_text
 from recbole_marn.leaderboard.board import rows_of_records
 from recbole_marn.leaderboard.grid import (
@@ -29,10 +29,10 @@ from recbole_marn.leaderboard.grid import (
     with_unique_labels,
 )
 from recbole_marn.leaderboard.plan import Plan, Run, adopt_names, runs_of, shipped_space, trials_of
-from recbole_marn.leaderboard.records import Folders, check_alike, read_record, read_records
+from recbole_marn.leaderboard.records import Folders, check_alike
 from recbole_marn.leaderboard.render import Request, check_baseline, names_of, render, setting_arguments
-from recbole_marn.training.jobs import Failure, Job, run_jobs
 from recbole_marn.registry import MODELS
+from recbole_marn.training.jobs import Failure, Job, run_jobs
 
 __all__ = ["build"]
 
@@ -116,13 +116,12 @@ def _new(more: Sequence[Row], rows: Sequence[Row]) -> list[Row]:
 def _check_all_planned(rows: Sequence[Row], planned: Sequence[Run]) -> None:
     """Every row has runs of its own: two names for the same settings would leave one of them out of the table."""
     there = {run.row.label for run in planned}
-    for row in rows:
-        if row.label not in there:
-            raise InputError(
-                "rows of different settings",
-                f"'{row.label}', which has the settings of another row of {row.model}",
-                "Leave it out, or give it a setting of its own.",
-            )
+    for row in (row for row in rows if row.label not in there):
+        raise InputError(
+            "rows of different settings",
+            f"'{row.label}', which has the settings of another row of {row.model}",
+            "Leave it out, or give it a setting of its own.",
+        )
 
 
 @dataclass(frozen=True)

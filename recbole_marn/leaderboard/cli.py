@@ -39,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Run `leaderboard`: 0 done, 2 bad input, 1 a run failed by a fault of ours."""
-    models = None if args.models == "all" else [name for name in args.models.split(",") if name]
+    models = None if args.models == "all" else [name.strip() for name in args.models.split(",") if name.strip()]
     request = Request(
         dataset=args.dataset, models=models, seeds=args.seeds, grid=args.grid, tune=args.tune, space=args.space,
         baseline=args.baseline, anchors=not args.without_anchors, out=args.out, jobs=args.jobs,

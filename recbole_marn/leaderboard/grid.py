@@ -15,7 +15,6 @@ import functools
 import hashlib
 import itertools
 import json
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -240,22 +239,18 @@ def trial_of_run(trial: Mapping[str, Any], run: Mapping[str, Any]) -> dict[str, 
         "leaderboard": "trial",
         "format": FORMAT,
         **trial,
-        "valid": {name: run["metrics"]["valid"][metric] for name, metric in VALID.items()},
+        "valid": {name: run["metrics"].get("valid", {}).get(metric) for name, metric in VALID.items()},
         "best_valid_score": max(scores) if bigger else min(scores),
         "valid_score_bigger": bigger,
-        "seconds": run["seconds"],
+        "seconds": run.get("seconds"),
     }
 
 
 def best_trial(trials: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
     """The trial with the best validation score; the first of equals. One that diverged has none and is last."""
     sign = 1 if trials[0]["valid_score_bigger"] else -1
-
-    def goodness(trial: Mapping[str, Any]) -> float:
-        score = trial["best_valid_score"]
-        return -math.inf if score is None else sign * score
-
-    return max(trials, key=goodness)
+    known = [trial for trial in trials if trial["best_valid_score"] is not None]
+    return max(known, key=lambda trial: sign * trial["best_valid_score"], default=trials[0])
 
 
 def search_told(trials: Sequence[Mapping[str, Any]], space: Mapping[str, Sequence[Any]]) -> dict[str, Any]:

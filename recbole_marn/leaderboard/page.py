@@ -36,15 +36,12 @@ def leader(board: Board) -> str:
 
 def drawn_rows(board: Board) -> list[tuple[int, TableRow]]:
     """Rows of the plots with their numbers: one at chance would take most of every scale and hide the others."""
-    return [(at, row) for at, row in enumerate(board.rows, start=1) if not _may_be_chance(_auc(board, row))]
+    found = [(at, row, _auc(board, row)) for at, row in enumerate(board.rows, start=1)]
+    return [(at, row) for at, row, auc in found if (auc.value if math.isnan(auc.low) else auc.low) > 0.5]
 
 
 def _auc(board: Board, row: TableRow) -> Interval:
     return Interval(printable(row.label), mean_of_seeds(row, "AUC")[0], *board.interval(row, "AUC", "test"))
-
-
-def _may_be_chance(auc: Interval) -> bool:
-    return (auc.value if math.isnan(auc.low) else auc.low) <= 0.5
 
 
 def plots(board: Board) -> list[tuple[str, Plot | None]]:

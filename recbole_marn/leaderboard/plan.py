@@ -77,7 +77,8 @@ class Plan:
 
     def anywhere(self) -> Plan:
         """The plan with absolute paths: runs work in folders of their own."""
-        return replace(self, common={**self.common, "data_path": os.path.abspath(self._given.get("data_path", "dataset"))})
+        data_path = os.path.abspath(self._given.get("data_path", "dataset"))
+        return replace(self, common={**self.common, "data_path": data_path})
 
     def possible_models(self) -> list[str]:
         """Models of the table whose modalities the data set has; BaseModelIMAGE needs an image, for one."""

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 import shutil
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from recbole_marn.evaluation.record import RUN, check_scores_file, read_sealed, sealed_text
+from recbole_marn.evaluation.record import read_record, sealed_text
+from recbole_marn.evaluation.scores import check_scores_file
 from recbole_marn.files import write_text
-from recbole_marn.leaderboard.records import Folders, check_alike, read_record
+from recbole_marn.leaderboard.records import Folders, check_alike
 
 __all__ = ["clear", "publish"]
 
@@ -23,7 +23,7 @@ def publish(task: Mapping[str, Any], folder: Path, result: Mapping[str, Any]) ->
         result: what `quick_start.run` returned; its `record` names the file of the run's own record.
     """
     folders = Folders(Path(task["out"]), task["dataset"])
-    own = read_sealed(Path(result["record"]), RUN)
+    own = read_record(Path(result["record"]), "training")
     made = Path(result["record"]).with_name(own["scores"]["file"])
     check_scores_file(made, own["scores"]["sha256"])
     scores = folders.scores / f"{task['record']['run']}.scores.npz"
@@ -32,8 +32,6 @@ def publish(task: Mapping[str, Any], folder: Path, result: Mapping[str, Any]) ->
         **own,
         **task["record"],
         "data": {**task["record"]["data"], **own["data"]},
-        "seconds": round(sum(epoch.get("seconds", 0.0) for epoch in own["history"]), 2),
-        "memory_mb": _peak_memory_mb(),
         "scores": {"file": scores.name, "sha256": own["scores"]["sha256"]},
     }
     neighbour = next(iter(sorted(folders.records.glob("*.json"))), None)
@@ -50,13 +48,3 @@ def clear(folder: Path) -> None:
     """Remove the folder of a job that is done; this process works in it."""
     os.chdir(folder.parent)
     shutil.rmtree(folder, ignore_errors=True)
-
-
-def _peak_memory_mb() -> int | None:
-    """Most memory this process held, in MiB; None where the system does not tell."""
-    try:
-        import resource
-    except ImportError:
-        return None
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return round(peak / (1 << 20 if sys.platform == "darwin" else 1 << 10))

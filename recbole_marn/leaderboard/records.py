@@ -1,4 +1,4 @@
-"""The records of a leaderboard: those of runs (`evaluation/record.py`) and what a table needs beside.
+"""Where the records (`evaluation/record.py`) and scores of a leaderboard lie, and what they must have in common.
 
 Layout under the output folder: `records/<dataset>/<run>.json`, `records/<dataset>/trials/<trial>.json`,
 `records/<dataset>.statistics.json`, `scores/<dataset>/<run>.scores.npz` (kept out of version control).
@@ -15,29 +15,12 @@ from typing import Any
 import numpy as np
 
 from recbole_marn.errors import InputError
-from recbole_marn.evaluation.record import (
-    RUN,
-    check_scores_file,
-    check_shape,
-    load_scores,
-    measure,
-    plain_name,
-    read_content,
-    read_sealed,
-    share,
-    whole,
-)
+from recbole_marn.evaluation.record import plain_name
+from recbole_marn.evaluation.scores import check_scores_file, load_scores
 from recbole_marn.leaderboard.grid import config_id
 from recbole_marn.settings.data import DataSettings
 
-__all__ = [
-    "Folders",
-    "ScoreStore",
-    "check_alike",
-    "read_altered",
-    "read_record",
-    "read_records",
-]
+__all__ = ["Folders", "ScoreStore", "check_alike"]
 
 # Every run of a data set reads these where they exist.
 ATOMIC = (".inter", ".item", ".user")
@@ -50,46 +33,6 @@ ROW_SETTINGS = (
 ROW_DEFAULTS = {entry.name: entry.default for entry in fields(DataSettings)}
 READ = ("user", "label", "score")
 KEPT = 64  # parts of score files held in memory
-
-
-def _search(value: Any) -> bool:
-    """What a record says of the search that chose its settings; null where there was none."""
-    return value is None or (
-        isinstance(value, dict)
-        and whole(value.get("trials", 0)) and isinstance(value.get("space", {}), dict)
-        and plain_name(value.get("chosen")) and isinstance(value.get("compared"), list) and value["compared"]
-        and all(map(plain_name, value["compared"]))
-    )  # fmt: skip
-
-
-def _ends(value: Any) -> bool:
-    """Score files an interval is of, or its two ends."""
-    return isinstance(value, list) and (
-        all(isinstance(entry, str) for entry in value) or (len(value) == 2 and all(map(measure, value)))
-    )
-
-
-def _resamples(value: Any) -> bool:
-    return whole(value) and 2 <= value <= 1_000_000
-
-
-TEST = {name: str for name in ("metric", "part", "row", "against", "reference")}
-TEST |= {"of": [str], "reference_of": [str], "difference": measure, "p": share, "p_holm": share}
-# Kind of record -> its shape.
-SHAPES: dict[str, dict[Any, Any]] = {
-    "run": RUN | {
-        "row": str, "family?": str, "given": dict, "tuned?": _search, "data": {**RUN["data"], "files": {...: str}},
-    },
-    "trial": {
-        "run": plain_name, "valid_score_bigger": bool, "best_valid_score": measure,
-        "settings": {"model": str, "dataset": str}, "data": {"files": {...: str}},
-    },
-    "statistics": {
-        "dataset": plain_name, "baseline": str, "resamples": _resamples, "confidence": share, "records": {...: str},
-        "intervals": {...: {"of": [str], ...: _ends}}, "command": str,
-        "tests": [TEST | {"relative_improvement": measure}],
-    },
-}  # fmt: skip
 
 
 class Folders:
@@ -118,38 +61,6 @@ class Folders:
         ignore = self.out / "scores" / ".gitignore"
         if not ignore.exists():
             ignore.write_text("# Their SHA-256 stands in the records.\n*\n!.gitignore\n", encoding="utf-8")
-
-
-# ------------------------------------------------------------------------------------------------ reading
-def read_record(path: Path, kind: str = "run") -> dict[str, Any]:
-    """A record of this leaderboard: its format, digest, shape and name checked.
-
-    Raises:
-        InputError: names the file and what is wrong with it.
-    """
-    return _ours(read_sealed(path, SHAPES[kind] | {"leaderboard": kind.__eq__}, kind), path, kind)
-
-
-def read_altered(path: Path, kind: str = "run") -> dict[str, Any]:
-    """As `read_record`, whatever its digest: so that what was altered can be named."""
-    content = read_content(path, kind)
-    check_shape(content, SHAPES[kind] | {"leaderboard": kind.__eq__}, path)
-    return _ours(content, path, kind)
-
-
-def _ours(content: dict[str, Any], path: Path, kind: str) -> dict[str, Any]:
-    if kind != "statistics" and content["run"] != path.stem:
-        raise InputError(f"the record of {path.stem} in {path}", repr(content["run"]), "Give the file its own name.")
-    return content
-
-
-def read_records(folder: Path, kind: str = "run") -> list[dict[str, Any]]:
-    """All records of a folder, by name.
-
-    Raises:
-        InputError: as `read_record`.
-    """
-    return [read_record(path, kind) for path in sorted(folder.glob("*.json"))]
 
 
 # -------------------------------------------------------------------------------------------- consistency
@@ -185,7 +96,8 @@ def _facts(record: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     for key in ROW_SETTINGS:
         yield key, settings.get(key, ROW_DEFAULTS.get(key))
     if "scores" in record:
-        yield f"record of settings {config_id(settings)} and seed {record['seed']}, which would count as two seeds", record["run"]
+        known = f"settings {config_id(settings)} and seed {record['seed']}"
+        yield f"record of {known}, which would count as two seeds", record["run"]
 
 
 def _short(value: Any) -> str:

@@ -11,11 +11,11 @@ from typing import Any
 from tqdm import tqdm
 
 from recbole_marn.errors import InputError
-from recbole_marn.evaluation.record import sealed_text
+from recbole_marn.evaluation.record import read_record, read_records, sealed_text
 from recbole_marn.files import write_text
 from recbole_marn.leaderboard.board import board_of, rows_of_records
 from recbole_marn.leaderboard.formats import FORMATS, plain
-from recbole_marn.leaderboard.records import Folders, ScoreStore, check_alike, read_record, read_records
+from recbole_marn.leaderboard.records import Folders, ScoreStore, check_alike
 from recbole_marn.leaderboard.statistics import TableRow, statistics_of, tests_to_make
 
 __all__ = ["Request", "check_baseline", "names_of", "render", "setting_arguments"]

@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 
-from recbole_marn.errors import InputError
 from recbole_marn.evaluation.metrics import relative_improvement
 from recbole_marn.evaluation.record import FORMAT
 from recbole_marn.evaluation.seeds import Columns, auc_of_means_test, interval, paired_over_users, user_means
@@ -99,21 +98,15 @@ def statistics_of(
 
     Args:
         scores: (row, part) -> the score columns of each seed; None where a file is not on this machine.
-        baseline: label of a row.
+        baseline: label of a row; nothing is tested against one that is not there.
         known: an earlier result. What it says of the same score files is kept, so that a folder whose scores lie
             elsewhere can still be rendered; what nobody can compute is left out.
         recompute: keep of `known` only what the scores here cannot tell.
         progress: called once a row and once a test.
 
     Raises:
-        InputError: the baseline is not a row, or fewer than two resamples.
+        InputError: fewer than two resamples.
     """
-    if rows and baseline not in {row.label for row in rows}:
-        raise InputError(
-            f"--baseline to be a row of the table: {', '.join(row.label for row in rows)}",
-            repr(baseline),
-            "Name one of them.",
-        )
     known = known if known and known.get("confidence") == CONFIDENCE else {}
     earlier = known.get("intervals", {}).values() if known.get("resamples") == resamples else ()
     kept = {tuple(entry["of"]): dict(entry) for entry in earlier}

@@ -16,17 +16,12 @@ from typing import Any
 from tqdm import tqdm
 
 from recbole_marn.errors import InputError, printable
-from recbole_marn.evaluation.record import check_scores_file, load_scores, part_metrics, rows_sha256, run_name_of
+from recbole_marn.evaluation.record import read_record, run_name_of
+from recbole_marn.evaluation.scores import check_scores_file, load_scores, part_metrics, rows_sha256
 from recbole_marn.leaderboard.board import Board, board_of, rows_of_records
 from recbole_marn.leaderboard.formats import FORMATS, parts_of_line, plain
 from recbole_marn.leaderboard.grid import best_trial, config_id
-from recbole_marn.leaderboard.records import (
-    Folders,
-    ScoreStore,
-    check_alike,
-    read_altered,
-    read_record,
-)
+from recbole_marn.leaderboard.records import Folders, ScoreStore, check_alike
 from recbole_marn.leaderboard.statistics import TableRow, statistics_of
 
 __all__ = ["Report", "add_arguments", "datasets_in", "main", "verify"]
@@ -41,7 +36,6 @@ SHOWN_PROBLEMS = 40
 class Report:
     """What was checked, and what did not hold."""
 
-    dataset: str
     problems: list[str] = field(default_factory=list)
     cells: int = 0
     records: int = 0
@@ -69,7 +63,7 @@ def verify(out: Path, dataset: str, progress: Callable[[], None] = lambda: None)
     Args:
         progress: called once a record, a row and a test.
     """
-    folders, report = Folders(out, dataset), Report(dataset)
+    folders, report = Folders(out, dataset), Report()
     records = _records(folders, report)
     for record in records:
         with _readable(f"record {record['run']}", report):
@@ -100,16 +94,13 @@ def _readable(what: str, report: Report) -> Iterator[None]:
 # ------------------------------------------------------------------------------------------------- records
 def _read(path: Path, kind: str, report: Report) -> dict[str, Any] | None:
     """A record. One that was altered is a problem, and is still read so that what was altered can be named."""
-    try:
-        return read_record(path, kind)
-    except InputError as error:
-        report.problems.append(str(error))
-    try:
-        return read_altered(path, kind)
-    except InputError as error:
-        if str(error) not in report.problems:
-            report.problems.append(str(error))
-        return None
+    for sealed in (True, False):
+        try:
+            return read_record(path, kind, sealed)
+        except InputError as error:
+            if str(error) not in report.problems:
+                report.problems.append(str(error))
+    return None
 
 
 def _records(folders: Folders, report: Report) -> list[dict[str, Any]]:

@@ -13,7 +13,8 @@ import numpy as np
 
 from recbole_marn import __version__
 from recbole_marn.data.protocol import PARTS
-from recbole_marn.evaluation.record import FORMAT, measured, sealed_text
+from recbole_marn.evaluation.record import FORMAT, sealed_text
+from recbole_marn.evaluation.scores import measured
 from recbole_marn.files import plain, sha256, write_aside, write_text
 from recbole_marn.registry import MODELS
 from recbole_marn.training.prepared import Prepared
@@ -54,6 +55,8 @@ def write_record(parts: Prepared, result: Mapping[str, Any], scores: Mapping[str
         "format": FORMAT,
         "run": base.name,
         **{key: result[key] for key in ("model", "dataset", "seed", "parameters", "epochs", "seconds_per_epoch")},
+        "seconds": round(sum(epoch.get("seconds", 0.0) for epoch in parts.trainer.history), 2),
+        "memory_mb": _peak_memory_mb(),
         "paper": MODELS[parts.config["model"]].paper,
         "settings": parts.trainer.plain_settings(),
         "data": {"split_sha256": result["split_sha256"], **data, **_data_facts(parts)},
@@ -67,3 +70,13 @@ def write_record(parts: Prepared, result: Mapping[str, Any], scores: Mapping[str
     }
     write_text(record_file, sealed_text(plain(record)))
     return str(record_file)
+
+
+def _peak_memory_mb() -> int | None:
+    """Most memory this process held, in MiB; None where the system does not tell."""
+    try:
+        import resource
+    except ImportError:
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return round(peak / (1 << 20 if sys.platform == "darwin" else 1 << 10))

@@ -3,6 +3,7 @@
 import pytest
 
 from recbole_marn.errors import InputError
+from recbole_marn.host.config import data_files
 from recbole_marn.leaderboard.grid import (
     Row,
     Space,
@@ -15,7 +16,6 @@ from recbole_marn.leaderboard.grid import (
     search_told,
     searched,
 )
-from recbole_marn.host.config import data_files
 from recbole_marn.leaderboard.plan import RESERVED, Plan, runs_of, shipped_space, trials_of
 
 

@@ -1,11 +1,13 @@
 """kill -9 at random moments loses no finished run, and the table is that of an undisturbed run."""
 
 import json
+import os
 import random
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import fake_runs
 import pytest
@@ -136,3 +138,83 @@ def test_two_leaderboards_on_one_folder_share_the_work(tmp_path, light_environme
     assert sorted(count.read_text().split()) == sorted(
         fake_runs.record_of(("MARN", "DIN", "LR")[index % 3], 2020 + index // 3)["run"] for index in range(3)
     )
+
+
+# ------------------------------------------------------------------------------------- one job, asked to stop
+IMPORTS = {
+    "sleeps": "import time; time.sleep(60)",
+    # A match without end, which never lets another thread of the process run.
+    "holds the interpreter": "import re; re.match('(a+)+$', 'a' * 60 + 'b')",
+}
+ONE_JOB = """
+import sys
+from pathlib import Path
+
+from recbole_marn.training.jobs import Job, run_jobs
+
+folder = Path(sys.argv[1])
+run_jobs([Job("one", "takes_long:train", {}, folder / "one", folder / "done")], 1, show_progress=False)
+"""
+INTERRUPTED = """
+import sys
+
+from recbole_marn.cli import main
+from recbole_marn.leaderboard import cli
+
+
+def build(request):
+    exec(sys.argv[2])
+
+
+cli._build = build
+sys.exit(main(["leaderboard", "--dataset=tiny"]))
+"""
+
+
+def takes_long(tmp_path, environment, code):
+    """A module `takes_long` that tells its process and then takes long; returns the environment that finds it."""
+    told = tmp_path / "pid"
+    lines = ["import os", f"open({str(told)!r} + '.part', 'w').write(str(os.getpid()))",
+             f"os.replace({str(told)!r} + '.part', {str(told)!r})", code]  # fmt: skip
+    (tmp_path / "takes_long.py").write_text("\n".join(lines))
+    return told, {**environment, "PYTHONPATH": os.pathsep.join([str(tmp_path), environment["PYTHONPATH"]])}
+
+
+def wait_for(condition, seconds=30):
+    deadline = time.time() + seconds
+    while not condition():
+        assert time.time() < deadline
+        time.sleep(0.05)
+
+
+def ended(pid):
+    """Also where nobody has asked for its exit code yet."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except OSError:
+        return True
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+@pytest.mark.parametrize("code", IMPORTS)
+def test_a_worker_that_still_imports_ends_with_its_leaderboard(tmp_path, light_environment, code):
+    told, environment = takes_long(tmp_path, light_environment, IMPORTS[code])
+    process = subprocess.Popen([sys.executable, "-c", ONE_JOB, str(tmp_path)], env=environment)
+    wait_for(told.exists)
+    process.kill()
+    process.wait()
+    wait_for(lambda: ended(told.read_text()), seconds=3)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_ctrl_c_ends_in_one_line_that_says_how_to_go_on(tmp_path, light_environment):
+    """The whole group of processes gets the signal, as from a terminal."""
+    told, environment = takes_long(tmp_path, light_environment, IMPORTS["sleeps"])
+    command = [sys.executable, "-c", INTERRUPTED, str(tmp_path), ONE_JOB]
+    process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    wait_for(told.exists)
+    os.killpg(process.pid, signal.SIGINT)
+    _, errors = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert errors == "Stopped. The same command goes on: finished runs are kept.\n"
+    assert ended(told.read_text()) and "Traceback" not in (tmp_path / "one" / "output.log").read_text()

@@ -14,10 +14,11 @@ import numpy as np
 import pytest
 
 from recbole_marn.errors import InputError, printable
+from recbole_marn.evaluation.record import read_record, read_records
 from recbole_marn.leaderboard.board import board_of, p_value, rows_of_records, spread
 from recbole_marn.leaderboard.formats import FORMATS, markdown_text, parts_of_line, plain
 from recbole_marn.leaderboard.page import leader
-from recbole_marn.leaderboard.records import Folders, read_record, read_records
+from recbole_marn.leaderboard.records import Folders
 from recbole_marn.leaderboard.render import Request, render
 from recbole_marn.leaderboard.verify import verify
 from recbole_marn.plots.svg import Curve, Interval, Point, curves_plot, interval_plot, picture_file, scatter_plot

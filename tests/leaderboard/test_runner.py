@@ -5,7 +5,8 @@ import pytest
 from filelock import FileLock
 
 from recbole_marn.errors import InputError
-from recbole_marn.leaderboard.records import Folders, read_records
+from recbole_marn.evaluation.record import read_records
+from recbole_marn.leaderboard.records import Folders
 from recbole_marn.training.jobs import Job, run_jobs
 
 pytestmark = pytest.mark.usefixtures("light_workers")

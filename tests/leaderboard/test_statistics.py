@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from recbole_marn.errors import InputError
 from recbole_marn.evaluation.metrics import auc, log_loss, per_user_auc, uauc
-from recbole_marn.evaluation.significance import delong_test, holm
 from recbole_marn.evaluation.seeds import auc_of_means_test, interval, paired_over_users, user_means
+from recbole_marn.evaluation.significance import delong_test, holm
 from recbole_marn.leaderboard.statistics import TableRow, best_row, mean_of_seeds, statistics_of
 
 USERS, ROWS = 60, 5
@@ -229,9 +228,3 @@ def test_a_degenerate_test_stays_undefined(table):
     rows = rows_of((0.0, 0.0, 0.5), (1.0, 1.0, 0.5))
     tests = table_statistics(rows, {"row0": [wrong], "row1": [right]})["tests"]
     assert all(math.isnan(test["p"]) and math.isnan(test["p_holm"]) for test in tests)
-
-
-def test_unknown_baseline_is_named(table):
-    rows, columns = table
-    with pytest.raises(InputError, match="row0, row1, row2.*'row9'"):
-        statistics_of("d", rows, lambda row, part: columns[row.label], baseline="row9", resamples=20)

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from recbole_marn.cli import main
-from recbole_marn.evaluation.record import sealed_text
+from recbole_marn.evaluation.record import read_record, read_records, sealed_text
 from recbole_marn.leaderboard.board import board_of
 from recbole_marn.leaderboard.formats import FORMATS, parts_of_line, plain
-from recbole_marn.leaderboard.records import Folders, read_record, read_records
+from recbole_marn.leaderboard.records import Folders
 from recbole_marn.leaderboard.verify import verify
 
 
