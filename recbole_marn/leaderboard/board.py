@@ -52,10 +52,6 @@ class Board:
     hyper_parameters = cached_property(lambda self: _hyper_parameters(self))
     numbers = cached_property(lambda self: _numbers(self))
 
-    @property
-    def dataset(self) -> str:
-        return str(self.statistics["dataset"])
-
     @cached_property
     def records(self) -> list[Mapping[str, Any]]:
         return [record for row in self.rows for record in row.records]
