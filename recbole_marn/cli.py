@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import importlib
+import io
 import signal
 import sys
 from collections.abc import Sequence
@@ -51,6 +53,9 @@ JOBS = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Parse the command line, do the job, return the exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a title under LC_ALL=C is no reason to stop
     name = next((argument for argument in arguments if not argument.startswith("-")), None)
     try:
         parser, job = _parser(name), JOBS.get(name)
@@ -66,14 +71,24 @@ def main(argv: Sequence[str] | None = None) -> int:
     except InputError as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        print(f"Stopped. {GO_ON.get(name, 'Give the command again to start anew.')}", file=sys.stderr)
-        return 128 + signal.SIGINT
     except BrokenPipeError:  # the reader of our output, `head` say, has seen enough
         sys.stderr.close()
         return 0
+    except OSError as error:
+        if error.errno not in NO_ROOM:
+            raise
+        what, where = error.strerror or error, error.filename or "this folder"
+        print(f"Expected room and permission to write and read. Got {what} ({where}). {NO_ROOM_HINT}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"Stopped. {GO_ON.get(name, 'Give the command again to start anew.')}", file=sys.stderr)
+        return 128 + signal.SIGINT
 
 
+# What the machine may refuse; anything else is a fault of ours.
+NO_ROOM = {None, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO}
+NO_ROOM |= {errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.EMFILE}
+NO_ROOM_HINT = "Free some space, or work where you may write: ./log, ./log_tensorboard and ./saved go there."
 GO_ON = {
     "run": "The same command with --resume=true goes on after the last finished epoch.",
     "tune": "The same command tries again; with --engine=ray it goes on with the search.",

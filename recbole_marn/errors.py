@@ -1,6 +1,6 @@
 """The one error that means "your input", as opposed to a fault of this package."""
 
-__all__ = ["InputError", "first_line", "printable"]
+__all__ = ["Diverged", "InputError", "first_line", "printable"]
 
 
 class InputError(ValueError):
@@ -18,6 +18,15 @@ class InputError(ValueError):
 
     def __str__(self) -> str:
         return f"Expected {self.expected}. Got {self.got}. {self.hint}"
+
+
+class Diverged(InputError):
+    """Training that ended in a loss that is not a number."""
+
+    def __init__(self, loss: str, rate: float):
+        super().__init__(
+            "a loss that is a number", f"{loss} after a step at learning_rate {rate}", "Choose a smaller learning_rate."
+        )
 
 
 def first_line(error: Exception) -> str:

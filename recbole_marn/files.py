@@ -10,7 +10,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-__all__ = ["plain", "sha256", "write_aside", "write_json", "write_text"]
+from recbole_marn.errors import InputError
+
+__all__ = ["check_plain_name", "plain", "sha256", "write_aside", "write_json", "write_text"]
 
 
 def plain(value: Any) -> Any:
@@ -33,6 +35,20 @@ def plain(value: Any) -> Any:
 def _is_tensor(value: Any) -> bool:
     torch = sys.modules.get("torch")  # there are no tensors where nobody has imported it
     return torch is not None and isinstance(value, torch.Tensor)
+
+
+def check_plain_name(what: str, name: Any, instead: str) -> None:
+    """Refuse a name that would lead out of the folder it is put into.
+
+    Args:
+        what: the name's own name, for the message.
+        instead: what to do with the rest of a path, a clause.
+
+    Raises:
+        InputError: empty, with a separator, or one that means a folder.
+    """
+    if not isinstance(name, str) or not name.strip() or name in (".", "..") or set(name) & set("/\\\0\n\r"):
+        raise InputError(f"{what} to be a plain name", repr(name), f"Write it without folders; {instead}.")
 
 
 def write_aside(path: str | Path, write: Callable[[Path], Any], aside: Path | None = None) -> None:

@@ -15,9 +15,13 @@ from recbole_marn.settings.models import (
     DIENSettings,
     DINSettings,
     DUPNSettings,
+    EmbeddingSettings,
     MARNSettings,
     MMSSSettings,
     NAMLSettings,
+    RecBoleDIENSettings,
+    RecBoleDINSettings,
+    RecBoleXDeepFMSettings,
     XDeepFMSettings,
 )
 from recbole_marn.settings.parsing import from_mapping, nearest
@@ -43,7 +47,7 @@ class ModelRow:
 
     name: str
     location: str
-    settings: type | None
+    settings: type
     paper: str
     preset_of: str | None = None
 
@@ -97,11 +101,16 @@ MODELS: dict[str, ModelRow] = {
         ModelRow("Popularity", OURS + "popularity", CTRSettings, "training count of the candidate"),
         ModelRow("RandomScore", OURS + "random_score", CTRSettings, "a hash of user and item"),
         # RecBole's own models, trained and scored on the same rows: the ID-only anchors.
-        ModelRow("LR", "recbole.model.context_aware_recommender.lr", None, "Richardson et al., WWW 2007"),
-        ModelRow("FM", "recbole.model.context_aware_recommender.fm", None, "Rendle, ICDM 2010"),
-        ModelRow("xDeepFM", "recbole.model.context_aware_recommender.xdeepfm", None, "Lian et al., KDD 2018"),
-        ModelRow("DIN", "recbole.model.sequential_recommender.din", None, "Zhou et al., KDD 2018"),
-        ModelRow("DIEN", "recbole.model.sequential_recommender.dien", None, "Zhou et al., AAAI 2019"),
+        ModelRow("LR", "recbole.model.context_aware_recommender.lr", EmbeddingSettings, "Richardson et al., WWW 2007"),
+        ModelRow("FM", "recbole.model.context_aware_recommender.fm", EmbeddingSettings, "Rendle, ICDM 2010"),
+        ModelRow(
+            "xDeepFM",
+            "recbole.model.context_aware_recommender.xdeepfm",
+            RecBoleXDeepFMSettings,
+            "Lian et al., KDD 2018",
+        ),
+        ModelRow("DIN", "recbole.model.sequential_recommender.din", RecBoleDINSettings, "Zhou et al., KDD 2018"),
+        ModelRow("DIEN", "recbole.model.sequential_recommender.dien", RecBoleDIENSettings, "Zhou et al., AAAI 2019"),
     ]
 }
 

@@ -251,9 +251,9 @@ def test_an_unknown_model_is_named_with_the_nearest():
     [
         ({"lamda0": 1}, "Got 'lamda0'. Correct or remove the key. Did you mean 'lambda0'?"),
         ({"epoch": 1}, "Got 'epoch'. Correct or remove the key. Did you mean 'epochs'?"),
-        ({"save_dataset": True}, "Expected 'save_dataset' to be false. Got true."),
-        ({"eval_args": {"mode": "full"}}, "Expected 'eval_args' to stay"),
-        ({"normalize_all": True}, "Expected 'normalize_all' to stay False. Got True."),
+        ({"save_dataset": True}, "Got save_dataset=True. Leave out save_dataset: rows are built anew"),
+        ({"eval_args": {"mode": "full"}}, "Got eval_args={'mode': 'full'}. Leave out eval_args: split, train_sampling"),
+        ({"normalize_all": True}, "Got normalize_all=True. Leave out normalize_all: times stay seconds"),
     ],
 )
 def test_settings_of_the_run_are_checked(settings, given, text):

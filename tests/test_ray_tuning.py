@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from recbole_marn.errors import InputError
+from recbole_marn.errors import Diverged, InputError
 from recbole_marn.quick_start import run
 from recbole_marn.training.trainer import CTRTrainer
 from recbole_marn.tuning import ray as ray_tuning
@@ -75,13 +75,13 @@ def test_a_trial_goes_on_after_its_last_epoch(fixed, reports, monkeypatch):
 
 def test_a_trial_that_diverges_says_so_and_loses(fixed, reports, monkeypatch):
     def diverge(self, *args, **kwargs):
-        raise ValueError("Training loss is nan")
+        raise Diverged("nan", 0.1)
 
     monkeypatch.setattr(CTRTrainer, "fit", diverge)
     ray_tuning._trial({"learning_rate": 0.05}, fixed)
     ray_tuning._trial({"learning_rate": 0.05}, {**fixed, "valid_metric": "LogLoss"})
     assert [report["valid_score"] for report in reports] == [-math.inf, math.inf]
-    assert all(report["failure"] == "Training loss is nan" for report in reports)
+    assert all(report["failure"] == str(Diverged("nan", 0.1)) for report in reports)
 
 
 # ---------------------------------------------------------------------------------------------- bad input

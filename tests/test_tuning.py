@@ -12,7 +12,7 @@ import yaml
 
 from recbole_marn import cli, quick_start
 from recbole_marn.data.protocol import Protocol
-from recbole_marn.errors import InputError
+from recbole_marn.errors import Diverged, InputError
 from recbole_marn.registry import properties_folder
 from recbole_marn.training.trainer import CTRTrainer
 from recbole_marn.tuning import search
@@ -202,7 +202,7 @@ def diverge_above(monkeypatch, limit):
 
     def maybe(self, *args, **kwargs):
         if self.config["learning_rate"] > limit:
-            raise ValueError("Training loss is nan")
+            raise Diverged("nan", 0.1)
         return fit(self, *args, **kwargs)
 
     monkeypatch.setattr(CTRTrainer, "fit", maybe)
@@ -214,7 +214,7 @@ def test_a_trial_that_diverges_does_not_end_the_search(settings, space, monkeypa
     result, file = run(own(settings(epochs=1)), space(text), algo=algo, max_evals=4)
     failed = [trial for trial in file["trials"] if trial["settings"]["learning_rate"] > 0.01]
     assert 0 < len(failed) < len(file["trials"])
-    assert all(trial["failure"] == "Training loss is nan" and trial["valid"] == {} for trial in failed)
+    assert all(trial["failure"] == str(Diverged("nan", 0.1)) and trial["valid"] == {} for trial in failed)
     assert result["best"]["settings"]["learning_rate"] <= 0.01
 
 

@@ -26,9 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="curves: what --probe_every kept, as a table and <run>.curves.svg; "
         "attention: which modality decides in which category (default: %(default)s)",
     )
-    parser.add_argument(
-        "--field", default="category", help="of --report attention, token field (default: %(default)s)"
-    )
+    parser.add_argument("--field", default="category", help="of --report attention, token field (default: %(default)s)")
 
 
 def main(args: argparse.Namespace) -> int:

@@ -40,9 +40,7 @@ def groups(model: str) -> list[tuple[str, type]]:
     """
     if model not in MODELS:
         raise InputError(f"a model of {', '.join(MODELS)}", repr(model), f"Choose one.{nearest(model, MODELS)}")
-    own = MODELS[model].settings
-    found = [(f"{model}", own)] if own else []
-    found += [("Rows and items", DataSettings), ("behaviour", BehaviourSettings)]
+    found = [(model, MODELS[model].settings), ("Rows and items", DataSettings), ("behaviour", BehaviourSettings)]
     found += [(f"modalities, kind: {name}", kind) for name, kind in KINDS.items()]
     return [*found, ("Training", TrainSettings), ("RecBole's, with their ranges here", HostSettings)]
 
@@ -67,9 +65,15 @@ def _range(facts: Any) -> str:
 
 
 def _shown(value: Any) -> str:
-    return "null" if value is None else str(list(value)) if isinstance(value, tuple) else str(value).lower() if (
-        isinstance(value, bool)
-    ) else str(value)
+    return (
+        "null"
+        if value is None
+        else str(list(value))
+        if isinstance(value, tuple)
+        else str(value).lower()
+        if (isinstance(value, bool))
+        else str(value)
+    )
 
 
 def _type_name(hint: Any) -> str:

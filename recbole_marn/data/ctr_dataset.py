@@ -184,8 +184,6 @@ class CTRDataset(Dataset):
         )
         for part in parts:
             part.split_sha256 = self.split_sha256
-        for note in self.notes:
-            self.logger.info(note)
         return [*parts, None] if self.sealed else parts
 
     def test_part(self, sampling: str) -> CTRDataset:

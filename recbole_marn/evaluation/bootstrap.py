@@ -1,6 +1,7 @@
-"""Confidence intervals by resampling users, the unit that is independent."""
+"""Confidence intervals by resampling clusters (users, or requests), the unit that is independent."""
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,10 +9,22 @@ from numpy.typing import ArrayLike
 from scipy import sparse
 
 from recbole_marn.errors import InputError
-from recbole_marn.evaluation.inputs import check_ids, check_labels, check_score_table
-from recbole_marn.evaluation.metrics import auc, per_user_auc, row_losses
+from recbole_marn.evaluation.cluster_statistics import ClusterStatistics, cluster_statistics
+from recbole_marn.evaluation.inputs import (
+    check_ids,
+    check_labels,
+    check_probabilities,
+    check_score_table,
+    equal_frequency_groups,
+)
+from recbole_marn.evaluation.metrics import PerUserAUC, auc, base_rate_entropy, per_user_auc
+from recbole_marn.evaluation.request_metrics import request_metrics
 
-__all__ = ["Bootstrap", "bootstrap_over_users"]
+__all__ = ["Bootstrap", "bootstrap_of_statistics", "bootstrap_over_clusters", "bootstrap_over_users"]
+
+_RANKING = ("UAUC", "GAUC", "GAUC-clicks")
+_OF_STATISTICS = (*_RANKING, "LogLoss", "NE", "predicted/observed")
+_AT_K = re.compile(r"(?:nDCG|Recall|Hit)@([1-9][0-9]*)")
 
 # Numbers held at once while resampling: 4 million float64 are 32 MB.
 _CHUNK = 4_000_000
@@ -19,7 +32,7 @@ _CHUNK = 4_000_000
 
 @dataclass(frozen=True)
 class Bootstrap:
-    """Percentile intervals of one metric for K score columns, all resampled by the same users.
+    """Percentile intervals of one metric for K score columns, all resampled by the same clusters.
 
     ``estimate``, ``low``, ``high`` and ``standard_error`` are (K,), ``samples`` is (R, K).
     """
@@ -37,6 +50,62 @@ class Bootstrap:
         return float(self.estimate[a] - self.estimate[b]), low, high
 
 
+def bootstrap_over_clusters(
+    cluster: ArrayLike,
+    label: ArrayLike,
+    score: ArrayLike,
+    metric: str = "UAUC",
+    resamples: int = 1000,
+    confidence: float = 0.95,
+    seed: int = 0,
+    group: ArrayLike | None = None,
+    bins: int = 10,
+) -> Bootstrap:
+    """Percentile confidence intervals: clusters are drawn with replacement, each with all of their rows.
+
+    Metrics are ``AUC``; ``UAUC``, ``GAUC`` (weighted by rows) and ``GAUC-clicks`` (weighted by clicks) over groups;
+    ``MRR``, ``nDCG@K``, ``Recall@K`` and ``Hit@K`` over groups (``request_metrics``; the AUC of requests is ``UAUC``
+    with requests as groups); ``LogLoss``, ``NE`` (``normalised_entropy``), ``predicted/observed`` and ``ECE``.
+
+    Args:
+        cluster: (B,) integer ids or tokens of what is independent: users, or requests.
+        label: (B,) of 0 and 1.
+        score: (B,), or (K, B) for K models; probabilities for the last four metrics. The K are resampled together, so
+            that ``Bootstrap.difference`` is paired.
+        metric: one of those above.
+        resamples: R, at least 2.
+        confidence: in (0, 1).
+        seed: of the draw; the same clusters are drawn whatever the scores.
+        group: (B,) within which rows are ranked, such as the requests of clusters that are users; the clusters
+            themselves by default. Groups of one class are left out, as are clusters without another group.
+        bins: of ECE, of equal mass over all rows. They are those of the whole part in every resample. ECE cannot be
+            negative, so that its resamples lie above the estimate for a model with little error.
+
+    Returns:
+        Intervals, all NaN where the metric is. A resample in which the metric is not defined is left out of them.
+
+    Raises:
+        InputError: as the metric, or an unknown metric, too few resamples, a confidence out of range, or a group in
+            two clusters.
+    """
+    _check_request(metric, resamples, confidence)
+    label = check_labels(label)
+    cluster = check_ids(cluster, len(label), "cluster")
+    table = check_score_table(score, len(label))
+    rng = np.random.default_rng(seed)
+    if metric == "AUC":
+        estimate = np.array([auc(label, column) for column in table])
+        return _bootstrap(estimate, _resampled_auc(cluster, label, table, resamples, rng), confidence)
+    if metric in (*_RANKING, "MRR") or _AT_K.fullmatch(metric):
+        group = cluster if group is None else check_ids(group, len(label), "group")
+        terms = _ranking_terms(cluster, group, label, table, metric)
+    elif metric == "ECE":
+        terms = _calibration_error_terms(cluster, label, table, bins)
+    else:
+        terms = _statistics_terms([cluster_statistics(cluster, label, column) for column in table], metric)
+    return _bootstrap_of_terms(terms, metric, resamples, confidence, rng)
+
+
 def bootstrap_over_users(
     user: ArrayLike,
     label: ArrayLike,
@@ -46,58 +115,170 @@ def bootstrap_over_users(
     confidence: float = 0.95,
     seed: int = 0,
 ) -> Bootstrap:
-    """Percentile confidence intervals: users are drawn with replacement, each with all of their rows.
+    """``bootstrap_over_clusters`` with users as clusters and as groups."""
+    return bootstrap_over_clusters(user, label, score, metric, resamples, confidence, seed)
+
+
+def bootstrap_of_statistics(
+    statistics: Sequence[ClusterStatistics],
+    metric: str = "UAUC",
+    resamples: int = 1000,
+    confidence: float = 0.95,
+    seed: int = 0,
+) -> Bootstrap:
+    """``bootstrap_over_clusters`` of K models from their statistics, without the scores; the same clusters are drawn.
 
     Args:
-        user: (B,) integer ids or tokens.
-        label: (B,) of 0 and 1.
-        score: (B,), or (K, B) for K models; probabilities for LogLoss. The K are resampled together, so that
-            ``Bootstrap.difference`` is paired.
-        metric: ``UAUC`` (over the users who have both classes), ``AUC`` or ``LogLoss``.
-        resamples: R, at least 2.
-        confidence: in (0, 1).
-        seed: of the draw; the same users are drawn whatever the scores.
-
-    Returns:
-        Intervals, all NaN where the metric is. A resample without both classes has no AUC and is left out of
-        them.
+        statistics: of K models on the same rows.
+        metric: ``UAUC``, ``GAUC``, ``GAUC-clicks``, ``LogLoss``, ``NE`` or ``predicted/observed``. AUC over all rows
+            compares clusters with each other, which their sums do not tell; ``delong_variance_of_statistics`` has its
+            interval.
 
     Raises:
-        InputError: as the metric, or an unknown metric, too few resamples, a confidence out of range.
+        InputError: another metric, statistics of different rows or of none, or of scores that are no
+            probabilities where the metric needs them.
     """
-    if metric not in ("UAUC", "AUC", "LogLoss"):
-        raise InputError("metric 'UAUC', 'AUC' or 'LogLoss'", repr(metric), "Choose one of these three.")
+    _check_request(metric, resamples, confidence)
+    if metric not in _OF_STATISTICS:
+        raise InputError(
+            f"a metric among {', '.join(_OF_STATISTICS)}", repr(metric), "The others need the scores of every row."
+        )
+    if not statistics:
+        raise InputError("the statistics of at least one model", "none", "Pass a list.")
+    for other in statistics[1:]:
+        statistics[0].check_same_rows(other)
+    terms = _statistics_terms(statistics, metric)
+    return _bootstrap_of_terms(terms, metric, resamples, confidence, np.random.default_rng(seed))
+
+
+def _check_request(metric: str, resamples: int, confidence: float) -> None:
+    names = ("AUC", *_OF_STATISTICS, "ECE", "MRR")
+    if metric not in names and not _AT_K.fullmatch(metric):
+        raise InputError(
+            f"a metric among {', '.join(names)}, nDCG@K, Recall@K and Hit@K", repr(metric), "Choose one of these."
+        )
     if resamples < 2 or not 0 < confidence < 1:
         raise InputError(
             "at least 2 resamples and a confidence between 0 and 1",
             f"{resamples} and {confidence}",
             "1000 and 0.95 are usual.",
         )
-    label = check_labels(label)
-    user = check_ids(user, len(label))
-    table = check_score_table(score, len(label))
-    rng = np.random.default_rng(seed)
-    if metric == "AUC":
-        estimate = np.array([auc(label, column) for column in table])
-        samples = _resampled_auc(user, label, table, resamples, rng)
-    else:
-        numerator, denominator = _user_sums(user, label, table, metric)
-        estimate = _ratio(numerator.sum(axis=0), denominator.sum())
-        samples = _resampled_ratio(numerator, denominator, resamples, rng)
+
+
+def _bootstrap(estimate: np.ndarray, samples: np.ndarray, confidence: float) -> Bootstrap:
     low, high, standard_error = np.array([_summary(column, confidence) for column in samples.T]).T
     return Bootstrap(estimate, low, high, standard_error, samples, confidence)
 
 
-def _user_sums(
-    user: np.ndarray, label: np.ndarray, table: np.ndarray, metric: str
-) -> tuple[np.ndarray, np.ndarray]:
-    """Numerators (U, K) and denominators (U,) of a metric that is a ratio of sums over users."""
+def _bootstrap_of_terms(
+    terms: np.ndarray, metric: str, resamples: int, confidence: float, rng: np.random.Generator
+) -> Bootstrap:
+    """Of a metric that is a function of sums over clusters of T terms, (C, K, T)."""
+    clusters, models, count = terms.shape
+    value = _VALUE.get(metric, _first_over_second)
+    samples = np.full((resamples, models), np.nan)
+    if clusters:
+        flat = terms.reshape(clusters, models * count)
+        for block, drawn in _draws(clusters, resamples, clusters, rng):
+            samples[block] = value((drawn @ flat).reshape(len(drawn), models, count))
+    return _bootstrap(value(terms.sum(axis=0)), samples, confidence)
+
+
+def _first_over_second(sums: np.ndarray) -> np.ndarray:
+    return _ratio(sums[..., 0], sums[..., 1])
+
+
+def _entropy_ratio(sums: np.ndarray) -> np.ndarray:
+    loss, rows, clicks = np.moveaxis(sums, -1, 0)
+    return loss / rows / base_rate_entropy(clicks / rows)
+
+
+def _mean_gap(sums: np.ndarray) -> np.ndarray:
+    return np.abs(sums[..., 1:]).sum(axis=-1) / sums[..., 0]
+
+
+# Metrics that are no plain ratio of two sums.
+_VALUE = {"NE": _entropy_ratio, "ECE": _mean_gap}
+
+
+def _statistics_terms(statistics: Sequence[ClusterStatistics], metric: str) -> np.ndarray:
+    """(C, K, T), of the clusters with both classes for the AUCs."""
+    one = statistics[0]
+    if metric in _RANKING:
+        users = [each.per_cluster_auc() for each in statistics]
+        return _weighted(np.stack([each.auc for each in users], axis=1), _auc_weights(users[0], metric))
+    if metric == "predicted/observed":
+        columns = [(each.probability_sums("predicted"), one.positives) for each in statistics]
+    else:
+        extra = (one.positives,) if metric == "NE" else ()
+        columns = [(each.probability_sums("loss"), one.rows, *extra) for each in statistics]
+    return np.stack([np.stack(each, axis=1) for each in columns], axis=1).astype(np.float64)
+
+
+def _auc_weights(users: PerUserAUC, metric: str) -> np.ndarray:
     if metric == "UAUC":
-        values = np.stack([per_user_auc(user, label, column).auc for column in table], axis=1)
-        return values, np.ones(len(values))
-    _, row_user, rows = np.unique(user, return_inverse=True, return_counts=True)
-    losses = [np.bincount(row_user, weights=row_losses(label, column)) for column in table]
-    return np.stack(losses, axis=1), rows.astype(np.float64)
+        return np.ones(len(users.auc))
+    return users.weights("clicks" if metric == "GAUC-clicks" else "impressions")
+
+
+def _weighted(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Terms (G, K, 2) of a weighted mean of values (G, K)."""
+    return np.stack([values * weights[:, None], np.broadcast_to(weights[:, None], values.shape)], axis=-1)
+
+
+def _ranking_terms(
+    cluster: np.ndarray, group: np.ndarray, label: np.ndarray, table: np.ndarray, metric: str
+) -> np.ndarray:
+    """(C, K, 2) of a mean over groups, of the clusters that have a group of both classes."""
+    values, weights, ids = [], None, None
+    k = _AT_K.fullmatch(metric)
+    for score in table:
+        if metric in _RANKING:
+            groups = per_user_auc(group, label, score)
+            values.append(groups.auc)
+            ids, weights = groups.user, _auc_weights(groups, metric)
+        else:
+            depth = (int(k[1]),) if k else ()
+            requests = request_metrics(group, label, score, ndcg_at=depth, top=depth)
+            values.append(requests.values[metric])
+            ids, weights = requests.request, np.ones(len(requests.request))
+    terms = _weighted(np.stack(values, axis=1), weights)
+    if group is cluster:
+        return terms
+    group_cluster = _cluster_of_groups(cluster, group)
+    inside = group_cluster[np.searchsorted(np.unique(group), ids)]
+    clusters, at = np.unique(inside, return_inverse=True)
+    by_cluster = sparse.csr_matrix((np.ones(len(at)), (at, np.arange(len(at)))), shape=(len(clusters), len(at)))
+    return (by_cluster @ terms.reshape(len(at), -1)).reshape(len(clusters), *terms.shape[1:])
+
+
+def _cluster_of_groups(cluster: np.ndarray, group: np.ndarray) -> np.ndarray:
+    """Number of the cluster (G,) that each group, sorted by id, lies in."""
+    groups, first, row_group = np.unique(group, return_index=True, return_inverse=True)
+    _, row_cluster = np.unique(cluster, return_inverse=True)
+    group_cluster = row_cluster[first]
+    wrong = np.flatnonzero(group_cluster[row_group] != row_cluster)
+    if len(wrong):
+        raise InputError(
+            "every group within one cluster",
+            f"group {group[wrong[0]]} in cluster {cluster[wrong[0]]} and another",
+            "Resample users where groups are requests; a user's rows cannot be drawn request by request.",
+        )
+    return group_cluster
+
+
+def _calibration_error_terms(cluster: np.ndarray, label: np.ndarray, table: np.ndarray, bins: int) -> np.ndarray:
+    """(C, K, 1 + bins): rows, and the sum of predicted minus observed in each bin."""
+    if bins < 1:
+        raise InputError("at least 1 bin", f"{bins}", "10 to 20 are usual.")
+    ids, row_cluster, rows = np.unique(cluster, return_inverse=True, return_counts=True)
+    terms = np.empty((len(ids), len(table), 1 + bins))
+    terms[:, :, 0] = rows[:, None]
+    for model, score in enumerate(table):
+        gap = check_probabilities(score, len(label)) - label
+        cell = row_cluster * bins + equal_frequency_groups(score, bins)
+        terms[:, model, 1:] = np.bincount(cell, weights=gap, minlength=len(ids) * bins).reshape(-1, bins)
+    return terms
 
 
 def _draws(
@@ -109,17 +290,6 @@ def _draws(
         stop = min(start + step, resamples)
         drawn = [np.bincount(rng.integers(users, size=users), minlength=users) for _ in range(start, stop)]
         yield slice(start, stop), np.array(drawn, dtype=np.float64)
-
-
-def _resampled_ratio(
-    numerator: np.ndarray, denominator: np.ndarray, resamples: int, rng: np.random.Generator
-) -> np.ndarray:
-    users, models = numerator.shape
-    samples = np.full((resamples, models), np.nan)
-    if users:
-        for block, drawn in _draws(users, resamples, users, rng):
-            samples[block] = (drawn @ numerator) / (drawn @ denominator)[:, None]
-    return samples
 
 
 def _resampled_auc(

@@ -1,4 +1,4 @@
-"""Metrics of click predictions: AUC over all rows and per user, LogLoss, calibration, RelaImpr."""
+"""Metrics of click predictions: AUC over all rows and per user, LogLoss, normalised entropy, calibration, RelaImpr."""
 
 from dataclasses import dataclass
 
@@ -13,14 +13,18 @@ from recbole_marn.evaluation.inputs import (
     check_scores,
     equal_frequency_groups,
 )
+from recbole_marn.evaluation.ties import tie_runs
 
 __all__ = [
     "PerUserAUC",
     "auc",
+    "base_rate_entropy",
     "expected_calibration_error",
     "gauc",
     "log_loss",
+    "normalised_entropy",
     "per_user_auc",
+    "placements",
     "predicted_over_observed",
     "relative_improvement",
     "row_losses",
@@ -37,36 +41,29 @@ class PerUserAUC:
     positives: np.ndarray
     negatives: np.ndarray
 
+    @classmethod
+    def of_wins(
+        cls, user: np.ndarray, doubled_wins: np.ndarray, positives: np.ndarray, negatives: np.ndarray
+    ) -> "PerUserAUC":
+        """From Mann-Whitney counts of all users (``TieRuns.doubled_wins``), those of one class left out."""
+        both = (positives > 0) & (negatives > 0)
+        user, doubled_wins, positives, negatives = (
+            column[both] for column in (user, doubled_wins, positives, negatives)
+        )
+        return cls(user, doubled_wins / (2 * positives * negatives), positives, negatives)
 
-def _change(column: np.ndarray) -> np.ndarray:
-    """True (n,) where a sorted column starts a new value."""
-    return np.concatenate(([True], column[1:] != column[:-1]))
+    def weights(self, weight: str) -> np.ndarray:
+        """(U,) rows for ``impressions``, positives for ``clicks``; InputError for another word."""
+        if weight not in ("impressions", "clicks"):
+            raise InputError(
+                "weight to be 'impressions' or 'clicks'", repr(weight), "For equal weights use uauc."
+            )
+        return self.positives if weight == "clicks" else self.positives + self.negatives
 
-
-def _doubled_wins(user: np.ndarray, label: np.ndarray, score: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Mann-Whitney counts of each user, (U,) each: user, 2 x pairs won, positives, negatives.
-
-    A pair is a click and a non-click of one user; it counts 2 where the click scores higher, 1 where they
-    tie. Doubled, the counts are integers: the result is exact, whatever the order of the rows.
-    """
-    order = np.lexsort((score, user))
-    user, label, score = user[order], label[order], score[order]
-    new_user = _change(user)
-    # A tie is a run of equal scores of one user; its clicks beat the user's non-clicks in earlier ties.
-    tie = np.flatnonzero(new_user | _change(score))
-    positives = np.add.reduceat(label, tie, dtype=np.int64)
-    negatives = np.diff(tie, append=len(label)) - positives
-    first_tie = np.flatnonzero(new_user[tie])
-    negatives_before = np.cumsum(negatives) - negatives
-    ties_per_user = np.diff(first_tie, append=len(tie))
-    negatives_below = negatives_before - np.repeat(negatives_before[first_tie], ties_per_user)
-    doubled = np.add.reduceat(positives * (2 * negatives_below + negatives), first_tie)
-    return (
-        user[tie[first_tie]],
-        doubled,
-        np.add.reduceat(positives, first_tie),
-        np.add.reduceat(negatives, first_tie),
-    )
+    def weighted_mean(self, weight: str) -> float:
+        """GAUC with the weights of that name, NaN without a user."""
+        weights = self.weights(weight)
+        return float(np.average(self.auc, weights=weights)) if len(self.auc) else float("nan")
 
 
 def auc(label: ArrayLike, score: ArrayLike) -> float:
@@ -85,9 +82,10 @@ def auc(label: ArrayLike, score: ArrayLike) -> float:
     """
     label = check_labels(label)
     score = check_scores(score, len(label))
-    _, doubled, positives, negatives = _doubled_wins(np.zeros(len(label), np.int8), label, score)
-    pairs = int(positives[0]) * int(negatives[0])
-    return int(doubled[0]) / (2 * pairs) if pairs else float("nan")
+    runs = tie_runs(np.zeros(len(label), np.int8), label, score)
+    positives = int(label.sum())
+    pairs = positives * (len(label) - positives)
+    return int(runs.doubled_wins()[0]) / (2 * pairs) if pairs else float("nan")
 
 
 def per_user_auc(user: ArrayLike, label: ArrayLike, score: ArrayLike) -> PerUserAUC:
@@ -103,10 +101,27 @@ def per_user_auc(user: ArrayLike, label: ArrayLike, score: ArrayLike) -> PerUser
     """
     label = check_labels(label)
     score = check_scores(score, len(label))
-    ids, doubled, positives, negatives = _doubled_wins(check_ids(user, len(label)), label, score)
-    both = (positives > 0) & (negatives > 0)
-    ids, doubled, positives, negatives = ids[both], doubled[both], positives[both], negatives[both]
-    return PerUserAUC(ids, doubled / (2 * positives * negatives), positives, negatives)
+    runs = tie_runs(check_ids(user, len(label)), label, score)
+    return PerUserAUC.of_wins(
+        runs.group, runs.doubled_wins(), runs.total(runs.positives), runs.total(runs.negatives)
+    )
+
+
+def placements(label: np.ndarray, score: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """DeLong's structural components: the share of the other class that a row beats, ties one half.
+
+    Returns:
+        V10 (P,) of the positives and V01 (N,) of the negatives, in row order. The mean of either is the AUC.
+    """
+    positive, negative = score[label], score[~label]
+    return _share_below(negative, positive), 1.0 - _share_below(positive, negative)
+
+
+def _share_below(reference: np.ndarray, values: np.ndarray) -> np.ndarray:
+    # By ranks (Sun and Xu, 2014): O(n log n) where the definition compares all P x N pairs.
+    reference = np.sort(reference)
+    below = np.searchsorted(reference, values, side="left")
+    return (below + np.searchsorted(reference, values, side="right")) / (2 * len(reference))
 
 
 def uauc(user: ArrayLike, label: ArrayLike, score: ArrayLike) -> float:
@@ -140,15 +155,7 @@ def gauc(user: ArrayLike, label: ArrayLike, score: ArrayLike, weight: str = "imp
     Raises:
         InputError: as ``per_user_auc``, or an unknown weight.
     """
-    if weight not in ("impressions", "clicks"):
-        raise InputError(
-            "weight to be 'impressions' or 'clicks'", repr(weight), "For equal weights use uauc."
-        )
-    users = per_user_auc(user, label, score)
-    if not len(users.auc):
-        return float("nan")
-    weights = users.positives if weight == "clicks" else users.positives + users.negatives
-    return float(np.average(users.auc, weights=weights))
+    return per_user_auc(user, label, score).weighted_mean(weight)
 
 
 def log_loss(label: ArrayLike, probability: ArrayLike, clip: float = 1e-7) -> float:
@@ -177,6 +184,30 @@ def row_losses(label: ArrayLike, probability: ArrayLike, clip: float = 1e-7) -> 
         raise InputError("clip between 0 and 0.5", f"{clip}", "Leave it at its default of 1e-7.")
     probability = np.clip(probability, clip, 1 - clip)
     return -np.where(label, np.log(probability), np.log1p(-probability))
+
+
+def normalised_entropy(label: ArrayLike, probability: ArrayLike, clip: float = 1e-7) -> float:
+    """Normalised entropy (He et al., ADKDD 2014, eq. (1)): LogLoss over that of the base rate.
+
+        NE = LogLoss / -(r log r + (1 - r) log(1 - r)),   r the click rate of the same rows
+
+    A constant prediction of r has 1, a useful model less. Unlike LogLoss it can be compared between data of
+    different click rates.
+
+    Args and errors as ``log_loss``.
+
+    Returns:
+        The ratio, or NaN where only one class is present: the base rate then leaves no entropy.
+    """
+    loss = log_loss(label, probability, clip)
+    return float(loss / base_rate_entropy(float(check_labels(label).mean())))
+
+
+def base_rate_entropy(rate: ArrayLike) -> np.ndarray:
+    """LogLoss (...) in nats of a constant prediction of the click rate (...), NaN for rates of 0 and 1."""
+    rate = np.asarray(rate, dtype=np.float64)
+    rate = np.where((rate > 0) & (rate < 1), rate, np.nan)
+    return -(rate * np.log(rate) + (1 - rate) * np.log1p(-rate))
 
 
 def relative_improvement(auc: float, baseline: float) -> float:

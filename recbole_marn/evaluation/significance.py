@@ -7,17 +7,21 @@ from numpy.typing import ArrayLike
 from scipy import stats
 
 from recbole_marn.errors import InputError
+from recbole_marn.evaluation.cluster_statistics import ClusterStatistics
 from recbole_marn.evaluation.inputs import check_ids, check_labels, check_scores
-from recbole_marn.evaluation.metrics import auc, per_user_auc
+from recbole_marn.evaluation.metrics import PerUserAUC, auc, per_user_auc, placements
 
 __all__ = [
     "DeLongTest",
     "PairedUserTest",
     "delong_test",
+    "delong_test_of_statistics",
     "delong_variance",
+    "delong_variance_of_statistics",
     "holm",
     "mean_and_std",
     "paired_user_test",
+    "paired_user_test_of_statistics",
     "sign_flip_p_value",
     "t_test_p_value",
 ]
@@ -53,23 +57,6 @@ class PairedUserTest:
     p_value_sign_flip: float
 
 
-def _placements(label: np.ndarray, score: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """DeLong's structural components: the share of the other class that a row beats, ties one half.
-
-    Returns:
-        V10 (P,) of the positives and V01 (N,) of the negatives, in row order. The mean of either is the AUC.
-    """
-    positive, negative = score[label], score[~label]
-    return _share_below(negative, positive), 1.0 - _share_below(positive, negative)
-
-
-def _share_below(reference: np.ndarray, values: np.ndarray) -> np.ndarray:
-    # By ranks (Sun and Xu, 2014): O(n log n) where the definition compares all P x N pairs.
-    reference = np.sort(reference)
-    below = np.searchsorted(reference, values, side="left")
-    return (below + np.searchsorted(reference, values, side="right")) / (2 * len(reference))
-
-
 def _component_variance(v10: np.ndarray, v01: np.ndarray, label: np.ndarray, cluster: np.ndarray) -> float:
     """Variance of mean(v10) = mean(v01), rows of one cluster being dependent (Obuchowski, 1997).
 
@@ -79,11 +66,22 @@ def _component_variance(v10: np.ndarray, v01: np.ndarray, label: np.ndarray, clu
     clusters, row_cluster = np.unique(cluster, return_inverse=True)
     positive, negative = row_cluster[label], row_cluster[~label]
     total = len(clusters)
-    with_positive, with_negative = len(np.unique(positive)), len(np.unique(negative))
+    return _variance_of_sums(
+        np.bincount(positive, weights=v10 - v10.mean(), minlength=total) / len(v10),
+        np.bincount(negative, weights=v01 - v01.mean(), minlength=total) / len(v01),
+        np.bincount(positive, minlength=total),
+        np.bincount(negative, minlength=total),
+    )
+
+
+def _variance_of_sums(
+    sum10: np.ndarray, sum01: np.ndarray, positives: np.ndarray, negatives: np.ndarray
+) -> float:
+    """Obuchowski's variance from the centred components of each cluster (C,), divided by their number in all."""
+    total = len(sum10)
+    with_positive, with_negative = np.count_nonzero(positives), np.count_nonzero(negatives)
     if min(with_positive, with_negative) < 2:
         return float("nan")
-    sum10 = np.bincount(positive, weights=v10 - v10.mean(), minlength=total) / len(v10)
-    sum01 = np.bincount(negative, weights=v01 - v01.mean(), minlength=total) / len(v01)
     variance = (
         with_positive / (with_positive - 1) * (sum10 @ sum10)
         + with_negative / (with_negative - 1) * (sum01 @ sum01)
@@ -117,7 +115,7 @@ def delong_variance(label: ArrayLike, score: ArrayLike, user: ArrayLike | None =
     cluster = _clusters(user, len(label))
     if label.all() or not label.any():
         return float("nan")
-    return _component_variance(*_placements(label, score), label, cluster)
+    return _component_variance(*placements(label, score), label, cluster)
 
 
 def delong_test(
@@ -145,11 +143,49 @@ def delong_test(
     auc_a, auc_b = auc(label, score_a), auc(label, score_b)
     error = float("nan")
     if label.any() and not label.all():
-        a, b = _placements(label, score_a), _placements(label, score_b)
+        a, b = placements(label, score_a), placements(label, score_b)
         # Components of the difference rather than var(a) + var(b) - 2 cov: nothing cancels for near twins.
         error = float(np.sqrt(_component_variance(a[0] - b[0], a[1] - b[1], label, cluster)))
+    return _delong(auc_a, auc_b, error)
+
+
+def _delong(auc_a: float, auc_b: float, error: float) -> DeLongTest:
     z = _standardised(auc_a - auc_b, error)
     return DeLongTest(auc_a, auc_b, auc_a - auc_b, error, z, float(2 * stats.norm.sf(abs(z))))
+
+
+def delong_variance_of_statistics(statistics: ClusterStatistics) -> float:
+    """``delong_variance`` with clusters as users, from their statistics, without the scores."""
+    return _variance_of_components(
+        statistics, statistics.positive_placements, statistics.negative_placements
+    )
+
+
+def delong_test_of_statistics(a: ClusterStatistics, b: ClusterStatistics) -> DeLongTest:
+    """``delong_test`` of two models with clusters as users, from their statistics, without the scores.
+
+    Raises:
+        InputError: statistics of different rows.
+    """
+    a.check_same_rows(b)
+    variance = _variance_of_components(
+        a, a.positive_placements - b.positive_placements, a.negative_placements - b.negative_placements
+    )
+    return _delong(a.auc(), b.auc(), float(np.sqrt(variance)))
+
+
+def _variance_of_components(statistics: ClusterStatistics, v10: np.ndarray, v01: np.ndarray) -> float:
+    """From sums of the components over each cluster (C,)."""
+    positives, negatives = statistics.positives, statistics.negatives
+    clicks, rest = positives.sum(), negatives.sum()
+    if not clicks or not rest:
+        return float("nan")
+    return _variance_of_sums(
+        (v10 - positives * (v10.sum() / clicks)) / clicks,
+        (v01 - negatives * (v01.sum() / rest)) / rest,
+        positives,
+        negatives,
+    )
 
 
 def _standardised(difference: float, error: float) -> float:
@@ -270,7 +306,24 @@ def paired_user_test(
     Raises:
         InputError: as ``uauc``.
     """
-    a, b = per_user_auc(user, label, score_a), per_user_auc(user, label, score_b)
+    return _paired(
+        per_user_auc(user, label, score_a), per_user_auc(user, label, score_b), permutations, seed
+    )
+
+
+def paired_user_test_of_statistics(
+    a: ClusterStatistics, b: ClusterStatistics, permutations: int = 10_000, seed: int = 0
+) -> PairedUserTest:
+    """``paired_user_test`` with clusters as users, from their statistics, without the scores.
+
+    Raises:
+        InputError: statistics of different rows, or as ``sign_flip_p_value``.
+    """
+    a.check_same_rows(b)
+    return _paired(a.per_cluster_auc(), b.per_cluster_auc(), permutations, seed)
+
+
+def _paired(a: PerUserAUC, b: PerUserAUC, permutations: int, seed: int) -> PairedUserTest:
     difference = a.auc - b.auc
     t, p_value_t = t_test_p_value(difference)
     mean_a, mean_b = (float(x.auc.mean()) if len(x.auc) else float("nan") for x in (a, b))

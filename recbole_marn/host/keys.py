@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
 import os
 from collections.abc import Mapping
 from typing import Any
 
 from recbole_marn.errors import InputError
+from recbole_marn.files import check_plain_name
 from recbole_marn.registry import ModelRow, committed_data_folder, properties_folder
 from recbole_marn.settings.data import DataSettings
-from recbole_marn.settings.host import LEFT_ALONE, METRICS, HostSettings
+from recbole_marn.settings.host import INSTEAD, METRICS, REFUSED, TAKEN, HostSettings
 from recbole_marn.settings.parsing import from_mapping, nearest
 from recbole_marn.settings.training import TrainSettings
 
 __all__ = ["DATA_KEYS", "add_our_files", "check_host_settings", "check_keys"]
 
 DATA_KEYS = tuple(field.name for field in dataclasses.fields(DataSettings))
-
-# Keys RecBole reads without listing them anywhere, and the ones its command line consumes.
-RECBOLE_KEYS = {"model", "dataset", "config_files", "nproc", "ip", "port", "world_size", "group_offset", "offset"}
-RECBOLE_KEYS |= {"local_rank", "verbose", "saved", "loss_type", "transform", "wandb_project", "embedding_size"}
-RECBOLE_KEYS |= {"double_tower", "reg_weight", "numerical_features", "load_col", "discretization"}
 
 
 def add_our_files(config: Any, row: ModelRow, dataset: str) -> None:
@@ -30,7 +27,7 @@ def add_our_files(config: Any, row: ModelRow, dataset: str) -> None:
     Raises:
         InputError: see `check_keys` and `check_host_settings`.
     """
-    known = RECBOLE_KEYS.union(config.internal_config_dict, *config.parameters.values())
+    recboles = dict(config.internal_config_dict)
     folder, own = properties_folder(), f"model/{row.name}.yaml"
     for file in ("overall.yaml", f"dataset/{dataset}.yaml", own):
         if (folder / file).is_file():
@@ -38,8 +35,9 @@ def add_our_files(config: Any, row: ModelRow, dataset: str) -> None:
         elif file == own and row.ours:
             raise FileNotFoundError(f"properties/{own} is missing from this installation")
     given = config.external_config_dict
-    check_keys(row, known, given)
+    check_keys(row, given, recboles | config.internal_config_dict)
     check_host_settings(given, config.internal_config_dict)
+    check_names(dataset, given)
     use_committed_data(given, dataset)
 
 
@@ -50,38 +48,62 @@ def use_committed_data(given: dict[str, Any], dataset: str) -> None:
             given["data_path"] = str(committed_data_folder())
 
 
-def check_keys(row: ModelRow, recbole_keys: set[str], given: Mapping[str, Any]) -> None:
-    """Refuse keys that neither RecBole nor a settings dataclass of this run knows, and values of the wrong kind."""
-    kinds = [DataSettings, TrainSettings] + ([row.settings] if row.settings else [])
-    ours = {field.name for kind in kinds for field in dataclasses.fields(kind)} | {"same_rows"}
-    for key in given:
-        if key not in ours and key not in recbole_keys:
-            raise InputError(
-                f"a setting known to {row.name}, its data or RecBole",
-                f"'{key}'",
-                f"Correct or remove the key.{nearest(key, ours | recbole_keys)}",
-            )
-    for kind in kinds:
-        from_mapping(kind, given, complete=False)
-    for key in ("save_dataset", "save_dataloaders"):
-        if given.get(key):
-            raise InputError(f"'{key}' to be false", "true", "Rows are built in seconds and are checked each time.")
-
-
-def check_host_settings(given: Mapping[str, Any], defaults: Mapping[str, Any]) -> None:
-    """Check RecBole's keys of a run on our rows.
+def check_keys(row: ModelRow, given: Mapping[str, Any], defaults: Mapping[str, Any]) -> None:
+    """Refuse what would have no effect on this run, and values of the wrong kind.
 
     Args:
         given: what the user set.
-        defaults: what holds otherwise.
+        defaults: what holds otherwise; a key that is given its default changes nothing and may stay.
 
     Raises:
-        InputError: a key that would undo our rows, a wrong type or range, a metric that is not one of labelled
-            rows, or a validation metric that is not among the metrics.
+        InputError: keys that nobody knows, keys of RecBole that do nothing here (all at once), a wrong type or range.
     """
-    for key, instead in LEFT_ALONE.items():
-        if key in given and given[key] != defaults.get(key):
-            raise InputError(f"'{key}' to stay {defaults.get(key)!r}", repr(given[key]), f"Remove the key; {instead}.")
+    kinds = [DataSettings, TrainSettings, HostSettings, row.settings]
+    known = TAKEN.union(*({field.name for field in dataclasses.fields(kind)} for kind in kinds))
+    refused = dict(REFUSED) | ({key: text for key, text in INSTEAD.items() if key not in known} if row.ours else {})
+    if started_by_us(given):
+        refused = {key: text for key, text in refused.items() if key not in WORLD_KEYS}
+        known |= WORLD_KEYS
+    idle = [key for key in given if key in refused and not _same(given[key], defaults.get(key))]
+    if idle:
+        raise InputError(
+            f"keys that a run of {row.name} on our rows reads",
+            ", ".join(f"{key}={given[key]!r}" for key in idle),
+            " ".join(f"Leave out {key}: {refused[key]}." for key in idle) + " docs/keys.md has all of them.",
+        )
+    for key in given:
+        # A checkpoint's settings hold every key RecBole has, most of them with its default.
+        if key not in known and key not in refused and not (key in defaults and _same(given[key], defaults[key])):
+            raise InputError(
+                f"a setting known to {row.name}, its data or RecBole",
+                f"'{key}'",
+                f"Correct or remove the key.{nearest(key, known)}",
+            )
+    for kind in kinds:
+        from_mapping(kind, given, complete=False)
+
+
+# Set by `training.processes` in each process it starts.
+WORLD_KEYS = {"world_size", "ip", "port", "offset", "local_rank"}
+
+
+def started_by_us(given: Mapping[str, Any]) -> bool:
+    """Whether these are the settings of one of the processes of a run; a user has no reason to give all the keys."""
+    return WORLD_KEYS <= set(given)
+
+
+def _same(given: Any, default: Any) -> bool:
+    """Whether a key has its default; what is false, empty or null is the same nothing."""
+    return given == default or (not given and not default)
+
+
+def check_host_settings(given: Mapping[str, Any], defaults: Mapping[str, Any]) -> None:
+    """Check the values of RecBole's keys in a run on our rows.
+
+    Raises:
+        InputError: a wrong type or range, a metric that is not one of labelled rows, a validation metric that is
+            not among the metrics, a GPU that is not there, a package that is asked for and missing.
+    """
     values = {**defaults, **given}
     from_mapping(HostSettings, values, complete=False)
     metrics = values["metrics"]
@@ -101,3 +123,48 @@ def check_host_settings(given: Mapping[str, Any], defaults: Mapping[str, Any]) -
             repr(chosen),
             f"Choose one of them, or add it to metrics.{nearest(chosen, metrics)}",
         )
+    norm = values.get("clip_grad_norm")
+    if norm and (set(norm) - {"max_norm", "norm_type", "error_if_nonfinite"} or not _positive(norm.get("max_norm"))):
+        raise InputError(
+            "clip_grad_norm to be {max_norm: NUMBER}, with norm_type if need be",
+            repr(norm),
+            "Write it as clip_grad_norm: {max_norm: 5}.",
+        )
+    if values.get("log_wandb") and importlib.util.find_spec("wandb") is None:
+        raise InputError(
+            "the package wandb, which log_wandb reports to", "no such package", "Install it: pip install wandb."
+        )
+    if "gpu_id" in given and given["gpu_id"] != defaults.get("gpu_id") and values.get("use_gpu"):
+        _check_gpu(given["gpu_id"])
+
+
+def _positive(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and value > 0
+
+
+def _check_gpu(wanted: Any) -> None:
+    from torch import cuda
+
+    number = cuda.device_count() if cuda.is_available() else 0
+    ids = str(wanted).split(",")
+    if not all(text.strip().isdigit() and int(text) < number for text in ids):
+        raise InputError(
+            f"gpu_id to name one of the {number} GPUs of this machine",
+            repr(wanted),
+            "Leave the key out to train on the CPU." if not number else f"Give a number below {number}.",
+        )
+
+
+def check_names(dataset: str, given: Mapping[str, Any]) -> None:
+    """Names become parts of paths: they stay inside their folder, and folders are folders.
+
+    Raises:
+        InputError: a path where a name is meant, or a file where a folder is.
+    """
+    check_plain_name("dataset", dataset, "--data_path names the folder that it is in")
+    if given.get("run_name") is not None:
+        check_plain_name("run_name", given["run_name"], "checkpoint_dir names the folder")
+    for key in ("checkpoint_dir", "data_path"):
+        path = given.get(key)
+        if path is not None and os.path.exists(path) and not os.path.isdir(path):
+            raise InputError(f"{key} to be a folder", f"{path}, which is a file", "Give another folder.")

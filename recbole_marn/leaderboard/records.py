@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from recbole_marn.errors import InputError
-from recbole_marn.evaluation.record import plain_name
 from recbole_marn.evaluation.scores import check_scores_file, load_scores
+from recbole_marn.files import check_plain_name
 from recbole_marn.leaderboard.grid import config_id
 from recbole_marn.settings.data import DataSettings
 
@@ -43,8 +43,7 @@ class Folders:
     """
 
     def __init__(self, out: Path, dataset: str):
-        if not plain_name(dataset):
-            raise InputError("the name of a data set", repr(dataset), "Give a name without slashes.")
+        check_plain_name("the name of a data set", dataset, "its folder is --data_path")
         self.out, self.dataset = out, dataset
         self.records, self.scores = out / "records" / dataset, out / "scores" / dataset
         self.trials, self.unfinished = self.records / "trials", self.scores / "unfinished"

@@ -47,11 +47,11 @@ class TextModality:
 
     field: str
     word_vectors: str | None = None
-    word_size: int = option(64, "width of learned word vectors (unused with word_vectors)", low=1)
+    word_size: int = option(64, "width of learned word vectors (unused with word_vectors)", low=1, high=4096)
     train_words: bool | None = option(None, "learn the word vectors; null: only when none are given")
     windows: Sequence[int] = option((2, 3, 4), "words a window of the text CNN spans", low=1, least=1)
-    filters: int = option(64, "filters per window", low=1)
-    max_words: int = option(32, "longest title kept", low=1)
+    filters: int = option(64, "filters per window", low=1, high=65536)
+    max_words: int = option(32, "longest title kept", low=1, high=10**5)
     kind: Literal["text"] = "text"
 
 
@@ -61,7 +61,7 @@ class StatisticModality:
 
     fields: Sequence[str] = option(MISSING, "train_interactions, or float fields of the item", least=1)
     bins: Sequence[int] = option((10, 100), "numbers of equal-frequency bins", paper="10 and 100", low=2, least=1)
-    size: int = option(8, "width of a bin's embedding", paper="8", low=1)
+    size: int = option(8, "width of a bin's embedding", paper="8", low=1, high=4096)
     kind: Literal["statistic"] = "statistic"
 
 
@@ -80,7 +80,7 @@ class BehaviourSettings:
 
     kind: str | None = option(None, "token field with the behaviour's type")
     time: str | None = option(None, "time field; the seconds to the row's time are binned")
-    size: int = option(8, "width of each embedding of the property", low=1)
+    size: int = option(8, "width of each embedding of the property", low=1, high=4096)
     bins: Sequence[int] = option((10, 100), "numbers of equal-frequency bins of the time", low=2, least=1)
 
 

@@ -1,28 +1,80 @@
-"""RecBole's own keys that a run on our rows depends on, so that a wrong value is named before anything is loaded."""
+"""RecBole's own keys in a run on our rows: which are taken, in what range, and which are refused, with what does it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from recbole_marn.settings.parsing import option
 
-__all__ = ["LEFT_ALONE", "METRICS", "HostSettings"]
+__all__ = ["INSTEAD", "METRICS", "REFUSED", "TAKEN", "HostSettings"]
 
 # Metrics of labelled rows; RecBole's ranking metrics need whole lists of items.
 METRICS = ("AUC", "UAUC", "LogLoss", "MAE", "RMSE")
 
-# Keys by which RecBole makes rows of its own -> what does the same for ours.
-_ROWS = "rows are made by split, train_sampling, train_negatives, eval_sampling and eval_negatives"
-LEFT_ALONE = {
+_ROWS = "split, train_sampling, train_negatives, eval_sampling and eval_negatives make the rows"
+_STATISTIC = "a modality of kind: statistic bins numbers"
+_PROCESSES = "nproc says how many processes train; recbole-marn starts them"
+_BUILT = "rows are built anew in seconds, and checked each time"
+_GRAPH = "no model here reads a knowledge graph"
+
+# Keys of RecBole that would do nothing here, or undo our rows -> what does it. Their default value is let pass.
+REFUSED = {
     "eval_args": _ROWS,
     "train_neg_sample_args": _ROWS,
     "neg_sampling": _ROWS,
     "benchmark_filename": _ROWS,
-    "repeatable": "whether repeats count is said by the key repeats",
-    "normalize_all": "scaled times and numbers would no longer be seconds or counts",
+    "repeatable": "the key repeats says whether repeated events count",
+    "normalize_all": "times stay seconds and counts stay counts; a modality of kind: statistic bins numbers",
+    "discretization": _STATISTIC,
+    "numerical_features": _STATISTIC,
+    "threshold": "every line of .inter is a click; leave the others out with val_interval",
+    "LABEL_FIELD": "every line of .inter is a click, and labels are made",
+    "RATING_FIELD": "no model here reads ratings; val_interval leaves events out by a column",
+    "topk": "labelled rows are not ranked; metrics are AUC, UAUC, LogLoss, MAE and RMSE",
+    "valid_metric_bigger": "valid_metric tells",
+    "eval_type": "metrics tell",
+    "loss_type": "each model has its own loss",
+    "transform": "histories are not masked, cropped or reordered",
+    "require_pow": "weight_decay is the L2 penalty",
+    "double_tower": "no model here has two towers",
+    "config_file": "config_files names YAML files",
+    "save_dataset": _BUILT,
+    "save_dataloaders": _BUILT,
+    "dataset_save_path": _BUILT,
+    "dataloaders_save_path": _BUILT,
+    "world_size": _PROCESSES,
+    "ip": _PROCESSES,
+    "port": _PROCESSES,
+    "offset": _PROCESSES,
+    "group_offset": _PROCESSES,
+    "local_rank": _PROCESSES,
+    "saved": "checkpoint_dir says where files go; run(saved=False) in Python writes none",
+    "preload_weight": "a modality of kind: vector reads vectors from a file",
+    "additional_feat_suffix": "modalities read further files",
+    "alias_of_entity_id": _GRAPH,
+    "alias_of_relation_id": _GRAPH,
+    "HEAD_ENTITY_ID_FIELD": _GRAPH,
+    "TAIL_ENTITY_ID_FIELD": _GRAPH,
+    "RELATION_ID_FIELD": _GRAPH,
+    "ENTITY_ID_FIELD": _GRAPH,
 }
+# Of RecBole's own models; in ours they would do nothing.
+INSTEAD = {
+    "embedding_size": "width, and the sizes of id fields under modalities, say how wide",
+    "mlp_hidden_size": "prediction_hidden",
+    "dropout_prob": "dropout",
+    "reg_weight": "weight_decay is the L2 penalty",
+    "cin_layer_size": "cin_layers",
+    "alpha": "auxiliary_weight",
+}
+
+# Keys that RecBole reads and lists nowhere, or that it lists and `HostSettings` does not check.
+TAKEN = {"model", "dataset", "config_files", "same_rows", "encoding", "wandb_project", "field_separator"}
+TAKEN |= {"seq_separator", "seq_len", "load_col", "unload_col", "unused_col", "rm_dup_inter", "val_interval"}
+TAKEN |= {"filter_inter_by_user_or_item", "user_inter_num_interval", "item_inter_num_interval", "normalize_field"}
+TAKEN |= {"alias_of_user_id", "alias_of_item_id", "POSITION_FIELD", "metrics", "valid_metric"}
 
 
 @dataclass(frozen=True)
@@ -30,9 +82,9 @@ class HostSettings:
     """Types and ranges RecBole takes for granted. Defaults are RecBole's and ours; here they are not used."""
 
     seed: int = option(2020, "training seed", low=0, high=2**32 - 1)
-    epochs: int = option(10, "most epochs", low=1)
-    train_batch_size: int = option(1024, "rows a batch", low=1)
-    eval_batch_size: int = option(8192, "rows a batch", low=1)
+    epochs: int = option(10, "most epochs", low=1, high=10**6)
+    train_batch_size: int = option(1024, "rows a batch", low=1, high=2**24)
+    eval_batch_size: int = option(8192, "rows a batch", low=1, high=2**24)
     learner: Literal["adam", "adagrad", "adamw", "sgd", "rmsprop"] = option("adam", "optimizer")
     learning_rate: float = option(0.003, "learning rate", low=0)
     weight_decay: float = option(0.0, "L2 penalty", low=0)
@@ -40,9 +92,28 @@ class HostSettings:
     stopping_step: int = option(2, "validations without a better value before stopping", low=0)
     eval_step: int = option(1, "epochs between validations", low=1)
     shuffle: bool = option(True, "new order of the training rows in every epoch")
-    MAX_ITEM_LIST_LENGTH: int = option(50, "longest history", low=1)
-    metric_decimal_place: int = option(6, "digits of the metrics", low=1)
+    MAX_ITEM_LIST_LENGTH: int = option(50, "longest history", low=1, high=10**5)
+    USER_ID_FIELD: str = option("user_id", "column of the user", least=1)
+    ITEM_ID_FIELD: str = option("item_id", "column of the item", least=1)
+    TIME_FIELD: str = option("timestamp", "column of the time, in seconds", least=1)
+    LIST_SUFFIX: str = option("_list", "ending of history columns in RecBole's own models", least=1)
+    NEG_PREFIX: str = option("neg_", "beginning of the columns of negatives in RecBole's own models", least=1)
+    ITEM_LIST_LENGTH_FIELD: str = option("item_length", "column of the history's length there", least=1)
+    metric_decimal_place: int = option(6, "digits of the metrics", low=1, high=15)
+    loss_decimal_place: int = option(4, "digits of the losses in the log", low=1, high=15)
     show_progress: bool = option(True, "progress bars")
+    verbose: bool = option(False, "RecBole's whole configuration in the log")
+    reproducibility: bool = option(True, "deterministic algorithms on GPUs")
     use_gpu: bool = option(True, "train on the GPU where there is one")
-    checkpoint_dir: str = option("saved", "folder of checkpoints and records")
-    data_path: str = option("dataset", "folder of the data sets")
+    gpu_id: str | int = option("0", "which GPU, where there is one")
+    enable_amp: bool = option(False, "mixed precision")
+    enable_scaler: bool = option(False, "scale gradients under mixed precision")
+    worker: int = option(0, "processes that load batches", low=0, high=256)
+    nproc: int = option(1, "processes that train, on this machine", low=1, high=1024)
+    state: Literal["debug", "info", "warning", "error", "critical", "DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = (
+        option("INFO", "lowest level of the log")
+    )
+    metrics: Sequence[str] | str = option(("AUC", "UAUC", "LogLoss"), "metrics of each part", least=1)
+    log_wandb: bool = option(False, "report to Weights & Biases")
+    checkpoint_dir: str = option("saved", "folder of checkpoints and records", least=1)
+    data_path: str = option("dataset", "folder of the data sets", least=1)

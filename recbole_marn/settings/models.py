@@ -14,10 +14,15 @@ __all__ = [
     "DINSettings",
     "DUPNSettings",
     "DenseFusionSettings",
+    "EmbeddingSettings",
     "GRUSettings",
     "MARNSettings",
     "MMSSSettings",
     "NAMLSettings",
+    "RecBoleDIENSettings",
+    "RecBoleDINSettings",
+    "RecBoleMLPSettings",
+    "RecBoleXDeepFMSettings",
     "XDeepFMSettings",
 ]
 
@@ -30,7 +35,9 @@ class CTRSettings:
 
     width: int = option(64, "D, width of every modality and of the item vector", paper="256", low=1, high=4096)
     modality_norm: Literal["none", "batch"] = option("none", "batch normalisation of each aligned modality e_m (ours)")
-    prediction_hidden: Sequence[int] = option((128, 64), "hidden layers of the prediction", paper="[128, 64]", low=1)
+    prediction_hidden: Sequence[int] = option(
+        (128, 64), "hidden layers of the prediction", paper="[128, 64]", low=1, high=65536
+    )
     prediction_product: bool = option(False, "add u * candidate to the prediction's input", paper="false")
     dropout: float = option(0.0, "dropout in the prediction network", low=0, high=0.95)
     reference_kernels: bool = option(False, "use the slow, readable kernels of the title and image encoders")
@@ -53,7 +60,9 @@ class MARNSettings(CTRSettings):
     adversary_epochs: int | None = option(None, "epochs until lambda reaches lambda0; null: all epochs", low=1)
     degree_target: Literal["loss", "feature", "both"] = option("loss", "where the degree w acts for D1")
     degree_normalise: Literal["none", "batch_mean"] = option("none", "divide w by its mean per modality (as IWAN)")
-    discriminator_hidden: Sequence[int] = option((), "hidden layers of D0 and D1", paper="none (one matrix)", low=1)
+    discriminator_hidden: Sequence[int] = option(
+        (), "hidden layers of D0 and D1", paper="none (one matrix)", low=1, high=65536
+    )
     share_discriminator: bool = option(True, "D_s and D1 share their matrix", paper="true")
     specific_discriminator: bool = option(True, "train S_m with L_S; also in the single-adversary row")
     specific_stop: Literal["aligned", "raw"] = option("aligned", "L_S stops before the aligned e_m, or at its table")
@@ -63,11 +72,13 @@ class MARNSettings(CTRSettings):
     discriminator_rate: float = option(1.0, "learning rate of D1 relative to the rest", low=0)
     invariant_pooling: Literal["max", "mean"] = option("max", "over the weighted invariant features")
     invariant_norm: Literal["none", "batch", "whiten"] = option("none", "normalise I's output per modality (ours)")
-    invariant_codes: int | None = option(None, "c is one of so many balanced code vectors; null: I's output", low=2)
+    invariant_codes: int | None = option(
+        None, "c is one of so many balanced code vectors; null: I's output", low=2, high=65536
+    )
     alignment_weight: float = option(0.0, "weight of L_A, which pulls c of an item's modalities together (ours)", low=0)
     gate: Literal["concat", "prop_only", "no_hidden", "scale", "none"] = option("concat", "APGRU's update gate")
-    hidden_size: int | None = option(None, "H of the GRU; null: width", low=1)
-    attention_hidden: Sequence[int] = option((64,), "hidden layers of the candidate attention", low=1)
+    hidden_size: int | None = option(None, "H of the GRU; null: width", low=1, high=4096)
+    attention_hidden: Sequence[int] = option((64,), "hidden layers of the candidate attention", low=1, high=65536)
     attention_values: Literal["state", "state_and_item"] = option("state", "what the candidate attention averages")
 
 
@@ -75,9 +86,9 @@ class MARNSettings(CTRSettings):
 class GRUSettings(CTRSettings):
     """User side of the models that differ in their fusion of modalities."""
 
-    hidden_size: int | None = option(None, "H of the GRU; null: width", low=1)
+    hidden_size: int | None = option(None, "H of the GRU; null: width", low=1, high=4096)
     pooling: Literal["attention", "last"] = option("last", "user vector: candidate attention or last state")
-    attention_hidden: Sequence[int] = option((64,), "hidden layers of the candidate attention", low=1)
+    attention_hidden: Sequence[int] = option((64,), "hidden layers of the candidate attention", low=1, high=65536)
     attention_values: Literal["state", "state_and_item"] = option("state", "what the candidate attention averages")
 
 
@@ -92,7 +103,7 @@ class DenseFusionSettings(GRUSettings):
 class MMSSSettings(GRUSettings):
     """Keys of MMSS."""
 
-    modality_attention_size: int | None = option(None, "width of the modality attention; null: width", low=1)
+    modality_attention_size: int | None = option(None, "width of the modality attention; null: width", low=1, high=4096)
 
 
 @dataclass(frozen=True)
@@ -106,14 +117,18 @@ class NAMLSettings(MMSSSettings):
 class XDeepFMSettings(CTRSettings):
     """Keys of MultimodalxDeepFM."""
 
-    cin_layers: Sequence[int] = option((32, 32), "feature maps of each layer of the CIN", paper="100 or 200", low=1)
+    cin_layers: Sequence[int] = option(
+        (32, 32), "feature maps of each layer of the CIN", paper="100 or 200", low=1, high=65536
+    )
 
 
 @dataclass(frozen=True)
 class DINSettings(CTRSettings):
     """Keys of MultimodalDIN."""
 
-    attention_hidden: Sequence[int] = option((64,), "hidden layers of the activation unit", paper="[36]", low=1)
+    attention_hidden: Sequence[int] = option(
+        (64,), "hidden layers of the activation unit", paper="[36]", low=1, high=65536
+    )
     attention_normalise: bool = option(False, "softmax over the history", paper="false")
 
 
@@ -121,14 +136,56 @@ class DINSettings(CTRSettings):
 class DIENSettings(CTRSettings):
     """Keys of MultimodalDIEN."""
 
-    hidden_size: int | None = option(None, "H of both GRUs; null: width", low=1)
+    hidden_size: int | None = option(None, "H of both GRUs; null: width", low=1, high=4096)
     auxiliary_weight: float = option(1.0, "weight of the auxiliary loss", paper="1", low=0)
-    auxiliary_hidden: Sequence[int] = option((100, 50), "hidden layers of the auxiliary loss; authors [100, 50]", low=1)
+    auxiliary_hidden: Sequence[int] = option(
+        (100, 50), "hidden layers of the auxiliary loss; authors [100, 50]", low=1, high=65536
+    )
 
 
 @dataclass(frozen=True)
 class DUPNSettings(CTRSettings):
     """Keys of DUPN."""
 
-    hidden_size: int | None = option(None, "H of the LSTM; null: width", low=1)
-    attention_hidden: Sequence[int] = option((64,), "hidden layers of the attention", low=1)
+    hidden_size: int | None = option(None, "H of the LSTM; null: width", low=1, high=4096)
+    attention_hidden: Sequence[int] = option((64,), "hidden layers of the attention", low=1, high=65536)
+
+
+# --------------------------------------------------------------------------------------- RecBole's own models
+@dataclass(frozen=True)
+class EmbeddingSettings:
+    """Keys of RecBole's LR and FM."""
+
+    embedding_size: int = option(10, "width of every embedding", low=1, high=4096)
+
+
+@dataclass(frozen=True)
+class RecBoleMLPSettings(EmbeddingSettings):
+    """Keys of RecBole's models with an MLP."""
+
+    mlp_hidden_size: Sequence[int] = option((128, 128, 128), "hidden layers", low=1, high=65536)
+    dropout_prob: float = option(0.0, "dropout of the MLP", low=0, high=0.95)
+
+
+@dataclass(frozen=True)
+class RecBoleXDeepFMSettings(RecBoleMLPSettings):
+    """Keys of RecBole's xDeepFM."""
+
+    reg_weight: float = option(5e-4, "L2 penalty of its layers", low=0)
+    direct: bool = option(False, "give each layer of the CIN on whole")
+    cin_layer_size: Sequence[int] = option((100, 100, 100), "feature maps of each layer of the CIN", low=1, high=65536)
+
+
+@dataclass(frozen=True)
+class RecBoleDINSettings(RecBoleMLPSettings):
+    """Keys of RecBole's DIN."""
+
+    pooling_mode: Literal["mean", "max", "sum"] = option("mean", "pooling of features that are sequences")
+
+
+@dataclass(frozen=True)
+class RecBoleDIENSettings(RecBoleDINSettings):
+    """Keys of RecBole's DIEN."""
+
+    gru_type: Literal["GRU", "AIGRU", "AGRU", "AUGRU"] = option("AUGRU", "how interest evolves")
+    alpha: float = option(1.0, "weight of the auxiliary loss", low=0)

@@ -77,6 +77,7 @@ def from_mapping(kind: type, values: Mapping[str, Any], *, where: str = "", comp
 
 # Annotations are text, and evaluating them again for every modality of every run takes longer than all the checks.
 _hints = functools.cache(typing.get_type_hints)
+EXAMPLES = {int: "a whole number, such as 3", float: "a number, such as 0.5", bool: "true or false", str: "text"}
 
 
 def _checked(name: str, value: Any, hint: Any, limits: Mapping[str, Any]) -> Any:
@@ -85,8 +86,10 @@ def _checked(name: str, value: Any, hint: Any, limits: Mapping[str, Any]) -> Any
     if origin in (typing.Union, types.UnionType):
         if value is None and type(None) in choices:
             return None
-        hint = next(choice for choice in choices if choice is not type(None))
-        return _checked(name, value, hint, limits)
+        kinds = [choice for choice in choices if choice is not type(None)]
+        # Of several kinds the first that fits; a list is never taken for text.
+        fitting = [kind for kind in kinds if typing.get_origin(kind) or isinstance(value, kind)]
+        return _checked(name, value, (fitting or kinds)[-1 if isinstance(value, str) else 0], limits)
     if origin is Literal:
         # YAML and Python spell the choice "none" as null / None.
         value = "none" if value is None and "none" in choices else value
@@ -108,7 +111,11 @@ def _checked(name: str, value: Any, hint: Any, limits: Mapping[str, Any]) -> Any
     if hint is Any:
         return value
     if not _is_a(value, hint):
-        raise InputError(f"{name} to be of type {hint.__name__}", f"{value!r} ({type(value).__name__})", "Correct it.")
+        raise InputError(
+            f"{name} to be of type {hint.__name__}", f"{value!r} ({type(value).__name__})", f"Write {EXAMPLES[hint]}."
+        )
+    if hint is str:
+        _check_length(name, value, limits)
     low, high = limits.get("low"), limits.get("high")
     # Negated, so that NaN is out of every range.
     if (low is not None and not value >= low) or (high is not None and not value <= high):
@@ -120,7 +127,8 @@ def _checked(name: str, value: Any, hint: Any, limits: Mapping[str, Any]) -> Any
 def _check_length(name: str, value: Any, limits: Mapping[str, Any]) -> None:
     least = limits.get("least") or 0
     if len(value) < least:
-        raise InputError(f"{name} to have at least {least} entry", repr(value), "Add one, or leave the key out.")
+        what = "character" if isinstance(value, str) else "entry"
+        raise InputError(f"{name} to have at least {least} {what}", repr(value), "Add one, or leave the key out.")
 
 
 def _is_a(value: Any, hint: type) -> bool:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from logging import getLogger
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +20,7 @@ from recbole_marn.prepare.report import render
 from recbole_marn.registry import known_datasets
 from recbole_marn.training import checkpoint
 from recbole_marn.training.identity import check_same_data
+from recbole_marn.training.log import start_log
 
 __all__ = ["Prepared", "load_data_and_model", "load_run", "prepare_data", "prepare_run"]
 
@@ -55,13 +54,7 @@ def prepare_run(config: Config, *, quiet: bool = False, sealed: bool = False) ->
     """Data, model and trainer of a configuration; `sealed` builds no test part, which is then None."""
     prepare_data(config)
     init_seed(config["seed"], config["reproducibility"])
-    logger = getLogger()
-    for handler in logger.handlers[:]:
-        logger.removeHandler(handler)
-        handler.close()
-    init_logger(config)
-    if quiet:
-        logger.setLevel(logging.ERROR)
+    start_log(config, quiet=quiet)
     dataset = create_dataset(config)
     if sealed:
         dataset.sealed = True

@@ -19,12 +19,12 @@ from recbole_marn.files import plain, sha256, write_aside, write_text
 from recbole_marn.registry import MODELS
 from recbole_marn.training.prepared import Prepared
 
-__all__ = ["write_record"]
+__all__ = ["data_facts", "write_record"]
 
 LIBRARIES = ("recbole", "torch", "numpy", "pandas", "scipy")
 
 
-def _data_facts(parts: Prepared) -> dict[str, int]:
+def data_facts(parts: Prepared) -> dict[str, int]:
     """Sizes of the data set and its parts, for the record."""
     dataset = parts.train._dataset
     events = dataset.protocol.events
@@ -59,7 +59,7 @@ def write_record(parts: Prepared, result: Mapping[str, Any], scores: Mapping[str
         "memory_mb": _peak_memory_mb(),
         "paper": MODELS[parts.config["model"]].paper,
         "settings": parts.trainer.plain_settings(),
-        "data": {"split_sha256": result["split_sha256"], **data, **_data_facts(parts)},
+        "data": {"split_sha256": result["split_sha256"], **data, **data_facts(parts)},
         "metrics": metrics,
         "notes": parts.train._dataset.notes,
         "history": parts.trainer.history,

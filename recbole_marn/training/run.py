@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,10 +10,11 @@ import numpy as np
 
 from recbole_marn.data.ctr_dataset import CTRDataLoader
 from recbole_marn.host.config import build_config
+from recbole_marn.training.log import describe
 from recbole_marn.training.metrics import named_metrics
 from recbole_marn.training.prepared import prepare_data, prepare_run
 from recbole_marn.training.processes import run_processes
-from recbole_marn.training.record import write_record
+from recbole_marn.training.record import data_facts, write_record
 
 __all__ = ["run"]
 
@@ -45,7 +47,12 @@ def run(
         names = {"model": config["model"], "dataset": config["dataset"]}
         return run_processes(run, nproc, config_file_list or [], {**(config_dict or {}), **names}, saved)
     parts = prepare_run(config)
-    trainer = parts.trainer
+    trainer, logger = parts.trainer, logging.getLogger()
+    parameters = sum(parameter.numel() for parameter in parts.model.parameters() if parameter.requires_grad)
+    if config["verbose"]:
+        logger.info(config)
+    for line in describe(config, data_facts(parts), parts.train._dataset.notes, parameters):
+        logger.info(line)
     best_valid_score, best_valid_result = trainer.fit(
         parts.train, parts.valid, saved=saved, show_progress=config["show_progress"]
     )
@@ -66,7 +73,7 @@ def run(
             scores[f"test_{sampling}"] = loader
     seconds = [epoch["seconds"] for epoch in trainer.history if "seconds" in epoch]
     result |= {
-        "parameters": sum(parameter.numel() for parameter in parts.model.parameters() if parameter.requires_grad),
+        "parameters": parameters,
         "epochs": len(trainer.history),
         "seconds_per_epoch": round(float(np.mean(seconds)), 2) if seconds else None,
         "record": None,

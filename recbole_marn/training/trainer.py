@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -11,16 +12,17 @@ from typing import Any
 import numpy as np
 import torch
 from recbole.trainer import Trainer
-from recbole.utils import set_color
 from torch import Tensor, optim
 
+from recbole_marn.errors import Diverged
 from recbole_marn.host.config import plain_config
 from recbole_marn.models.base import OurModel
 from recbole_marn.settings.parsing import from_mapping
 from recbole_marn.settings.training import TrainSettings
 from recbole_marn.training import checkpoint
 from recbole_marn.training.identity import check_same_data, check_same_settings, run_name
-from recbole_marn.training.metrics import UserCollector
+from recbole_marn.training.log import bar, epoch_line
+from recbole_marn.training.metrics import UserCollector, named_metrics
 from recbole_marn.training.optimizers import build_adagrad, build_adam, read_by_row
 
 __all__ = ["CTRTrainer"]
@@ -46,6 +48,7 @@ class CTRTrainer(Trainer):
         self.history: list[dict[str, Any]] = []
         self._split_sha256 = ""
         self._keep_state = False
+        self._valid_seconds = 0.0
         self._valid_data: Any = None
         self._probes: list[dict[str, Any]] = []
         self._report: Callable[[Any, Any], dict[str, Any]] | None = None
@@ -90,10 +93,30 @@ class CTRTrainer(Trainer):
         def after_epoch(epoch: int, valid_score: float) -> None:
             self.history[-1].update(epoch=epoch, valid_score=valid_score)
             self._save_state(epoch)
+            if verbose:
+                self._tell(self.cur_step == 0)
             if callback_fn:
                 callback_fn(epoch, valid_score)
 
-        return super().fit(train_data, valid_data, verbose, saved, show_progress, after_epoch)
+        best = super().fit(train_data, valid_data, False, saved, show_progress, after_epoch)
+        if verbose and self.cur_step > self.stopping_step:
+            self.logger.info(f"stopped    after {self.cur_step} validations without a better value")
+        return best
+
+    def _tell(self, best: bool) -> None:
+        number, digits = len(self.history), self.config["loss_decimal_place"] or 4
+        self.logger.info(epoch_line(self.history[-1], number, self.epochs, digits, self._valid_seconds, best))
+
+    def _valid_epoch(self, valid_data: Any, show_progress: bool = False) -> tuple[float, Any]:
+        start = time.perf_counter()
+        score, result = super()._valid_epoch(valid_data, show_progress)
+        self._valid_seconds = time.perf_counter() - start
+        self.history[-1]["valid"] = named_metrics(result)
+        return score, result
+
+    def _check_nan(self, loss: Tensor) -> None:
+        if not torch.isfinite(loss):
+            raise Diverged(str(loss.item()), self.learning_rate)
 
     def _train_epoch(
         self, train_data: Any, epoch_idx: int, loss_func: Any = None, show_progress: bool = False
@@ -103,7 +126,11 @@ class CTRTrainer(Trainer):
         with warnings.catch_warnings():
             # RecBole makes a gradient scaler by a name torch has renamed; it is not in use on the CPU.
             warnings.filterwarnings("ignore", message=".*GradScaler.*", category=FutureWarning)
-            total = super()._train_epoch(train_data, epoch_idx, self._with_probes(loss_func), show_progress)
+            batches = train_data
+            if self.config["single_spec"]:
+                what = f"{self.config['model']} epoch {epoch_idx + 1}/{self.epochs}"
+                batches = bar(train_data, what, shown=show_progress)
+            total = super()._train_epoch(batches, epoch_idx, self._with_probes(loss_func))
         sums = total if isinstance(total, tuple) else (total,)
         losses = dict(zip(self._loss_names(len(sums)), (value / len(train_data) for value in sums), strict=True))
         diagnostics = self.model.pop_diagnostics() if isinstance(self.model, OurModel) else {}
@@ -140,9 +167,7 @@ class CTRTrainer(Trainer):
 
     def _generate_train_loss_output(self, epoch_idx: int, s_time: float, e_time: float, losses: Any) -> str:
         self.history[-1]["seconds"] = e_time - s_time
-        named = self.history[-1]["losses"] | self.history[-1]["diagnostics"]
-        values = ", ".join(f"{set_color(name, 'blue')}: {value:.4f}" for name, value in named.items())
-        return set_color(f"epoch {epoch_idx} training", "green") + f" [time: {e_time - s_time:.2f}s, {values}]"
+        return ""  # the epoch is told after its validation
 
     def _add_train_loss_to_tensorboard(self, epoch_idx: int, losses: Any, tag: str = "Loss/Train") -> None:
         for name, value in self.history[-1]["losses"].items():
@@ -163,7 +188,8 @@ class CTRTrainer(Trainer):
         """Metrics of a part; with `load_best_model` of the best checkpoint, which must be of this data set."""
         if load_best_model:
             self._load_best(model_file or self.saved_model_file, eval_data)
-        return super().evaluate(eval_data, load_best_model=False, show_progress=show_progress)
+        batches = bar(eval_data, f"{self.config['model']} {eval_data.part}", shown=show_progress)
+        return super().evaluate(batches, load_best_model=False)
 
     @torch.no_grad()
     def scores(self, eval_data: Any) -> dict[str, np.ndarray]:
@@ -183,7 +209,7 @@ class CTRTrainer(Trainer):
         checkpoint.check_run(content, path)
         check_same_data(content, path, data._dataset.split_sha256)
         checkpoint.fill(self.model, content, path)
-        self.logger.info(f"Best model of epoch {content['epoch']} read from {path}")
+        self.logger.info(f"best      epoch {content['epoch'] + 1}, read from {path}")
 
     # --------------------------------------------------------------------------------------- checkpoints
     def plain_settings(self) -> dict[str, Any]:
@@ -208,8 +234,6 @@ class CTRTrainer(Trainer):
             return
         path = kwargs.pop("saved_model_file", self.saved_model_file)
         checkpoint.save(path, self._content(epoch))
-        if verbose:
-            self.logger.info(set_color("Saving current", "blue") + f": {path}")
 
     def _save_state(self, epoch: int) -> None:
         """All that the next epoch depends on; the run's randomness is a function of seed and epoch."""
@@ -233,7 +257,7 @@ class CTRTrainer(Trainer):
         self.best_valid_score = content["best_valid_score"]
         self.best_valid_result = content["best_valid_result"] or None
         self.history = content["history"]
-        self.logger.info(f"Resumed from {resume_file} after epoch {content['epoch']}")
+        self.logger.info(f"resumed   after epoch {content['epoch'] + 1}, from {resume_file}")
 
 
 def parameters_by_rate(given: Any, model: Any) -> list[tuple[float, list[Tensor]]]:

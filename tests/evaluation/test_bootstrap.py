@@ -5,8 +5,23 @@ import pytest
 from scipy import stats
 
 from recbole_marn.errors import InputError
-from recbole_marn.evaluation.bootstrap import bootstrap_over_users
-from recbole_marn.evaluation.metrics import auc, log_loss, per_user_auc, uauc
+from recbole_marn.evaluation.bootstrap import (
+    bootstrap_of_statistics,
+    bootstrap_over_clusters,
+    bootstrap_over_users,
+)
+from recbole_marn.evaluation.cluster_statistics import cluster_statistics
+from recbole_marn.evaluation.metrics import (
+    auc,
+    expected_calibration_error,
+    gauc,
+    log_loss,
+    normalised_entropy,
+    per_user_auc,
+    predicted_over_observed,
+    uauc,
+)
+from recbole_marn.evaluation.request_metrics import request_metrics
 
 METRICS = {
     "UAUC": uauc,
@@ -127,3 +142,123 @@ def test_nothing_to_compare_gives_nan_throughout(metric):
 def test_unusable_requests_are_refused(keywords, expected):
     with pytest.raises(InputError, match=expected):
         bootstrap_over_users(**({"user": [1, 1], "label": [1, 0], "score": [0.9, 0.1]} | keywords))
+
+
+# ---------------------------------------------------------------- metrics of a log
+
+GROUPED = {
+    "GAUC": lambda group, label, score: gauc(group, label, score),
+    "GAUC-clicks": lambda group, label, score: gauc(group, label, score, "clicks"),
+    "MRR": lambda group, label, score: request_metrics(group, label, score).means()["MRR"],
+    "nDCG@3": lambda group, label, score: request_metrics(group, label, score, ndcg_at=(3,)).means()["nDCG@3"],
+    "Recall@2": lambda group, label, score: request_metrics(group, label, score, top=(2,)).means()["Recall@2"],
+    "Hit@2": lambda group, label, score: request_metrics(group, label, score, top=(2,)).means()["Hit@2"],
+    "UAUC": uauc,
+}
+UNGROUPED = {
+    "NE": lambda _, label, score: normalised_entropy(label, score),
+    "predicted/observed": lambda _, label, score: predicted_over_observed(label, score),
+}
+
+
+def copies(user, group, candidates, seed, samples):
+    """Row numbers and groups, renamed by copy, of users who are really drawn and copied."""
+    rng = np.random.default_rng(seed)
+    for _ in range(samples):
+        drawn = candidates[rng.integers(len(candidates), size=len(candidates))]
+        rows = [np.flatnonzero(user == one) for one in drawn]
+        copy = np.repeat(np.arange(len(drawn)), [len(one) for one in rows])
+        rows = np.concatenate(rows)
+        yield rows, group[rows] * 1000 + copy
+
+
+@pytest.mark.parametrize("metric", {**GROUPED, **UNGROUPED})
+@pytest.mark.parametrize("nested", [False, True])
+def test_samples_equal_metrics_of_a_log_on_rows_really_copied(metric, nested):
+    user, label, score = random_rows(6, rows=300, users=25)
+    user = user.astype(np.int64)
+    group = user * 10 + np.random.default_rng(0).integers(0, 3, 300) if nested else user
+    keywords = {"group": group} if nested else {}
+    result = bootstrap_over_clusters(user, label, score, metric, resamples=8, seed=2, **keywords)
+    function = {**GROUPED, **UNGROUPED}[metric]
+    assert result.estimate == pytest.approx([function(group, label, one) for one in score])
+    both = per_user_auc(group, label, score[0]).user
+    candidates = np.unique(user[np.isin(group, both)]) if metric in GROUPED else np.unique(user)
+    for sample, (rows, copy) in enumerate(copies(user, group, candidates, 2, 8)):
+        for model in range(2):
+            expected = function(copy, label[rows], score[model][rows])
+            assert result.samples[sample, model] == pytest.approx(expected, abs=1e-9)
+
+
+def test_calibration_error_is_resampled_in_the_bins_of_the_whole_part():
+    user, label, score = random_rows(7)
+    result = bootstrap_over_clusters(user, label, score, "ECE", resamples=8, seed=3, bins=4)
+    for model in range(2):
+        ece = expected_calibration_error(label, score[model], bins=4, equal_frequency=True)
+        assert result.estimate[model] == pytest.approx(ece)
+    bins = np.array([[4 * np.sum(one < p) // len(one) for p in one] for one in score])
+    for sample, (rows, _) in enumerate(copies(user, user, np.unique(user), 3, 8)):
+        for model in range(2):
+            gaps = [(score[model] - label)[rows][bins[model][rows] == index].sum() for index in range(4)]
+            assert result.samples[sample, model] == pytest.approx(np.abs(gaps).sum() / len(rows))
+
+
+@pytest.mark.parametrize("metric", ["UAUC", "GAUC", "GAUC-clicks", "LogLoss", "NE", "predicted/observed"])
+def test_statistics_draw_the_same_without_the_scores(metric):
+    user, label, score = random_rows(8)
+    statistics = [cluster_statistics(user, label, one) for one in score]
+    got = bootstrap_of_statistics(statistics, metric, resamples=50, seed=4)
+    expected = bootstrap_over_clusters(user, label, score, metric, resamples=50, seed=4)
+    assert np.array_equal(got.samples, expected.samples)
+    assert np.array_equal(got.estimate, expected.estimate)
+
+
+def test_a_constant_model_at_the_base_rate_has_normalised_entropy_one_in_the_middle_of_its_interval():
+    user, label, _ = random_rows(9)
+    result = bootstrap_over_clusters(user, label, np.full(len(label), label.mean()), "NE", resamples=200)
+    assert result.estimate[0] == pytest.approx(1)
+    assert np.nanmin(result.samples) > 1 - 1e-12  # in a resample the constant is off its base rate
+
+
+def test_requests_can_be_the_clusters():
+    request, label, score = random_rows(10)
+    by_request = bootstrap_over_clusters(request, label, score, "nDCG@5", resamples=20)
+    assert by_request.samples.shape == (20, 2)
+    values = request_metrics(request, label, score[0]).values["nDCG@5"]
+    wide = bootstrap_over_clusters(request, label, score[0], "nDCG@5", resamples=3000)
+    assert wide.standard_error[0] == pytest.approx(values.std() / math.sqrt(len(values)), rel=0.08)
+
+
+@pytest.mark.parametrize("metric", ["MRR", "GAUC", "NE"])
+def test_one_class_gives_nan_throughout(metric):
+    result = bootstrap_over_clusters([1, 2, 2], [1, 1, 1], [0.9, 0.1, 0.2], metric, resamples=10)
+    assert np.isnan(result.estimate).all() and np.isnan(result.samples).all() and np.isnan(result.low).all()
+
+
+@pytest.mark.parametrize(
+    ("keywords", "expected"),
+    [
+        ({"metric": "nDCG@0"}, "Got 'nDCG@0'"),
+        ({"metric": "ndcg@5"}, "Got 'ndcg@5'"),
+        ({"metric": "ECE", "bins": 0}, "at least 1 bin"),
+        ({"metric": "ECE", "score": [1.5, 0.1]}, "sigmoid"),
+        ({"cluster": [1, 2], "group": [7, 7], "metric": "MRR"}, "group 7 in cluster 2"),
+        ({"cluster": [1]}, "cluster to have 2 entries"),
+    ],
+)
+def test_unusable_requests_of_a_log_are_refused(keywords, expected):
+    with pytest.raises(InputError, match=expected):
+        bootstrap_over_clusters(**({"cluster": [1, 1], "label": [1, 0], "score": [0.9, 0.1]} | keywords))
+
+
+def test_statistics_that_cannot_be_resampled_are_refused():
+    user, label, score = random_rows(11)
+    one = cluster_statistics(user, label, score[0])
+    with pytest.raises(InputError, match="scores of every row"):
+        bootstrap_of_statistics([one], "AUC")
+    with pytest.raises(InputError, match="at least one model"):
+        bootstrap_of_statistics([])
+    with pytest.raises(InputError, match="same rows"):
+        bootstrap_of_statistics([one, cluster_statistics(user, 1 - label, score[0])])
+    with pytest.raises(InputError, match="scores alone"):
+        bootstrap_of_statistics([cluster_statistics(user, label, score[0], probabilities=False)], "LogLoss")

@@ -1,3 +1,4 @@
+import collections
 import math
 import time
 
@@ -13,6 +14,7 @@ from recbole_marn.evaluation.metrics import (
     expected_calibration_error,
     gauc,
     log_loss,
+    normalised_entropy,
     per_user_auc,
     predicted_over_observed,
     relative_improvement,
@@ -259,3 +261,50 @@ def test_calibration_edges():
     assert math.isnan(predicted_over_observed([0, 0], [0.5, 0.5]))
     with pytest.raises(InputError, match="at least 1 bin"):
         expected_calibration_error([1, 0], [1.0, 0.0], bins=0)
+
+
+# ---------------------------------------------------------------- normalised entropy
+
+
+def test_normalised_entropy_by_hand_and_of_a_constant():
+    label = [1, 0, 0, 0]
+    assert normalised_entropy(label, [0.25] * 4) == pytest.approx(1, abs=1e-15)
+    loss = -(math.log(0.7) + 3 * math.log(0.9)) / 4
+    entropy = -(0.25 * math.log(0.25) + 0.75 * math.log(0.75))
+    assert normalised_entropy(label, [0.7, 0.1, 0.1, 0.1]) == pytest.approx(loss / entropy)
+    assert normalised_entropy(label, [0.5] * 4) == pytest.approx(math.log(2) / entropy)
+    rare = np.arange(100_000) < 3
+    assert normalised_entropy(rare, np.full(100_000, 3e-5)) == pytest.approx(1, abs=1e-12)
+
+
+@pytest.mark.parametrize("label", [[1, 1], [0, 0]])
+def test_normalised_entropy_of_one_class_is_nan(label):
+    assert math.isnan(normalised_entropy(label, [0.5, 0.5]))
+
+
+# ---------------------------------------------------------------- RecBole
+
+
+@pytest.mark.host
+@pytest.mark.parametrize("seed", range(3))
+def test_gauc_weighted_by_clicks_is_recboles(seed, monkeypatch):
+    """RecBole 1.2.1 collects ranks from a padded score table; ties share their mean rank, as one half does here."""
+    import torch
+    from recbole.evaluator import GAUC, Collector
+
+    if "bool" not in vars(np):  # the name is gone between NumPy 1.24 and 2
+        monkeypatch.setitem(vars(np), "bool", bool)
+    user, label, score = random_rows(seed)
+    config = collections.defaultdict(lambda: None, metrics=["GAUC"], device="cpu", topk=[5])
+    config |= {"metric_decimal_place": 12, "eval_args": {"mode": "full"}}
+    collector = Collector(config)
+    ids, row_user = np.unique(user, return_inverse=True)
+    # One column a candidate after the padding item's, as in an evaluation by RecBole.
+    place = np.array([np.sum(user[:row] == user[row]) for row in range(len(user))]) + 1
+    table = torch.full((len(ids), place.max() + 1), -torch.inf, dtype=torch.float64)
+    table[row_user, place] = torch.tensor(score)
+    clicks = np.flatnonzero(label)
+    collector.eval_batch_collect(table, None, torch.tensor(row_user[clicks]), torch.tensor(place[clicks]))
+    result = GAUC(config).calculate_metric(collector.get_data_struct())
+    assert result["gauc"] == pytest.approx(gauc(user, label, score, "clicks"), abs=1e-6)
+    assert result["gauc"] != pytest.approx(gauc(user, label, score), abs=1e-6)

@@ -10,7 +10,7 @@ import tiny
 import yaml
 
 from recbole_marn.cli import main
-from recbole_marn.errors import InputError
+from recbole_marn.errors import Diverged, InputError
 from recbole_marn.evaluation.record import read_record, read_records, run_name_of, sealed_text
 from recbole_marn.leaderboard import build as build_module
 from recbole_marn.leaderboard.build import build
@@ -328,7 +328,7 @@ def test_a_trial_that_diverges_is_the_worst(common, here, tmp_path, monkeypatch)
 
     def objective(config, *args, **more):
         if config.get("learning_rate") == 1000.0:
-            raise ValueError("Training loss is nan")
+            raise Diverged("nan", 0.1)
         return original(config, *args, **more)
 
     monkeypatch.setattr("recbole_marn.training.objective.objective_function", objective)

@@ -1,0 +1,260 @@
+"""From scores to click rates: exact corrections for sampled negatives, and Platt or isotonic steps that are fitted.
+
+A correction for sampling is a shift of the logit, known without fitting. A fitted step learns on validation rows and
+never sees the test part.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.optimize import isotonic_regression
+from scipy.special import expit, logit
+
+from recbole_marn.errors import InputError
+from recbole_marn.evaluation.inputs import check_labels, check_probabilities
+
+__all__ = ["KINDS", "Calibration", "fit_isotonic", "fit_platt", "kept_negatives", "true_rate"]
+
+KINDS = ("logit", "isotonic")
+
+# A slope and an intercept, or a curve, from fewer clicks than this would be noise.
+_LEAST_OF_EACH_CLASS = 10
+# The gap between 1 and its float32 neighbours, as for LogLoss: a saturated sigmoid has no better-known logit.
+_CLIP = 1e-7
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """A monotone map of probabilities, as plain data.
+
+    Attributes:
+        kind: ``logit`` or ``isotonic``.
+        slope, intercept: of the logit, for ``logit``: p = sigmoid(slope * logit(q) + intercept). A slope of 1
+            multiplies the odds by exp(intercept): the corrections for sampling.
+        predicted, observed: ascending breakpoints (M,), for ``isotonic``: p is linear between them and constant
+            outside.
+    """
+
+    kind: str
+    slope: float = 1.0
+    intercept: float = 0.0
+    predicted: tuple[float, ...] = ()
+    observed: tuple[float, ...] = ()
+
+    def __post_init__(self):
+        if self.kind not in KINDS:
+            raise InputError(f"a calibration of kind {' or '.join(KINDS)}", repr(self.kind), "Fit it again.")
+        # Odds beyond exp(700) overflow float64.
+        if not (0 <= self.slope < np.inf and abs(self.intercept) < 700):
+            raise InputError(
+                "an intercept between -700 and 700 and a finite slope of at least 0",
+                f"slope {self.slope} and intercept {self.intercept}",
+                "A calibration must keep the order of the scores; fit it again.",
+            )
+        if self.kind == "isotonic":
+            x, y = np.asarray(self.predicted, dtype=np.float64), np.asarray(self.observed, dtype=np.float64)
+            inside = all(np.all((one >= 0) & (one <= 1)) for one in (x, y))
+            if len(x) != len(y) or not len(x) or not inside or np.any(np.diff(x) <= 0) or np.any(np.diff(y) < 0):
+                raise InputError(
+                    "ascending breakpoints between 0 and 1",
+                    f"{len(x)} predicted and {len(y)} observed",
+                    "A calibration must keep the order of the scores; fit it again.",
+                )
+
+    def apply(self, probability: ArrayLike) -> np.ndarray:
+        """Calibrated probabilities (B,) float64 of probabilities (B,).
+
+        Raises:
+            InputError: as ``log_loss``: NaN, or a value outside [0, 1].
+        """
+        probability = check_probabilities(probability, np.size(probability))
+        if self.kind == "isotonic":
+            return np.interp(probability, self.predicted, self.observed)
+        if self.slope == 1:
+            # The odds themselves: q and 1 - q are exact at both ends, where the logit loses digits.
+            # Divided by the larger factor, so that neither overflows.
+            click = probability * np.exp(min(self.intercept, 0.0))
+            other = (1 - probability) * np.exp(min(-self.intercept, 0.0))
+            return click / (click + other)
+        return self.apply_to_logit(logit(probability))
+
+    def apply_to_logit(self, value: ArrayLike) -> np.ndarray:
+        """Calibrated probabilities of logits (B,): exact where a float32 sigmoid has already saturated."""
+        value = np.asarray(value, dtype=np.float64)
+        if self.kind == "isotonic":
+            return self.apply(expit(value))
+        if self.slope == 0:  # also of infinite logits
+            return np.full(value.shape, expit(self.intercept))
+        return expit(self.slope * value + self.intercept)
+
+    def inverse(self) -> "Calibration":
+        """The map back, of a ``logit`` calibration with a slope above 0.
+
+        Raises:
+            InputError: there is none: isotonic steps and a slope of 0 send different scores to one.
+        """
+        if self.kind != "logit" or self.slope == 0:
+            raise InputError(
+                "a calibration that can be undone", f"{self.kind} with slope {self.slope}", "Keep the scores before it."
+            )
+        return Calibration("logit", 1 / self.slope, -self.intercept / self.slope)
+
+    def state(self) -> dict[str, Any]:
+        """Strings, floats and lists of floats, for a checkpoint; ``from_state`` takes it back."""
+        if self.kind == "isotonic":
+            return {"kind": self.kind, "predicted": list(self.predicted), "observed": list(self.observed)}
+        return {"kind": self.kind, "slope": self.slope, "intercept": self.intercept}
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Any]) -> "Calibration":
+        """From ``state()``.
+
+        Raises:
+            InputError: other keys, an unknown kind, or values that are no calibration.
+        """
+        keys = {"logit": {"kind", "slope", "intercept"}, "isotonic": {"kind", "predicted", "observed"}}
+        kind = state.get("kind") if isinstance(state, Mapping) else None
+        if kind not in KINDS or set(state) != keys[kind]:
+            got = sorted(map(str, state)) if isinstance(state, Mapping) else type(state).__name__
+            raise InputError(
+                "the state of a calibration: a kind and its numbers", f"{got}", "Was it written by this version?"
+            )
+        try:
+            if kind == "logit":
+                return cls(kind, float(state["slope"]), float(state["intercept"]))
+            points = (tuple(float(value) for value in state[name]) for name in ("predicted", "observed"))
+            return cls(kind, 1.0, 0.0, *points)
+        except (TypeError, ValueError) as error:
+            if isinstance(error, InputError):
+                raise
+            raise InputError(
+                "numbers in the state of a calibration", f"{error}", "Was the file edited?"
+            ) from error
+
+
+def kept_negatives(share: float) -> Calibration:
+    """Correction for a model trained on a random share w of the non-clicks (He et al., ADKDD 2014, section 6.3).
+
+        p = q / (q + (1 - q) / w)
+
+    which multiplies the odds by w, exactly; ``inverse()`` goes back.
+
+    Raises:
+        InputError: a share outside (0, 1].
+    """
+    if not 0 < share <= 1:
+        raise InputError("a share of kept non-clicks above 0 and up to 1", f"{share}", "1 keeps all of them.")
+    return Calibration("logit", 1.0, float(np.log(share)))
+
+
+def true_rate(trained: float, true: float) -> Calibration:
+    """Correction of the prior (Saerens et al., Neural Computation 2002) for drawn negatives.
+
+        p / (1 - p) = q / (1 - q) * true / (1 - true) * (1 - trained) / trained
+
+    It is exact where drawn negatives look like true non-clicks and only their number differs. Negatives drawn from the
+    whole catalogue are easier than items that a system chose to show: then the mean is better but not exact.
+
+    Args:
+        trained: click rate of the training rows, 1 / (1 + N) with N drawn negatives for each click.
+        true: click rate where scores are served.
+
+    Raises:
+        InputError: a rate outside (0, 1).
+    """
+    for name, rate in (("trained", trained), ("true", true)):
+        if not 0 < rate < 1:
+            raise InputError(f"a {name} click rate between 0 and 1", f"{rate}", "Give it as a fraction, 0.04 for 4 %.")
+    return Calibration("logit", 1.0, float(logit(true) - logit(trained)))
+
+
+def fit_platt(label: ArrayLike, probability: ArrayLike) -> Calibration:
+    """Logistic regression of the label on the logit (Platt, 1999; Newton steps as Lin, Lin and Weng, 2007).
+
+    Targets are Platt's (P + 1) / (P + 2) and 1 / (N + 2), so that scores that part the classes have a finite slope.
+    Logits are clipped at probabilities of 1e-7 for the fit alone. The slope is at least 0: scores that rank validation
+    rows the wrong way round say nothing, and become the click rate of validation.
+
+    Args:
+        label: (B,) of 0 and 1, of validation.
+        probability: (B,) in [0, 1].
+
+    Raises:
+        InputError: as ``log_loss``, or fewer than 10 rows of a class.
+    """
+    label, probability = _check_enough(label, probability)
+    x = logit(np.clip(probability, _CLIP, 1 - _CLIP))
+    clicks = int(label.sum())
+    target = np.where(label, (clicks + 1) / (clicks + 2), 1 / (len(label) - clicks + 2))
+    constant = Calibration("logit", 0.0, float(logit(target.mean())))
+    spread = float(x.std())
+    if spread < 1e-9:
+        return constant
+    # Standardised, the two parameters hardly depend on each other and Newton's steps are well-conditioned.
+    mean = float(x.mean())
+    slope, intercept = _newton((x - mean) / spread, target, np.array([0.0, constant.intercept]))
+    slope /= spread
+    return Calibration("logit", slope, intercept - slope * mean) if slope > 0 else constant
+
+
+def _newton(x: np.ndarray, target: np.ndarray, start: np.ndarray) -> tuple[float, float]:
+    """Slope and intercept of the least cross-entropy with targets in (0, 1), which is strictly convex in both."""
+
+    def cross_entropy(parameters: np.ndarray) -> float:
+        z = parameters[0] * x + parameters[1]
+        return float(np.mean(np.logaddexp(0, z) - target * z))
+
+    parameters, value = start, cross_entropy(start)
+    for _ in range(100):
+        p = expit(parameters[0] * x + parameters[1])
+        gradient = np.array([np.mean((p - target) * x), np.mean(p - target)])
+        weight = p * (1 - p)
+        cross = np.mean(weight * x)
+        hessian = np.array([[np.mean(weight * x * x), cross], [cross, np.mean(weight)]])
+        step = np.linalg.solve(hessian + 1e-12 * np.eye(2), gradient)
+        if gradient @ step < 1e-20:
+            break
+        size, decrease = 1.0, float(gradient @ step)
+        # Halved until it goes down: a full step may overshoot far from the optimum.
+        while (new := cross_entropy(parameters - size * step)) > value - 1e-4 * size * decrease and size > 1e-6:
+            size /= 2
+        if new >= value:  # rounding is all that is left
+            break
+        parameters, value = parameters - size * step, new
+    return float(parameters[0]), float(parameters[1])
+
+
+def fit_isotonic(label: ArrayLike, probability: ArrayLike) -> Calibration:
+    """Isotonic regression (Zadrozny and Elkan, KDD 2002): the best ascending steps, as breakpoints.
+
+    Equal probabilities are one point with their weight. Between two steps p is interpolated, so that fewer scores tie;
+    inside a step they do tie. Rates of 0 and 1 become 1 / (B + 2) and (B + 1) / (B + 2): nothing is ever certain.
+    It needs more rows than Platt's two numbers: about a thousand clicks (Niculescu-Mizil and Caruana, ICML 2005).
+
+    Args and errors as ``fit_platt``.
+    """
+    label, probability = _check_enough(label, probability)
+    x, row_x, rows = np.unique(probability, return_inverse=True, return_counts=True)
+    rate = np.bincount(row_x, weights=label) / rows
+    step = isotonic_regression(rate, weights=rows)
+    y = np.clip(step.x, 1 / (len(label) + 2), (len(label) + 1) / (len(label) + 2))
+    # The two ends of each step are all that interpolation needs.
+    first, last = step.blocks[:-1], step.blocks[1:] - 1
+    ends = np.unique(np.concatenate([first, last]))
+    return Calibration("isotonic", 1.0, 0.0, tuple(x[ends].tolist()), tuple(y[ends].tolist()))
+
+
+def _check_enough(label: ArrayLike, probability: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    label = check_labels(label)
+    probability = check_probabilities(probability, len(label))
+    clicks = int(label.sum())
+    if min(clicks, len(label) - clicks) < _LEAST_OF_EACH_CLASS:
+        raise InputError(
+            f"at least {_LEAST_OF_EACH_CLASS} clicks and {_LEAST_OF_EACH_CLASS} non-clicks to calibrate on",
+            f"{clicks} and {len(label) - clicks}",
+            "Give validation more rows, or leave calibration out.",
+        )
+    return label, probability

@@ -1,0 +1,202 @@
+import io
+import math
+
+import numpy as np
+import pytest
+
+from recbole_marn.errors import InputError
+from recbole_marn.evaluation import metrics
+from recbole_marn.evaluation.cluster_statistics import cluster_statistics, pack, unpack
+from recbole_marn.evaluation.significance import (
+    delong_test,
+    delong_test_of_statistics,
+    delong_variance,
+    delong_variance_of_statistics,
+    paired_user_test,
+    paired_user_test_of_statistics,
+)
+
+
+def random_rows(seed, rows=400, users=60):
+    """Ties, users of one class and of one row, two models."""
+    rng = np.random.default_rng(seed)
+    user = rng.integers(0, users, rows) * 3 + 5
+    label = (rng.random(rows) < 0.3).astype(int)
+    return user, label, *((rng.integers(0, 20, rows) / 25 + lift * label) for lift in (0.2, 0.1))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_each_sum_agrees_with_a_loop_over_rows(seed):
+    user, label, score, _ = random_rows(seed)
+    score[:5], score[5:9] = 0.0, 1.0
+    got = cluster_statistics(user, label, score)
+    assert got.cluster.tolist() == sorted(set(user.tolist()))
+    clicks, rest = score[label == 1], score[label == 0]
+
+    def beats(value, others):
+        return sum(1.0 if value > other else 0.5 if value == other else 0.0 for other in others)
+
+    for at, one in enumerate(got.cluster):
+        rows = [(y, p) for u, y, p in zip(user, label, score, strict=True) if u == one]
+        own_clicks, own_rest = [p for y, p in rows if y], [p for y, p in rows if not y]
+        assert (got.positives[at], got.negatives[at]) == (len(own_clicks), len(own_rest))
+        assert got.doubled_wins[at] == 2 * sum(beats(p, own_rest) for p in own_clicks)
+        assert got.positive_placements[at] == pytest.approx(sum(beats(p, rest) for p in own_clicks) / len(rest))
+        against = sum(len(clicks) - beats(p, clicks) for p in own_rest) / len(clicks)
+        assert got.negative_placements[at] == pytest.approx(against)
+        clipped = [(y, min(max(p, 1e-7), 1 - 1e-7)) for y, p in rows]
+        assert got.loss[at] == pytest.approx(-sum(math.log(p if y else 1 - p) for y, p in clipped))
+        assert got.predicted[at] == pytest.approx(sum(p for _, p in rows))
+        assert got.clipped[at] == sum(p in (0, 1) for _, p in rows)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_metrics_and_tests_need_no_scores(seed):
+    user, label, a, b = random_rows(seed)
+    one, two = cluster_statistics(user, label, a), cluster_statistics(user, label, b)
+    assert one.auc() == pytest.approx(metrics.auc(label, a), abs=1e-12)
+    assert one.uauc() == metrics.uauc(user, label, a)
+    for weight in ("impressions", "clicks"):
+        assert one.gauc(weight) == metrics.gauc(user, label, a, weight)
+    for name in ("log_loss", "normalised_entropy", "predicted_over_observed"):
+        assert getattr(one, name)() == pytest.approx(getattr(metrics, name)(label, a), abs=1e-12)
+    assert delong_variance_of_statistics(one) == pytest.approx(delong_variance(label, a, user), rel=1e-9)
+    assert vars(delong_test_of_statistics(one, two)) == pytest.approx(vars(delong_test(label, a, b, user)), rel=1e-9)
+    assert paired_user_test_of_statistics(one, two) == paired_user_test(user, label, a, b)
+
+
+def test_a_model_equals_itself():
+    user, label, a, _ = random_rows(7)
+    one = cluster_statistics(user, label, a)
+    assert (delong_test_of_statistics(one, one).z, delong_test_of_statistics(one, one).p_value) == (0, 1)
+    assert paired_user_test_of_statistics(one, one).p_value_t == 1
+
+
+@pytest.mark.parametrize("label", [[1, 1, 1], [0, 0, 0]])
+def test_one_class_has_no_auc(label):
+    one = cluster_statistics([1, 1, 2], label, [0.2, 0.3, 0.4])
+    for value in (one.auc(), one.uauc(), one.gauc(), one.normalised_entropy(), delong_variance_of_statistics(one)):
+        assert math.isnan(value)
+    assert one.log_loss() == pytest.approx(metrics.log_loss(label, [0.2, 0.3, 0.4]))
+    assert math.isnan(one.predicted_over_observed()) == (not any(label))
+
+
+def test_scores_without_a_scale_have_ranking_metrics_alone():
+    user, label, a, _ = random_rows(1)
+    one = cluster_statistics(user, label, 64 * a, probabilities=False)
+    assert one.uauc() == metrics.uauc(user, label, a)
+    for name in ("log_loss", "normalised_entropy", "predicted_over_observed"):
+        with pytest.raises(InputError, match="scores alone"):
+            getattr(one, name)()
+    assert unpack(pack(one)).loss is None
+    with pytest.raises(InputError, match="sigmoid"):
+        cluster_statistics(user, label, 64 * a)
+
+
+# ---------------------------------------------------------------- bytes
+
+
+@pytest.mark.parametrize("tokens", [False, True])
+@pytest.mark.parametrize("apart", [False, True])
+def test_packed_statistics_come_back(tokens, apart):
+    user, label, a, b = random_rows(2)
+    user = user.astype(str) if tokens else user
+    one, two = cluster_statistics(user, label, a), cluster_statistics(user, label, b)
+    got = unpack(pack(one, clusters=not apart), two if apart else None)
+    got.check_same_rows(one)
+    for name in ("doubled_wins", "clipped"):
+        assert np.array_equal(getattr(got, name), getattr(one, name))
+    for name in ("positive_placements", "negative_placements", "loss", "predicted"):
+        assert getattr(got, name) == pytest.approx(getattr(one, name), rel=1e-7)
+    assert got.uauc() == one.uauc()
+    assert got.auc() == pytest.approx(one.auc(), abs=1e-7)
+    assert got.log_loss() == pytest.approx(one.log_loss(), abs=1e-7)
+    assert pack(got, clusters=not apart) == pack(one, clusters=not apart)
+
+
+def test_clusters_of_other_rows_or_none_are_refused():
+    user, label, a, _ = random_rows(3)
+    one = cluster_statistics(user, label, a)
+    other = cluster_statistics(user, 1 - label, a)
+    with pytest.raises(InputError, match="packed without. Got none"):
+        unpack(pack(one, clusters=False))
+    with pytest.raises(InputError, match="other rows"):
+        unpack(pack(one, clusters=False), other)
+    with pytest.raises(InputError, match="same rows"):
+        paired_user_test_of_statistics(one, other)
+    with pytest.raises(InputError, match="same rows"):
+        delong_test_of_statistics(one, cluster_statistics(user + 1, label, a))
+
+
+def changed(**arrays):
+    """Packed statistics with some arrays changed and written as they are, without byte planes."""
+    user, label, a, _ = random_rows(4)
+    one = cluster_statistics(user, label, a)
+    kept = {name: arrays[name](values) if name in arrays else values for name, values in vars(one).items()}
+    packed = io.BytesIO()
+    np.savez_compressed(packed, **{name: values for name, values in kept.items() if values is not None})
+    return packed.getvalue()
+
+
+@pytest.mark.parametrize(
+    "packed",
+    [
+        b"",
+        b"no zip",
+        changed()[:200],
+        changed(loss=lambda _: None),
+        changed(negatives=lambda _: None),
+        changed(loss=lambda x: x[1:]),
+        changed(loss=lambda x: x * np.nan),
+        changed(loss=lambda x: -x),
+        changed(doubled_wins=lambda x: x * 100 + 1),
+        changed(doubled_wins=lambda x: x + 0.5),
+        changed(predicted=lambda x: x + 1000),
+        changed(positive_placements=lambda x: x + 1),
+        changed(clipped=lambda x: x - 1),
+        changed(cluster=lambda x: x[::-1]),
+        changed(positives=lambda x: x - 1000),
+        changed(loss=lambda x: np.array([None] * len(x))),
+    ],
+)
+def test_bytes_that_are_no_statistics_are_refused(packed):
+    with pytest.raises(InputError, match="written by pack"):
+        unpack(packed)
+
+
+def test_unchanged_bytes_pass():
+    assert unpack(changed()).uauc() > 0.5
+
+
+def worst_case():
+    """3,000 users with 1 click and 9 non-clicks each and untied float32 scores: nothing to compress but counts."""
+    rng = np.random.default_rng(0)
+    label = np.tile([1] + [0] * 9, 3000)
+    score = rng.random(30_000).astype(np.float32) * 0.8 + 0.2 * label
+    return cluster_statistics(np.repeat(np.arange(3000), 10), label, score)
+
+
+@pytest.mark.parametrize(("bits", "most"), [(23, 14), (16, 11), (10, 8)])
+def test_bytes_of_a_user_and_what_rounding_costs(bits, most):
+    one = worst_case()
+    packed = pack(one, clusters=False, bits=bits)
+    assert len(packed) / 3000 < most
+    assert len(pack(one, bits=bits)) / 3000 < most + 2.5
+    got = unpack(packed, one)
+    assert got.uauc() == one.uauc()
+    for name in ("positive_placements", "negative_placements", "loss", "predicted"):
+        assert getattr(got, name) == pytest.approx(getattr(one, name), rel=2.0 ** -(bits + 1) + 1e-12)
+    assert (got.auc(), got.log_loss()) == pytest.approx((one.auc(), one.log_loss()), rel=2.0 ** -(bits + 3))
+    assert pack(got, clusters=False, bits=bits) == packed
+
+
+@pytest.mark.parametrize("bits", [0, 24])
+def test_bits_a_float32_does_not_have_are_refused(bits):
+    with pytest.raises(InputError, match="1 to 23"):
+        pack(worst_case(), bits=bits)
+
+
+def test_rounding_up_to_one_bit_is_still_read():
+    user, label, a, _ = random_rows(5)
+    one = cluster_statistics(user, label, a)
+    assert unpack(pack(one, bits=1)).uauc() == one.uauc()
