@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 
 from recbole_marn.cli import main
+from recbole_marn.errors import InputError
 from recbole_marn.evaluation.record import read_record, read_records, sealed_text
+from recbole_marn.files import sha256
 from recbole_marn.leaderboard.board import board_of
 from recbole_marn.leaderboard.formats import FORMATS, parts_of_line, plain
 from recbole_marn.leaderboard.records import Folders
@@ -171,8 +173,6 @@ def test_a_score_file_forged_with_its_record_is_found(results):
         content = dict(file)
     content["test_score"] = content["test_score"][::-1].copy()
     np.savez_compressed(path, **content)
-    from recbole_marn.files import sha256
-
     tamper(record, True, lambda content: content["scores"].update(sha256=sha256(path)))
     found = problems(results)
     assert any(f"Record {record.stem}: UAUC of test is" in problem for problem in found)
@@ -313,11 +313,28 @@ BROKEN = {
 }
 
 
+@pytest.fixture
+def record(finished, tmp_path):
+    """The text of a sound record, and a file of its name to write another to."""
+    path = first_record(finished)
+    return path.read_text(), tmp_path / path.name
+
+
 @pytest.mark.parametrize("kind", BROKEN)
-def test_a_broken_record_is_named(results, capsys, kind):
+def test_a_broken_record_is_named(record, kind):
+    text, path = record
+    path.write_bytes(BROKEN[kind](text).encode(errors="surrogateescape"))
+    for sealed in (True, False):
+        with pytest.raises(InputError, match=path.name):
+            read_record(path, sealed=sealed)
+
+
+@pytest.mark.parametrize("kind", ["NaN", "deep nesting"])
+def test_verify_and_render_go_on_behind_a_broken_record(results, capsys, kind):
     path = first_record(results)
     path.write_bytes(BROKEN[kind](path.read_text()).encode(errors="surrogateescape"))
-    assert any(str(path) in problem for problem in problems(results))
+    found = problems(results)
+    assert str(path) in found[0] and any(f"Record {path.stem}: is missing." == problem for problem in found)
     before = (results / "tiny.md").read_bytes()
     assert main(["leaderboard", "--dataset=tiny", "--render_only", f"--out={results}"]) == 2
     assert str(path) in capsys.readouterr().err and (results / "tiny.md").read_bytes() == before
@@ -343,22 +360,32 @@ ODD = {
 
 
 @pytest.mark.parametrize(("key", "value"), [(key, value) for key, values in ODD.items() for value in values])
-def test_a_record_of_odd_values_is_named_though_it_is_sealed(results, capsys, key, value):
+def test_a_record_of_odd_values_is_named_though_it_is_sealed(record, key, value):
+    text, path = record
+    path.write_text(sealed_text({**json.loads(text), key: value}))
+    with pytest.raises(InputError, match=path.name):
+        read_record(path)
+
+
+def test_a_score_file_of_another_folder_is_not_read(results, capsys):
     path = first_record(results)
-    tamper(path, True, lambda record: record.update({key: value}))
-    found = [problem for problem in problems(results) if str(path) in problem]
-    assert len(found) == 1 and "Cannot check" not in found[0]
+    secret = results / "secret.npz"
+    secret.write_bytes(b"")
+    tamper(path, True, lambda record: record.update(scores={"file": "../../secret.npz", "sha256": sha256(secret)}))
+    assert any(str(path) in problem and "scores.file" in problem for problem in problems(results))
     assert main(["leaderboard", "--dataset=tiny", "--render_only", f"--out={results}"]) == 2
-    assert str(path) in capsys.readouterr().err
+    assert "scores.file" in capsys.readouterr().err
 
 
-def test_every_key_that_is_missing_is_named(results):
-    path = first_record(results)
-    text = path.read_text()
-    for key in set(json.loads(text)) - {"sha256", "tuned", "family", "memory_mb", "seconds"}:
-        path.write_text(text)
-        tamper(path, True, lambda record, key=key: record.pop(key))
-        assert any(str(path) in problem for problem in problems(results)), key
+def test_every_key_that_is_missing_is_named(record):
+    text, path = record
+    sound = json.loads(text)
+    for key in set(sound) - {"sha256", "tuned", "family", "memory_mb", "seconds"}:
+        path.write_text(sealed_text({name: value for name, value in sound.items() if name != key}))
+        with pytest.raises(InputError, match=path.name):
+            read_record(path)
+    path.write_text(sealed_text(sound))
+    assert read_record(path) == sound
 
 
 @pytest.mark.parametrize(
@@ -420,8 +447,6 @@ def column_less(path):
 
 @pytest.mark.parametrize("spoil", [no_zip, cut, array, objects, words, short, column_less])
 def test_scores_that_cannot_be_read_are_named_though_their_digest_is_right(results, capsys, spoil):
-    from recbole_marn.files import sha256
-
     record = first_record(results)
     path = Folders(results, "tiny").scores / f"{record.stem}.scores.npz"
     spoil(path)
