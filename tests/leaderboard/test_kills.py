@@ -196,9 +196,12 @@ def ended(pid):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-@pytest.mark.parametrize("code", IMPORTS)
-def test_a_worker_that_still_imports_ends_with_its_leaderboard(tmp_path, light_environment, code):
+@pytest.mark.parametrize(("code", "kernel"), [*((code, True) for code in IMPORTS), ("sleeps", False)])
+def test_a_worker_that_still_imports_ends_with_its_leaderboard(tmp_path, light_environment, code, kernel):
+    """Also on a system whose kernel does not see to it."""
     told, environment = takes_long(tmp_path, light_environment, IMPORTS[code])
+    if not kernel:
+        (tmp_path / "sitecustomize.py").write_text("import sys; sys.platform = 'another'")
     process = subprocess.Popen([sys.executable, "-c", ONE_JOB, str(tmp_path)], env=environment)
     wait_for(told.exists)
     process.kill()
@@ -213,8 +216,10 @@ def test_ctrl_c_ends_in_one_line_that_says_how_to_go_on(tmp_path, light_environm
     command = [sys.executable, "-c", INTERRUPTED, str(tmp_path), ONE_JOB]
     process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True, start_new_session=True)
     wait_for(told.exists)
+    worker = int(told.read_text())
+    assert os.getsid(worker) == worker, "the terminal's signal would reach it, and it would print a traceback"
     os.killpg(process.pid, signal.SIGINT)
     _, errors = process.communicate(timeout=20)
     assert process.returncode == 130
     assert errors == "Stopped. The same command goes on: finished runs are kept.\n"
-    assert ended(told.read_text()) and "Traceback" not in (tmp_path / "one" / "output.log").read_text()
+    assert ended(worker) and "Traceback" not in (tmp_path / "one" / "output.log").read_text()
