@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from recbole_marn import __version__
-from recbole_marn.errors import InputError
+from recbole_marn.errors import InputError, without_recbole
 from recbole_marn.settings.arguments import parse_settings
 
 __all__ = ["JOBS", "Job", "main"]
@@ -70,6 +70,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _module(job).main(args)
     except InputError as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        return 2
+    except ModuleNotFoundError as error:
+        if error.name != "recbole":
+            raise
+        print(f"InputError: {without_recbole()}", file=sys.stderr)
         return 2
     except BrokenPipeError:  # the reader of our output, `head` say, has seen enough
         sys.stderr.close()

@@ -165,7 +165,7 @@ def test_a_checkpoint_of_other_data_is_not_loaded(finished, tmp_path):
 def test_a_checkpoint_is_loaded_where_the_data_now_are(finished, tmp_path):
     tiny.write_dataset(tmp_path)
     parts = quick_start.load_run(finished[0]["checkpoint"], data_path=str(tmp_path))
-    assert parts.train._dataset.dataset_path == str(tmp_path / "tiny")
+    assert parts.train.part.dataset_path == str(tmp_path / "tiny")
 
 
 def test_checkpoints_hold_what_was_learned_and_no_tables(finished):
@@ -180,3 +180,10 @@ def test_checkpoints_hold_what_was_learned_and_no_tables(finished):
     name = next(name for name in frozen if name.endswith("image_matrix"))
     assert twin.get_buffer(name).data_ptr() == parts.model.get_buffer(name).data_ptr()
     assert twin.get_parameter("specific.weight").data_ptr() != parts.model.get_parameter("specific.weight").data_ptr()
+
+
+def test_a_run_where_a_gpu_would_be_used_loads_on_a_machine_without(settings):
+    """Its settings name GPU 0, which is a default and not a wish."""
+    given = settings("Popularity", epochs=1, use_gpu=True)
+    path = quick_start.run("Popularity", "tiny", config_dict=given)["checkpoint"]
+    assert quick_start.load_run(path).model.step > 0

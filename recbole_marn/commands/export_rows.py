@@ -25,6 +25,6 @@ def main(args: argparse.Namespace) -> int:
     """Write the rows as files for plain RecBole; print what was written as one line of JSON."""
     config = build_config(args.model, args.dataset, config_files(args.config_files), args.settings)
     run = prepare_run(config, quiet=True)
-    parts = [loader._dataset for loader in (run.train, run.valid, run.test)]
+    parts = [loader.part for loader in (run.train, run.valid, run.test)]
     print(json.dumps(export_benchmark(parts, args.out, name=args.name or f"{args.dataset}-rows")))
     return 0

@@ -30,7 +30,7 @@ def export_benchmark(parts: Sequence[Any], folder: str | Path, *, name: str) -> 
     NAME.context.yaml (LR, FM, xDeepFM, ...), NAME.sequential.yaml (DIN, ...) and NAME.dien.yaml.
 
     Args:
-        parts: training, validation and test `CTRDataset`s, as `CTRDataset.build()` returns them.
+        parts: the training, validation and test `Part`.
         folder: RecBole's data_path; the files go to `folder/name`.
         name: the exported data set's name.
 
@@ -48,7 +48,7 @@ def export_benchmark(parts: Sequence[Any], folder: str | Path, *, name: str) -> 
         _check_tokens(field, dataset.field2id_token[field])
     files = {f"{name}.item": _items(dataset, fields)}
     for part in parts:
-        files[f"{name}.{part.part}.inter"] = _rows(part, dataset.unclicked_item)
+        files[f"{name}.{part.name}.inter"] = _rows(part, dataset.unclicked_item)
     longest = max(int(part.rows.rows.history_length.max()) for part in parts)
     for kind, settings in _settings(dataset, longest).items():
         files[f"{name}.{kind}.yaml"] = iter([yaml.safe_dump(settings, sort_keys=False)])
@@ -61,7 +61,7 @@ def export_benchmark(parts: Sequence[Any], folder: str | Path, *, name: str) -> 
         "folder": str(target),
         "split_sha256": dataset.split_sha256,
         "longest_history": longest,
-        "rows": {part.part: part.rows.n_rows for part in parts},
+        "rows": {part.name: part.rows.n_rows for part in parts},
         "settings": [file for file in files if file.endswith(".yaml")],
         "files": sha256,
     }

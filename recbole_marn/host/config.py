@@ -21,6 +21,8 @@ __all__ = ["build_config", "data_files", "plain_config", "read_files", "rebuild_
 COMPUTED_KEYS = {"MODEL_TYPE", "MODEL_INPUT_TYPE", "eval_type", "device", "single_spec", "local_rank"}
 COMPUTED_KEYS |= {"valid_metric_bigger", "eval_args", "train_neg_sample_args"}
 COMPUTED_KEYS |= {"valid_neg_sample_args", "test_neg_sample_args"}
+# Set by RecBole's own files for some of its models, without effect on our rows; refused where a user gives it.
+COMPUTED_KEYS |= {"threshold"}
 
 
 def build_config(
@@ -63,7 +65,8 @@ def read_files(files: Sequence[str]) -> dict[str, Any]:
 
 def rebuild_config(values: Mapping[str, Any]) -> Config:
     """RecBole's Config from the plain settings in one of our checkpoints."""
-    kept = {key: value for key, value in values.items() if key not in COMPUTED_KEYS}
+    # Which GPU it was is of the machine that wrote the file; this one may have none.
+    kept = {key: value for key, value in values.items() if key not in COMPUTED_KEYS | {"gpu_id"}}
     kept["data_path"] = os.path.dirname(kept["data_path"])
     return without_arguments(Config)(model=kept["model"], dataset=kept["dataset"], config_dict=kept)
 

@@ -26,15 +26,11 @@ LIBRARIES = ("recbole", "torch", "numpy", "pandas", "scipy")
 
 def data_facts(parts: Prepared) -> dict[str, int]:
     """Sizes of the data set and its parts, for the record."""
-    dataset = parts.train._dataset
-    events = dataset.protocol.events
+    facts = parts.train.part.facts()
+    del facts["rows"]
     loaders = zip(PARTS, (parts.train, parts.valid, parts.test), strict=True)
-    return {
-        "users": len(np.unique(events.user)),
-        "items": len(np.unique(events.item)),
-        "catalogue": dataset.item_num - 1,
-        "events": int(events.n_events),
-        **{f"{name}_rows": len(loader._dataset) for name, loader in loaders},
+    return facts | {
+        **{f"{name}_rows": len(loader.part) for name, loader in loaders},
         "steps_per_epoch": len(parts.train),
     }
 
@@ -61,7 +57,7 @@ def write_record(parts: Prepared, result: Mapping[str, Any], scores: Mapping[str
         "settings": parts.trainer.plain_settings(),
         "data": {"split_sha256": result["split_sha256"], **data, **data_facts(parts)},
         "metrics": metrics,
-        "notes": parts.train._dataset.notes,
+        "notes": parts.train.part.notes,
         "history": parts.trainer.history,
         "scores": {"file": scores_file.name, "sha256": sha256(scores_file)},
         "versions": {"recbole_marn": __version__, "python": platform.python_version()}

@@ -38,7 +38,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning:recbole")
 def exported(data_path, tmp_path_factory):
     """Our parts, and what `export_benchmark` returned."""
     run = prepare_run(build_config(config_dict=tiny.settings(data_path, "LR")), quiet=True)
-    parts = [loader._dataset for loader in (run.train, run.valid, run.test)]
+    parts = [loader.part for loader in (run.train, run.valid, run.test)]
     folder = tmp_path_factory.mktemp("exported")
     return parts, export_benchmark(parts, folder, name="rows"), folder
 
@@ -102,7 +102,7 @@ def both(exported, data_path):
     for model in KIND:
         run = ours(data_path, model)
         loaders, built, trainer = theirs(exported, model)
-        copy_weights(run.model, run.train._dataset, built, loaders[0]._dataset)
+        copy_weights(run.model, run.train.part, built, loaders[0]._dataset)
         made[model] = run, loaders, trainer
     return made
 
@@ -149,7 +149,7 @@ def test_the_same_rows_token_for_token(both, model):
 def test_the_summary_and_its_file(exported):
     parts, summary, folder = exported
     assert summary["name"] == "rows" and summary["split_sha256"] == parts[0].split_sha256
-    assert summary["rows"] == {part.part: part.rows.n_rows for part in parts}
+    assert summary["rows"] == {part.name: part.rows.n_rows for part in parts}
     assert summary["longest_history"] == 4
     assert summary["settings"] == ["rows.context.yaml", "rows.sequential.yaml", "rows.dien.yaml"]
     for name, sha256 in summary["files"].items():
@@ -184,14 +184,14 @@ def test_lines_are_what_they_should_be(exported, data_path):
 def test_the_longest_history_is_that_of_the_rows(tmp_path, data_path):
     """RecBole overflows or cuts lists of another length than it is told."""
     run = prepare_run(build_config(config_dict=tiny.settings(data_path, "LR", MAX_ITEM_LIST_LENGTH=50)), quiet=True)
-    summary = export_benchmark([loader._dataset for loader in (run.train, run.valid, run.test)], tmp_path, name="long")
+    summary = export_benchmark([loader.part for loader in (run.train, run.valid, run.test)], tmp_path, name="long")
     assert summary["longest_history"] == 7
     assert yaml.safe_load((tmp_path / "long/long.sequential.yaml").read_text())["MAX_ITEM_LIST_LENGTH"] == 7
 
 
 def test_rows_of_our_own_model_are_exported_alike(exported, data_path, tmp_path):
     run = prepare_run(build_config(config_dict=tiny.settings(data_path, "MARN")), quiet=True)
-    summary = export_benchmark([loader._dataset for loader in (run.train, run.valid, run.test)], tmp_path, name="rows")
+    summary = export_benchmark([loader.part for loader in (run.train, run.valid, run.test)], tmp_path, name="rows")
     assert summary["files"] == exported[1]["files"]
 
 
@@ -209,7 +209,7 @@ def test_a_token_with_a_space_is_refused(tmp_path):
     tiny.write_dataset(tmp_path, events=events)
     run = prepare_run(build_config(config_dict=tiny.settings(tmp_path, "LR")), quiet=True)
     with pytest.raises(InputError) as error:
-        export_benchmark([run.train._dataset, run.valid._dataset, run.test._dataset], tmp_path, name="rows")
+        export_benchmark([run.train.part, run.valid.part, run.test.part], tmp_path, name="rows")
     assert "Expected tokens of user_id without tabs and spaces. Got 'user " in str(error.value)
 
 

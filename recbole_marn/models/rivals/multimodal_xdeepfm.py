@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from recbole_marn.data.batch import RaggedBatch
 from recbole_marn.layers.cin import CompressedInteraction
+from recbole_marn.layers.kernels.segment import to_device
 from recbole_marn.layers.pooling import sequence_mean
-from recbole_marn.layers.segment import to_device
 from recbole_marn.models.base import CTRModel, Represented
 from recbole_marn.models.item_encoder import Cells
 from recbole_marn.models.parts import PredictionHead
@@ -40,7 +40,7 @@ class MultimodalxDeepFM(CTRModel):
 
     def represent(self, cells: Cells) -> Represented:
         fields = cells.entities(cells.aligned.masked_fill(~cells.present[:, :, None], 0.0))  # (E, M, D)
-        return Represented(fields.flatten(1), {})
+        return Represented(fields.flatten(1))
 
     def score(self, vector: Tensor, batch: RaggedBatch) -> Tensor:
         candidate = vector.index_select(0, batch.candidate)  # (B, M * D)

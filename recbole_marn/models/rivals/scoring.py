@@ -6,8 +6,8 @@ from torch import Tensor, nn
 
 from recbole_marn.data.batch import RaggedBatch
 from recbole_marn.layers.apgru import APGRU
+from recbole_marn.layers.kernels.segment import to_device
 from recbole_marn.layers.pooling import AdditiveAttention
-from recbole_marn.layers.segment import to_device
 from recbole_marn.models.parts import PredictionHead, UserPooling
 from recbole_marn.settings.models import GRUSettings
 
@@ -21,13 +21,7 @@ class GRUScoring(nn.Module):
         super().__init__()
         hidden = settings.hidden_size or settings.width
         self.rnn = APGRU(input_size=settings.width, hidden_size=hidden, gate="none")
-        self.pool = UserPooling(
-            how=settings.pooling,
-            state_size=hidden,
-            item_size=settings.width,
-            hidden_sizes=settings.attention_hidden,
-            with_items=settings.attention_values == "state_and_item",
-        )
+        self.pool = UserPooling.of(settings, state_size=hidden)
         self.head = PredictionHead.of(settings, user_size=self.pool.output_size, item_size=settings.width)
 
     def forward(self, vector: Tensor, batch: RaggedBatch) -> Tensor:

@@ -11,9 +11,9 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from recbole_marn.data.batch import RaggedBatch
 from recbole_marn.layers.apgru import APGRU
 from recbole_marn.layers.interest import AUGRU, BilinearAttention, NextBehaviourLoss
-from recbole_marn.layers.segment import expand_rows
-from recbole_marn.models.concatenated import ConcatenatedModel
+from recbole_marn.layers.kernels.segment import expand_rows
 from recbole_marn.models.parts import PredictionHead
+from recbole_marn.models.rivals.concatenated import ConcatenatedModel
 
 __all__ = ["MultimodalDIEN"]
 

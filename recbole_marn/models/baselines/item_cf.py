@@ -9,7 +9,7 @@ from torch import Tensor
 
 from recbole_marn.data.item_similarity import ItemSimilarity
 from recbole_marn.data.rows import TRAIN
-from recbole_marn.models.scorer import Scorer
+from recbole_marn.models.baselines.scorer import Scorer
 
 __all__ = ["ItemCF"]
 

@@ -13,7 +13,7 @@ from recbole_marn.layers.fusion import sum_fusion
 from recbole_marn.layers.modality_attention import ImageFilter, ModalityAttention
 from recbole_marn.models.base import CTRModel, Represented
 from recbole_marn.models.item_encoder import Cells
-from recbole_marn.models.scoring import GRUScoring
+from recbole_marn.models.rivals.scoring import GRUScoring
 
 __all__ = ["MMSS"]
 
@@ -45,7 +45,7 @@ class MMSS(CTRModel):
             context = cells.items(self.context(_mean(cells, self.ids)))  # (E, A)
         projected = cells.entities(self.fusion.project(filtered))
         vector, attention = self.fusion(cells.entities(filtered), projected, cells.entities(cells.present), context)
-        return Represented(vector, {"attention": attention})
+        return Represented(vector, attention)
 
     def _filtered(self, cells: Cells) -> Tensor:
         """Aligned modalities in which every image has passed the filter of its item's text."""

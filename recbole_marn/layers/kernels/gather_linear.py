@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from recbole_marn.layers.large_linear import autocast_type, pad_rows, plain_product
+from recbole_marn.layers.kernels.large_linear import autocast_type, pad_rows, plain_product
 
 __all__ = ["gather_linear", "gather_linear_reference"]
 

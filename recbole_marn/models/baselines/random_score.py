@@ -6,8 +6,8 @@ from typing import Any
 
 from torch import Tensor
 
-from recbole_marn.layers.hashing import uniform_hash
-from recbole_marn.models.scorer import Scorer
+from recbole_marn.layers.kernels.hashing import uniform_hash
+from recbole_marn.models.baselines.scorer import Scorer
 
 __all__ = ["RandomScore"]
 

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from recbole_marn.models.scorer import Scorer
+from recbole_marn.models.baselines.scorer import Scorer
 
 __all__ = ["Popularity"]
 

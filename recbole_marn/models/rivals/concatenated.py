@@ -25,4 +25,4 @@ class ConcatenatedModel(CTRModel):
         self.concatenation = PrivateLinear(n=len(self.encoder.names), input_size=width, output_size=width)
 
     def represent(self, cells: Cells) -> Represented:
-        return Represented(cells.add(sum_fusion(self.concatenation(cells.aligned), cells.mask)), {})
+        return Represented(cells.add(sum_fusion(self.concatenation(cells.aligned), cells.mask)))

@@ -10,7 +10,7 @@ from recbole_marn.data.batch import RaggedBatch
 from recbole_marn.layers.modality_attention import ModalityAttention
 from recbole_marn.models.base import CTRModel, Represented
 from recbole_marn.models.item_encoder import Cells
-from recbole_marn.models.scoring import DotScoring, GRUScoring
+from recbole_marn.models.rivals.scoring import DotScoring, GRUScoring
 
 __all__ = ["NAML"]
 
@@ -35,7 +35,7 @@ class NAML(CTRModel):
         view = cells.aligned.relu()  # (R, M, D)
         projected = cells.entities(self.fusion.project(view))  # (E, M, A)
         vector, attention = self.fusion(cells.entities(view), projected, cells.entities(cells.present))
-        return Represented(vector, {"attention": attention})
+        return Represented(vector, attention)
 
     def score(self, vector: Tensor, batch: RaggedBatch) -> Tensor:
         return self.scoring(vector, batch)

@@ -10,7 +10,7 @@ from recbole_marn.data.batch import RaggedBatch
 from recbole_marn.layers.dense_fusion import DenseFusion
 from recbole_marn.models.base import CTRModel, Represented
 from recbole_marn.models.item_encoder import Cells
-from recbole_marn.models.scoring import GRUScoring
+from recbole_marn.models.rivals.scoring import GRUScoring
 
 __all__ = ["DenseMultimodalFusion"]
 
@@ -26,7 +26,7 @@ class DenseMultimodalFusion(CTRModel):
         self.scoring = GRUScoring(self.settings)
 
     def represent(self, cells: Cells) -> Represented:
-        return Represented(self.fusion(cells.aligned, cells.mask, cells.add), {})
+        return Represented(self.fusion(cells.aligned, cells.mask, cells.add))
 
     def score(self, vector: Tensor, batch: RaggedBatch) -> Tensor:
         return self.scoring(vector, batch)

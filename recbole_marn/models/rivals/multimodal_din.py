@@ -7,10 +7,10 @@ from typing import Any
 from torch import Tensor
 
 from recbole_marn.data.batch import RaggedBatch
+from recbole_marn.layers.kernels.segment import expand_rows, segment_softmax, weighted_sum
 from recbole_marn.layers.pair_score import PairScore
-from recbole_marn.layers.segment import expand_rows, segment_softmax, weighted_sum
-from recbole_marn.models.concatenated import ConcatenatedModel
 from recbole_marn.models.parts import PredictionHead
+from recbole_marn.models.rivals.concatenated import ConcatenatedModel
 
 __all__ = ["MultimodalDIN"]
 

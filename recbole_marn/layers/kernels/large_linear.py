@@ -24,7 +24,7 @@ ROW_STEP = 64
 
 def _has_onednn() -> bool:
     return (
-        hasattr(torch.ops.mkldnn, "_linear_pointwise")
+        getattr(torch.ops.mkldnn, "_linear_pointwise", None) is not None
         and torch.backends.mkldnn.is_available()
         and torch.backends.cpu.get_cpu_capability() in ("AVX2", "AVX512")
     )

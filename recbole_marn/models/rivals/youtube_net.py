@@ -7,10 +7,10 @@ from typing import Any
 from torch import Tensor
 
 from recbole_marn.data.batch import RaggedBatch
+from recbole_marn.layers.kernels.segment import to_device
 from recbole_marn.layers.pooling import sequence_mean
-from recbole_marn.layers.segment import to_device
-from recbole_marn.models.concatenated import ConcatenatedModel
 from recbole_marn.models.parts import PredictionHead
+from recbole_marn.models.rivals.concatenated import ConcatenatedModel
 
 __all__ = ["YoutubeNet"]
 
