@@ -44,5 +44,7 @@ def printable(text: object) -> str:
 def without_recbole() -> InputError:
     """What to say where RecBole cannot be imported: on Python 3.12 and later no other package brings it."""
     return InputError(
-        "RecBole 1.2.1", "no package of that name", "Install it: pip install --no-deps recbole==1.2.1 (docs/install.md)."
+        "RecBole 1.2.1",
+        "no package of that name",
+        "Install it: pip install --no-deps recbole==1.2.1 (docs/install.md).",
     )

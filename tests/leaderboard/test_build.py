@@ -230,8 +230,7 @@ def test_the_test_part_is_sealed_while_tuning(common, here, tmp_path, monkeypatc
     original = CTRTrainer.evaluate
 
     def evaluate(self, data, *args, **more):
-        part = data._dataset.part if hasattr(data, "_dataset") else "?"
-        scored.append(part)
+        scored.append(data.part.name)
         return original(self, data, *args, **more)
 
     monkeypatch.setattr(CTRTrainer, "evaluate", evaluate)
