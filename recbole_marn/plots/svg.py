@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from html import escape
 
-__all__ = ["Curve", "Interval", "Plot", "Point", "curves_plot", "interval_plot", "picture_file", "scatter_plot"]
+__all__ = ["Curve", "Interval", "Plot", "Point", "curves_plot", "interval_plot", "scatter_plot"]
 
 WIDTH = 480
 LEFT, RIGHT, TOP, BOTTOM = 58, 16, 14, 44
@@ -36,7 +36,7 @@ class Point:
 
 @dataclass(frozen=True)
 class Curve:
-    """A labelled line through (1, y1), (2, y2), ... or other places; strong ones are drawn in colour."""
+    """A labelled line through (1, y1), (2, y2), ...; strong ones are drawn in colour."""
 
     label: str
     values: tuple[float, ...]
@@ -51,10 +51,10 @@ class Plot:
     height: float
     content: str
 
-    def inline(self, place: str = "") -> str:
-        """The element, for a page or within another picture, where `place` is the attributes that place it."""
+    def inline(self) -> str:
+        """The element, for a page."""
         view = f'viewBox="0 0 {WIDTH} {self.height:g}" role="img" aria-label="{escape(self.title)}"'
-        return f"<svg {place}{view}>{self.content}</svg>"
+        return f"<svg {view}>{self.content}</svg>"
 
 
 # --------------------------------------------------------------------------------------------------- plots
@@ -106,10 +106,8 @@ def scatter_plot(points: Sequence[Point], title: str, x_axis: str, y_axis: str) 
     return Plot(title, height, "".join(parts))
 
 
-def curves_plot(
-    curves: Sequence[Curve], title: str, y_axis: str, *, x_axis: str = "epoch", at: Sequence[float] | None = None
-) -> Plot | None:
-    """Lines over epochs, or over `at`, the strong ones last and named. None without a line."""
+def curves_plot(curves: Sequence[Curve], title: str, y_axis: str) -> Plot | None:
+    """Lines over epochs, the strong ones last and named. None without a line."""
     curves = [curve for curve in curves if curve.values]
     if not curves:
         return None
@@ -119,24 +117,20 @@ def curves_plot(
     values = [value for curve in curves for value in curve.values]
     longest = max(len(curve.values) for curve in curves)
     y_ticks = _linear_ticks(min(values), max(values))
-    if at is None:
-        at = range(1, max(longest, 2) + 1)
-        x_ticks = [float(epoch) for epoch in at[:: max(1, math.ceil(longest / 10))]]
-        x = _linear(1, at[-1], LEFT, WIDTH - RIGHT)
-    else:
-        x_ticks = _linear_ticks(min(at), max(at))
-        x = _linear(x_ticks[0], x_ticks[-1], LEFT, WIDTH - RIGHT)
+    epochs = range(1, max(longest, 2) + 1)
+    x_ticks = [float(epoch) for epoch in epochs[:: max(1, math.ceil(longest / 10))]]
+    x = _linear(1, epochs[-1], LEFT, WIDTH - RIGHT)
     y = _linear(y_ticks[0], y_ticks[-1], bottom, TOP)
-    parts = [_x_axis(x, x_ticks, bottom, x_axis, (LEFT + WIDTH) / 2), _y_axis(y, y_ticks, y_axis)]
+    parts = [_x_axis(x, x_ticks, bottom, "epoch", (LEFT + WIDTH) / 2), _y_axis(y, y_ticks, y_axis)]
     for curve in sorted(curves, key=lambda curve: curve in strong):
         style = f' style="stroke:{COLOURS[strong.index(curve)]}"' if curve in strong else ""
         kind = "curve strong" if curve in strong else "curve"
-        path = " ".join(f"{x(place):.1f},{y(value):.1f}" for place, value in zip(at, curve.values, strict=False))
+        path = " ".join(f"{x(place):.1f},{y(value):.1f}" for place, value in zip(epochs, curve.values, strict=False))
         told = f"<title>{escape(curve.label)}</title>"
         parts.append(f'<polyline class="{kind}"{style} points="{path}">{told}</polyline>')
         if len(curve.values) == 1:
             fill = style.replace("stroke", "fill")
-            place = f'cx="{x(at[0]):.1f}" cy="{y(curve.values[0]):.1f}"'
+            place = f'cx="{x(1):.1f}" cy="{y(curve.values[0]):.1f}"'
             parts.append(f'<circle class="{kind} alone"{fill} {place} r="4">{told}</circle>')
     for index, curve in enumerate(strong):
         line = 320 + 20 * index + 4
@@ -144,27 +138,6 @@ def curves_plot(
         parts.append(f'<line class="curve strong" style="stroke:{COLOURS[index]}" {place}/>')
         parts.append(_text(LEFT + 32, line + 4, _cut(curve.label, 44), "start"))
     return Plot(title, height, "".join(parts))
-
-
-FILE_STYLE = """
-text { font: 13px system-ui, sans-serif; fill: #555; } .heading { font-size: 15px; fill: #111; }
-.axis { stroke: #555; } .grid { stroke: #ddd; } .curve { fill: none; stroke: #999; } .strong { stroke-width: 2.2; }
-"""
-
-
-def picture_file(plots: Sequence[Plot], *, columns: int = 2) -> str:
-    """Plots side by side under their titles, as the text of an `.svg` file with its own colours."""
-    parts, top = [], 0.0
-    for start in range(0, len(plots), columns):
-        line = plots[start : start + columns]
-        for column, plot in enumerate(line):
-            left = column * WIDTH
-            place = f'x="{left}" y="{top + 28:g}" width="{WIDTH}" height="{plot.height:g}" '
-            parts += [_text(left + LEFT, top + 20, plot.title, "start", "heading"), plot.inline(place)]
-        top += 28 + max(plot.height for plot in line)
-    width = WIDTH * min(columns, len(plots))
-    head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {top:g}"><style>{FILE_STYLE}</style>'
-    return f'{head}<rect width="100%" height="100%" fill="white"/>{"".join(parts)}</svg>\n'
 
 
 # --------------------------------------------------------------------------------------------------- parts

@@ -21,7 +21,7 @@ from recbole_marn.leaderboard.page import leader
 from recbole_marn.leaderboard.records import Folders
 from recbole_marn.leaderboard.render import Request, render
 from recbole_marn.leaderboard.verify import verify
-from recbole_marn.plots.svg import Curve, Interval, Point, curves_plot, interval_plot, picture_file, scatter_plot
+from recbole_marn.plots.svg import Curve, Interval, Point, curves_plot, interval_plot, scatter_plot
 
 
 def cells_of(suffix, shown):
@@ -340,14 +340,6 @@ def test_nothing_to_draw_is_said(shown):
     chance = {row.label: {"AUC test": [0.4, 0.6]} for row in shown.rows}
     text = FORMATS["html"](dataclasses.replace(shown, statistics={**shown.statistics, "intervals": chance}))
     assert text.count("There is nothing to draw.") == 4
-
-
-def test_plots_of_a_file_stand_beside_and_below_each_other():
-    plots = [curves_plot([Curve("a", (0.1, 0.2), True)], f"plot {number}", "y") for number in range(3)]
-    root = ElementTree.fromstring(picture_file(plots))
-    inner = [element for element in root if element.tag.endswith("svg")]
-    assert [(float(e.get("x")), float(e.get("y"))) for e in inner] == [(0, 28), (480, 28), (0, 56 + plots[0].height)]
-    assert root.get("viewBox") == f"0 0 960 {2 * (28 + plots[0].height):g}"
 
 
 @pytest.mark.parametrize("value", [0.5, 0.8123, 1.0])
