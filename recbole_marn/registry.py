@@ -143,10 +143,16 @@ def settings_of(name: str, config: Mapping[str, Any]) -> Any:
     return from_mapping(MODELS[name].settings, values, complete=False)
 
 
-def properties_folder() -> Path:
-    """The folder of YAML files, beside the package in a checkout and inside it once installed."""
+def _folder(name: str) -> Path:
+    """A folder that is inside the package once that is installed from a wheel, and beside it in a checkout."""
     package = Path(__file__).resolve().parent
-    return next(folder for folder in (package.parent / "properties", package / "properties") if folder.is_dir())
+    inside = package / name
+    return inside if inside.is_dir() else package.parent / name
+
+
+def properties_folder() -> Path:
+    """The folder of YAML files."""
+    return _folder("properties")
 
 
 def known_datasets() -> list[str]:
@@ -155,8 +161,8 @@ def known_datasets() -> list[str]:
 
 
 def committed_data_folder() -> Path:
-    """`dataset_atomic/` of a checkout: data sets that come with the repository."""
-    return Path(__file__).resolve().parent.parent / "dataset_atomic"
+    """`dataset_atomic/`: data sets that come with this package."""
+    return _folder("dataset_atomic")
 
 
 def datasets_at_hand(data_path: str | Path) -> list[str]:

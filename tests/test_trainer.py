@@ -191,7 +191,7 @@ def test_metrics_are_those_of_the_scores(settings, model):
     result = parts.trainer.evaluate(parts.test, load_best_model=False)
     rows = parts.trainer.scores(parts.test)
     user, label, score = rows["user"], rows["label"], rows["score"].astype(np.float64)
-    assert len(user) == parts.test._dataset.rows.n_rows
+    assert len(user) == parts.test.part.rows.n_rows
     assert result["auc"] == pytest.approx(pairs_won(label, score), abs=2e-6)
     per_user = [pairs_won(label[user == u], score[user == u]) for u in np.unique(user)]
     assert result["uauc"] == pytest.approx(np.mean(per_user), abs=2e-6)

@@ -111,7 +111,7 @@ def attention_report(model: CTRModel, trainer: Any, data: Any, field: str = "cat
     Raises:
         InputError: no attention over modalities, or no such field.
     """
-    dataset, names = data._dataset, model.encoder.names
+    dataset, names = data.part, model.encoder.names
     category, labels = _categories(dataset, field)
     sizes = item_sizes(model)
     report: dict[str, Any] = {
@@ -146,7 +146,7 @@ def _categories(dataset: Any, field: str) -> tuple[np.ndarray, dict[int, str]]:
 
 def _losses(model: CTRModel, trainer: Any, data: Any, category: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(P, M) accuracy lost by each positive without each modality, and the category of the positive (P,)."""
-    per_group = data._dataset.rows.rows_per_group
+    per_group = data.part.rows.rows_per_group
     full = trainer.scores(data)
     accuracy = pair_accuracy(full["score"], full["label"], per_group)
     lost = []

@@ -23,7 +23,7 @@ def marn(settings):
 
 
 def batch_of(parts, n_rows=24):
-    return parts.train._dataset.batch(np.arange(n_rows))
+    return parts.train.part.batch(np.arange(n_rows))
 
 
 def losses(model, interaction, *, step=1):

@@ -38,7 +38,7 @@ def train(settings):
         torch.manual_seed(3)
         model = parts.model
         model.step, model.total_steps = 1, 2
-        interaction = parts.train._dataset.batch(range(100))
+        interaction = parts.train.part.batch(range(100))
         return model, gradients(model, interaction), interaction
 
     return make

@@ -15,7 +15,7 @@ def on_batch(settings):
 
     def make(name, **switches):
         parts = prepared(name, settings, **switches)
-        batch = parts.train._dataset.batch(np.arange(23)).batch
+        batch = parts.train.part.batch(np.arange(23)).batch
         generator = torch.Generator().manual_seed(0)
         return parts.model, batch, torch.randn(len(batch.entity_item), parts.model.vector_size, generator=generator)
 

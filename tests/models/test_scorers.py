@@ -42,7 +42,7 @@ def test_item_cf_finds_what_is_bought_together_and_the_others_do_not(clubs):
 
 def test_popularity_ranks_by_the_training_count(settings):
     parts = prepared("Popularity", settings)
-    dataset = parts.test._dataset
+    dataset = parts.test.part
     rows = dataset.batch(np.arange(len(dataset)))
     events, training = dataset.protocol.events, dataset.protocol.part_of_event == 0
     count = [np.sum(events.item[training] == item) for item in rows["item_id"].tolist()]
@@ -54,7 +54,7 @@ def test_popularity_ranks_by_the_training_count(settings):
 def test_item_cf_knows_training_events_only(settings):
     """The users of an item's row are those who clicked it in training."""
     parts = prepared("ItemCF", settings)
-    protocol = parts.test._dataset.protocol
+    protocol = parts.test.part.protocol
     users = np.diff(parts.model.similarity.users_of_item.indptr)
     training = protocol.part_of_event == 0
     assert users.tolist() == np.bincount(protocol.events.item[training], minlength=protocol.n_items).tolist()
