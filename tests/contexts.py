@@ -37,7 +37,7 @@ class WithContext:
 def in_context(name: str, settings: Any, **changed: Any) -> tuple[Any, Any]:
     """Model `name` with all FIELDS, and the training part it was made for."""
     parts = prepared(name, settings, **changed)
-    dataset = parts.train._dataset
+    dataset = parts.train.part
     torch.manual_seed(0)
     return model_class(name)(parts.config, WithContext(dataset, FIELDS)), dataset
 

@@ -10,7 +10,7 @@ from contexts import FIELDS, POSITION, drawn, in_context
 from sklearn.metrics import roc_auc_score
 
 from recbole_marn.data.batch import assemble
-from recbole_marn.data.ctr_dataset import CTRInteraction
+from recbole_marn.data.part import CTRInteraction
 from recbole_marn.layers.context import side_by_side, with_code
 from recbole_marn.registry import model_class
 
@@ -79,7 +79,7 @@ def test_a_click_that_hangs_on_a_field_alone_is_learned(name, switches, settings
 @pytest.mark.parametrize("name", READERS)
 def test_without_the_field_nothing_is_learned(name, settings, generator):
     parts = prepared(name, settings)
-    batch = batch_of(parts.train._dataset)
+    batch = batch_of(parts.train.part)
     trained(parts.model, batch, generator, steps=20)
     n_rows = 12 * batch.n_rows
     assert abs(auc(parts.model, batch, generator) - 0.5) < 4 * (1 / (3 * n_rows)) ** 0.5  # standard errors at chance

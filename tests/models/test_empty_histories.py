@@ -7,7 +7,7 @@ from cases import OUR_MODELS, prepared, unshared
 from torch.nn.functional import binary_cross_entropy
 
 from recbole_marn.data.batch import assemble
-from recbole_marn.data.ctr_dataset import CTRInteraction
+from recbole_marn.data.part import CTRInteraction
 from recbole_marn.registry import model_class
 
 N_ROWS = 24
@@ -57,8 +57,8 @@ EMPTY = {"some": SOME, "the last": LAST, "all": ALL}
 def test_rows_with_a_history_score_as_ever_and_those_without_as_if_alone(name, switches, which, settings):
     parts, empty = prepared(name, settings, **switches), EMPTY[which]
     model = parts.model.eval()
-    whole, emptied = without_history(parts.train._dataset, empty)
-    _, alone = without_history(parts.train._dataset, ALL)
+    whole, emptied = without_history(parts.train.part, empty)
+    _, alone = without_history(parts.train.part, ALL)
     with torch.no_grad():
         score = model.predict(emptied)
         assert score.isfinite().all()
@@ -72,7 +72,7 @@ def test_a_step_is_finite_and_counts_every_row(name, switches, which, settings):
     parts = prepared(name, settings, **switches)
     model = parts.model.train()
     model.step, model.total_steps = 1, 2  # at the very start lambda is 0
-    _, emptied = without_history(parts.train._dataset, EMPTY[which])
+    _, emptied = without_history(parts.train.part, EMPTY[which])
     losses = dict(zip(model.loss_names, model.calculate_loss(emptied), strict=True))
     sum(losses.values()).backward()
     assert all(loss.isfinite() for loss in losses.values())
@@ -90,7 +90,7 @@ def test_a_step_is_finite_and_counts_every_row(name, switches, which, settings):
 def test_without_a_history_the_user_vector_is_zero(name, switches, which, settings):
     parts, empty = prepared(name, settings, **switches), EMPTY[which]
     model = parts.model.eval()
-    batch = without_history(parts.train._dataset, empty)[1].batch
+    batch = without_history(parts.train.part, empty)[1].batch
     vector = torch.randn(len(batch.entity_item), model.vector_size, generator=torch.Generator().manual_seed(0))
     candidate = vector[batch.candidate]
     with torch.no_grad():

@@ -48,7 +48,7 @@ def test_nor_with_other_switches_of_marn(switches, settings):
 @pytest.mark.parametrize("name", [name for name in ONE_A_CLASS.values() if name != WAITING])
 def test_nor_with_profile_and_context(name, settings):
     parts = prepared(name, settings)
-    model = model_class(name)(parts.config, WithContext(parts.train._dataset, FIELDS)).to("meta")
+    model = model_class(name)(parts.config, WithContext(parts.train.part, FIELDS)).to("meta")
     rows = next(iter(parts.train))
     batch = drawn(rows.batch, torch.Generator()).to("meta")
     sum(model.losses(batch, rows["label"].to("meta")).values()).backward()
