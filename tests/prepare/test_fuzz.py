@@ -16,7 +16,7 @@ from recbole_marn.errors import InputError
 from recbole_marn.prepare.datasets.amazon_records import parse_record
 from recbole_marn.prepare.pipeline import prepare
 from recbole_marn.prepare.sources import Options
-from recbole_marn.prepare.tables import clean
+from recbole_marn.prepare.tokens import clean
 
 # The same examples every time, however slow the machine.
 steady = settings(deadline=None, derandomize=True, database=None, suppress_health_check=[HealthCheck.too_slow])
