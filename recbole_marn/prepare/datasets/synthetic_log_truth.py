@@ -1,32 +1,98 @@
+"""What is true of amazon-clothing-synthetic-log: how well clicks can be told at all, and what each part is worth."""
+
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
-from sklearn.metrics import log_loss, roc_auc_score
 
-from recbole_marn.prepare.datasets import synthetic_log as made
+from recbole_marn.evaluation.metrics import auc, log_loss
+from recbole_marn.prepare.datasets import synthetic_log_world as made
+from recbole_marn.prepare.datasets.synthetic_log_world import Behaviours, Log, World, log_odds, sigmoid
 
-def observed(world, log, behaved, typed=True, history=True):
-    """p of one who knows the generator but no taste."""
-    z = made.BASE + sum(v for k, v in made.log_odds(world, log).items() if k != "photo")
-    n = len(z)
-    per = np.stack([made.sigmoid(z + made.log_odds(world, log, np.full(n, s))["photo"]) for s in range(4)], 1)
-    if not history:
-        return per.mean(1)
-    ll = np.log(np.where(log.label[:, None] == 1, per, 1 - per))
-    own = made.FOR_ONESELF * world.chosen_elsewhere()
-    other = (1 - made.FOR_ONESELF) * world.chosen_elsewhere()[::-1]
-    u, i, t, c = behaved.elsewhere.T
-    a, b = own[:, i].T, other[:, i].T
+__all__ = ["describe_truth", "expected"]
+
+
+def describe_truth(world: World, log: Log, behaviours: Behaviours) -> dict[str, Any]:
+    """The truth as plain data; AUCs to four digits.
+
+    Returns:
+        parts: of train, valid and test the counts, the mean probability, AUC and LogLoss of the true probabilities.
+        without: AUC of the true log odds without a part of them, and what is lost.
+        observer: AUC of who knows how all this was made but no user's taste, which has to be told from the behaviours
+            and clicks before the request, once with the types of behaviours, once with their clicks alone, once
+            without any history.
+        log_odds: each effect on z. likes, taste, new: whom and what they hold for.
+    """
+    probability = log.probability.astype(np.float64)
+    rows = {part: log.of_part(part) for part in made.PARTS}
+    parts = {
+        part: {
+            "exposures": int(of.sum()),
+            "clicks": int(log.label[of].sum()),
+            "mean_probability": round(float(probability[of].mean()), 5),
+            "auc": round(auc(log.label[of], probability[of]), 4),
+            "log_loss": round(log_loss(log.label[of], probability[of]), 5),
+        }
+        for part, of in rows.items()
+    }
+
+    def lost(score: np.ndarray) -> dict[str, dict[str, float]]:
+        found = {part: round(auc(log.label[of], score[of]), 4) for part, of in rows.items()}
+        return {"auc": found, "lost": {part: round(parts[part]["auc"] - value, 4) for part, value in found.items()}}
+
+    odds = log_odds(world, log)
+    odds["context"] = odds["device"] + odds["hour"]
+    z = np.log(probability) - np.log1p(-probability)
+    return {
+        "parts": parts,
+        "without": {name: lost(z - part) for name, part in sorted(odds.items())},
+        "no_effect": ["city", "price"],
+        "observer": {
+            "with the types of behaviours": lost(expected(world, log, behaviours)),
+            "without the types": lost(expected(world, log, behaviours, typed=False)),
+            "without a history": lost(expected(world, log, None)),
+        },
+        "log_odds": {
+            "base": made.BASE,
+            "position": {str(place + 1): round(made.POSITION * place, 2) for place in range(made.SHOWN)},
+            "device": dict(zip(made.DEVICES, made.DEVICE, strict=True)),
+            "hour": f"{made.HOUR} cos(2 pi (hour - 21) / 24)",
+            "profile": {"liked category": made.LIKED, "other": made.DISLIKED},
+            "photo": {"times taste . style": made.STYLE, "no photo": made.NO_STYLE},
+            "title": {"a degree of its first word": made.APPEAL},
+        },
+    }
+
+
+def expected(world: World, log: Log, behaviours: Behaviours | None, *, typed: bool = True) -> np.ndarray:
+    """(n,) click probability by Bayes' rule, for who knows all but the tastes.
+
+    What was known before a request tells the taste: earlier exposures with their labels, and clicks elsewhere, of which
+    the typed ones say whether the item went into the cart. (That this is known an hour late at most is passed over.)
+
+    Args:
+        behaviours: None for no history at all.
+    """
+    tastes = range(len(made.TASTES))
+    given = np.stack([sigmoid(made.BASE + sum(log_odds(world, log, taste).values())) for taste in tastes], axis=1)
+    if behaviours is None:
+        return given.mean(axis=1)
+    user, item, time, carted = behaviours.elsewhere.T
+    for_oneself = made.FOR_ONESELF * world.chosen_elsewhere().T[item]
+    for_others = (1 - made.FOR_ONESELF) * world.chosen_elsewhere()[::-1].T[item]
     if typed:
-        a = a * np.where(c, made.CARTS, 1 - made.CARTS)[:, None]
-        b = b * np.where(c, made.CARTS_FOR_OTHERS, 1 - made.CARTS_FOR_OTHERS)[:, None]
-    lb = np.log(a + b)
-    uu = np.append(log.user, u); tt = np.append(log.time, t); L = np.concatenate([ll, lb])
-    order = np.lexsort((tt, uu)); uu, tt, L = uu[order], tt[order], L[order]
-    cum = np.concatenate([np.zeros((1, 4)), np.cumsum(L, 0)])
-    key = uu * 10**11 + tt
-    start = np.searchsorted(key, log.user * 10**11)
-    end = np.searchsorted(key, log.user * 10**11 + log.time)
-    lp = cum[end] - cum[start]
-    post = np.exp(lp - lp.max(1, keepdims=True)); post /= post.sum(1, keepdims=True)
-    return (post * per).sum(1)
+        for_oneself *= np.where(carted, made.CARTS, 1 - made.CARTS)[:, None]
+        for_others *= np.where(carted, made.CARTS_FOR_OTHERS, 1 - made.CARTS_FOR_OTHERS)[:, None]
+    tells = np.concatenate([np.where(log.label[:, None] == 1, given, 1 - given), for_oneself + for_others])
+
+    span = made.DAY * (made.BEFORE + made.DAYS)  # so that user and time are one number
+    start = made.START - made.DAY * made.BEFORE
+    moment = np.append(log.user, user) * span + np.append(log.time, time) - start
+    order = np.argsort(moment, kind="stable")
+    total = np.concatenate([np.zeros((1, len(tastes))), np.cumsum(np.log(tells[order]), axis=0)])
+    first = np.searchsorted(moment[order], log.user * span)
+    before = np.searchsorted(moment[order], log.user * span + log.time - start)
+    evidence = total[before] - total[first]
+    posterior = np.exp(evidence - evidence.max(axis=1, keepdims=True))
+    return (given * posterior).sum(axis=1) / posterior.sum(axis=1)
