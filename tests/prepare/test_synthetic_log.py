@@ -90,10 +90,11 @@ def test_requests_show_ten_items_to_one_user_at_one_time(exposures):
     assert len(exposures) % 10 == 0
     for start in range(0, len(exposures), 10):
         shown = exposures[start : start + 10]
-        assert len({(row["request_id"], row["user_id"], row["timestamp"], row["device"], row["hour"]) for row in shown}) == 1
+        for field in ("request_id", "user_id", "timestamp", "device", "hour"):
+            assert len({row[field] for row in shown}) == 1, field
         assert len({row["item_id"] for row in shown}) == 10
         assert [row["position"] for row in shown] == [str(place) for place in range(1, 11)]
-        assert int(shown[0]["hour"]) == int(shown[0]["timestamp"]) % made.DAY // 3600
+        assert int(shown[0]["hour"]) == int(shown[0]["timestamp"]) % made.DAY // 10_800 * 3
     assert len({row["request_id"] for row in exposures}) == len(exposures) / 10
     times = [int(row["timestamp"]) for row in exposures]
     assert times == sorted(times) and {day(row) for row in exposures} == set(range(made.DAYS))
@@ -113,23 +114,23 @@ def test_the_probabilities_follow_from_the_files(truth, exposures, probability):
     users = {row["user_id"]: row for row in atomic(COMMITTED / f"{NAME}.user")[1]}
     items = {row["item_id"]: row for row in atomic(COMMITTED / f"{NAME}.item")[1]}
     photos = vectors(COMMITTED)
-    taste = {
-        user: [1 if sign == "+" else -1 for sign in signs]
-        for signs, listed in truth["taste"].items()
-        for user in listed.split()
-    }
+    taste = {user: int(sign) for sign, users in truth["taste"].items() for user in users.split()}
+    eager = set(truth["eager"].split())
     effect = truth["log_odds"]
     for number in range(0, len(exposures), 7):
         row = exposures[number]
-        item = items[row["item_id"]]
-        style = [float(value) for value in truth["style"][row["item_id"]].split()]
-        liked = item["category"] in truth["likes"][users[row["user_id"]]["age"]].split()
-        match = sum(a * b for a, b in zip(taste[row["user_id"]], style, strict=True))
+        user, item = row["user_id"], items[row["item_id"]]
+        age, photo = users[user]["age"], effect["photo"]
         z = effect["base"] + effect["position"][row["position"]] + effect["device"][row["device"]]
-        z += made.HOUR * math.cos(2 * math.pi * (int(row["hour"]) - 21) / 24)
-        z += effect["profile"]["liked category" if liked else "other"]
-        z += effect["photo"]["times taste . style"] * match if row["item_id"] in photos else effect["photo"]["no photo"]
+        z += 0.55 * math.cos(2 * math.pi * (int(row["hour"]) - 21) / 24)
+        z += effect["profile"][age]
+        z += effect["profile"]["liked" if item["category"] in truth["likes"][age].split() else "not liked"]
+        if row["item_id"] in photos:
+            z += (photo["style"] + photo["taste x style"] * taste[user]) * truth["style"][row["item_id"]]
+        else:
+            z += photo["no photo"]
         z += effect["title"]["a degree of its first word"] * (TITLE_WORDS[0].index(item["title"].split()[0]) - 3)
+        z += effect["eagerness"]["eager" if user in eager else "not eager"]
         assert probability[number] == pytest.approx(1 / (1 + math.exp(-z)), rel=2e-3), row
 
 
@@ -141,7 +142,7 @@ def test_the_ceiling_is_what_a_slow_count_of_pairs_gives(truth, exposures, label
         assert truth["parts"][part]["auc"] == round(wins / (len(clicked) * len(other)), 4)
         loss = -sum(math.log(p) for p in clicked) - sum(math.log(1 - p) for p in other)
         assert truth["parts"][part]["log_loss"] == pytest.approx(loss / of.sum(), abs=1e-5)
-    assert all(0.78 < part["auc"] < 0.84 for part in truth["parts"].values())
+    assert all(0.8 < part["auc"] < 0.85 for part in truth["parts"].values())
 
 
 def test_behaviours_are_the_clicks_of_the_log_and_more_in_the_order_of_time(exposures, behaviours):
@@ -187,7 +188,7 @@ def test_some_items_are_new_on_the_test_day_and_some_have_no_photo(truth, exposu
     assert np.percentile(list(shown.values()), 25) < 60, "many items are shown rarely"
 
 
-@pytest.mark.parametrize("part", ["position", "context", "profile", "photo"])
+@pytest.mark.parametrize("part", ["position", "context", "profile", "photo", "eagerness"])
 def test_each_part_matters_on_the_test_day(part, world):
     """AUC of the true probabilities without it, by user: the interval of what is lost excludes zero."""
     parts, log = made.log_odds(world[0], world[1]), world[1]
@@ -209,7 +210,8 @@ def test_the_type_of_a_behaviour_matters_on_the_test_day(world, truth):
 def _lost(log, better, worse):
     """Estimate and low end of the AUC of the test day that is lost."""
     of = log.of_part("test")
-    found = bootstrap_over_clusters(log.user[of], log.label[of], np.stack([better[of], worse[of]]), "AUC", resamples=400)
+    scores = np.stack([better[of], worse[of]])
+    found = bootstrap_over_clusters(log.user[of], log.label[of], scores, "AUC", resamples=400)
     return found.difference(0, 1)
 
 
@@ -219,22 +221,24 @@ def test_who_knows_all_but_the_tastes_reckons_as_bayes_in_a_slow_loop():
     log = made.make_log(world, draw, SMALL.requests)
     behaviours = made.make_behaviours(world, log, draw)
     shares = world.chosen_elsewhere()
-    given = [made.sigmoid(made.BASE + sum(made.log_odds(world, log, taste).values())) for taste in range(4)]
+    kinds = ((0, 0), (0, 1), (1, 0), (1, 1))
+    given = [made.sigmoid(made.BASE + sum(made.log_odds(world, log, *kind).values())) for kind in kinds]
     for typed in (True, False):
         found = synthetic_log_truth.expected(world, log, behaviours, typed=typed)
         for row in range(0, len(log.user), 37):
             weights = []
-            for taste in range(4):
+            for number, (taste, eager) in enumerate(kinds):
                 weight = 1.0
                 for user, item, time, carted in behaviours.elsewhere.tolist():
                     if user == log.user[row] and time < log.time[row]:
-                        cart = (0.6, 0.03) if carted else (0.4, 0.97)
-                        own, other = cart if typed else (1, 1)
-                        weight *= 0.5 * shares[taste, item] * own + 0.5 * shares[3 - taste, item] * other
+                        rate = made.CARTS[eager]
+                        own, other = (rate, 0.03) if carted else (1 - rate, 0.97)
+                        own, other = (own, other) if typed else (1, 1)
+                        weight *= 0.5 * shares[taste, item] * own + 0.5 * shares[1 - taste, item] * other
                 for other in np.flatnonzero((log.user == log.user[row]) & (log.time < log.time[row])):
-                    weight *= given[taste][other] if log.label[other] else 1 - given[taste][other]
+                    weight *= given[number][other] if log.label[other] else 1 - given[number][other]
                 weights.append(weight)
-            expected = sum(w * given[taste][row] for taste, w in enumerate(weights)) / sum(weights)
+            expected = sum(w * p[row] for w, p in zip(weights, given, strict=True)) / sum(weights)
             assert found[row] == pytest.approx(expected, rel=1e-9)
 
 
@@ -242,7 +246,7 @@ def test_the_photo_shows_the_style_and_nothing_else_does(truth):
     """Linear read-out of the style: R2 near one from photos, near zero from category, appeal and price."""
     items = {row["item_id"]: row for row in atomic(COMMITTED / f"{NAME}.item")[1]}
     photos = vectors(COMMITTED)
-    style = np.array([[float(value) for value in truth["style"][item].split()] for item in photos])
+    style = np.array([truth["style"][item] for item in photos])
 
     def explained(columns):
         columns = np.column_stack([np.ones(len(style)), columns])

@@ -20,7 +20,7 @@ __all__ = ["NAME", "make", "read"]
 
 NAME = "amazon-clothing-synthetic-log"
 GENERATOR = 1  # raise when a change here or in `synthetic_log_world` changes the files
-SEED = 2023
+SEED = 2024
 
 
 def read(raw: Path, options: Options) -> LogDataset:
@@ -114,8 +114,8 @@ def _truth(world: made.World, log: made.Log, behaved: made.Behaviours) -> dict[s
         for number, age in enumerate(made.AGES)
     }
     taste = {
-        "".join("-+"[sign > 0] for sign in signs): [user_token(user) for user in np.flatnonzero(world.taste == number)]
-        for number, signs in enumerate(made.TASTES)
+        f"{sign:+d}": " ".join(user_token(user) for user in np.flatnonzero(world.taste == number))
+        for number, sign in enumerate(made.TASTES.tolist())
     }
     truth = {
         "synthetic": True,
@@ -123,10 +123,9 @@ def _truth(world: made.World, log: made.Log, behaved: made.Behaviours) -> dict[s
         "probabilities": f"{NAME}.truth.npy",
         **describe_truth(world, log, behaved),
         "likes": {age: " ".join(liked) for age, liked in likes.items()},
-        "taste": {signs: " ".join(users) for signs, users in taste.items()},
-        "style": {
-            item_token(item): " ".join(f"{number:+.3f}" for number in style) for item, style in enumerate(world.style)
-        },
+        "taste": taste,
+        "eager": " ".join(user_token(user) for user in np.flatnonzero(world.eager)),
+        "style": {item_token(item): round(style, 3) for item, style in enumerate(world.style.tolist())},
         "new_on_the_test_day": " ".join(item_token(item) for item in np.flatnonzero(world.new)),
     }
     text = json.dumps(truth, indent=1) + "\n"

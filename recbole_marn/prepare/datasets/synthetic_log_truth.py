@@ -19,9 +19,9 @@ def describe_truth(world: World, log: Log, behaviours: Behaviours) -> dict[str, 
     Returns:
         parts: of train, valid and test the counts, the mean probability, AUC and LogLoss of the true probabilities.
         without: AUC of the true log odds without a part of them, and what is lost.
-        observer: AUC of who knows how all this was made but no user's taste, which has to be told from the behaviours
-            and clicks before the request, once with the types of behaviours, once with their clicks alone, once
-            without any history.
+        observer: AUC of who knows how all this was made but no user's taste and eagerness, which have to be told from
+            the behaviours and clicks before the request, once with the types of behaviours, once with their clicks
+            alone, once without any history.
         log_odds: each effect on z. likes, taste, new: whom and what they hold for.
     """
     probability = log.probability.astype(np.float64)
@@ -58,39 +58,43 @@ def describe_truth(world: World, log: Log, behaviours: Behaviours) -> dict[str, 
             "position": {str(place + 1): round(made.POSITION * place, 2) for place in range(made.SHOWN)},
             "device": dict(zip(made.DEVICES, made.DEVICE, strict=True)),
             "hour": f"{made.HOUR} cos(2 pi (hour - 21) / 24)",
-            "profile": {"liked category": made.LIKED, "other": made.DISLIKED},
-            "photo": {"times taste . style": made.STYLE, "no photo": made.NO_STYLE},
+            "profile": {**dict(zip(made.AGES, made.AGE, strict=True)), "liked": made.LIKED, "not liked": made.DISLIKED},
+            "photo": {"style": made.STYLE, "taste x style": made.TASTE, "no photo": made.NOTHING_SEEN},
             "title": {"a degree of its first word": made.APPEAL},
+            "eagerness": {"not eager": made.EAGER[0], "eager": made.EAGER[1]},
         },
     }
 
 
 def expected(world: World, log: Log, behaviours: Behaviours | None, *, typed: bool = True) -> np.ndarray:
-    """(n,) click probability by Bayes' rule, for who knows all but the tastes.
+    """(n,) click probability by Bayes' rule, for who knows all but tastes and eagerness.
 
-    What was known before a request tells the taste: earlier exposures with their labels, and clicks elsewhere, of which
+    What was known before a request tells them: earlier exposures with their labels, and clicks elsewhere, of which
     the typed ones say whether the item went into the cart. (That this is known an hour late at most is passed over.)
 
     Args:
         behaviours: None for no history at all.
     """
-    tastes = range(len(made.TASTES))
-    given = np.stack([sigmoid(made.BASE + sum(log_odds(world, log, taste).values())) for taste in tastes], axis=1)
+    kinds = [(taste, eager) for taste in range(len(made.TASTES)) for eager in range(len(made.EAGER))]
+    given = np.stack([sigmoid(made.BASE + sum(log_odds(world, log, *kind).values())) for kind in kinds], axis=1)
     if behaviours is None:
         return given.mean(axis=1)
     user, item, time, carted = behaviours.elsewhere.T
-    for_oneself = made.FOR_ONESELF * world.chosen_elsewhere().T[item]
-    for_others = (1 - made.FOR_ONESELF) * world.chosen_elsewhere()[::-1].T[item]
-    if typed:
-        for_oneself *= np.where(carted, made.CARTS, 1 - made.CARTS)[:, None]
-        for_others *= np.where(carted, made.CARTS_FOR_OTHERS, 1 - made.CARTS_FOR_OTHERS)[:, None]
-    tells = np.concatenate([np.where(log.label[:, None] == 1, given, 1 - given), for_oneself + for_others])
+    shares = world.chosen_elsewhere()
+    elsewhere = np.zeros((len(item), len(kinds)))
+    for number, (taste, eager) in enumerate(kinds):
+        own, other = made.FOR_ONESELF * shares[taste, item], (1 - made.FOR_ONESELF) * shares[1 - taste, item]
+        if typed:
+            own *= np.where(carted, made.CARTS[eager], 1 - made.CARTS[eager])
+            other *= np.where(carted, made.CARTS_FOR_OTHERS, 1 - made.CARTS_FOR_OTHERS)
+        elsewhere[:, number] = own + other
+    tells = np.concatenate([np.where(log.label[:, None] == 1, given, 1 - given), elsewhere])
 
     span = made.DAY * (made.BEFORE + made.DAYS)  # so that user and time are one number
     start = made.START - made.DAY * made.BEFORE
     moment = np.append(log.user, user) * span + np.append(log.time, time) - start
     order = np.argsort(moment, kind="stable")
-    total = np.concatenate([np.zeros((1, len(tastes))), np.cumsum(np.log(tells[order]), axis=0)])
+    total = np.concatenate([np.zeros((1, len(kinds))), np.cumsum(np.log(tells[order]), axis=0)])
     first = np.searchsorted(moment[order], log.user * span)
     before = np.searchsorted(moment[order], log.user * span + log.time - start)
     evidence = total[before] - total[first]
