@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from recbole_marn.layers import large_linear
+from recbole_marn.layers.kernels import large_linear
 
 from .bench import Bench, forward_backward, shipped_adagrad, torch_adagrad
 from .naive import NaiveMARN

@@ -76,7 +76,7 @@ def build(folder: str, name: str) -> None:
         "cpu_s": round(time.process_time() - cpu, 2),
         "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
         "imports_mb": base // 1024,
-        "rows": [len(part._dataset) for part in (train, valid, test)],
+        "rows": [len(part.part) for part in (train, valid, test)],
     }
     print(json.dumps(measured))
 

@@ -82,11 +82,12 @@ class FewBatches:
 
 def through_us(model: str, data: SyntheticData, size: int, number: int) -> Callable[[], None]:
     """Part of an epoch of a model on this package's rows."""
+    from recbole_marn.models.base import OurModel
     from recbole_marn.quick_start import build_config, prepare_run
 
     settings = common(size) | {"modalities": modalities(data), "behaviour": {"time": "timestamp"}, "repeats": "keep"}
     parts = prepare_run(build_config(model, NAME, config_dict=settings), quiet=True)
-    if hasattr(parts.model, "prepare_training"):
+    if isinstance(parts.model, OurModel):
         parts.model.prepare_training(steps_per_epoch=len(parts.train), epochs=1)
     batches = FewBatches(parts.train, number)
     return lambda: parts.trainer._train_epoch(batches, 0)
@@ -107,7 +108,7 @@ def through_recbole(model: str, size: int, number: int) -> Callable[[], None]:
     }
     config = without_arguments(Config)(model=model, dataset=NAME, config_dict=settings)
     train, _, _ = data_preparation(config, create_dataset(config))
-    net = get_model(model)(config, train._dataset).to(config["device"])
+    net = get_model(model)(config, train.part).to(config["device"])
     trainer = get_trainer(config["MODEL_TYPE"], model)(config, net)
     batches = FewBatches(train, number)
 

@@ -17,7 +17,6 @@ import yaml
 
 from benchmarks.synthetic import Shape, SyntheticData, build_model
 from benchmarks.timing import paired
-from recbole_marn.models.scorer import Scorer
 from recbole_marn.registry import MODELS, model_class, properties_folder
 
 REFERENCE = "MultimodalDIN"
@@ -66,7 +65,7 @@ class Step:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    known = [name for name, row in MODELS.items() if row.ours and not issubclass(model_class(name), Scorer)]
+    known = [name for name, row in MODELS.items() if row.ours and model_class(name).makes_item_vectors]
     parser.add_argument("models", nargs="*", default=known, help=f"of {', '.join(known)}")
     parser.add_argument("--users", type=int, default=10_000)
     parser.add_argument("--items", type=int, default=10_000)

@@ -156,9 +156,9 @@ class NaiveMARN(nn.Module):
         model = self.model
         s = F.relu(private_linear(aligned, model.specific))
         attention = torch.tanh(private_linear(s, model.fusion.score))
-        c = F.relu(model.invariant(aligned))
+        c = F.relu(model.invariant.projection(aligned))
         with torch.no_grad():
-            degree = 1 - model.discriminator0(c).softmax(-1).diagonal(dim1=1, dim2=2)
+            degree = 1 - model.invariant.discriminator0(c).softmax(-1).diagonal(dim1=1, dim2=2)
         return (attention * s).sum(1) + (degree[:, :, None] * c).amax(1), c, degree
 
     # ---------------------------------------------------------------------------------------------- row
@@ -201,12 +201,12 @@ class NaiveMARN(nn.Module):
         model, x = self.model, self.model.settings
         strength = adversarial_schedule(model.progress, x.lambda0, x.gamma)
         stopped = aligned.detach()
-        specific = model.discriminator1(F.relu(private_linear(stopped, model.specific)))
-        invariant = reverse_gradient(F.relu(model.invariant(stopped)))
+        specific = model.invariant.discriminator1(F.relu(private_linear(stopped, model.specific)))
+        invariant = reverse_gradient(F.relu(model.invariant.projection(stopped)))
         losses = {"specific": strength * modality_entropy(specific, weight[:, None].expand(-1, specific.shape[1]))}
-        losses["D0"] = modality_entropy(model.discriminator0(c.detach()), weight[:, None].expand_as(degree))
+        losses["D0"] = modality_entropy(model.invariant.discriminator0(c.detach()), weight[:, None].expand_as(degree))
         losses["D1"] = strength * modality_entropy(
-            model.discriminator1(invariant), weight[:, None] * degree, weight.sum() * degree.shape[1]
+            model.invariant.discriminator1(invariant), weight[:, None] * degree, weight.sum() * degree.shape[1]
         )
         return losses
 

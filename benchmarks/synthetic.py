@@ -75,7 +75,7 @@ class SyntheticData:
         training = self.protocol.labelled("train")
         self.item_table, at_time = self._item_table(training)
         self.features = SimpleNamespace(gap=self._gap_bins(training))
-        self.training = replace(training, at_time=at_time, gap=self.features.gap)
+        self.training = self.rows = replace(training, at_time=at_time, gap=self.features.gap)
 
     @cached_property
     def test(self) -> LabelledRows:
@@ -186,5 +186,7 @@ def build_model(name: str, data: SyntheticData, **settings: Any) -> Any:
         "ITEM_LIST_LENGTH_FIELD": "item_length",
         "NEG_PREFIX": "neg_",
         "MAX_ITEM_LIST_LENGTH": data.shape.history,
+        "epochs": 1,
+        "train_batch_size": 1_024,
     }
     return model_class(name)(config | settings, data)

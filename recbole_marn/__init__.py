@@ -24,5 +24,10 @@ __all__ = ["__version__", *FACE]
 
 def __getattr__(name: str) -> object:
     if name in FACE:
-        return getattr(importlib.import_module(f"recbole_marn.{FACE[name]}"), name)
+        try:
+            return getattr(importlib.import_module(f"recbole_marn.{FACE[name]}"), name)
+        except ModuleNotFoundError as error:
+            if error.name != "recbole":
+                raise
+            raise importlib.import_module("recbole_marn.errors").without_recbole() from None
     raise AttributeError(f"module 'recbole_marn' has no attribute '{name}'")

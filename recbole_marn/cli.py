@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from recbole_marn import __version__
-from recbole_marn.errors import InputError
+from recbole_marn.errors import InputError, without_recbole
 from recbole_marn.settings.arguments import parse_settings
 
 __all__ = ["JOBS", "Job", "main"]
@@ -43,9 +43,10 @@ JOBS = {
     "prepare": Job("prepare.cli", "raw public files, or your own -> atomic files and vectors, checked"),
     "tune": Job("commands.tune", "search settings, selected on validation", True),
     "leaderboard": Job("leaderboard.cli", "a grid of models and seeds -> records -> tables", True),
-    "verify": Job("leaderboard.verify_cli", "recompute every cell of a leaderboard from its records and scores"),
+    "verify": Job("leaderboard.verify", "recompute every cell of a leaderboard from its records and scores"),
     "analyze": Job("commands.analyze", "what the parts of a trained MARN carry, and what deleting c costs"),
     "export-rows": Job("commands.export_rows", "the rows as files for plain RecBole", True),
+    "doctor": Job("commands.doctor", "versions, repairs, optional parts and a self-test: what to paste into an issue"),
     "bench": Job("commands.bench", "speed and memory: every claim as a gate"),
 }
 
@@ -70,6 +71,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _module(job).main(args)
     except InputError as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        return 2
+    except ModuleNotFoundError as error:
+        if error.name != "recbole":
+            raise
+        print(f"InputError: {without_recbole()}", file=sys.stderr)
         return 2
     except BrokenPipeError:  # the reader of our output, `head` say, has seen enough
         sys.stderr.close()

@@ -80,7 +80,7 @@ def loaders_of_our_rows(module: types.ModuleType) -> None:
     @functools.wraps(original)
     def get_dataloader(config: Any, phase: str) -> Any:
         if uses_our_rows(config):
-            return _later("recbole_marn.data.ctr_dataset:CTRDataLoader")
+            return _later("recbole_marn.data.loader:CTRDataLoader")
         return original(config, phase)
 
     module.get_dataloader = get_dataloader

@@ -86,20 +86,23 @@ MODELS: dict[str, ModelRow] = {
         # Ours: MARN with what helped it on validation, one change at a time.
         _preset("MARNPlus", "MARN", MARNSettings, "this package (docs/models.md)"),
         # Its rivals, fed with the same modalities.
-        ModelRow("YoutubeNet", OURS + "youtube_net", CTRSettings, "Covington et al., RecSys 2016"),
-        ModelRow("DUPN", OURS + "dupn", DUPNSettings, "Ni et al., KDD 2018"),
-        ModelRow("MultimodalDIN", OURS + "multimodal_din", DINSettings, "Zhou et al., KDD 2018"),
-        ModelRow("MultimodalDIEN", OURS + "multimodal_dien", DIENSettings, "Zhou et al., AAAI 2019"),
-        ModelRow("MultimodalxDeepFM", OURS + "multimodal_xdeepfm", XDeepFMSettings, "Lian et al., KDD 2018"),
+        ModelRow("YoutubeNet", OURS + "rivals.youtube_net", CTRSettings, "Covington et al., RecSys 2016"),
+        ModelRow("DUPN", OURS + "rivals.dupn", DUPNSettings, "Ni et al., KDD 2018"),
+        ModelRow("MultimodalDIN", OURS + "rivals.multimodal_din", DINSettings, "Zhou et al., KDD 2018"),
+        ModelRow("MultimodalDIEN", OURS + "rivals.multimodal_dien", DIENSettings, "Zhou et al., AAAI 2019"),
+        ModelRow("MultimodalxDeepFM", OURS + "rivals.multimodal_xdeepfm", XDeepFMSettings, "Lian et al., KDD 2018"),
         ModelRow(
-            "DenseMultimodalFusion", OURS + "dense_multimodal_fusion", DenseFusionSettings, "Hu et al., ICASSP 2019"
+            "DenseMultimodalFusion",
+            OURS + "rivals.dense_multimodal_fusion",
+            DenseFusionSettings,
+            "Hu et al., ICASSP 2019",
         ),
-        ModelRow("MMSS", OURS + "mmss", MMSSSettings, "Li et al., IJCAI 2018"),
-        ModelRow("NAML", OURS + "naml", NAMLSettings, "Wu et al., IJCAI 2019"),
+        ModelRow("MMSS", OURS + "rivals.mmss", MMSSSettings, "Li et al., IJCAI 2018"),
+        ModelRow("NAML", OURS + "rivals.naml", NAMLSettings, "Wu et al., IJCAI 2019"),
         # Rankings without item vectors.
-        ModelRow("ItemCF", OURS + "item_cf", CTRSettings, "Sarwar et al., WWW 2001"),
-        ModelRow("Popularity", OURS + "popularity", CTRSettings, "training count of the candidate"),
-        ModelRow("RandomScore", OURS + "random_score", CTRSettings, "a hash of user and item"),
+        ModelRow("ItemCF", OURS + "baselines.item_cf", CTRSettings, "Sarwar et al., WWW 2001"),
+        ModelRow("Popularity", OURS + "baselines.popularity", CTRSettings, "training count of the candidate"),
+        ModelRow("RandomScore", OURS + "baselines.random_score", CTRSettings, "a hash of user and item"),
         # RecBole's own models, trained and scored on the same rows: the ID-only anchors.
         ModelRow("LR", "recbole.model.context_aware_recommender.lr", EmbeddingSettings, "Richardson et al., WWW 2007"),
         ModelRow("FM", "recbole.model.context_aware_recommender.fm", EmbeddingSettings, "Rendle, ICDM 2010"),
@@ -134,10 +137,16 @@ def settings_of(name: str, config: Mapping[str, Any]) -> Any:
     return from_mapping(MODELS[name].settings, values, complete=False)
 
 
-def properties_folder() -> Path:
-    """The folder of YAML files, beside the package in a checkout and inside it once installed."""
+def _folder(name: str) -> Path:
+    """A folder that is inside the package once that is installed from a wheel, and beside it in a checkout."""
     package = Path(__file__).resolve().parent
-    return next(folder for folder in (package.parent / "properties", package / "properties") if folder.is_dir())
+    inside = package / name
+    return inside if inside.is_dir() else package.parent / name
+
+
+def properties_folder() -> Path:
+    """The folder of YAML files."""
+    return _folder("properties")
 
 
 def known_datasets() -> list[str]:
@@ -146,8 +155,8 @@ def known_datasets() -> list[str]:
 
 
 def committed_data_folder() -> Path:
-    """`dataset_atomic/` of a checkout: data sets that come with the repository."""
-    return Path(__file__).resolve().parent.parent / "dataset_atomic"
+    """`dataset_atomic/`: data sets that come with this package."""
+    return _folder("dataset_atomic")
 
 
 def datasets_at_hand(data_path: str | Path) -> list[str]:

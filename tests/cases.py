@@ -17,10 +17,10 @@ import yaml
 from recbole.utils import get_model
 
 from recbole_marn.data.batch import RaggedBatch
-from recbole_marn.data.ctr_dataset import CTRInteraction
+from recbole_marn.data.loader import CTRDataLoader
+from recbole_marn.data.part import CTRInteraction
+from recbole_marn.layers.kernels.segment import expand_rows
 from recbole_marn.layers.normalisation import ModalityBatchNorm
-from recbole_marn.layers.segment import expand_rows
-from recbole_marn.models.scorer import Scorer
 from recbole_marn.quick_start import Prepared, build_config, prepare_run
 from recbole_marn.registry import MODELS, model_class, properties_folder
 from recbole_marn.settings.models import CTRSettings
@@ -117,7 +117,7 @@ class ModelCase:
         if row.preset_of is not None:
             original = row.settings()
             assert from_mapping(row.settings, written, complete=False) != original or "use_modalities" in written
-        elif not issubclass(model_class(name), Scorer):
+        elif model_class(name).makes_item_vectors:
             assert written == {key: _plain(value) for key, value in dataclasses.asdict(row.settings()).items()}
 
     def test_recbole_finds_it_by_name_and_pickle_too(self, name):
@@ -133,7 +133,7 @@ class ModelCase:
     @pytest.mark.parametrize("part", ["train", "test"])
     def test_scores_of_rows_do_not_hang_on_the_batch(self, parts, part):
         """Statistics at the row's time in training, snapshots and kept vectors in evaluation."""
-        model, dataset = parts.model, getattr(parts, part)._dataset
+        model, dataset = parts.model, getattr(parts, part).part
         rows = np.arange(min(24, len(dataset)))
         batch = dataset.batch(rows)
         order = torch.randperm(len(rows), generator=torch.Generator().manual_seed(0))
@@ -161,7 +161,7 @@ class ModelCase:
 
     def test_losses_count_shared_histories_once_a_row(self, parts):
         """The sum of the losses is that of rows that carry their own histories."""
-        batch = parts.train._dataset.batch(np.arange(24))
+        batch = parts.train.part.batch(np.arange(24))
         both = []
         for rows in (batch, unshared(batch)):
             parts.model.step, parts.model.total_steps = 1, 2  # at the very start lambda is 0
@@ -171,33 +171,34 @@ class ModelCase:
         assert torch.allclose(both[0][kept], both[1][kept], atol=1e-6)
 
     def test_exchanged_images_change_the_scores_of_models_that_see_them(self, parts):
-        model, batch = parts.model.eval(), parts.test._dataset.batch(np.arange(12))
+        model, batch = parts.model.eval(), parts.test.part.batch(np.arange(12))
         before = model.predict(batch)
-        if "image" in model.encoder.names:
+        sees_images = model.makes_item_vectors and "image" in model.encoder.names
+        if sees_images:
             matrix = model.encoder.frozen["image_matrix"]
             matrix.copy_(matrix.roll(1, dims=0))
             model.train().eval()
         changed = not torch.allclose(before, model.predict(batch), atol=1e-6)
-        assert changed == ("image" in model.encoder.encoders)
+        assert changed == sees_images
 
     # ------------------------------------------------------------------------------------------- training
     def test_gradients_reach_every_parameter(self, parts):
         model = parts.model.double()  # so that what is rounding is told from what is small
         model.step, model.total_steps = 1, 2  # at the very start lambda is 0
-        rows = np.arange(len(parts.train._dataset))
-        sum(model.calculate_loss(parts.train._dataset.batch(rows))).backward()
+        rows = np.arange(len(parts.train.part))
+        sum(model.calculate_loss(parts.train.part.batch(rows))).backward()
         unreached = {n for n, p in model.named_parameters() if p.grad is None or p.grad.abs().max() < 1e-9}
         # Normalisation takes off what an alignment adds.
         biases = {n for n, _ in model.named_parameters() if n.endswith("align.bias")}
-        cancelled = biases if model.encoder.norm else set()
+        cancelled = biases if model.makes_item_vectors and model.encoder.norm else set()
         assert unreached == cancelled
         assert all(p.grad.isfinite().all() for p in model.parameters())
 
     @pytest.mark.parametrize("n_modalities", SETS)
     def test_any_set_of_modalities_with_missing_vectors(self, name, settings, n_modalities):
         parts = prepared(name, settings, modalities=SIX, use_modalities=SETS[n_modalities])
-        model, batch = parts.model, parts.train._dataset.batch(np.arange(40))
-        assert not model.encoder.frozen["present"].all(), "the data set has no missing vector"
+        model, batch = parts.model, parts.train.part.batch(np.arange(40))
+        assert not parts.train.part.item_table.present.all(), "the data set has no missing vector"
         losses = model.calculate_loss(batch)
         sum(losses).backward()
         assert all(loss.isfinite() for loss in losses)
@@ -206,7 +207,7 @@ class ModelCase:
 
     def test_vectors_of_items_are_those_that_are_scored(self, parts):
         model = parts.model.eval()
-        if isinstance(model, Scorer):
+        if not model.makes_item_vectors:
             pytest.skip("a scorer has no item vectors")
         some = torch.tensor([3, 1, 7])
         each = torch.cat([model.item_vectors(item[None]) for item in some])
@@ -216,7 +217,7 @@ class ModelCase:
 
     # ---------------------------------------------------------------------------------- what it is all for
     def test_finds_the_modality_that_decides_the_click(self, name, planted_paths):
-        if issubclass(model_class(name), Scorer):
+        if not model_class(name).makes_item_vectors:
             pytest.skip("a scorer sees no modality")
         run = PlantedRun(name, planted_paths, epochs=3)
         assert run.auc() > 0.9
@@ -273,8 +274,9 @@ class PlantedRun:
         )
         self.run = prepare_run(build_config(name, planted.NAME, config_dict=settings), quiet=True)
         self.model = self.run.model
-        for part in (self.run.train, self.run.valid, self.run.test):
-            planted.give_negatives(part._dataset, taste=taste)
+        for name in ("train", "valid", "test"):
+            part = planted.with_negatives(getattr(self.run, name).part, taste=taste)
+            setattr(self.run, name, CTRDataLoader(self.run.config, part, shuffle=name == "train"))
         self.run.trainer.fit(self.run.train, self.run.valid, saved=False, verbose=False)
 
     def auc(self) -> float:
@@ -283,5 +285,5 @@ class PlantedRun:
     @cached_property
     def error_of_chance(self) -> float:
         """Four standard errors of the mean over users of the AUC of one positive and K negatives at random."""
-        n_users, k = self.run.test._dataset.rows.negatives.shape
+        n_users, k = self.run.test.part.rows.negatives.shape
         return 4 * ((k + 2) / (12 * k) / n_users) ** 0.5

@@ -116,7 +116,7 @@ class NaiveMARN:
 
     def _invariant(self, aligned: Tensor) -> Tensor:
         """c_m = phi(I e_m)."""
-        return self.phi(aligned @ self.model.invariant.weight.t() + self.model.invariant.bias)
+        return self.phi(aligned @ self.model.invariant.projection.weight.t() + self.model.invariant.projection.bias)
 
     def _item(self, aligned: Tensor, present: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """rep = s + c of every slot."""
@@ -130,7 +130,7 @@ class NaiveMARN:
             return rep, {}
         c, degree = self._invariant(aligned), torch.ones(present.shape, dtype=torch.float64)
         if self.x.adversary == "double":
-            probability = self.model.discriminator0(c.detach()).softmax(-1)  # (B, L + 1, M, M)
+            probability = self.model.invariant.discriminator0(c.detach()).softmax(-1)  # (B, L + 1, M, M)
             degree = torch.stack([1 - probability[:, :, m, m] for m in range(c.shape[2])], dim=2).detach()
         weighted = (degree[:, :, :, None] * c).masked_fill(~present[:, :, :, None], -1e300).amax(2)
         rep = rep + weighted * present.any(2)[:, :, None]
@@ -183,11 +183,11 @@ class NaiveMARN:
             return loss[counted].sum() / counted.sum()
 
         stopped = aligned.detach()
-        D1 = self.model.discriminator1
+        D1 = self.model.invariant.discriminator1
         losses = {"specific": weight * mean_of_true_class(D1(self._specific(stopped)))}
         degree = None
         if self.x.adversary == "double":
-            losses["D0"] = mean_of_true_class(self.model.discriminator0(parts["c"].detach()))
+            losses["D0"] = mean_of_true_class(self.model.invariant.discriminator0(parts["c"].detach()))
             degree = parts["degree"]
         c = self._invariant(stopped)
         reversed_c = 2 * c.detach() - c  # the value of c, minus its gradient

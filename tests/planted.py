@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import tiny
 
-__all__ = ["NAME", "give_negatives", "write_planted"]
+__all__ = ["NAME", "with_negatives", "write_planted"]
 
 NAME = "planted"
 N_USERS, N_ITEMS, N_EVENTS = 200, 2000, 9
@@ -42,11 +42,11 @@ def write_planted(folder: Path, *, by: str, taste: bool = True, seed: int = 0) -
     tiny.write_table(target / f"{NAME}.item", header, rows)
 
 
-def give_negatives(dataset: Any, *, taste: bool = True) -> None:
-    """Replace a part's negatives: items of the other kind than the positive, or with `taste=False` any items."""
-    rng = np.random.default_rng(("train", "valid", "test").index(dataset.part))
-    rows = dataset.rows
-    tokens = dataset.field2id_token["item_id"]
+def with_negatives(part: Any, *, taste: bool = True) -> Any:
+    """A part with other negatives: items of the other kind than the positive, or with `taste=False` any items."""
+    rng = np.random.default_rng(("train", "valid", "test").index(part.name))
+    rows = part.rows
+    tokens = part.field2id_token["item_id"]
     kind = np.array([0] + [int(token) for token in tokens[1:]]) % 2  # as written, by internal id
     positive = rows.events.item[rows.rows.position]
     shape = rows.negatives.shape
@@ -60,4 +60,4 @@ def give_negatives(dataset: Any, *, taste: bool = True) -> None:
             chosen = kind[positive] == value
             others = of_kind[1 - value]
             negatives[chosen] = others[(pick[chosen] * len(others)).astype(np.int64)]
-    dataset.rows = dataclasses.replace(rows, negatives=negatives)
+    return dataclasses.replace(part, rows=dataclasses.replace(rows, negatives=negatives))

@@ -142,7 +142,7 @@ def test_a_vector_file_that_is_truncated(refused, copied):
     whole = (folder / "image.npy").read_bytes()
     (folder / "image.npy").write_bytes(whole[:-20])
     text = refused(where)
-    assert "Expected a whole .npy file of vectors for modality 'image'" in text
+    assert "Expected a whole .npy file of the vectors of modality 'image'" in text
     assert "It is truncated or of another format; write it anew." in text
 
 
@@ -167,7 +167,7 @@ def test_a_statistic_without_any_value(refused, copied):
 def test_vectors_that_are_no_matrix(refused, copied):
     folder, where = copied
     np.save(folder / "image.npy", np.zeros(22, dtype=np.float32))
-    assert "Expected modality 'image' to be a matrix (items, width) of float16 or float32. Got shape (22,)" in refused(
+    assert "of modality 'image' to be a matrix (items, width) of float16 or float32. Got shape (22,)" in refused(
         where
     )
 
@@ -261,13 +261,13 @@ def test_a_header_without_types(refused, copied):
     file = folder / "tiny.inter"
     file.write_text(file.read_text().replace("timestamp:float", "timestamp"))
     text = refused(where)
-    assert f"Expected readable atomic files in {folder}." in text
-    assert "Check that each header names columns as field:type" in text
+    assert f"Expected a header of name:type columns in {file}" in text
+    assert "Got 'timestamp'." in text
 
 
 def test_a_filter_of_a_column_that_is_not_there(refused):
     text = refused("--val_interval={rating: '[4,inf)'}")
-    assert "Expected filters that name columns of the data and leave some events. Got 'Field [rating] not" in text
+    assert "Got 'Field [rating] not defined in dataset.' (ValueError) from it. Check val_interval: an interval" in text
 
 
 def test_no_events(refused, copied):

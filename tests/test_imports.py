@@ -1,7 +1,6 @@
 """Who imports whom, and that everything is packaged."""
 
 import ast
-import configparser
 import functools
 from pathlib import Path
 
@@ -10,7 +9,6 @@ import pytest
 import recbole_marn
 
 PACKAGE = Path(recbole_marn.__file__).parent
-REPOSITORY = PACKAGE.parent
 FILES = sorted(PACKAGE.rglob("*.py"))
 # The floors of the package, from the top. A room, or a file of the top level, imports rooms of lower floors.
 FLOORS = [
@@ -32,7 +30,7 @@ FLOORS = [
 ]
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 # hasattr asks what another library's value is: a file's encoding of plain data, a padded batch.
-HASATTR = {"files.py": 1}
+HASATTR = {"files/__init__.py": 1}
 RECBOLE = {"host", "training", "tuning", "data", "models"}
 PLAIN_NUMPY = ["data/rows.py", "data/negatives.py", "data/matched_levels.py", "data/statistics.py"]
 
@@ -97,7 +95,7 @@ def rooms_imported(path):
 def test_imports_run_down(path):
     own = room(path)
     if own == "__init__":  # the face: it imports the plugin, which says what it imports when
-        assert rooms_imported(path) <= {"plugin"}
+        assert rooms_imported(path) <= {"plugin", "errors"}
         return
     assert own in FLOOR, f"{own} has no floor"
     for other in rooms_imported(path) - {own}:
@@ -155,7 +153,7 @@ def test_layers_import_torch_and_each_other():
         "dataclasses",
         "functools",
     )
-    for path in (PACKAGE / "layers").glob("*.py"):
+    for path in (PACKAGE / "layers").rglob("*.py"):
         assert all(module.startswith(allowed) for module in imported(path)), (path.name, imported(path))
 
 
@@ -166,7 +164,7 @@ def test_rows_and_metrics_need_numpy_alone(file):
 
 
 def test_matplotlib_is_imported_in_one_file_at_most():
-    assert {name(path) for path in FILES if uses(path, "matplotlib")} <= {"analysis/plots.py"}
+    assert {name(path) for path in FILES if uses(path, "matplotlib")} <= {"plots/style.py"}
 
 
 def test_torch_load_is_called_for_checkpoints_and_published_weights():
@@ -195,32 +193,3 @@ def test_nothing_evaluates_text_or_unpickles():
 
 def test_no_star_imports():
     assert not [name(path) for path in FILES if any(module.endswith(".*") for module in imported(path))]
-
-
-def test_every_package_is_in_setup_cfg():
-    """A package that is not listed is missing from the wheel, though never from a checkout."""
-    listed = configparser.ConfigParser()
-    listed.read(REPOSITORY / "setup.cfg")
-    packages = set(listed["options"]["packages"].split())
-    found = {".".join(path.parent.relative_to(REPOSITORY).parts) for path in PACKAGE.rglob("__init__.py")}
-    assert packages == found | {"recbole_marn.properties", "recbole_marn.benchmarks"}
-    folders = {path.parent for path in FILES}
-    assert folders == {path.parent for path in PACKAGE.rglob("__init__.py")}, "a folder without __init__.py"
-
-
-def test_every_settings_file_is_in_setup_cfg():
-    listed = configparser.ConfigParser()
-    listed.read(REPOSITORY / "setup.cfg")
-    patterns = [p.strip() for p in listed["options.package_data"]["recbole_marn.properties"].split(",")]
-    folder = REPOSITORY / "properties"
-    covered = {path for pattern in patterns for path in folder.glob(pattern)}
-    assert {path for path in folder.rglob("*") if path.is_file()} == covered
-
-
-def test_the_version_is_where_packaging_reads_it():
-    listed = configparser.ConfigParser()
-    listed.read(REPOSITORY / "setup.cfg")
-    assert listed["metadata"]["version"] == "attr: recbole_marn.__version__"
-    versions = [node.value.value for node in nodes(PACKAGE / "__init__.py")
-                if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__version__"]  # fmt: skip
-    assert versions == [recbole_marn.__version__], "a literal, which packaging reads without an import"

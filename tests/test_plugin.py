@@ -15,7 +15,8 @@ import torch
 import yaml
 
 from recbole_marn import plugin, quick_start
-from recbole_marn.data.ctr_dataset import CTRDataLoader, CTRDataset
+from recbole_marn.data.ctr_dataset import CTRDataset
+from recbole_marn.data.loader import CTRDataLoader
 from recbole_marn.errors import InputError
 from recbole_marn.host.config import plain_config, rebuild_config
 from recbole_marn.registry import MODELS, model_class, properties_folder
@@ -57,7 +58,7 @@ def test_the_chain_by_hand(settings):
     config = Config(config_dict=settings())
     dataset = create_dataset(config)
     train, valid, test = data_preparation(config, dataset)
-    model = get_model("MARN")(config, train._dataset)
+    model = get_model("MARN")(config, train.part)
     trainer = get_trainer(config["MODEL_TYPE"], "MARN")(config, model)
     assert type(dataset) is CTRDataset
     assert {type(loader) for loader in (train, valid, test)} == {CTRDataLoader}

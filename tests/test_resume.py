@@ -206,7 +206,7 @@ def test_a_checkpoint_of_other_rows_is_refused(settings):
     file = parts.trainer.saved_model_file
     other = prepared(settings(epochs=1, sample_seed=7))
     text = error_of(other.trainer.evaluate, other.test, model_file=file)
-    sha, theirs = other.test._dataset.split_sha256[:12], parts.test._dataset.split_sha256[:12]
+    sha, theirs = other.test.part.split_sha256[:12], parts.test.part.split_sha256[:12]
     assert f"Expected a checkpoint of this data set and split (SHA-256 {sha}...)." in text
     assert f"Got {file} of tiny (SHA-256 {theirs}...). Use the data set, split and sample_seed" in text
 

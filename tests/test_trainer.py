@@ -93,14 +93,14 @@ def test_diagnostics_are_means_over_every_eighth_step(settings, monkeypatch):
         build_config("MARN", "tiny", config_dict=settings("MARN", train_batch_size=8, epochs=2)), quiet=True
     )
     looked_into = []
-    record = type(parts.model).record
+    record = parts.model.diagnostics.record
 
-    def spy(model, name, value, of=()):
+    def spy(name, value, of=()):
         if name == "degree":
-            looked_into.append((model.step, value.clone()))
-        record(model, name, value, of)
+            looked_into.append((parts.model.step, value.clone()))
+        record(name, value, of)
 
-    monkeypatch.setattr(type(parts.model), "record", spy)
+    monkeypatch.setattr(parts.model.diagnostics, "record", spy)
     parts.trainer.fit(parts.train, parts.valid, verbose=False, saved=False)
     per_epoch = len(parts.train)
     assert per_epoch > 9
@@ -164,7 +164,7 @@ def test_the_discriminator_can_have_a_rate_of_its_own(settings):
     parts = prepared(settings(discriminator_rate=3.0))
     groups = parts.trainer.optimizer.param_groups
     assert [group["lr"] for group in groups] == [0.01, pytest.approx(0.03)]
-    assert {id(p) for p in groups[1]["params"]} == {id(p) for p in parts.model.discriminator1.parameters()}
+    assert {id(p) for p in groups[1]["params"]} == {id(p) for p in parts.model.invariant.discriminator1.parameters()}
 
 
 @pytest.mark.parametrize("model", ["MARN", "DIN"])
@@ -191,7 +191,7 @@ def test_metrics_are_those_of_the_scores(settings, model):
     result = parts.trainer.evaluate(parts.test, load_best_model=False)
     rows = parts.trainer.scores(parts.test)
     user, label, score = rows["user"], rows["label"], rows["score"].astype(np.float64)
-    assert len(user) == parts.test._dataset.rows.n_rows
+    assert len(user) == parts.test.part.rows.n_rows
     assert result["auc"] == pytest.approx(pairs_won(label, score), abs=2e-6)
     per_user = [pairs_won(label[user == u], score[user == u]) for u in np.unique(user)]
     assert result["uauc"] == pytest.approx(np.mean(per_user), abs=2e-6)

@@ -211,7 +211,7 @@ def diverge_above(monkeypatch, limit):
 @pytest.mark.parametrize(("algo", "text"), [("exhaustive", CHOICES), ("bayes", "learning_rate uniform 0,0.02\n")])
 def test_a_trial_that_diverges_does_not_end_the_search(settings, space, monkeypatch, algo, text):
     diverge_above(monkeypatch, 0.01)
-    result, file = run(own(settings(epochs=1)), space(text), algo=algo, max_evals=4)
+    result, file = run(own(settings(epochs=1)), space(text), algo=algo, max_evals=8)
     failed = [trial for trial in file["trials"] if trial["settings"]["learning_rate"] > 0.01]
     assert 0 < len(failed) < len(file["trials"])
     assert all(trial["failure"] == str(Diverged("nan", 0.1)) and trial["valid"] == {} for trial in failed)

@@ -95,17 +95,17 @@ def test_the_count_at_a_rows_time_tells_nothing_about_its_label(folder):
     """Without training: the statistic itself, as rows of each part see it, ranks no better than chance."""
     parts = quick_start.prepare_run(quick_start.build_config(config_dict=settings(folder, "statistic")), quiet=True)
     for loader in (parts.train, parts.valid, parts.test):
-        dataset = loader._dataset
+        dataset = loader.part
         columns = dataset.rows.columns(np.arange(dataset.rows.n_rows))
         counts = dataset.protocol.counts
-        train = loader.part == "train"
+        train = loader.part.name == "train"
         seen = counts.as_of(columns["item"], columns["time"]) if train else counts.snapshot()[columns["item"]]
         positive, negative = seen[columns["label"] == 1], seen[columns["label"] == 0]
         edges = np.sort(negative)
         below = np.searchsorted(edges, positive, side="left") + np.searchsorted(edges, positive, side="right")
         auc = below.mean() / (2 * len(edges))
         error = np.sqrt((len(seen) + 1) / (12 * len(positive) * len(negative)))
-        assert abs(auc - 0.5) < 4 * error, loader.part
+        assert abs(auc - 0.5) < 4 * error, loader.part.name
 
 
 def test_negatives_that_did_not_exist_yet_would_tell(folder):

@@ -7,7 +7,7 @@ import pytest
 CASES = {
     "recbole_marn": True,
     "recbole_marn.quick_start": True,
-    "recbole_marn.layers.segment": True,
+    "recbole_marn.layers.kernels.segment": True,
     "recbole_marn.benchmarks.bench": True,
     "recbole.trainer.trainer": False,
     "other.recbole_marn": False,

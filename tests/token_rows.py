@@ -25,7 +25,7 @@ def build(settings):
 def delivered(loader):
     """The interactions of a loader's batches in an epoch, in order."""
     loader.set_epoch(0)
-    return [batch if loader.part == "train" else batch[0] for batch in loader]
+    return [batch if loader.part.name == "train" else batch[0] for batch in loader]
 
 
 def histories(interaction, model):
@@ -44,7 +44,7 @@ def histories(interaction, model):
 
 def token_rows(loader, model):
     """Every row of a loader in its order, by token."""
-    token = loader._dataset.field2id_token
+    token = loader.part.field2id_token
     rows = []
     for interaction in delivered(loader):
         history = histories(interaction, model) or [None] * len(interaction)

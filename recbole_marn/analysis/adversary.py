@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -19,10 +16,11 @@ from recbole_marn.data.batch import RaggedBatch
 from recbole_marn.errors import InputError
 from recbole_marn.evaluation.metrics import uauc
 from recbole_marn.layers.adversarial import modality_accuracy
+from recbole_marn.models.base import EXTRACTION_CHUNK
 from recbole_marn.models.item_encoder import Cells
 from recbole_marn.models.marn import MARN
 
-__all__ = ["adversary_report", "check_adversary", "item_cells", "probe_accuracy", "without_invariant"]
+__all__ = ["adversary_report", "check_adversary", "item_cells", "probe_accuracy", "scores_without_invariant"]
 
 PROBED = 1_000  # vectors of each modality that a probe sees at most, half of them in training
 
@@ -71,18 +69,17 @@ def probe_accuracy(
     return float(probe.score(features[test], target[test]))
 
 
-@contextmanager
-def without_invariant(model: MARN) -> Iterator[None]:
-    """Score as if every item's invariant vector c were zero."""
-    kept = model.settings
-    model.settings = dataclasses.replace(kept, adversary="none")
-    model.train(False)
-    model._forget_vectors()
-    try:
-        yield
-    finally:
-        model.settings = kept
-        model._forget_vectors()
+@torch.no_grad()
+def scores_without_invariant(model: MARN, trainer: Any, data: Any) -> dict[str, np.ndarray]:
+    """The trainer's `scores` of a part as if every item's invariant vector c were zero."""
+    model.eval()
+    items = torch.arange(model.encoder.n_items, device=model.encoder.frozen["present"].device)
+    vectors = [
+        model.represent(model.encoder.snapshot(chunk), without_invariant=True).vector
+        for chunk in items.split(EXTRACTION_CHUNK)
+    ]
+    with model.given_vectors(torch.cat(vectors)):
+        return trainer.scores(data)
 
 
 def check_adversary(model: Any) -> None:
@@ -91,10 +88,11 @@ def check_adversary(model: Any) -> None:
     Raises:
         InputError: a model without an invariant branch or with a single modality.
     """
-    if not isinstance(model, MARN) or model.settings.adversary == "none" or len(model.encoder.names) < 2:
+    has_branch = isinstance(model, MARN) and model.invariant is not None
+    if not has_branch or len(model.encoder.names) < 2:
         raise InputError(
             "a MARN with an invariant branch and two modalities or more",
-            f"{type(model).__name__} with adversary {getattr(model.settings, 'adversary', 'none')}",
+            f"{type(model).__name__} with{'' if has_branch else 'out'} such a branch",
             "Train one with adversary: double or single.",
         )
 
@@ -111,30 +109,29 @@ def adversary_report(model: MARN, trainer: Any, data: Any, batch: RaggedBatch) -
     """
     model.eval()
     names, cells, seen = model.encoder.names, item_cells(model), model.encoder(batch)
-    parts, parts_seen = model.represent(cells).parts, model.represent(seen).parts
+    whole, trained = model.represent(cells), model.represent(seen)
     report: dict[str, Any] = {"chance": 1 / len(names)}
-    for name, part in (("c", "invariant"), ("s", "specific")):
-        x, x_seen = parts[part], parts_seen[part]
+    vectors = {"c": (whole.invariant.c, trained.invariant.c), "s": (whole.specific, trained.specific)}
+    for name, (x, x_seen) in vectors.items():
         report[f"probe {name}"] = {
             "linear": probe_accuracy(x, cells.present),
             "mlp": probe_accuracy(x, cells.present, hidden=64),
             "linear, training": probe_accuracy(x_seen, seen.present, count=seen.count),
             "mlp, training": probe_accuracy(x_seen, seen.present, count=seen.count, hidden=64),
         }
-    logits1 = model.second_discriminator(parts_seen["invariant"], parts_seen["degree"], 1.0)
-    for name, logits in {"D0": parts_seen.get("logits0"), "D1": logits1}.items():
+    logits1 = model.invariant.second_discriminator(trained.invariant.c, trained.invariant.degree, 1.0)
+    for name, logits in {"D0": trained.invariant.logits0, "D1": logits1}.items():
         if logits is not None:
             accuracy = modality_accuracy(logits, seen.present, seen.count)
             report[f"{name} accuracy"] = dict(zip(names, accuracy.tolist(), strict=True))
     for name, value in {
-        "degree": parts["degree"],
-        "|c|": parts["invariant"].abs().mean(2),
-        "attention norm": parts["attention"].norm(dim=2),
+        "degree": whole.invariant.degree,
+        "|c|": whole.invariant.c.abs().mean(2),
+        "attention norm": whole.attention.norm(dim=2),
     }.items():
         report[name] = {modality: float(value[cells.present[:, m], m].mean()) for m, modality in enumerate(names)}
     full = trainer.scores(data)
-    with without_invariant(model):
-        deleted = trainer.scores(data)
+    deleted = scores_without_invariant(model, trainer, data)
     report["UAUC"] = uauc(full["user"], full["label"], full["score"])
     report["UAUC without c"] = uauc(deleted["user"], deleted["label"], deleted["score"])
     return report

@@ -19,6 +19,7 @@ from scipy.stats import rankdata
 
 from recbole_marn.errors import InputError
 from recbole_marn.models.base import EXTRACTION_CHUNK, CTRModel
+from recbole_marn.models.marn import MARNItems
 from recbole_marn.settings.parsing import nearest
 
 __all__ = ["attention_report", "compare_with_truth", "describe", "item_sizes", "pair_accuracy", "without_modality"]
@@ -32,7 +33,7 @@ def item_sizes(model: CTRModel) -> dict[str, np.ndarray]:
 
     Returns:
         attention: (I, M) L2 norm of MAF's attention vector, or the weight of a model that has one number a modality.
-        fused: (I, M) L2 norm of atten_em * s_em, what MAF adds up; only of models that name their s_em.
+        fused: (I, M) L2 norm of atten_em * s_em, what MAF adds up; of MARN alone.
 
     Raises:
         InputError: the model has no attention over modalities.
@@ -43,17 +44,17 @@ def item_sizes(model: CTRModel) -> dict[str, np.ndarray]:
         EXTRACTION_CHUNK
     ):
         cells = model.encoder.snapshot(items)
-        parts, absent = model.represent(cells).parts, ~cells.present
-        if "attention" not in parts:
+        represented, absent = model.represent(cells), ~cells.present
+        attention = represented.attention
+        if attention is None:
             raise InputError(
                 "a model with attention over modalities, such as MARN with fusion maf, MMSS or NAML",
                 type(model).__name__,
                 "Analyse a checkpoint of one of them.",
             )
-        attention = parts["attention"]
         sizes["attention"].append(_norm(attention).masked_fill(absent, torch.nan))
-        if "specific" in parts:
-            sizes["fused"].append(_norm(attention * parts["specific"]).masked_fill(absent, torch.nan))
+        if isinstance(represented, MARNItems):
+            sizes["fused"].append(_norm(attention * represented.specific).masked_fill(absent, torch.nan))
     return {name: torch.cat(chunks).cpu().numpy() for name, chunks in sizes.items() if chunks}
 
 
@@ -71,13 +72,13 @@ def without_modality(model: CTRModel, name: str) -> Iterator[None]:
     if name in model.encoder.statistic_columns:
         table["statistic"][:, model.encoder.statistic_columns[name]] = 0
     model.eval()
-    model._forget_vectors()
+    model.forget_vectors()
     try:
         yield
     finally:
         for key, value in kept.items():
             table[key].copy_(value)
-        model._forget_vectors()
+        model.forget_vectors()
 
 
 def pair_accuracy(score: np.ndarray, label: np.ndarray, rows_per_group: int) -> np.ndarray:
@@ -110,7 +111,7 @@ def attention_report(model: CTRModel, trainer: Any, data: Any, field: str = "cat
     Raises:
         InputError: no attention over modalities, or no such field.
     """
-    dataset, names = data._dataset, model.encoder.names
+    dataset, names = data.part, model.encoder.names
     category, labels = _categories(dataset, field)
     sizes = item_sizes(model)
     report: dict[str, Any] = {
@@ -145,7 +146,7 @@ def _categories(dataset: Any, field: str) -> tuple[np.ndarray, dict[int, str]]:
 
 def _losses(model: CTRModel, trainer: Any, data: Any, category: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(P, M) accuracy lost by each positive without each modality, and the category of the positive (P,)."""
-    per_group = data._dataset.rows.rows_per_group
+    per_group = data.part.rows.rows_per_group
     full = trainer.scores(data)
     accuracy = pair_accuracy(full["score"], full["label"], per_group)
     lost = []

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from recbole_marn.layers.segment import to_device
+from recbole_marn.layers.kernels.segment import to_device
 
 __all__ = ["RaggedBatch", "assemble", "slices"]
 

@@ -1,58 +1,51 @@
-"""RecBole's Dataset over labelled rows: the same rows, in the same order, for every model."""
+"""The raw data set: RecBole's Dataset that reads and checks atomic files, from which parts of labelled rows are cut."""
 
 from __future__ import annotations
 
-import copy
 import warnings
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
-from recbole.data.dataloader.abstract_dataloader import AbstractDataLoader
 from recbole.data.dataset import Dataset
 from recbole.data.interaction import Interaction
-from recbole.utils import FeatureSource, FeatureType, ModelType
+from recbole.utils import FeatureSource, FeatureType
 
+from recbole_marn.data import event_checks
 from recbole_marn.data import rows as row_rules
-from recbole_marn.data.batch import RaggedBatch
+from recbole_marn.data.atomic import AtomicTable, read_atomic
+from recbole_marn.data.host_errors import host_errors
 from recbole_marn.data.item_features import ItemFeatures
-from recbole_marn.data.item_table import ItemTable
 from recbole_marn.data.labelled_rows import LabelledRows
+from recbole_marn.data.part import Part, Parts
 from recbole_marn.data.protocol import PARTS, Protocol
 from recbole_marn.data.rows import Events
-from recbole_marn.errors import InputError, first_line
+from recbole_marn.errors import InputError
+from recbole_marn.registry import datasets_at_hand, known_datasets
 from recbole_marn.settings.data import DataSettings, IdModality
 from recbole_marn.settings.parsing import from_mapping, nearest
 
-__all__ = ["CTRDataLoader", "CTRDataset", "CTRInteraction"]
-
-
-class CTRInteraction(Interaction):
-    """Columns of B rows for RecBole, and the ragged batch of the same rows for this package's models."""
-
-    def __init__(self, columns: dict[str, torch.Tensor], batch: RaggedBatch):
-        super().__init__(columns)
-        self.batch = batch
-
-    def to(self, device: Any, selected_field: Any = None) -> CTRInteraction:
-        return CTRInteraction(super().to(device, selected_field).interaction, self.batch.to(device))
+__all__ = ["CTRDataset"]
 
 
 class CTRDataset(Dataset):
-    """Positive events of an `.inter` file as labelled rows with fixed negatives (settings: `DataSettings`).
+    """Positive events of an `.inter` file and the items and users beside it (settings: `DataSettings`).
 
-    `build()` returns the training, validation and test parts. A part serves this package's models with ragged
-    batches and RecBole's models with padded ones.
+    It reads the files, checks them, numbers their tokens and sorts the events. `parts()` cuts labelled rows from it;
+    RecBole does so by `build()`. Neither changes the data set.
 
     Attributes:
-        protocol: events, split and negatives, independent of RecBole.
-        part: "train", "valid" or "test" once built.
-        rows: the part's labelled rows.
-        sealed: set before `build()`: the test part is not built, and `build()` returns None in its place.
-        notes: what was dropped, masked or missing, for the log and the record.
+        events: all events, sorted, repeats already treated.
+        item_numbers: float columns of the items by internal id; NaN where a number is missing.
+        item_sequences: float_seq columns of the items by internal id; an empty array where one is missing.
+        behaviour_cardinality: number of behaviour types, padding included; None where events have none.
+        notes: what was dropped or odd while the files were read.
+
+    Raises:
+        InputError: files that cannot be read as they are meant, columns that settings name and files lack, events that
+            are no clicks, times that cannot be, ids that do not meet, repeats (unless `repeats` says what to do), and
+            whatever RecBole's code cannot work with.
     """
 
     def __init__(self, config: Any):
@@ -61,39 +54,109 @@ class CTRDataset(Dataset):
         self.behaviour_settings = self.settings.behaviour_settings()
         self.serves_ragged = getattr(config.model_class, "batch_format", "padded") == "ragged"
         self.notes: list[str] = []
-        self.part: str | None = None
-        self.sealed = False
-        with warnings.catch_warnings():
+        self.item_numbers: dict[str, np.ndarray] = {}
+        self.item_sequences: dict[str, list[np.ndarray]] = {}
+        self._feedback: list[str] = []
+        self._first_rows: Part | None = None
+        event_checks.check_keys(config)
+        with warnings.catch_warnings(), host_errors():
             # pandas' advice on RecBole's own loading code.
             warnings.simplefilter("ignore", FutureWarning)
             super().__init__(config)
+        kind = self.behaviour_settings.kind
+        self.behaviour_cardinality = None if kind is None else self.num(kind)
+        self.events = self._sorted_events()
+        self._drop_columns()
+        with host_errors():
+            self._change_feat_format()
 
     # ------------------------------------------------------------------------------------------- loading
     def _load_data(self, token: str, dataset_path: str) -> None:
         if not (Path(dataset_path) / f"{token}.inter").is_file():
             raise _no_such_dataset(token, dataset_path)
-        try:
-            super()._load_data(token, dataset_path)
-        except ValueError as error:  # of the header, of a number, of the number of columns, of the encoding
-            raise InputError(
-                f"readable atomic files in {dataset_path}",
-                f"'{first_line(error)}' from RecBole's reader",
-                "Check that each header names columns as field:type, and that every line has as many columns.",
-            ) from error
+        super()._load_data(token, dataset_path)
         self._check_columns()
+        event_checks.check_lengths(self.config["seq_len"], self.seq_fields)
+        for field, most in (self.config["seq_len"] or {}).items():
+            self.field2seqlen[field] = min(most, self.field2seqlen[field])
+            for table in self.field2feats(field):
+                table[field] = [entry[:most] for entry in table[field]]
+        for table, field, suffix in (
+            (self.item_feat, self.iid_field, "item"),
+            (self.user_feat, self.uid_field, "user"),
+        ):
+            if table is not None:
+                files = {"events_file": f"{token}.inter", "table_file": f"{token}.{suffix}"}
+                self.notes += event_checks.check_ids_meet(self.inter_feat[field], table[field], **files)
+
+    def _load_feat(self, filepath: str, source: FeatureSource | str) -> pd.DataFrame | None:
+        """RecBole's reader takes quotation marks for quoting, and short lines for missing values; this one does not."""
+        wanted, unwanted = self._get_load_and_unload_col(source)
+        if wanted == set():
+            return None
+        table = read_atomic(
+            Path(filepath),
+            separator=self.config["field_separator"],
+            list_separator=self.config["seq_separator"],
+            encoding=self.config["encoding"] or "utf-8",
+            keep=lambda field: (wanted is None or field in wanted) and field not in (unwanted or ()),
+        )
+        self.notes += table.notes
+        if source == FeatureSource.INTERACTION:
+            self._find_feedback(table, unwanted or set(), Path(filepath).name)
+        if table.frame.columns.empty:
+            self.logger.warning(f"No columns has been loaded from [{source}]")
+            return None
+        for field in table.frame:
+            self._describe(field, FeatureType(table.header[field]), source, table.frame)
+        key = {FeatureSource.ITEM: self.iid_field, FeatureSource.USER: self.uid_field}.get(source)
+        if key in table.frame and (again := int(table.frame[key].duplicated().sum())):
+            self.notes.append(f"{Path(filepath).name}: {again} lines that repeat a {key} were left out")
+        return table.frame
+
+    def _describe(self, field: str, kind: FeatureType, source: FeatureSource | str, table: pd.DataFrame) -> None:
+        """Enter a column into RecBole's dictionaries, as its own reader does."""
+        if source != "link":
+            self.field2source[field] = source
+            self.field2type[field] = kind
+            if "float" in kind.value:
+                self.field2bucketnum[field] = 2
+        self.field2seqlen[field] = max(map(len, table[field]), default=0) if kind.value.endswith("seq") else 1
+
+    def _find_feedback(self, table: AtomicTable, unwanted: set[str], file: str) -> None:
+        """Columns that tell clicks from other lines are looked at once the filters are through."""
+        for field in event_checks.feedback_columns(table.header):
+            if field in unwanted:
+                self.notes.append(f"{file}: column {field} was left out as unload_col says; every line is a click")
+            elif field in table.frame:
+                self._feedback.append(field)
+            else:
+                raise InputError(
+                    f"nothing but clicks in {file}, for every line is taken for one",
+                    f"column '{field}', which load_col leaves out",
+                    "Keep the clicks alone, in the file or by loading the column and a val_interval on it; or, if it is"
+                    " no column of clicks, name it in unload_col in place of load_col, or rename it.",
+                )
+
+    def _parse_intervals_str(self, intervals_str: Any) -> Any:
+        """RecBole leaves out an interval it cannot read, and with it the filter."""
+        if intervals_str is not None:
+            event_checks.check_intervals(intervals_str)
+        return super()._parse_intervals_str(intervals_str)
+
+    def _init_alias(self) -> None:
+        """RecBole leaves out an alias that is no token column."""
+        for key in ("alias_of_user_id", "alias_of_item_id"):
+            event_checks.check_alias(key, self.config[key], self.token_like_fields)
+        super()._init_alias()
 
     def _data_filtering(self) -> None:
         before = len(self.inter_feat)
-        try:
-            super()._data_filtering()
-        except ValueError as error:
-            raise InputError(
-                "filters that name columns of the data and leave some events",
-                f"'{first_line(error)}' from RecBole's filters",
-                "Correct val_interval, user_inter_num_interval or item_inter_num_interval.",
-            ) from error
+        super()._data_filtering()
         if left := before - len(self.inter_feat):
             self.notes.append(f"events: {left} of {before} left out by filters or for want of a line in .item or .user")
+        for field in self._feedback:
+            event_checks.check_all_are_clicks(self.inter_feat[field], f"{self.dataset_name}.inter")
 
     def _check_columns(self) -> None:
         """Every column the settings name must be there, and events need user, item and time."""
@@ -125,13 +188,8 @@ class CTRDataset(Dataset):
             )
         if len(self.inter_feat) == 0:
             raise InputError(f"events in {self.dataset_name}.inter", "an empty table", "Check the file.")
-        unknown = ~np.isfinite(self.inter_feat[self.time_field].to_numpy(dtype=np.float64))
-        if unknown.any():
-            raise InputError(
-                f"a number in every {self.time_field} of {self.dataset_name}.inter",
-                f"{int(unknown.sum())} empty or infinite",
-                "Fill in or drop those events.",
-            )
+        time = self.inter_feat[self.time_field].to_numpy(dtype=np.float64)
+        event_checks.check_times(time, field=self.time_field, file=f"{self.dataset_name}.inter")
 
     def _fill_nan(self) -> None:
         # RecBole fills missing numbers with the mean; a statistic must know that they were missing.
@@ -151,66 +209,53 @@ class CTRDataset(Dataset):
         super()._fill_nan()
 
     # -------------------------------------------------------------------------------------------- parts
-    def build(self) -> list[CTRDataset | None]:
+    def build(self) -> list[Part | None]:
+        """RecBole's entry: the training, validation and test parts."""
+        parts = self.parts()
+        self._first_rows = parts.train
+        return list(parts)
+
+    def parts(self, *, sealed: bool = False) -> Parts:
         """The training, validation and test parts.
 
+        Args:
+            sealed: cut no test part; it is None.
+
         Raises:
-            InputError: repeated events (unless `repeats` says what to do), a part without rows, too few items
-                for the negatives asked for, an item file or vector file that does not fit the settings.
+            InputError: a part without rows, too few items for the negatives asked for, an item file or vector file
+                that does not fit the settings.
         """
-        events = self._sorted_events()
-        self._drop_columns()
-        self._change_feat_format()
+        notes = list(self.notes)
         release = self.settings.release_field
-        self.protocol = Protocol(
-            events,
+        protocol = Protocol(
+            self.events,
             self.settings,
             self.item_num,
             self.config["MAX_ITEM_LIST_LENGTH"],
             None if release is None else self.item_numbers[release],
-            self.notes,
-            self.sealed,
+            notes,
+            sealed,
         )
-        self._training_rows = self.protocol.labelled("train")
+        rows = {"train": protocol.labelled("train")}
+        features = None
         if self.serves_ragged:
-            self._find_features()
-        parts = [self._part("train", self._training_rows)]
-        others = ("valid",) if self.sealed else ("valid", "test")
-        parts += [self._part(name, self.protocol.labelled(name)) for name in others]
-        # RecBole asks the whole data set for one row, to count a model's operations.
-        self.part, self.rows = parts[0].part, parts[0].rows
-        self.split_sha256 = self.protocol.sha256(
-            {part.part: part.rows for part in parts}, self._token_hash(self.uid_field), self._token_hash(self.iid_field)
-        )
-        for part in parts:
-            part.split_sha256 = self.split_sha256
-        return [*parts, None] if self.sealed else parts
+            features = ItemFeatures.build(
+                _Columns(self), self.modality_settings, self.behaviour_settings, rows["train"], protocol.counts
+            )
+            notes += features.table.notes
+        rows |= {name: protocol.labelled(name) for name in PARTS if name in ("valid", "test")[: 1 if sealed else 2]}
+        sha256 = protocol.sha256(rows, self._token_hash(self.uid_field), self._token_hash(self.iid_field))
+        notes += [note for name, of_part in rows.items() for note in _notes_on_rows(name, of_part, protocol)]
 
-    def test_part(self, sampling: str) -> CTRDataset:
-        """The test positives against negatives drawn in another way: uniform, popularity or matched."""
-        return self._part("test", self.protocol.labelled("test", sampling=sampling))
+        def part(name: str) -> Part | None:
+            if name not in rows:
+                return None
+            seen = rows[name] if features is None else features.seen_by(rows[name], training=name == "train")
+            return Part(
+                name, seen, sha256, tuple(notes), protocol, features, self.settings, self.behaviour_cardinality, self
+            )
 
-    def resample(self, epoch: int) -> None:
-        """Draw this training part's negatives anew."""
-        self.rows = self.protocol.resampled(self.rows, epoch)
-
-    def _part(self, name: str, rows: LabelledRows) -> CTRDataset:
-        part = copy.copy(self)
-        part.part = name
-        part.rows = rows
-        if self.serves_ragged:
-            at_time = self.features.at_time if name == "train" else None
-            part.rows = LabelledRows(rows.events, rows.rows, rows.negatives, at_time, self.features.gap)
-        chosen = self.protocol.part_of_event == PARTS[name]
-        events = self.protocol.events
-        part.inter_feat = Interaction(
-            {
-                self.uid_field: torch.from_numpy(events.user[chosen]),
-                self.iid_field: torch.from_numpy(events.item[chosen]),
-                self.time_field: torch.from_numpy(events.time[chosen]),
-            }
-        )
-        return part
+        return Parts(part("train"), part("valid"), part("test"))
 
     def _sorted_events(self) -> Events:
         table, kind = self.inter_feat, self.behaviour_settings.kind
@@ -222,7 +267,6 @@ class CTRDataset(Dataset):
             user_key=self._token_hash(self.uid_field),
             item_key=self._token_hash(self.iid_field),
         )
-        self.behaviour_cardinality = None if kind is None else self.num(kind)
         repeats = row_rules.count_repeats(events)
         if repeats and self.settings.repeats == "error":
             raise InputError(
@@ -256,83 +300,23 @@ class CTRDataset(Dataset):
                 if field not in keep:
                     self._del_col(feat, field)
 
-    # ------------------------------------------------------------------------------------------ features
-    def _find_features(self) -> None:
-        self.features = ItemFeatures.build(
-            _Columns(self), self.modality_settings, self.behaviour_settings, self._training_rows, self.protocol.counts
-        )
-        self.notes += self.features.table.notes
-
-    @property
-    def item_table(self) -> ItemTable:
-        return self.features.table
-
-    # ------------------------------------------------------------------------------------------- batches
-    def __len__(self) -> int:
-        return self.rows.n_rows if self.part else len(self.inter_feat)
-
+    # ---------------------------------------------------------------- one row, for RecBole's count of operations
     def __getitem__(self, index: Any, join: bool = True) -> Interaction:
-        return self.batch(np.atleast_1d(np.asarray(index))) if self.part else super().__getitem__(index, join)
-
-    def batch(self, row: np.ndarray) -> Interaction:
-        """Rows (B,) of this part in the form the configured model takes."""
-        columns = self.rows.columns(row)
-        tensors = {
-            self.uid_field: torch.from_numpy(columns["user"]),
-            self.iid_field: torch.from_numpy(columns["item"]),
-            self.time_field: torch.from_numpy(columns["time"]).float(),
-            self.label_field: torch.from_numpy(columns["label"]),
-        }
-        if self.serves_ragged:
-            return CTRInteraction(tensors, self.rows.ragged(row, static=self.item_table.statistic))
-        interaction = Interaction(tensors)
-        if self.config["MODEL_TYPE"] == ModelType.SEQUENTIAL:
-            self._add_padded_history(interaction, row)
-        return self.join(interaction)
-
-    def _add_padded_history(self, interaction: Interaction, row: np.ndarray) -> None:
-        width = self.config["MAX_ITEM_LIST_LENGTH"]
-        field = self.iid_field + self.config["LIST_SUFFIX"]
-        events = self.protocol.events
-        _, length = self.rows.history(row)
-        interaction[field] = torch.from_numpy(self.rows.padded(row, events.item, width))
-        interaction[self.config["ITEM_LIST_LENGTH_FIELD"]] = torch.from_numpy(length)
-        if self.config["model"] == "DIEN":
-            unclicked = self.rows.padded(row, self.unclicked_item, width)
-            interaction[self.config["NEG_PREFIX"] + field] = torch.from_numpy(unclicked)
-
-    @cached_property
-    def unclicked_item(self) -> np.ndarray:
-        """(E,) for DIEN's auxiliary loss: an item beside each event that its user never touched."""
-        return self.protocol.unclicked_items()
+        return super().__getitem__(index, join) if self._first_rows is None else self._first_rows[index]
 
 
-class CTRDataLoader(AbstractDataLoader):
-    """Batches of whole groups: a positive and its negatives, which share a history, stay together.
-
-    Order and resampled negatives are functions of the seed and the epoch, so that a resumed run repeats them.
-    """
-
-    def __init__(self, config: Any, dataset: CTRDataset, sampler: Any, shuffle: bool = False):
-        self.sample_size = dataset.rows.n_groups
-        self.rows_per_group = dataset.rows.rows_per_group
-        self.part = dataset.part
-        super().__init__(config, dataset, sampler, shuffle=shuffle)
-
-    def _init_batch_size_and_step(self) -> None:
-        rows = self.config["train_batch_size" if self.part == "train" else "eval_batch_size"]
-        self.step = max(1, rows // self.rows_per_group)
-        self.set_batch_size(self.step * self.rows_per_group)
-
-    def set_epoch(self, epoch: int) -> None:
-        """Prepare the order, and with `resample_negatives` the negatives, of an epoch."""
-        self.generator.manual_seed(self.config["seed"] * 1_000_003 + epoch)
-        if self._dataset.settings.resample_negatives:
-            self._dataset.resample(epoch)
-
-    def collate_fn(self, index: list[int]) -> Any:
-        interaction = self._dataset.batch(self._dataset.rows.rows_of_groups(np.asarray(index)))
-        return interaction if self.part == "train" else (interaction, None, None, None)
+def _notes_on_rows(name: str, rows: LabelledRows, protocol: Protocol) -> list[str]:
+    """When the rows of a part happened, and whether their negatives are items nobody ever clicked."""
+    positives = rows.rows.n_rows
+    notes = [f"{name}: {positives} clicks from {event_checks.period(rows.events.time[rows.rows.position])} (UTC)"]
+    clicked = np.bincount(rows.events.item, minlength=protocol.n_items) > 0
+    share = float(1 - clicked[rows.negatives].mean())
+    if name != "train" and share >= 0.01:
+        notes.append(
+            f"{name}: {100 * share:.0f} % of the negatives are items that nobody ever clicked, which popularity alone"
+            " tells from clicks: leave such items out of .item, or set eval_sampling to popularity or matched"
+        )
+    return notes
 
 
 class _Columns:
@@ -377,8 +361,6 @@ class _Columns:
 
 
 def _no_such_dataset(name: str, path: str) -> InputError:
-    from recbole_marn.registry import datasets_at_hand, known_datasets
-
     known, there = known_datasets(), datasets_at_hand(Path(path).parent)
     how = (
         f"Prepare it from its raw files: recbole-marn prepare {name} --raw DIR."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -103,6 +104,10 @@ class ItemFeatures:
         at_time = StatisticsAtTime(counts, bins_at_time) if bins_at_time else None
         table = ItemTable(columns.n_items, tables, codes, at_time.columns if at_time else (), present, notes)
         return cls(table, at_time, _gap(behaviour, training))
+
+    def seen_by(self, rows: LabelledRows, *, training: bool) -> LabelledRows:
+        """Rows with statistics as known at their time (training) or at the end of training (evaluation), and gaps."""
+        return dataclasses.replace(rows, at_time=self.at_time if training else None, gap=self.gap)
 
 
 def _need(columns: ItemColumns, field: str, name: str, kind: str) -> None:

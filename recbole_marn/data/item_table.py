@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from recbole_marn.errors import InputError, first_line
+from recbole_marn.data.vector_file import open_vectors
+from recbole_marn.errors import InputError
 
 __all__ = ["IdTable", "ItemTable", "StatisticTable", "TextTable", "VectorTable", "read_vectors", "vectors_of_rows"]
 
@@ -94,14 +95,18 @@ def read_vectors(
         InputError: missing or truncated file, not a matrix of floats, NaN or infinity, another number of ids than
             rows, a repeated id, or no item of the data set among the ids.
     """
-    matrix = _open_matrix(name, file)
+    missing = "Prepare the data set with images, correct 'file', or leave the modality out with use_modalities."
+    matrix = open_vectors(file, what=f"the vectors of modality '{name}'", missing=missing, mode="c")
     if not ids_file.is_file():
         raise InputError(
             f"the ids of modality '{name}', one item token a line",
             f"no file {ids_file}",
             "Put it beside the vectors, in their order.",
         )
-    tokens = ids_file.read_text(encoding="utf-8").split("\n")
+    try:
+        tokens = ids_file.read_text(encoding="utf-8-sig").split("\n")
+    except UnicodeDecodeError as error:
+        raise InputError(f"item tokens in UTF-8 in {ids_file}", f"'{error}'", "Save it as UTF-8.") from None
     tokens = tokens[:-1] if tokens and tokens[-1] == "" else tokens
     tokens = [token.rstrip("\r") for token in tokens]
     if len(tokens) != len(matrix):
@@ -119,15 +124,15 @@ def read_vectors(
     row = np.full(n_items, -1, dtype=np.int64)
     internal = np.fromiter((token_id.get(token, 0) for token in tokens), dtype=np.int64, count=len(tokens))
     row[internal[internal > 0]] = np.flatnonzero(internal > 0)
-    missing = int((row[1:] < 0).sum())
-    if missing == n_items - 1:
+    without = int((row[1:] < 0).sum())
+    if without == n_items - 1:
         raise InputError(
             f"ids of modality '{name}' that are items of this data set",
             f"none of {len(tokens)} ids known (first: {tokens[0] if tokens else 'none'!r})",
             "Use the item tokens of the .inter file, leading zeros included.",
         )
     _check_finite(name, file, matrix)
-    return VectorTable(matrix, row), f"{name}: {missing} of {n_items - 1} items have no vector and are masked"
+    return VectorTable(matrix, row), f"{name}: {without} of {n_items - 1} items have no vector and are masked"
 
 
 def vectors_of_rows(values: Sequence[np.ndarray], name: str) -> VectorTable:
@@ -144,31 +149,6 @@ def vectors_of_rows(values: Sequence[np.ndarray], name: str) -> VectorTable:
     row[has] = np.arange(len(has))
     _check_finite(name, Path(name), matrix)
     return VectorTable(matrix, row)
-
-
-def _open_matrix(name: str, file: Path) -> np.ndarray:
-    if not file.is_file():
-        raise InputError(
-            f"the vectors of modality '{name}'",
-            f"no file {file}",
-            "Prepare the data set with images, correct 'file', or leave the modality out with use_modalities.",
-        )
-    try:
-        # Copy-on-write: torch wants a writable array, and pages are still read only when they are touched.
-        matrix = np.load(file, mmap_mode="c", allow_pickle=False)
-    except (ValueError, EOFError, OSError) as error:
-        raise InputError(
-            f"a whole .npy file of vectors for modality '{name}'",
-            f"{file}, which cannot be read ({first_line(error)})",
-            "It is truncated or of another format; write it anew.",
-        ) from None
-    if matrix.ndim != 2 or matrix.dtype not in (np.float16, np.float32) or matrix.shape[1] == 0:
-        raise InputError(
-            f"modality '{name}' to be a matrix (items, width) of float16 or float32",
-            f"shape {matrix.shape} of {matrix.dtype} in {file.name}",
-            "Convert it with numpy.",
-        )
-    return matrix
 
 
 def _check_finite(name: str, file: Path, matrix: np.ndarray) -> None:

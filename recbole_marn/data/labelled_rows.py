@@ -36,7 +36,7 @@ class StatisticsAtTime:
 
 @dataclass(frozen=True)
 class GapBins:
-    """Seconds from a behaviour to the row, binned like a statistic (marn.md A.3)."""
+    """Seconds from a behaviour to the row, binned like a statistic (MARN section 3.1)."""
 
     bins: EqualFrequencyBins
 
@@ -73,6 +73,10 @@ class LabelledRows:
     @property
     def n_rows(self) -> int:
         return self.n_groups * self.rows_per_group
+
+    def n_batches(self, size: int) -> int:
+        """Batches of whole groups, of at most `size` rows where a group has no more."""
+        return -(-self.n_groups // max(1, size // self.rows_per_group))
 
     def rows_of_groups(self, group: np.ndarray) -> np.ndarray:
         """(len(group) * G,) indices of all rows of the given positives."""

@@ -79,7 +79,10 @@ class Protocol:
         if self.release_is_inferred:
             # An item's very first event releases it: its count of 0 would give the positive away.
             rows = self._keep(rows, ~is_first_event(self.events)[rows.position], part, "whose item had never been seen")
-        if len(rows.position) == 0:
+        return self._some(rows, part)
+
+    def _some(self, rows: Rows, part: str) -> Rows:
+        if rows.n_rows == 0:
             raise InputError(
                 f"rows in the {part} part",
                 f"none of {self.events.n_events} events",
@@ -94,11 +97,12 @@ class Protocol:
         sampling = sampling or (settings.train_sampling if train else settings.eval_sampling)
         number = settings.train_negatives if train else settings.eval_negatives
         sampler = self._sampler(sampling, settings.negatives_from)
+        there = sampler.eligible_count(user=self.events.user[rows.position], time=self.events.time[rows.position])
         if settings.negatives_from == "released":
-            there = sampler.eligible_count(
-                user=self.events.user[rows.position], time=self.events.time[rows.position]
-            )
             rows = self._keep(rows, there >= number, part, f"with fewer than {number} items released before them")
+        else:
+            rows = self._keep(rows, there > 0, part, "of users who touched every item that can be drawn")
+        rows = self._some(rows, part)
         # A training positive is one of the events that were counted: "of the same count" must not see that one.
         negatives = self._draw(
             sampler, rows.position, number=number, seed=[settings.sample_seed, PARTS[part], epoch], counted=train
@@ -111,11 +115,17 @@ class Protocol:
             self.notes.append(note)
         return rows.take(keep)
 
-    def unclicked_items(self) -> np.ndarray:
-        """(E,) beside each event an item its user never touched, for models that learn from such pairs (DIEN)."""
-        everything = np.arange(self.events.n_events)
+    @cached_property
+    def unclicked_item(self) -> np.ndarray:
+        """(E,) beside each event an item its user never touched, for models that learn from such pairs (DIEN).
+
+        0, the padding, where the user touched every item: such a user has no row, and these events no history.
+        """
+        sampler, item = self._sampler("uniform", "all"), np.zeros(self.events.n_events, dtype=np.int64)
+        some = np.flatnonzero(sampler.eligible_count(user=self.events.user, time=self.events.time))
         seed = [self.settings.sample_seed, len(PARTS)]
-        return self._draw(self._sampler("uniform", "all"), everything, number=1, seed=seed)[:, 0]
+        item[some] = self._draw(sampler, some, number=1, seed=seed)[:, 0]
+        return item
 
     def _sampler(self, sampling: str, source: str) -> NegativeSampler:
         release = None

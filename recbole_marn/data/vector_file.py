@@ -47,9 +47,7 @@ def open_vectors(
         start = stream.read(8)
     for magic, kind in OTHERS.items():
         if start.startswith(magic):
-            raise InputError(
-                f"{what} as one matrix in {file}", kind, "Save the matrix alone with numpy.save."
-            )
+            raise InputError(f"{what} as one matrix in {file}", kind, "Save the matrix alone with numpy.save.")
     try:
         matrix = np.load(file, mmap_mode=mode, allow_pickle=False)
     except (ValueError, EOFError, OSError) as error:

@@ -15,12 +15,14 @@ from recbole_marn.files import plain
 from recbole_marn.host.compat import without_arguments
 from recbole_marn.registry import model_class
 
-__all__ = ["build_config", "plain_config", "read_files", "rebuild_config"]
+__all__ = ["build_config", "data_files", "plain_config", "read_files", "rebuild_config"]
 
 # Computed by RecBole from other keys; given back to it they would be refused.
 COMPUTED_KEYS = {"MODEL_TYPE", "MODEL_INPUT_TYPE", "eval_type", "device", "single_spec", "local_rank"}
 COMPUTED_KEYS |= {"valid_metric_bigger", "eval_args", "train_neg_sample_args"}
 COMPUTED_KEYS |= {"valid_neg_sample_args", "test_neg_sample_args"}
+# Set by RecBole's own files for some of its models, without effect on our rows; refused where a user gives it.
+COMPUTED_KEYS |= {"threshold"}
 
 
 def build_config(
@@ -63,7 +65,8 @@ def read_files(files: Sequence[str]) -> dict[str, Any]:
 
 def rebuild_config(values: Mapping[str, Any]) -> Config:
     """RecBole's Config from the plain settings in one of our checkpoints."""
-    kept = {key: value for key, value in values.items() if key not in COMPUTED_KEYS}
+    # Which GPU it was is of the machine that wrote the file; this one may have none.
+    kept = {key: value for key, value in values.items() if key not in COMPUTED_KEYS | {"gpu_id"}}
     kept["data_path"] = os.path.dirname(kept["data_path"])
     return without_arguments(Config)(model=kept["model"], dataset=kept["dataset"], config_dict=kept)
 
@@ -71,3 +74,25 @@ def rebuild_config(values: Mapping[str, Any]) -> Config:
 def plain_config(config: Config) -> dict[str, Any]:
     """Every setting of a Config as plain data, as stored in checkpoints and records."""
     return plain(config.final_config_dict)
+
+
+def data_files(config: Any) -> list[Path]:
+    """The files a configuration reads: atomic files, and those its modalities name.
+
+    Raises:
+        InputError: no interactions there.
+    """
+    folder, name = Path(config["data_path"]), config["dataset"]
+    files = [folder / f"{name}.{suffix}" for suffix in ("inter", "item", "user")]
+    if not files[0].is_file():
+        raise InputError(
+            f"the data set '{name}' as {files[0]}",
+            "no such file",
+            f"Prepare it (recbole-marn prepare {name} --raw DIR), or give --data_path.",
+        )
+    for modality in (config["modalities"] or {}).values():
+        for key in ("file", "ids", "word_vectors"):
+            if isinstance(modality.get(key), str):
+                file = folder / modality[key]
+                files += [file, file.with_suffix(".ids")]
+    return [file for file in dict.fromkeys(files) if file.is_file()]

@@ -13,12 +13,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from recbole_marn.layers.mlp import MLP
+from recbole_marn.layers.occurrences import mean_over, occurrences
 
 __all__ = ["Discriminator", "adversarial_schedule", "modality_accuracy", "modality_degree", "modality_loss"]
 
 
 class Discriminator(nn.Module):
-    """D(x) = softmax(V x + v), the probability of each modality, as logits. The paper's is one matrix (marn A.7, A.10).
+    """D(x) = softmax(V x + v), the probability of each modality, as logits. The paper's is one matrix (section 3.3).
 
     Args:
         width: width of the input.
@@ -43,41 +44,19 @@ def _class_first(logits: Tensor) -> Tensor:
     return logits.movedim(-1, 0).contiguous()
 
 
-def _pair_weight(logits: Tensor, present: Tensor | None, count: Tensor | None) -> Tensor:
-    """(E, M): how many positions each (item, modality) pair stands for; 0 where absent."""
-    weight = logits.new_ones(logits.shape[:2]) if count is None else count[:, None].to(logits).expand(logits.shape[:2])
-    return weight if present is None else weight * present
-
-
-def modality_degree(
-    logits: Tensor, present: Tensor | None = None, *, normalise: str = "none", count: Tensor | None = None
-) -> Tensor:
-    """How little the first discriminator D0 recognises a modality: its degree of being shared (marn A.7).
+def modality_degree(logits: Tensor, present: Tensor | None = None) -> Tensor:
+    """How little the first discriminator D0 recognises a modality: its degree of being shared (section 3.3).
 
         w_em = 1 - D0_m(c_em)                          m the true modality
 
     Args:
         logits: (E, M, M) of D0.
-        normalise: "none" (the paper), or "batch_mean": divided by the mean over the batch, so that E[w] = 1 for each
-            modality, as eq. (9) needs and IWAN (CVPR 2018) does.
 
     Returns:
         (E, M), without gradient ("w is a constant and independent of D1"), 0 where absent.
-
-    Raises:
-        ValueError: unknown `normalise`.
     """
-    if normalise not in ("none", "batch_mean"):
-        raise ValueError(f"Expected normalise out of none, batch_mean. Got {normalise!r}. Choose one of them.")
-    logits = logits.detach()
-    degree = 1.0 - _class_first(logits).softmax(0).diagonal(dim1=0, dim2=2)
-    if present is not None:
-        degree = degree.masked_fill(~present, 0.0)
-    if normalise == "batch_mean":
-        weight = _pair_weight(logits, present, count)
-        tiny = torch.finfo(degree.dtype).tiny  # for a modality that no item has, or that D0 knows for certain
-        degree = degree * weight.sum(0) / (weight * degree).sum(0).clamp_min(tiny)
-    return degree
+    degree = 1.0 - _class_first(logits.detach()).softmax(0).diagonal(dim1=0, dim2=2)
+    return degree if present is None else degree.masked_fill(~present, 0.0)
 
 
 def modality_loss(
@@ -88,7 +67,7 @@ def modality_loss(
     weight: Tensor | None = None,
     reduction: str = "mean",
 ) -> Tensor:
-    """Cross entropy with the true modality as class: L_S, L_D0 and, with `weight`, L_D1 of eq. (10) (marn A.11).
+    """Cross entropy with the true modality as class: L_S, L_D0 and, with `weight`, L_D1 of eq. (10).
 
         l_em = -w_em log D_m(x_em)
 
@@ -109,17 +88,11 @@ def modality_loss(
     logits = logits.to(torch.promote_types(logits.dtype, torch.float32))  # autocast may have left them shorter
     if present is not None:
         logits = logits.masked_fill(~present[:, :, None], 0.0)
-    pair = _pair_weight(logits, present, count)
+    pair = occurrences(logits, present, count)
     loss = -F.log_softmax(_class_first(logits), dim=0).diagonal(dim1=0, dim2=2) * pair
     if weight is not None:
         loss = loss * weight.detach()
-    if reduction == "mean":
-        return loss.sum() / _nonzero(pair.sum())
-    return (loss.sum(0) / _nonzero(pair.sum(0))).sum()
-
-
-def _nonzero(total: Tensor) -> Tensor:
-    return total.masked_fill(total == 0, 1.0)
+    return mean_over(loss, pair) if reduction == "mean" else mean_over(loss, pair, 0).sum()
 
 
 @torch.no_grad()
@@ -129,13 +102,13 @@ def modality_accuracy(logits: Tensor, present: Tensor | None = None, count: Tens
     Returns:
         (M,), without gradient.
     """
-    pair = _pair_weight(logits, present, count)
+    pair = occurrences(logits, present, count)
     right = logits.argmax(-1) == torch.arange(logits.shape[1], device=logits.device)
     return (right * pair).sum(0) / pair.sum(0)
 
 
 def adversarial_schedule(progress: float, lambda0: float, gamma: float = 10.0) -> float:
-    """lambda(p) = lambda0 * (2 / (1 + exp(-gamma p)) - 1), from 0 up to about lambda0 (Ganin et al.; marn A.12).
+    """lambda(p) = lambda0 * (2 / (1 + exp(-gamma p)) - 1), from 0 up to about lambda0 (Ganin and Lempitsky 2015).
 
     Args:
         progress: share p of the training done; taken as 0 below 0 and as 1 above 1.

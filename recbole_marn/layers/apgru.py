@@ -1,11 +1,11 @@
-"""APGRU: a gated recurrent unit whose update gate sees the property of the behaviour (MARN section 3.4; marn A.13)."""
+"""APGRU: a gated recurrent unit whose update gate sees the property of the behaviour (MARN section 3.4)."""
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from recbole_marn.layers.packed_gru import packed_gru
-from recbole_marn.layers.segment import packed_order
+from recbole_marn.layers.kernels.packed_gru import packed_gru
+from recbole_marn.layers.kernels.segment import packed_order
 
 __all__ = ["APGRU", "GATES"]
 

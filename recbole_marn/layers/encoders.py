@@ -1,4 +1,4 @@
-"""From the raw value of a modality to its aligned embedding e_im (MARN eq. 1, section 3.1; marn A.2 to A.4).
+"""From the raw value of a modality to its aligned embedding e_im (MARN eq. 1, section 3.1).
 
 Every encoder ends in Align, one linear map onto the width that all modalities share:
     e_im = Q_m raw_im + q_m
@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from recbole_marn.layers.gather_linear import gather_linear, gather_linear_reference
+from recbole_marn.layers.kernels.gather_linear import gather_linear, gather_linear_reference
 from recbole_marn.layers.text_cnn import TextEncoder
 
 __all__ = ["CategoricalEncoder", "TextEncoder", "VectorEncoder"]

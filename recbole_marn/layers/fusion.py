@@ -13,7 +13,7 @@ from torch.autograd.function import once_differentiable
 from recbole_marn.layers.mlp import activation_by_name
 from recbole_marn.layers.projection import PrivateLinear
 
-__all__ = ["AttentionFusion", "larger_of", "pool_invariant", "sum_fusion"]
+__all__ = ["AttentionFusion", "SumFusion", "larger_of", "pool_invariant", "sum_fusion"]
 
 
 def _clear(x: Tensor, present: Tensor | None, value: float = 0.0) -> Tensor:
@@ -22,11 +22,21 @@ def _clear(x: Tensor, present: Tensor | None, value: float = 0.0) -> Tensor:
 
 
 def sum_fusion(s: Tensor, present: Tensor | None = None) -> Tensor:
-    """s_e = sum_m s_em over the modalities present: what the paper's row CONC amounts to (marn B).
+    """s_e = sum_m s_em over the modalities present: what the paper's row CONC amounts to (Table 3).
 
     Shapes: s (E, M, D) -> (E, D)
     """
     return _clear(s, present).sum(1)
+
+
+class SumFusion(nn.Module):
+    """`sum_fusion` in the place of `AttentionFusion`: every attention is 1.
+
+    Shapes: s (E, M, D), present (E, M) bool or None -> fused (E, D), attention (E, M, D)
+    """
+
+    def forward(self, s: Tensor, present: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        return sum_fusion(s, present), torch.ones_like(s)
 
 
 class AttentionFusion(nn.Module):
@@ -65,7 +75,7 @@ class AttentionFusion(nn.Module):
 
 
 def pool_invariant(c: Tensor, degree: Tensor, present: Tensor | None = None, how: str = "max") -> Tensor:
-    """The item's modality-invariant vector (marn A.9).
+    """The item's modality-invariant vector (section 3.3).
 
         c_e = max_m (degree_em * c_em)      elementwise, over the modalities present; how="mean" is our switch
 

@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from recbole_marn.layers.kernels.segment import last_state, packed_order, segment_softmax, sequence_of_token, to_device
 from recbole_marn.layers.mlp import MLP
-from recbole_marn.layers.segment import last_state, packed_order, segment_softmax, sequence_of_token, to_device
 
 __all__ = ["AUGRU", "BilinearAttention", "NextBehaviourLoss"]
 

@@ -4,6 +4,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import one_hot
 
+from recbole_marn.layers.occurrences import mean_over, occurrences
+
 __all__ = ["BalancedCodes", "alignment_loss"]
 
 
@@ -42,8 +44,7 @@ class BalancedCodes(nn.Module):
     @torch.no_grad()
     def _adjust(self, hard: Tensor, present: Tensor | None, count: Tensor | None) -> None:
         """Raise the price of codes that are chosen too rarely, lower that of others."""
-        weight = hard.new_ones(hard.shape[:2]) if count is None else count[:, None].to(hard).expand(hard.shape[:2])
-        weight = weight if present is None else weight * present
+        weight = occurrences(hard, present, count)
         total = weight.sum(0)[:, None]  # (M, 1)
         load = (weight[:, :, None] * hard).sum(0) / total.clamp_min(1.0)  # (M, K)
         self.price += self.rate * (total > 0) * (1.0 - len(self.code) * load)
@@ -57,10 +58,9 @@ def alignment_loss(c: Tensor, present: Tensor | None = None, count: Tensor | Non
 
     Shapes: c (E, M, D), present (E, M) bool or None, count (E,) or None -> a scalar
     """
-    weight = c.new_ones(c.shape[:2]) if count is None else count[:, None].to(c).expand(c.shape[:2])
+    weight = occurrences(c, present, count)
     has = c.new_ones(c.shape[:2]) if present is None else present.to(c)
     c = c if present is None else c.masked_fill(~present[:, :, None], 0.0)
     mean = c.sum(1) / has.sum(1, keepdim=True).clamp_min(1.0)  # (E, D)
     apart = (c - mean[:, None]).square().mean(2)  # (E, M)
-    weight = weight * has
-    return (weight * apart).sum() / weight.sum().clamp_min(1.0)
+    return mean_over(weight * apart, weight)

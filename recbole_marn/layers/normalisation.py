@@ -3,16 +3,16 @@
 import torch
 from torch import Tensor, nn
 
+from recbole_marn.layers.occurrences import occurrences
+
 __all__ = ["DegreeNorm", "ModalityBatchNorm", "ModalityWhitening"]
 
 
 def _shares(x: Tensor, present: Tensor | None, count: Tensor | None) -> tuple[Tensor, Tensor]:
     """(E, M) share of each item in the occurrences of a modality, and their total (M,)."""
-    weight = x.new_ones(x.shape[:2]) if count is None else count[:, None].to(x).expand(x.shape[:2])
-    if present is not None:
-        weight = weight * present
+    weight = occurrences(x, present, count)
     total = weight.sum(0)
-    return weight / total.masked_fill(total == 0, 1.0), total
+    return weight / total.clamp_min(1.0), total
 
 
 class ModalityBatchNorm(nn.Module):
@@ -135,7 +135,7 @@ class DegreeNorm(nn.Module):
     def forward(self, degree: Tensor, present: Tensor, count: Tensor | None = None) -> Tensor:
         mean = self.running_mean
         if self.training:
-            weight = present.to(degree) if count is None else present * count[:, None].to(degree)
+            weight = occurrences(degree, present, count)
             total = weight.sum(0)
             mean = torch.where(total > 0, (weight * degree).sum(0) / total.clamp_min(1.0), self.running_mean)
             with torch.no_grad():

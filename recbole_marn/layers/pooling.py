@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from recbole_marn.layers.segment import segment_softmax, segment_sum, sequence_of_token, to_device
+from recbole_marn.layers.kernels.segment import segment_softmax, segment_sum, sequence_of_token, to_device
 
 __all__ = ["AdditiveAttention", "sequence_mean"]
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from recbole_marn.layers.large_linear import autocast_type
+from recbole_marn.layers.kernels.large_linear import autocast_type
 
 __all__ = ["PrivateLinear", "linear_twice"]
 

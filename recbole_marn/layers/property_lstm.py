@@ -1,10 +1,10 @@
-"""DUPN's LSTM, whose gates see the property of the behaviour (Ni et al., KDD 2018; marn B)."""
+"""DUPN's LSTM, whose gates see the property of the behaviour (Ni et al., KDD 2018)."""
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from recbole_marn.layers.segment import packed_order
+from recbole_marn.layers.kernels.segment import packed_order
 
 __all__ = ["PropertyLSTM"]
 

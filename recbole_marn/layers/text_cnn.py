@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from recbole_marn.layers.large_linear import large_linear, pad_rows
+from recbole_marn.layers.kernels.large_linear import large_linear, pad_rows
 
 __all__ = ["TextEncoder", "window_maximum"]
 

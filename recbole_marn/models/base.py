@@ -1,9 +1,10 @@
-"""What every multimodal CTR model shares: item encoder, named losses, item vectors kept during evaluation."""
+"""What every model of this package is, and what those share that make a vector of every item."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,40 +15,115 @@ from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from recbole_marn.data.batch import RaggedBatch
+from recbole_marn.models.diagnostics import Diagnostics
 from recbole_marn.models.item_encoder import Cells, ItemEncoder
 from recbole_marn.registry import settings_of
 
-__all__ = ["CTRModel", "Represented"]
+__all__ = ["CTRModel", "OurModel", "Represented"]
 
-# Training steps from one that is looked into to the next: diagnostics of every step would cost 4 % of a small batch.
-DIAGNOSED = 8
 # Items encoded at a time when vectors are extracted: bounds the memory of a catalogue of any size.
 EXTRACTION_CHUNK = 4096
 
 
+class OurModel(SequentialRecommender):
+    """Base of all models here: named losses, and where in its training the model stands.
+
+    A step of training is a backward pass through the losses of `calculate_loss` in training mode, whoever calls it:
+    losses that are only looked at move nothing. How many steps there will be the model takes from the configuration
+    and its training rows; a trainer that knows better says so by `prepare_training`.
+
+    Attributes:
+        loss_names: what `calculate_loss` returns, in this order.
+        makes_item_vectors: whether the model is a `CTRModel`, with `item_vectors`.
+        step: steps of training done; kept in checkpoints.
+        total_steps: steps until the end of the schedule.
+        diagnostics: of the model's inside, see `pop_diagnostics`.
+    """
+
+    input_type = InputType.POINTWISE
+    batch_format = "ragged"
+    loss_names: tuple[str, ...] = ("click",)
+    makes_item_vectors = False
+
+    def __init__(self, config: Any, dataset: Any):
+        super().__init__(config, dataset)
+        self.settings = settings_of(config["model"], config)
+        self.label_field = config["LABEL_FIELD"]
+        self.diagnostics = Diagnostics()
+        self.step = 0
+        steps_per_epoch = dataset.rows.n_batches(config["train_batch_size"])
+        self.prepare_training(steps_per_epoch=steps_per_epoch, epochs=config["epochs"])
+
+    # ------------------------------------------------------------------------------------ for sub-classes
+    @abstractmethod
+    def named_losses(self, interaction: Any) -> dict[str, Tensor]:
+        """Named losses of the rows of `interaction`, "click" among them."""
+
+    # -------------------------------------------------------------------------------------------- RecBole
+    def calculate_loss(self, interaction: Any) -> tuple[Tensor, ...]:
+        """The losses in the order of `loss_names`; their sum is minimised."""
+        losses = self.named_losses(interaction)
+        if self.training and losses["click"].requires_grad:
+            losses["click"].register_hook(self._count_step)
+        return tuple(losses[name] for name in self.loss_names)
+
+    def forward(self, interaction: Any) -> Tensor:
+        return self.predict(interaction)
+
+    # ------------------------------------------------------------------------------------------- training
+    def _count_step(self, gradient: Tensor) -> None:
+        self.step += 1
+        self.diagnostics.step_done()
+
+    @property
+    def progress(self) -> float:
+        """p of the paper's schedule: the share of training done, 0 to 1."""
+        return min(1.0, self.step / self.total_steps)
+
+    def prepare_training(self, *, steps_per_epoch: int, epochs: int) -> None:
+        """Tell the schedule how long training may last."""
+        self.total_steps = max(1, steps_per_epoch * epochs)
+
+    def get_extra_state(self) -> dict[str, int]:
+        return {"step": self.step}
+
+    def set_extra_state(self, state: dict[str, int]) -> None:
+        self.step = int(state["step"])
+
+    def parameters_by_rate(self) -> list[tuple[float, list[nn.Parameter]]]:
+        """Parameters grouped by learning rate relative to the run's."""
+        return [(1.0, [parameter for parameter in self.parameters() if parameter.requires_grad])]
+
+    def pop_diagnostics(self) -> dict[str, float]:
+        """Means over the steps looked into since the last call, by name."""
+        return self.diagnostics.pop()
+
+
 @dataclass
 class Represented:
-    """Item vectors (E, D), and what the auxiliary losses of a model need besides."""
+    """What the modalities of a batch's items became.
+
+    Attributes:
+        vector: (E, D) of entities.
+        attention: weights of the modalities, without gradient: (R, M, D) of cells, (E, M, D) or (E, M) of entities;
+            None where a model has none.
+    """
 
     vector: Tensor
-    parts: dict[str, Tensor]
+    attention: Tensor | None = None
 
 
-class CTRModel(SequentialRecommender):
+class CTRModel(OurModel):
     """Base of the multimodal models. A model says how modalities become an item vector, and how a row is scored.
 
     Sub-classes implement `represent` and `score`, and may add `auxiliary_losses`. During evaluation the vector of
     each item is computed once, with its statistics at the end of training.
     """
 
-    input_type = InputType.POINTWISE
-    batch_format = "ragged"
-    loss_names: tuple[str, ...] = ("click",)
+    makes_item_vectors = True
 
     def __init__(self, config: Any, dataset: Any):
         super().__init__(config, dataset)
-        self.settings = settings_of(config["model"], config)
-        self.label_field = config["LABEL_FIELD"]
         self.encoder = ItemEncoder(
             dataset.item_table,
             dataset.modality_settings,
@@ -55,11 +131,8 @@ class CTRModel(SequentialRecommender):
             reference_kernels=self.settings.reference_kernels,
             normalise=self.settings.modality_norm == "batch",
         )
-        self.step, self.total_steps = 0, 1
         self._vectors: Tensor | None = None
         self._known: Tensor | None = None
-        self._diagnostics: dict[str, tuple[Tensor, int, Sequence[str]]] = {}
-        self._steps_not_told = 0
 
     # ------------------------------------------------------------------------------------ for sub-classes
     @abstractmethod
@@ -70,18 +143,18 @@ class CTRModel(SequentialRecommender):
     def score(self, vector: Tensor, batch: RaggedBatch) -> Tensor:
         """Logits (B,) of a batch whose entities have the item vectors (E, D)."""
 
-    def auxiliary_losses(self, represented: Represented, cells: Cells, batch: RaggedBatch) -> dict[str, Tensor]:
-        """Further losses by name; the names follow "click" in `loss_names`."""
+    def auxiliary_losses(self, represented: Any, cells: Cells, batch: RaggedBatch) -> dict[str, Tensor]:
+        """Further losses by name, given what `represent` returned; the names follow "click" in `loss_names`."""
         return {}
 
+    @property
+    def vector_size(self) -> int:
+        """Width of the item vector."""
+        return self.settings.width
+
     # -------------------------------------------------------------------------------------------- RecBole
-    def calculate_loss(self, interaction: Any) -> tuple[Tensor, ...]:
-        """The losses in the order of `loss_names`; their sum is minimised."""
-        losses = self.losses(interaction.batch, interaction[self.label_field])
-        if self.training:
-            self.step += 1
-            self._steps_not_told += 1
-        return tuple(losses[name] for name in self.loss_names)
+    def named_losses(self, interaction: Any) -> dict[str, Tensor]:
+        return self.losses(interaction.batch, interaction[self.label_field])
 
     def losses(self, batch: RaggedBatch, label: Tensor) -> dict[str, Tensor]:
         """Named losses of one batch with labels (B,)."""
@@ -101,59 +174,18 @@ class CTRModel(SequentialRecommender):
             vector = self.item_vectors(batch.entity_id)
         return torch.sigmoid(self.score(vector, batch))
 
-    def forward(self, interaction: Any) -> Tensor:
-        return self.predict(interaction)
-
-    # ------------------------------------------------------------------------------------------- training
-    @property
-    def progress(self) -> float:
-        """p of the paper's schedule: the share of training done, 0 to 1."""
-        return min(1.0, self.step / self.total_steps)
-
-    def prepare_training(self, *, steps_per_epoch: int, epochs: int) -> None:
-        """Tell the schedule how long training may last."""
-        self.total_steps = max(1, steps_per_epoch * epochs)
-
-    def get_extra_state(self) -> dict[str, int]:
-        return {"step": self.step}
-
-    def set_extra_state(self, state: dict[str, int]) -> None:
-        self.step = int(state["step"])
-        self._forget_vectors()
-
-    def parameters_by_rate(self) -> list[tuple[float, list[nn.Parameter]]]:
-        """Parameters grouped by learning rate relative to the run's."""
-        return [(1.0, [parameter for parameter in self.parameters() if parameter.requires_grad])]
-
-    @property
-    def diagnosing(self) -> bool:
-        """Whether this step is to be recorded: the first of an epoch, and every `DIAGNOSED`th from there."""
-        return self._steps_not_told % DIAGNOSED == 0
-
-    def record(self, name: str, value: Tensor, of: Sequence[str] = ()) -> None:
-        """Add to the epoch's diagnostics a number of this step, or one for each name in `of`.
-
-        Nothing waits for the device.
-        """
-        total, steps, _ = self._diagnostics.get(name, (0.0, 0, of))
-        self._diagnostics[name] = (total + value.detach().float(), steps + 1, of)
-
-    def pop_diagnostics(self) -> dict[str, float]:
-        """Means over the recorded steps since the last call, by name."""
-        means = {}
-        for name, (total, steps, of) in self._diagnostics.items():
-            names = [f"{name} {each}" for each in of] or [name]
-            means |= zip(names, (total / steps).reshape(-1).tolist(), strict=True)
-        self._diagnostics, self._steps_not_told = {}, 0
-        return means
-
     # ------------------------------------------------------------------------------------------ evaluation
+    def set_extra_state(self, state: dict[str, int]) -> None:
+        super().set_extra_state(state)
+        self.forget_vectors()
+
     def train(self, mode: bool = True) -> CTRModel:
         if mode:
-            self._forget_vectors()
+            self.forget_vectors()
         return super().train(mode)
 
-    def _forget_vectors(self) -> None:
+    def forget_vectors(self) -> None:
+        """Compute item vectors anew: needed after a change to the weights or tables of a model in evaluation."""
         self._vectors = self._known = None
 
     @torch.no_grad()
@@ -169,13 +201,15 @@ class CTRModel(SequentialRecommender):
             self._known[chunk] = True
         return self._vectors[wanted]
 
-    @property
-    def vector_size(self) -> int:
-        """Width of the item vector."""
-        return self.settings.width
+    @contextmanager
+    def given_vectors(self, vectors: Tensor) -> Iterator[None]:
+        """In evaluation, score with these vectors (n_items, D) in place of the model's own."""
+        self.eval()
+        self._vectors, self._known = vectors, vectors.new_ones(len(vectors), dtype=torch.bool)
+        try:
+            yield
+        finally:
+            self.forget_vectors()
 
     def _device(self) -> torch.device:
         return self.encoder.frozen["present"].device
-
-
-OurModel = CTRModel

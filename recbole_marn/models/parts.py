@@ -9,15 +9,15 @@ import torch
 from torch import Tensor, nn
 
 from recbole_marn.layers.candidate_attention import CandidateAttention
+from recbole_marn.layers.kernels.segment import last_state, to_device
 from recbole_marn.layers.mlp import MLP
-from recbole_marn.layers.segment import last_state, to_device
-from recbole_marn.settings.models import CTRSettings
+from recbole_marn.settings.models import CTRSettings, GRUSettings, MARNSettings
 
 __all__ = ["BehaviourProperty", "PredictionHead", "UserPooling"]
 
 
 class BehaviourProperty(nn.Module):
-    """p_t of a behaviour: its type and the binned time until the row, each embedded (marn.md A.3).
+    """p_t of a behaviour: its type and the binned time until the row, each embedded (MARN section 3.1).
 
     Args:
         types: number of behaviour types including 0, or 0 without types.
@@ -49,7 +49,7 @@ class UserPooling(nn.Module):
     """States of a history as one vector a row: attention by the candidate, or the last state.
 
     Args:
-        how: "attention" (marn.md A.14) or "last" (rows without APGRU).
+        how: "attention" (MARN section 3.4) or "last" (rows without APGRU).
         state_size: H.
         item_size: D.
         hidden_sizes: of the attention's MLP.
@@ -76,6 +76,17 @@ class UserPooling(nn.Module):
                 item_size=item_size if with_items else 0,
             )
             self.output_size = self.attention.output_size
+
+    @classmethod
+    def of(cls, settings: GRUSettings | MARNSettings, *, state_size: int) -> UserPooling:
+        """The user vector a model's settings ask for."""
+        return cls(
+            how=settings.pooling,
+            state_size=state_size,
+            item_size=settings.width,
+            hidden_sizes=settings.attention_hidden,
+            with_items=settings.attention_values == "state_and_item",
+        )
 
     def forward(self, state: Tensor, item: Tensor, candidate: Tensor, length: Tensor, row_sequence: Tensor) -> Tensor:
         """state (N, H), item (N, D), candidate (B, D), length (S,), row_sequence (B,) -> (B, output_size)."""

@@ -94,6 +94,8 @@ class Numbering:
         self._numbers: dict[object, int] = {}
 
     def number(self, raw: object) -> int:
+        if isinstance(raw, (list, dict)):  # JSON may have anything anywhere
+            return -1
         known = self._numbers.get(raw)
         if known is None:
             token = identifier(raw)

@@ -123,15 +123,16 @@ def _record(line: bytes) -> dict[str, object] | None:
 
 
 def _open_json(path: Path) -> Table:
-    kinds: dict[str, str] = {}
+    seen: dict[str, Counter[str]] = {}
     for _, line in itertools.islice(read_lines(path, Tally(path.name)), _LOOKED_AT):
         for name, value in (_record(line) or {}).items():
-            kind = LIST if isinstance(value, list) else STRUCTURE if isinstance(value, dict) else PLAIN
-            if kinds.get(name, PLAIN) == PLAIN:
-                kinds[name] = kind
-    if not kinds:
+            kinds = seen.setdefault(name, Counter())
+            if value is not None:
+                kinds[LIST if isinstance(value, list) else STRUCTURE if isinstance(value, dict) else PLAIN] += 1
+    if not seen:
         raise InputError(f"one JSON object a line in {path}", "none", "Write each record on one line.")
-    return JsonTable(path, kinds)
+    # What most values are; each odd one is counted where it is read.
+    return JsonTable(path, {name: max(kinds, key=kinds.get, default=PLAIN) for name, kinds in seen.items()})
 
 
 def _parquet_files(path: Path) -> list[Path]:

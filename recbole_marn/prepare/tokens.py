@@ -10,6 +10,7 @@ from decimal import Decimal, InvalidOperation
 __all__ = ["LAST_SECOND", "as_text", "clean", "identifier", "is_missing", "number", "seconds", "why_no_id"]
 
 LAST_SECOND = 4_102_444_800  # 2100-01-01: a later "unix second" is a time in milliseconds
+_NO_VALUE = (list, tuple, set, dict)
 _EXACT = 2**53  # whole numbers beyond it have lost digits as a float
 _SEPARATORS = re.compile(r'[\s"\x00-\x1f\x7f]+')
 # Marks that are not to be seen: byte order mark, zero-width spaces, soft hyphen, directions of writing.
@@ -60,7 +61,7 @@ def identifier(value: object) -> str:
     `1`, `1.0`, `1.00` as text, float or decimal are `1`; so is `b'1'`, and `1` with blanks, a byte order mark or
     zero-width characters around or inside. Letters are composed (NFC). Case and leading zeros count.
     """
-    if isinstance(value, float) and abs(value) > _EXACT:
+    if isinstance(value, _NO_VALUE) or (isinstance(value, float) and abs(value) > _EXACT):
         return ""
     text = as_text(value)
     if match := _BYTES.fullmatch(text.strip()):
@@ -88,6 +89,8 @@ def _written_out(text: str, mark: str) -> str:
 
 def why_no_id(*values: object) -> str:
     """The reason that one of `values` is no id, for the count of what was skipped."""
+    if any(isinstance(value, _NO_VALUE) for value in values):
+        return "id is a list or a structure"
     return "missing id" if any(not clean(value) for value in values) else "id rounded by a float or a spreadsheet"
 
 

@@ -104,6 +104,7 @@ class DataSettings:
     eval_negatives: int = option(20, "negatives a validation or test positive", paper="1", low=1, high=1000)
     matched_pool: int = option(100, "items a count-matched negative is drawn from, at least", low=1)
     resample_negatives: bool = option(False, "draw new training negatives in every epoch")
+    shuffle_by: Literal["group", "row"] = option("group", "training batches of whole groups, or of single rows")
     sample_seed: int = option(2020, "seed of all negatives, apart from the training seed", low=0)
 
     def modality_settings(self) -> dict[str, ModalitySettings]:

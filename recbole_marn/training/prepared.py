@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from recbole.config import Config
-from recbole.data import create_dataset, data_preparation
+from recbole.data import create_dataset
 from recbole.utils import get_model, get_trainer, init_logger, init_seed
 
-from recbole_marn.data.ctr_dataset import CTRDataLoader
+from recbole_marn.data.loader import CTRDataLoader, build_loaders
 from recbole_marn.host.config import rebuild_config
 from recbole_marn.host.torch_load import is_trusted, trusted, untrusted
 from recbole_marn.prepare.pipeline import ensure_prepared
@@ -30,9 +30,9 @@ class Prepared:
     """Everything a run consists of before it is trained."""
 
     config: Config
-    train: Any
-    valid: Any
-    test: Any
+    train: CTRDataLoader
+    valid: CTRDataLoader
+    test: CTRDataLoader | None
     model: Any
     trainer: Any
 
@@ -56,15 +56,9 @@ def prepare_run(config: Config, *, quiet: bool = False, sealed: bool = False) ->
     init_seed(config["seed"], config["reproducibility"])
     start_log(config, quiet=quiet)
     dataset = create_dataset(config)
-    if sealed:
-        dataset.sealed = True
-        parts = dataset.build()
-        train = CTRDataLoader(config, parts[0], None, shuffle=config["shuffle"])
-        valid, test = CTRDataLoader(config, parts[1], None), None
-    else:
-        train, valid, test = data_preparation(config, dataset)
+    train, valid, test = build_loaders(config, dataset, sealed=sealed)
     init_seed(config["seed"] + config["local_rank"], config["reproducibility"])
-    model = get_model(config["model"])(config, train._dataset).to(config["device"])
+    model = get_model(config["model"])(config, train.part).to(config["device"])
     trainer = get_trainer(config["MODEL_TYPE"], config["model"])(config, model)
     return Prepared(config, train, valid, test, model, trainer)
 
@@ -80,7 +74,7 @@ def load_run(path: str | Path, **changed: Any) -> Prepared:
     if "data_path" in changed:  # a Config keeps the folder of the data set itself
         changed["data_path"] = os.path.join(changed["data_path"], content["config"]["dataset"])
     parts = prepare_run(rebuild_config(content["config"] | changed), quiet=True)
-    check_same_data(content, path, parts.train._dataset.split_sha256)
+    check_same_data(content, path, parts.train.part.split_sha256)
     checkpoint.fill(parts.model, content, path)
     parts.model.eval()
     return parts
@@ -111,8 +105,8 @@ def load_data_and_model(path: str | Path, recboles: Callable[[Any], Any], trust:
     init_seed(config["seed"], config["reproducibility"])
     init_logger(config)
     dataset = create_dataset(config)
-    loaders = data_preparation(config, dataset)
+    loaders = build_loaders(config, dataset)
     init_seed(config["seed"], config["reproducibility"])
-    model = get_model(config["model"])(config, loaders[0]._dataset).to(config["device"])
+    model = get_model(config["model"])(config, loaders.train.part).to(config["device"])
     checkpoint.fill(model, content, path)
     return config, model, dataset, *loaders

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from recbole_marn.data.ctr_dataset import CTRDataLoader
+from recbole_marn.data.loader import CTRDataLoader
 from recbole_marn.host.config import build_config
 from recbole_marn.training.log import describe
 from recbole_marn.training.metrics import named_metrics
@@ -51,7 +51,7 @@ def run(
     parameters = sum(parameter.numel() for parameter in parts.model.parameters() if parameter.requires_grad)
     if config["verbose"]:
         logger.info(config)
-    for line in describe(config, data_facts(parts), parts.train._dataset.notes, parameters):
+    for line in describe(config, data_facts(parts), parts.train.part.notes, parameters):
         logger.info(line)
     best_valid_score, best_valid_result = trainer.fit(
         parts.train, parts.valid, saved=saved, show_progress=config["show_progress"]
@@ -61,13 +61,13 @@ def run(
         "model": config["model"],
         "dataset": config["dataset"],
         "seed": config["seed"],
-        "split_sha256": parts.train._dataset.split_sha256,
+        "split_sha256": parts.train.part.split_sha256,
         "valid": named_metrics(best_valid_result),
         "test": named_metrics(test_result),
     }
     scores = {"valid": parts.valid, "test": parts.test} if saved else {}
     for sampling in config["also_test"] or []:
-        loader = CTRDataLoader(config, parts.test._dataset.test_part(sampling), None)
+        loader = CTRDataLoader(config, parts.test.part.against(sampling))
         result[f"test_{sampling}"] = named_metrics(trainer.evaluate(loader, load_best_model=False))
         if saved:
             scores[f"test_{sampling}"] = loader

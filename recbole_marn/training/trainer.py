@@ -80,7 +80,7 @@ class CTRTrainer(Trainer):
         callback_fn: Callable[[int, float], Any] | None = None,
     ) -> Any:
         """Train with early stopping on the validation part; see RecBole's `Trainer.fit` for the arguments."""
-        self._split_sha256 = train_data._dataset.split_sha256
+        self._split_sha256 = train_data.part.split_sha256
         self._keep_state = saved
         self._valid_data = valid_data
         if isinstance(self.model, OurModel):
@@ -207,7 +207,7 @@ class CTRTrainer(Trainer):
     def _load_best(self, path: str, data: Any) -> None:
         content = checkpoint.load(path, map_location=self.device)
         checkpoint.check_run(content, path)
-        check_same_data(content, path, data._dataset.split_sha256)
+        check_same_data(content, path, data.part.split_sha256)
         checkpoint.fill(self.model, content, path)
         self.logger.info(f"best      epoch {content['epoch'] + 1}, read from {path}")
 

@@ -111,7 +111,7 @@ def test_analyze_prints_tables_and_ends_in_json(settings, data_path, capsys, tmp
     assert "accuracy lost by category" in printed and "truth" not in report
     parts = load_run(path)
     sizes = item_sizes(parts.model)["attention"]
-    tokens, category = parts.train._dataset.field2id_token, parts.train._dataset.item_feat["category"].numpy()
+    tokens, category = parts.train.part.field2id_token, parts.train.part.item_feat["category"].numpy()
     toys = [i for i in range(1, len(category)) if tokens["category"][category[i]] == "toy"]
     images = [sizes[i - 1, 1] for i in toys if not np.isnan(sizes[i - 1, 1])]
     assert report["attention norm"]["toy"]["image"] == pytest.approx(sum(images) / len(images), rel=1e-5)

@@ -21,7 +21,7 @@ def test_every_model_gets_the_same_rows_token_for_token(rows, part):
 
 
 def test_the_fingerprint_is_the_same_for_every_model(loaders):
-    assert len({parts["test"]._dataset.split_sha256 for parts in loaders.values()}) == 1
+    assert len({parts["test"].part.split_sha256 for parts in loaders.values()}) == 1
 
 
 # --------------------------------------------------------------------------------------------------- against the file
@@ -77,7 +77,7 @@ def test_negatives_were_touched_in_no_part_and_are_distinct(rows, events):
 def test_the_items_beside_a_dien_history_were_never_touched(loaders, events):
     for part in PARTS:
         loader = loaders["DIEN"][part]
-        token = loader._dataset.field2id_token
+        token = loader.part.field2id_token
         for interaction in delivered(loader):
             for user, length, items in zip(
                 token["user_id"][interaction["user_id"].numpy()], interaction["item_length"].tolist(),

@@ -27,19 +27,19 @@ def test_repeated_events_stop_the_run_unless_it_is_said_what_they_are(repeated):
 
 
 def test_the_first_of_repeated_events_can_be_kept(repeated, loaders):
-    dataset = build(tiny.settings(repeated, repeats="first"))["train"]._dataset
+    dataset = build(tiny.settings(repeated, repeats="first"))["train"].part
     assert "events: 2 that repeat a (user, item) pair were left out" in dataset.notes
-    assert dataset.split_sha256 == loaders["MARN"]["train"]._dataset.split_sha256
+    assert dataset.split_sha256 == loaders["MARN"]["train"].part.split_sha256
 
 
 def test_repeated_events_can_be_kept(repeated, loaders):
-    dataset = build(tiny.settings(repeated, repeats="keep"))["train"]._dataset
-    assert dataset.protocol.events.n_events == loaders["MARN"]["train"]._dataset.protocol.events.n_events + 2
+    dataset = build(tiny.settings(repeated, repeats="keep"))["train"].part
+    assert dataset.protocol.events.n_events == loaders["MARN"]["train"].part.protocol.events.n_events + 2
 
 
 # ---------------------------------------------------------------------------------------------------- the fingerprint
 def sha(settings):
-    return build(settings)["train"]._dataset.split_sha256
+    return build(settings)["train"].part.split_sha256
 
 
 def test_positives_and_histories_do_not_depend_on_the_order_of_the_file(tmp_path, data_path, rows):
@@ -56,14 +56,14 @@ def test_positives_and_histories_do_not_depend_on_the_order_of_the_file(tmp_path
      {"eval_sampling": "popularity"}, {"train_sampling": "popularity"}],
 )  # fmt: skip
 def test_the_fingerprint_changes_with_the_rows(settings, loaders, changed):
-    assert sha(settings("LR", **changed)) != loaders["LR"]["train"]._dataset.split_sha256
+    assert sha(settings("LR", **changed)) != loaders["LR"]["train"].part.split_sha256
 
 
 @pytest.mark.parametrize(
     "changed", [{"seed": 1}, {"train_batch_size": 8}, {"learning_rate": 0.5}, {"embedding_size": 3}]
 )
 def test_the_fingerprint_does_not_change_with_the_training(settings, loaders, changed):
-    assert sha(settings("LR", **changed)) == loaders["LR"]["train"]._dataset.split_sha256
+    assert sha(settings("LR", **changed)) == loaders["LR"]["train"].part.split_sha256
 
 
 def test_the_fingerprint_changes_with_one_time(tmp_path, data_path, loaders):
@@ -71,7 +71,7 @@ def test_the_fingerprint_changes_with_one_time(tmp_path, data_path, loaders):
     user, item, time, kind = events[3]
     events[3] = (user, item, time + 1, kind)
     tiny.write_dataset(tmp_path, events=events)
-    assert sha(tiny.settings(tmp_path, "LR")) != loaders["LR"]["train"]._dataset.split_sha256
+    assert sha(tiny.settings(tmp_path, "LR")) != loaders["LR"]["train"].part.split_sha256
 
 
 # ---------------------------------------------------------------------------------------------- loaders and negatives
@@ -90,23 +90,23 @@ def test_groups_stay_together_and_every_row_comes_once_an_epoch(settings):
         orders.append(rows)
     assert orders[0] == orders[2] != orders[1], "the order is a function of the epoch"
     assert sorted(orders[0]) == sorted(orders[1])
-    assert len(orders[0]) == loader._dataset.rows.n_rows
+    assert len(orders[0]) == loader.part.rows.n_rows
 
 
 def test_training_negatives_are_fixed_unless_asked(settings):
     loader = build(settings("LR"))["train"]
-    before = loader._dataset.rows.negatives.copy()
+    before = loader.part.rows.negatives.copy()
     loader.set_epoch(1)
-    np.testing.assert_array_equal(loader._dataset.rows.negatives, before)
+    np.testing.assert_array_equal(loader.part.rows.negatives, before)
 
 
 def test_training_negatives_can_be_drawn_anew_every_epoch(settings):
     parts = build(settings(resample_negatives=True))
-    loader, valid = parts["train"], parts["valid"]._dataset.rows.negatives.copy()
-    dataset = loader._dataset
+    loader, valid = parts["train"], parts["valid"].part.rows.negatives.copy()
     drawn = {}
     for epoch in (0, 1, 2, 1):
         loader.set_epoch(epoch)
+        dataset = loader.part
         assert epoch not in drawn or (drawn[epoch] == dataset.rows.negatives).all()
         drawn[epoch] = dataset.rows.negatives.copy()
         user = dataset.protocol.events.user[dataset.rows.rows.position]
@@ -114,17 +114,17 @@ def test_training_negatives_can_be_drawn_anew_every_epoch(settings):
         assert not touched & set(zip(user.tolist(), drawn[epoch][:, 0].tolist(), strict=True))
     assert (drawn[0] != drawn[1]).any() and (drawn[1] != drawn[2]).any()
     assert dataset.rows.at_time is not None, "still with statistics at the row's time"
-    np.testing.assert_array_equal(parts["valid"]._dataset.rows.negatives, valid)
+    np.testing.assert_array_equal(parts["valid"].part.rows.negatives, valid)
 
 
 def test_the_test_positives_against_other_negatives(loaders):
-    dataset = loaders["MARN"]["test"]._dataset
-    other = dataset.test_part("popularity")
+    dataset = loaders["MARN"]["test"].part
+    other = dataset.against("popularity")
     np.testing.assert_array_equal(other.rows.rows.position, dataset.rows.rows.position)
     assert (other.rows.negatives != dataset.rows.negatives).any()
     counts = dataset.protocol.counts.snapshot()
     assert (counts[other.rows.negatives] > 0).all()
-    np.testing.assert_array_equal(dataset.test_part("uniform").rows.negatives, dataset.rows.negatives)
+    np.testing.assert_array_equal(dataset.against("uniform").rows.negatives, dataset.rows.negatives)
 
 
 def test_released_negatives_exist_by_the_time_of_their_row(tmp_path, data_path):
@@ -156,7 +156,7 @@ def test_without_release_times_an_items_first_event_is_no_row(settings, events):
     for part, loader in parts.items():
         for row in token_rows(loader, "LR"):
             assert first[row.item][0] < row.time, part
-    assert any("rows whose item had never been seen were left out" in note for note in parts["train"]._dataset.notes)
+    assert any("rows whose item had never been seen were left out" in note for note in parts["train"].part.notes)
 
 
 def test_the_time_split_holds_back_later_days(settings):

@@ -65,13 +65,46 @@ def test_a_truncated_file(tmp_path, kept):
     write(tmp_path, np.zeros((2, 300), dtype=np.float32), ["b", "c"])
     whole = (tmp_path / "image.npy").read_bytes()
     (tmp_path / "image.npy").write_bytes(whole[:kept])
-    assert "Expected a whole .npy file of vectors for modality 'image'" in error_of(tmp_path)
+    assert "Expected a whole .npy file of the vectors of modality 'image'" in error_of(tmp_path)
     assert "It is truncated or of another format; write it anew." in error_of(tmp_path)
 
 
 def test_pickled_objects_are_not_loaded(tmp_path):
     write(tmp_path, np.array([{"a": 1}, None], dtype=object), ["b", "c"])
     assert "cannot be read" in error_of(tmp_path)
+
+
+def write_npz(file):
+    np.savez(file, a=np.zeros((2, 3), np.float32))
+
+
+def write_tensor(file):
+    torch.save(torch.zeros(2, 3), file)
+
+
+def write_old_tensor(file):
+    torch.save(torch.zeros(2, 3), file, _use_new_zipfile_serialization=False)
+
+
+@pytest.mark.parametrize(
+    ("write_other", "kind"),
+    [(write_npz, "an archive of arrays (.npz) or of tensors (.pt)"), (write_tensor, "an archive of arrays (.npz)"),
+     (write_old_tensor, "a pickle, as torch.save or pickle.dump write")],
+)  # fmt: skip
+def test_another_kind_of_file_is_named(tmp_path, write_other, kind):
+    write(tmp_path, np.zeros((2, 3), np.float32), ["b", "c"])
+    with open(tmp_path / "image.npy", "wb") as file:
+        write_other(file)
+    text = error_of(tmp_path)
+    assert f"Got {kind}" in text and text.endswith("Save the matrix alone with numpy.save.")
+
+
+def test_ids_with_a_byte_order_mark_and_ids_that_are_no_utf8(tmp_path):
+    write(tmp_path, np.zeros((2, 3), np.float16), ["b", "c"])
+    (tmp_path / "image.ids").write_bytes("\ufeffb\nc\n".encode())
+    assert read(tmp_path)[0].row.tolist() == [-1, -1, -1, 0, 1]
+    (tmp_path / "image.ids").write_bytes(b"b\n\xff\xfe\n")
+    assert "Expected item tokens in UTF-8" in error_of(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -81,7 +114,7 @@ def test_pickled_objects_are_not_loaded(tmp_path):
 def test_not_a_matrix_of_vectors(tmp_path, matrix):
     write(tmp_path, matrix, ["b", "c"])
     text = error_of(tmp_path)
-    assert "Expected modality 'image' to be a matrix (items, width) of float16 or float32." in text
+    assert "Expected the vectors of modality 'image' to be a matrix (items, width) of float16 or float32." in text
     assert f"Got shape {matrix.shape} of {matrix.dtype} in image.npy." in text
 
 

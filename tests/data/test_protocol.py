@@ -76,7 +76,7 @@ def test_release_times_bound_the_negatives():
 def test_unclicked_items_were_never_touched():
     made = protocol()
     touched = set(zip(made.events.user.tolist(), made.events.item.tolist(), strict=True))
-    assert not touched & set(zip(made.events.user.tolist(), made.unclicked_items().tolist(), strict=True))
+    assert not touched & set(zip(made.events.user.tolist(), made.unclicked_item.tolist(), strict=True))
 
 
 def test_the_fingerprint_sees_rows_and_negatives():
@@ -113,3 +113,104 @@ def test_train_last_leaves_out_old_training_rows_and_nothing_else():
     np.testing.assert_array_equal(
         short.history_length, long.history_length[np.isin(long.position, short.position)], "histories stay whole"
     )
+
+
+# ----------------------------------------------------------------------- what each choice of the protocol is drawn from
+def test_popularity_counts_training_events_alone():
+    """Items whose only events are held out must never be drawn: their popularity would be known from the test part."""
+    user = np.repeat(np.arange(1, 11), 4)
+    item = np.tile([1, 2, 3, 4], 10)
+    item[2::4], item[3::4] = np.arange(11, 21), np.arange(21, 31)  # held out, and never seen in training
+    user = np.append(user, [11, 11])
+    item = np.append(item, [5, 6])  # training events of somebody else
+    made = Protocol(
+        Events(user, item, np.arange(len(user), dtype=float)),
+        DataSettings(eval_negatives=1, train_sampling="popularity", eval_sampling="popularity"),
+        n_items=31,
+        max_history=4,
+    )
+    for part in ("train", "valid", "test"):
+        rows = made.labelled(part)
+        assert set(rows.negatives.ravel()) <= {5, 6} | {1, 2}, part
+
+
+def test_parts_have_random_streams_of_their_own():
+    """Parts of the same users and candidates must not repeat each other's draws."""
+    made = Protocol(events(n_items=2000), DataSettings(eval_negatives=3), n_items=2000, max_history=4)
+    valid, test = made.labelled("valid").negatives, made.labelled("test").negatives
+    assert valid.shape == test.shape
+    assert (valid == test).mean() < 0.05
+
+
+def test_train_last_leaves_evaluation_rows_alone():
+    made, everything = protocol(train_last=1, split="time"), protocol(split="time")
+    assert made.positives("train").n_rows < everything.positives("train").n_rows
+    for part in ("valid", "test"):
+        of_user = np.bincount(everything.events.user[everything.positives(part).position])
+        assert of_user.max() > 1, "users with several rows, which train_last: 1 would cut"
+        np.testing.assert_array_equal(made.positives(part).position, everything.positives(part).position)
+
+
+def matched(part, *, sampling):
+    """Training counts of positives and negatives, in a world where levels hold one count each."""
+    rng = np.random.default_rng(0)
+    n_items, per_user = 400, 8
+    item = np.concatenate([rng.choice(n_items - 1, per_user, replace=False, p=WEIGHT) + 1 for _ in range(600)])
+    log = Events(np.repeat(np.arange(1, 601), per_user), item, np.arange(len(item), dtype=float))
+    made = Protocol(log, DataSettings(eval_negatives=1, matched_pool=1, **sampling), n_items=n_items, max_history=4)
+    rows, counts = made.labelled(part), made.counts.snapshot()
+    return counts[log.item[rows.rows.position]], counts[rows.negatives[:, 0]]
+
+
+WEIGHT = 1 / np.arange(1, 400)
+WEIGHT = WEIGHT / WEIGHT.sum()
+
+
+def test_matched_negatives_of_training_are_one_event_below_and_those_of_evaluation_are_level():
+    """A training positive is one of the events that were counted, an evaluation positive is not."""
+    positive, negative = matched("train", sampling={"train_sampling": "matched"})
+    common = np.isin(positive - 1, np.unique(negative)) & (positive < 20)
+    assert np.median((positive - negative)[common]) == 1
+    positive, negative = matched("test", sampling={"eval_sampling": "matched"})
+    assert np.median((positive - negative)[positive < 20]) == 0
+
+
+def test_a_release_date_after_an_items_first_event_is_an_error_of_the_data():
+    made = protocol()
+    late = np.full(30, 20 * DAY)  # every date after the last event
+    released = protocol(negatives_from="released", release=late)
+    first = np.full(30, np.inf)
+    np.minimum.at(first, made.events.item, made.events.time)
+    rows = released.labelled("test")
+    time = released.events.time[rows.rows.position]
+    assert (first[rows.negatives] <= time[:, None]).all()
+    early = protocol(negatives_from="released", release=np.zeros(30)).labelled("train")
+    time = made.events.time[early.rows.position]
+    assert (first[early.negatives] > time[:, None]).any(), "an earlier date stands"
+
+
+# -------------------------------------------------------------------------------------- users who touched every item
+def test_users_who_touched_every_item_have_no_row_and_are_counted():
+    everything = np.arange(1, 9)
+    user = np.concatenate([np.full(8, 1), np.repeat(np.arange(2, 12), 5)])
+    item = np.concatenate([everything, np.tile([1, 2, 3, 4, 5], 10)])
+    log = Events(user, item, np.arange(len(user), dtype=float))
+    made = Protocol(log, DataSettings(eval_negatives=3), n_items=9, max_history=4)
+    for part, left_out, total in (("train", 5, 25), ("valid", 1, 11), ("test", 1, 11)):
+        rows = made.labelled(part)
+        assert 1 not in log.user[rows.rows.position]
+        note = f"{part}: {left_out} of {total} rows of users who touched every item that can be drawn were left out"
+        assert note in made.notes
+    assert (made.unclicked_item[:8] == 0).all() and (made.unclicked_item[8:] > 5).all()
+
+
+def test_too_few_items_are_still_a_stop_for_users_who_have_some():
+    log = Events(np.repeat([1, 2], 5), np.tile([1, 2, 3, 4, 5], 2), np.arange(10.0))
+    with pytest.raises(InputError, match="at least 3 items to draw negatives from"):
+        Protocol(log, DataSettings(eval_negatives=3), n_items=8, max_history=4).labelled("test")
+
+
+def test_nobody_who_left_an_item_untouched():
+    log = Events(np.repeat([1, 2], 5), np.tile([1, 2, 3, 4, 5], 2), np.arange(10.0))
+    with pytest.raises(InputError, match="rows in the train part"):
+        Protocol(log, DataSettings(), n_items=6, max_history=4).labelled("train")

@@ -41,7 +41,7 @@ def test_the_discriminator_is_one_matrix_unless_asked():
 
 @pytest.mark.parametrize("n_modalities", [2, 4])
 def test_an_untrained_discriminator_gives_one_minus_one_over_m(n_modalities):
-    """marn A.17, 1."""
+    """softmax of zeros gives every modality 1 / M."""
     discriminator = Discriminator(width=5, n_modalities=n_modalities)
     for parameter in discriminator.parameters():
         nn.init.zeros_(parameter)
@@ -61,30 +61,8 @@ def test_degree_lies_in_0_to_1_is_a_constant_and_0_where_absent():
     degree = modality_degree(logits, PRESENT)
     assert degree.min() >= 0 and degree.max() <= 1
     assert not degree.requires_grad
-    assert not modality_degree(logits, normalise="batch_mean").requires_grad
     assert degree[~PRESENT].abs().sum() == 0
     assert (modality_degree(torch.zeros(4, 3, 3), PRESENT) > 0).equal(PRESENT)
-
-
-def test_batch_mean_makes_the_mean_over_positions_one():
-    logits = torch.randn(4, 3, 3)
-    degree = modality_degree(logits, PRESENT, normalise="batch_mean", count=COUNT)
-    plain = modality_degree(logits, PRESENT)
-    for m in range(3):
-        here = PRESENT[:, m]
-        mean = (plain[here, m] * COUNT[here]).sum() / COUNT[here].sum()
-        assert torch.allclose(degree[:, m], plain[:, m] / mean)
-    repeated = logits.repeat_interleave(COUNT.long(), 0)
-    present = PRESENT.repeat_interleave(COUNT.long(), 0)
-    expected = modality_degree(repeated, present, normalise="batch_mean")
-    assert torch.allclose(degree.repeat_interleave(COUNT.long(), 0), expected, atol=1e-6)
-
-
-def test_batch_mean_without_a_modality_or_without_doubt_is_finite():
-    nobody = torch.zeros(2, 2, dtype=torch.bool)
-    assert modality_degree(torch.zeros(2, 2, 2), nobody, normalise="batch_mean").tolist() == [[0, 0], [0, 0]]
-    certain = torch.eye(2).expand(3, 2, 2) * 1e4
-    assert modality_degree(certain, normalise="batch_mean").abs().sum() == 0
 
 
 @pytest.mark.parametrize("reduction", ["mean", "sum_modalities"])
@@ -149,15 +127,13 @@ def test_accuracy():
     assert modality_accuracy(logits)[2].item() == 0.25
 
 
-@pytest.mark.parametrize("call", [modality_degree, modality_loss])
-def test_unknown_choices_are_named(call):
-    key = "normalise" if call is modality_degree else "reduction"
+def test_an_unknown_reduction_is_named():
     with pytest.raises(ValueError, match="Got 'total'. Choose one of them"):
-        call(torch.zeros(1, 2, 2), **{key: "total"})
+        modality_loss(torch.zeros(1, 2, 2), reduction="total")
 
 
 def test_the_schedule():
-    """marn A.17, 5, and the values of A.12."""
+    """Zero at the start, rising, lambda0 at the end; values of the formula in between."""
     assert adversarial_schedule(0.0, 0.05) == 0.0
     assert adversarial_schedule(1.0, 0.05) == pytest.approx(0.05, rel=1e-4)
     shares = [adversarial_schedule(p, 1.0) for p in (0.1, 0.25, 0.5)]
@@ -168,7 +144,7 @@ def test_the_schedule():
 
 
 def test_reversed_game_gradients():
-    """marn A.17, 3: I gets the negative of what it would get without reversal, D1 gets the same."""
+    """I gets the negative of what it would get without reversal, D1 gets the same."""
     invariant, discriminator = nn.Linear(5, 5), Discriminator(width=5, n_modalities=3)
     e, weight = torch.randn(6, 3, 5), torch.rand(6, 3)
     plain = modality_loss(discriminator(invariant(e)), weight=weight)
@@ -182,7 +158,7 @@ def test_reversed_game_gradients():
 
 def test_equation_8_on_a_discrete_problem():
     """A discriminator free to choose any D(x) for each of five values x ends at D_m(x) = q_m(x) / sum_k q_k(x),
-    where q_m = w^m P_m is the weighted mass of modality m at x (marn A.17, 10)."""
+    where q_m = w^m P_m is the weighted mass of modality m at x: eq. (8)."""
     n_values, n_modalities, n_items = 5, 3, 300
     probabilities = torch.rand(n_modalities, n_values, dtype=torch.double)
     value = torch.stack([p.multinomial(n_items, replacement=True) for p in probabilities], dim=1)  # (E, M)

@@ -4,7 +4,7 @@ from torch import nn
 from torch.nn.utils.rnn import PackedSequence
 
 from recbole_marn.layers.apgru import APGRU, GATES
-from recbole_marn.layers.segment import packed_order
+from recbole_marn.layers.kernels.segment import packed_order
 
 LENGTH = torch.tensor([2, 0, 5, 1, 0, 5, 3])
 X, P, H = 3, 2, 4
@@ -20,7 +20,7 @@ def tokens():
 
 
 def apgru_step(cell, x, p, h):
-    """One step of one sequence as in marn A.13, with the reset gate where torch applies it."""
+    """One step of one sequence by the formulas of the class, with the reset gate where torch applies it."""
     from_input = 0 if cell.W_z is None else cell.W_z @ x
     from_state = 0 if cell.U_z is None else cell.U_z @ h
     if cell.gate == "scale":
@@ -80,7 +80,7 @@ def test_first_step_by_hand():
 
 
 def test_without_property_weights_it_is_a_plain_gru():
-    """marn A.17, 7."""
+    """The property is in the update gate alone."""
     cell, plain = layer(), layer("none")
     with torch.no_grad():
         cell.P_z.zero_()

@@ -37,7 +37,7 @@ def test_attention_by_hand():
 
 
 def test_rep_is_s_plus_the_largest_weighted_c():
-    """marn A.9 on a hand-made tensor."""
+    """The elementwise maximum of degree * c, on a hand-made tensor."""
     layer = fusion(2)
     with torch.no_grad():
         layer.score.weight.zero_()
@@ -118,7 +118,7 @@ def test_unknown_pooling():
 
 
 def test_order_of_the_modalities_does_not_matter():
-    """marn A.17, 8: permuting the modalities together with their private weights leaves the item vector alone."""
+    """Permuting the modalities together with their private weights leaves the item vector alone."""
     order = torch.tensor([2, 0, 1])
     layer, permuted = fusion(), fusion()
     with torch.no_grad():

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from recbole_marn.layers.gather_linear import gather_linear, gather_linear_reference
+from recbole_marn.layers.kernels.gather_linear import gather_linear, gather_linear_reference
 
 ROW = torch.tensor([4, 0, 0, 7, 3, 9, 4])
 

@@ -1,6 +1,6 @@
 import torch
 
-from recbole_marn.layers.hashing import uniform_hash
+from recbole_marn.layers.kernels.hashing import uniform_hash
 
 N = 20_000
 

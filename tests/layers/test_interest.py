@@ -3,7 +3,7 @@ import torch
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from recbole_marn.layers.interest import AUGRU, BilinearAttention, NextBehaviourLoss
-from recbole_marn.layers.segment import expand_rows
+from recbole_marn.layers.kernels.segment import expand_rows
 
 LENGTH, ROW_SEQUENCE = torch.tensor([3, 0, 2]), torch.tensor([2, 0, 1, 0])
 

@@ -2,8 +2,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from recbole_marn.layers import large_linear as module
-from recbole_marn.layers.large_linear import large_linear, pad_rows, plain_product
+from recbole_marn.layers.kernels import large_linear as module
+from recbole_marn.layers.kernels.large_linear import large_linear, pad_rows, plain_product
 
 
 @pytest.fixture(params=[False, True], ids=["by F.linear", "by oneDNN where there is one"])

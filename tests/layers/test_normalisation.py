@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from recbole_marn.layers.normalisation import ModalityBatchNorm, ModalityWhitening
+from recbole_marn.layers.normalisation import DegreeNorm, ModalityBatchNorm, ModalityWhitening
 
 PRESENT = torch.tensor([[True, True, False], [True, False, False], [False, True, True], [True, True, False]])
 COUNT = torch.tensor([1.0, 3.0, 2.0, 5.0])
@@ -136,3 +136,50 @@ def test_whitening_has_the_gradient_of_finite_differences():
     layer.momentum = 0.0
     x, present = torch.randn(5, 3, 4, dtype=torch.double, requires_grad=True), torch.rand(5, 3) < 0.8
     assert torch.autograd.gradcheck(lambda x: layer(x, present, torch.arange(1.0, 6.0).double()), x)
+
+
+# -------------------------------------------------------------------------------------------------- degrees
+def degrees():
+    degree = torch.tensor([[0.5, 0.2, 0.9], [0.1, 0.4, 0.0], [0.3, 0.0, 0.6]])
+    present = torch.tensor([[True, True, True], [True, True, False], [True, False, True]])
+    return degree, present, torch.tensor([1.0, 3.0, 2.0])
+
+
+def test_degrees_are_divided_by_their_mean_over_occurrences():
+    degree, present, count = degrees()
+    out = DegreeNorm(n_modalities=3)(degree, present, count)
+    for m in range(3):
+        occurring = [degree[e, m].item() for e in range(3) if present[e, m] for _ in range(int(count[e]))]
+        for e in range(3):
+            expected = degree[e, m].item() / (sum(occurring) / len(occurring)) if present[e, m] else 0.0
+            assert out[e, m].item() == pytest.approx(expected, rel=1e-6)
+
+
+def test_evaluation_divides_by_the_running_mean_of_training_and_leaves_it_alone():
+    """The degree of an item must not hang on the items beside it, nor on the batch that happened to be the last."""
+    degree, present, count = degrees()
+    layer = DegreeNorm(n_modalities=3, momentum=0.25)
+    assert torch.allclose(layer.running_mean, torch.full((3,), 1 - 1 / 3))
+    layer(degree, present, count)
+    mean = torch.tensor([(0.5 + 3 * 0.1 + 2 * 0.3) / 6, (0.2 + 3 * 0.4) / 4, (0.9 + 2 * 0.6) / 3])
+    running = 0.75 * (1 - 1 / 3) + 0.25 * mean
+    assert torch.allclose(layer.running_mean, running)
+    layer.eval()
+    together = layer(degree, present)
+    assert torch.allclose(together, degree * present / running)
+    alone = torch.cat([layer(degree[e : e + 1], present[e : e + 1]) for e in range(3)])
+    assert torch.equal(together, alone)
+    assert torch.allclose(layer.running_mean, running)
+
+
+def test_a_modality_that_does_not_occur_keeps_its_running_mean():
+    degree, present, count = degrees()
+    present[:, 2] = False
+    layer = DegreeNorm(n_modalities=3)
+    assert not layer(degree, present, count)[:, 2].any()
+    assert layer.running_mean[2] == pytest.approx(1 - 1 / 3)
+
+
+def test_degrees_of_a_modality_that_d0_knows_for_certain_stay_0():
+    layer = DegreeNorm(n_modalities=2)
+    assert layer(torch.zeros(3, 2), torch.ones(3, 2, dtype=torch.bool)).abs().sum() == 0

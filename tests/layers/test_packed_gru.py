@@ -1,6 +1,6 @@
 import torch
 
-from recbole_marn.layers.packed_gru import packed_gru
+from recbole_marn.layers.kernels.packed_gru import packed_gru
 
 SIZES = (4, 4, 2, 1)
 X, H = 3, 5
@@ -42,3 +42,13 @@ def test_one_token():
     states = packed_gru(x[:1], (1,), weights)
     assert states.shape == (1, H)
     states.sum().backward()
+
+
+def test_the_gradient_that_comes_in_is_left_alone():
+    """It may be that of another path, too, which autograd adds up or hands on."""
+    torch.manual_seed(2)
+    x, weights = random_case()
+    incoming = torch.randn(sum(SIZES), H, dtype=torch.double)
+    before = incoming.clone()
+    packed_gru(x, SIZES, weights).backward(incoming)
+    assert torch.equal(incoming, before)

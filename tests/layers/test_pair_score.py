@@ -1,8 +1,8 @@
 import pytest
 import torch
 
+from recbole_marn.layers.kernels.segment import expand_rows
 from recbole_marn.layers.pair_score import PairScore
-from recbole_marn.layers.segment import expand_rows
 
 LENGTH, ROW_SEQUENCE = torch.tensor([3, 1]), torch.tensor([0, 0, 1])
 

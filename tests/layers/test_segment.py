@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch.nn.utils.rnn import pack_sequence
 
-from recbole_marn.layers.segment import (
+from recbole_marn.layers.kernels.segment import (
     expand_rows,
     last_state,
     packed_order,

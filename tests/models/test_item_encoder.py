@@ -11,7 +11,7 @@ def test_modality_norm_is_batch_normalisation_of_every_occurrence(settings, rows
     plain = prepared("YoutubeNet", settings)
     model = prepared("YoutubeNet", settings, modality_norm="batch").model.train()
     model.load_state_dict(plain.model.state_dict(), strict=False)
-    batch = plain.train._dataset.batch(range(rows)).batch
+    batch = plain.train.part.batch(range(rows)).batch
     before, after = plain.model.encoder(batch), model.encoder(batch)
     for m in range(len(model.encoder.names)):
         has = before.present[:, m]

@@ -23,7 +23,7 @@ def marn(settings):
 
 
 def batch_of(parts, n_rows=24):
-    return parts.train._dataset.batch(np.arange(n_rows))
+    return parts.train.part.batch(np.arange(n_rows))
 
 
 def losses(model, interaction, *, step=1):
@@ -34,7 +34,7 @@ def losses(model, interaction, *, step=1):
 # ---------------------------------------------------------------------------------------------- the item
 @pytest.fixture
 def by_hand(marn):
-    """rep of every item from eqs. (2), (3) and section A.9's maximum, and what the model says."""
+    """rep of every item from eqs. (2), (3) and the maximum of section 3.3, and what the model says."""
     parts = marn(**TWO)
     model = parts.model.eval()
     item = torch.arange(1, model.encoder.n_items)
@@ -45,8 +45,8 @@ def by_hand(marn):
         for m in np.flatnonzero(has):
             s = (e[m] @ model.specific.weight[m] + model.specific.bias[m]).relu()
             specific += torch.tanh(s @ model.fusion.score.weight[m] + model.fusion.score.bias[m]) * s
-            c = model.invariant(e[m]).relu()
-            weighted.append((1 - model.discriminator0(c).softmax(0)[m]) * c)
+            c = model.invariant.projection(e[m]).relu()
+            weighted.append((1 - model.invariant.discriminator0(c).softmax(0)[m]) * c)
         expected.append(specific + torch.stack(weighted).amax(0))
     return model, cells, torch.stack(expected)
 
@@ -60,10 +60,10 @@ def test_item_vector_is_s_plus_the_largest_weighted_c_with_images_missing(by_han
 def test_degree_of_an_untrained_discriminator_is_one_minus_its_share(marn):
     model = marn().model.eval()
     with torch.no_grad():
-        for parameter in model.discriminator0.parameters():
+        for parameter in model.invariant.discriminator0.parameters():
             parameter.zero_()
     cells = model.encoder.snapshot(torch.arange(1, 10))
-    degree = model.represent(cells).parts["degree"]
+    degree = model.represent(cells).invariant.degree
     assert torch.allclose(degree[cells.present], torch.tensor(0.75))
     assert not degree[~cells.present].any()
 
@@ -88,7 +88,7 @@ def test_the_order_of_modalities_does_not_matter(marn):
     assert other.model.encoder.names == [names[m] for m in order]
     state = copy.deepcopy(parts.model.state_dict())
     for key, value in state.items():
-        if key.startswith(("specific.", "fusion.", "discriminator")):
+        if key.startswith(("specific.", "fusion.", "invariant.discriminator")):
             state[key] = value[order]
     other.model.load_state_dict(state)
     ours, theirs = losses(parts.model, batch_of(parts)), losses(other.model, batch_of(other))
@@ -101,10 +101,10 @@ def test_the_order_of_modalities_does_not_matter(marn):
 def test_the_specific_discriminator_is_the_second_discriminator(marn):
     parts = marn()
     model, interaction = parts.model, batch_of(parts)
-    assert not hasattr(model, "discriminator_specific")
+    assert not model.invariant.discriminator_specific
     before = losses(model, interaction)
     with torch.no_grad():
-        model.discriminator1.mlp.layers[0].weight[0] += 1.0
+        model.invariant.discriminator1.mlp.layers[0].weight[0] += 1.0
     after = losses(model, interaction)
     assert after["specific"] != before["specific"] and after["D1"] != before["D1"]
     assert after["D0"] == before["D0"] and after["click"] == before["click"]
@@ -151,14 +151,17 @@ def test_lambda_is_zero_at_the_start_and_lambda0_at_the_end(marn):
     assert torch.allclose(end["D1"], 0.4 * whole)
 
 
-def test_progress_advances_in_training_only_and_survives_a_checkpoint(marn):
+def test_a_step_is_a_backward_pass_in_training_and_survives_a_checkpoint(marn):
     parts = marn()
     model, interaction = parts.model, batch_of(parts)
     model.prepare_training(steps_per_epoch=5, epochs=4)
     for _ in range(5):
+        sum(model.calculate_loss(interaction)).backward()
+    model.calculate_loss(interaction)  # looked at, not learned from
+    with torch.no_grad():
         model.calculate_loss(interaction)
     model.eval()
-    model.calculate_loss(interaction)
+    sum(model.calculate_loss(interaction)).backward()
     model.predict(interaction)
     assert model.progress == 0.25
     resumed = marn().model
@@ -247,7 +250,7 @@ def test_every_switch_is_connected(marn, default_fingerprint, switch, value):
 def test_the_click_loss_and_d1_share_one_c_where_both_reach_the_embeddings(marn, into_embedding, times):
     parts = marn(invariant_norm="batch", adversary_into_embedding=into_embedding)
     seen = []
-    parts.model.invariant_norm.register_forward_hook(lambda *_: seen.append(1))
+    parts.model.invariant.norm.register_forward_hook(lambda *_: seen.append(1))
     losses(parts.model, batch_of(parts))
     assert len(seen) == times
 

@@ -39,8 +39,8 @@ def pair(request, settings, n_rows):
         for table in model.modules():
             if isinstance(table, nn.Embedding) and table.padding_idx is not None:
                 table.weight[table.padding_idx] = 0.0
-    rows = np.random.default_rng(0).permutation(len(parts.train._dataset))[:n_rows]
-    return model, NaiveMARN(model, parts.train._dataset), rows
+    rows = np.random.default_rng(0).permutation(len(parts.train.part))[:n_rows]
+    return model, NaiveMARN(model, parts.train.part), rows
 
 
 def test_the_rows_put_every_difficulty_to_the_test(pair):

@@ -4,16 +4,16 @@ import pytest
 import torch
 from cases import prepared
 
-from recbole_marn.models import marn
+from recbole_marn.models import invariant_branch
 
 # Module of MARN -> the paper's name. Within the encoder, what lies above and below the aligned embedding.
 PARTS = {
     "specific": "S",
-    "invariant": "I",
-    "codes": "codes",
-    "discriminator0": "D0",
-    "discriminator1": "D1",
-    "discriminator_specific": "Ds",
+    "invariant.projection": "I",
+    "invariant.codes": "codes",
+    "invariant.discriminator0": "D0",
+    "invariant.discriminator1": "D1",
+    "invariant.discriminator_specific": "Ds",
     "fusion": "attention",
     "property": "user",
     "rnn": "user",
@@ -26,7 +26,7 @@ ITEM = {"embeddings", "Align", "S", "I", "attention"}
 def part_of(parameter):
     if parameter.startswith("encoder."):
         return "Align" if ".align." in parameter else "embeddings"
-    return PARTS[parameter.split(".")[0]]
+    return next(part for module, part in PARTS.items() if parameter.startswith(f"{module}."))
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def train(settings):
         torch.manual_seed(3)
         model = parts.model
         model.step, model.total_steps = 1, 2
-        interaction = parts.train._dataset.batch(range(100))
+        interaction = parts.train.part.batch(range(100))
         return model, gradients(model, interaction), interaction
 
     return make
@@ -87,7 +87,7 @@ def test_the_second_discriminator_trains_itself_and_i(train):
 @pytest.mark.parametrize("into_embedding", [False, True])
 def test_i_receives_the_reversed_gradient_of_the_second_discriminator(train, monkeypatch, into_embedding):
     model, found, interaction = train(adversary_into_embedding=into_embedding)
-    monkeypatch.setattr(marn, "reverse_gradient", lambda x, strength: x)
+    monkeypatch.setattr(invariant_branch, "reverse_gradient", lambda x, strength: x)
     straight = gradients(model, interaction)["D1"]
     assert set(straight) == set(found["D1"])
     for name, gradient in found["D1"].items():

@@ -5,7 +5,7 @@ import pytest
 import torch
 from cases import prepared
 
-from recbole_marn.layers.segment import expand_rows
+from recbole_marn.layers.kernels.segment import expand_rows
 from recbole_marn.models.item_encoder import Cells
 
 
@@ -15,7 +15,7 @@ def on_batch(settings):
 
     def make(name, **switches):
         parts = prepared(name, settings, **switches)
-        batch = parts.train._dataset.batch(np.arange(23)).batch
+        batch = parts.train.part.batch(np.arange(23)).batch
         generator = torch.Generator().manual_seed(0)
         return parts.model, batch, torch.randn(len(batch.entity_item), parts.model.vector_size, generator=generator)
 

@@ -7,7 +7,7 @@ import torch
 from cases import prepared
 from scipy.stats import spearmanr
 
-from recbole_marn.errors import InputError
+from recbole_marn.models.base import CTRModel, OurModel
 from recbole_marn.quick_start import build_config, prepare_run
 
 NAMES = ["Popularity", "ItemCF", "RandomScore"]
@@ -42,7 +42,7 @@ def test_item_cf_finds_what_is_bought_together_and_the_others_do_not(clubs):
 
 def test_popularity_ranks_by_the_training_count(settings):
     parts = prepared("Popularity", settings)
-    dataset = parts.test._dataset
+    dataset = parts.test.part
     rows = dataset.batch(np.arange(len(dataset)))
     events, training = dataset.protocol.events, dataset.protocol.part_of_event == 0
     count = [np.sum(events.item[training] == item) for item in rows["item_id"].tolist()]
@@ -54,7 +54,7 @@ def test_popularity_ranks_by_the_training_count(settings):
 def test_item_cf_knows_training_events_only(settings):
     """The users of an item's row are those who clicked it in training."""
     parts = prepared("ItemCF", settings)
-    protocol = parts.test._dataset.protocol
+    protocol = parts.test.part.protocol
     users = np.diff(parts.model.similarity.users_of_item.indptr)
     training = protocol.part_of_event == 0
     assert users.tolist() == np.bincount(protocol.events.item[training], minlength=protocol.n_items).tolist()
@@ -79,6 +79,8 @@ def test_training_calibrates_and_keeps_the_order(name, clubs):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_there_are_no_item_vectors(name, settings):
-    with pytest.raises(InputError, match=f"Got {name}, which ranks by one number a row"):
-        prepared(name, settings).model.eval().item_vectors()
+def test_there_is_no_item_tower(name, settings):
+    model = prepared(name, settings).model
+    assert isinstance(model, OurModel) and not isinstance(model, CTRModel)
+    assert not model.makes_item_vectors
+    assert not [name for name in ("encoder", "item_vectors", "represent", "score") if hasattr(model, name)]

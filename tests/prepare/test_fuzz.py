@@ -135,6 +135,31 @@ def test_custom_events_with_any_fields(rows):
         check("custom", Path(raw), Options(max_skipped=1.0, events=path), name="c")
 
 
+LOG = {"user_id": "u", "item_id": "i", "label": 0, "timestamp": 1_700_000_000, "position": 1, "request_id": "r"}
+BEHAVIOUR = {"user_id": "u", "item_id": "i", "timestamp": 1_700_000_000, "behavior_type": "b"}
+
+
+@quick
+@given(log=changed([LOG], [*LOG, "device"]), behaviours=changed([BEHAVIOUR], list(BEHAVIOUR)))
+def test_a_log_with_any_values(log, behaviours):
+    with tempfile.TemporaryDirectory() as raw, tempfile.TemporaryDirectory() as out:
+        paths = {"exposures": Path(raw, "log"), "behaviours": Path(raw, "behaviours")}
+        rows = [LOG | {"device": "d"}, LOG | {"label": 1}, *log]
+        paths["exposures"].write_text("".join(json.dumps(row) + "\n" for row in rows))
+        paths["behaviours"].write_text("".join(json.dumps(row) + "\n" for row in [BEHAVIOUR, *behaviours]))
+        options = Options(max_skipped=1.0, **paths, columns={"exposures.device": "device:token"})
+        try:
+            record = prepare("custom", Path(raw), Path(out), options, name="log")
+        except InputError as error:
+            assert not list(Path(out).iterdir()) and str(error).startswith("Expected ")
+            return
+        _, events = atomic(Path(out) / "log" / "log.inter")
+        assert len(events) == record["counts"]["exposures"] >= 2
+        assert {row["label"] for row in events} == {"0", "1"} and all(
+            row["user_id"] and row["item_id"] for row in events
+        )
+
+
 @settings(steady, max_examples=200)
 @given(value=st.dictionaries(st.text(max_size=5), values, max_size=3))
 def test_a_record_survives_its_spelling(value):

@@ -264,6 +264,21 @@ def test_lists_of_parquet_and_parallel_behaviours(log, tmp_path):
     ]  # fmt: skip
 
 
+def test_lists_among_single_items(log):
+    row = {"user_id": "u", "timestamp": START}
+    rows = [row | {"item_id": "i1", "label": 0}, row | {"item_id": ["i2", "i3"], "label": [1, 0]},
+            row | {"item_id": "i4", "label": 1}]  # fmt: skip
+    _, files, _ = log(jsonl(rows))
+    assert [row["request_id"] for row in files["inter"]] == ["single-0", "row-2", "row-2", "row-3"]
+
+
+@pytest.mark.parametrize("request_id", [None, "", [1], {"a": 1}, 1e300])
+def test_a_request_without_an_id_is_counted(log, request_id):
+    rows = [{"user_id": "u", "item_id": f"i{n}", "label": n % 2, "timestamp": START, "request_id": n} for n in range(9)]
+    with pytest.raises(InputError, match=r"1 x .*request id.*first in line 3"):
+        log(jsonl([*rows[:2], rows[2] | {"request_id": request_id}, *rows[3:]]))
+
+
 def test_text_that_is_a_list(log):
     exposures = "user_id;shown;clicked;timestamp\n" + f"u1;i1 i2 i3;i2 i3;{START}\nu2;i1 i4;;{START + 1}\n"
     behaviours = "user_id;history\nu1;i7,i8\nu2;['i9', 'i7']\n"

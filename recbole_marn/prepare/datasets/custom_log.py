@@ -120,6 +120,7 @@ class _Exposures:
         context = {name: type_ for name, type_ in chosen.types.items() if name not in _EXPOSURES}
         self._readers = {name: FieldReader(name, type_, tally, 1) for name, type_ in context.items()}
         self._log = Exposures(context, anonymous=anonymous)
+        self._rows_are_requests = False
 
     def read(self) -> Exposures:
         for line, values in self._chosen.table.rows(list(self._chosen.columns.values()), self._tally):
@@ -132,16 +133,14 @@ class _Exposures:
         if at is None:
             return self._tally.skip(reason, line, row["timestamp"])
         shown = self._list(row, "item_id")
-        request = row.get("request_id")
-        if is_missing(request):
-            request = f"row-{line}" if shown is not None else None
+        request = self._request(row, line, shown is not None)
         user = row.get("user_id", f"no-user-{line if request is None else as_text(request)}")
         items = [row["item_id"]] if shown is None else shown
         if not items or not identifier(user) or not all(identifier(item) for item in items):
             reason = "nothing shown" if not items else why_no_id(user, *items)
             return self._tally.skip(reason, line, (user, row["item_id"]))
-        if "request_id" in row and request is None:
-            return self._tally.skip("missing request", line)
+        if request is not None and not identifier(request):
+            return self._tally.skip(why_no_id(request).replace("id", "request id", 1), line, request)
         clicked = self._list(row, "label")
         labels = _labels(row["label"] if clicked is None else clicked, items if shown is not None else None)
         if labels is None:
@@ -161,6 +160,16 @@ class _Exposures:
                 user, item, at, label, request=request, context=context,
                 position=("" if is_missing(position) else position) if "position" in row else None,
             )  # fmt: skip
+
+    def _request(self, row: dict[str, object], line: int, is_list: bool) -> object:
+        """The request of a row; without ids, a list that was shown is one, and then so is every other row."""
+        if "request_id" in row and not (is_list and is_missing(row["request_id"])):
+            return "" if row["request_id"] is None else row["request_id"]
+        if is_list and not self._rows_are_requests and "request_id" not in row:
+            self._rows_are_requests = True
+            for number in range(len(self._log)):
+                self._log.request.append(f"single-{number}")
+        return f"row-{line}" if is_list or self._rows_are_requests else None
 
     def _list(self, row: dict[str, object], role: str) -> list | None:
         return as_list(row.get(role), self._chosen.types.get(role, ""))

@@ -1,0 +1,86 @@
+"""Batches of a part, in an order that is a function of the seed and the epoch."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from recbole.data.dataloader.abstract_dataloader import AbstractDataLoader
+
+from recbole_marn.data.ctr_dataset import CTRDataset
+from recbole_marn.data.host_errors import host_errors
+from recbole_marn.data.part import Part
+
+__all__ = ["CTRDataLoader", "Loaders", "build_loaders"]
+
+
+class CTRDataLoader(AbstractDataLoader):
+    """Batches of whole groups: a positive and its negatives, which share a history, stay together.
+
+    With `shuffle_by: row` training rows are batched one by one instead. Order and resampled negatives depend on the
+    seed and the epoch alone, so that a resumed run repeats them.
+
+    RecBole's `data_preparation` makes one with these arguments, and so does `build_loaders`.
+
+    Args:
+        config: RecBole's.
+        part: the rows.
+        sampler: RecBole's; not used, since negatives belong to the rows.
+        shuffle: a new order in every epoch.
+    """
+
+    def __init__(self, config: Any, part: Part, sampler: Any = None, shuffle: bool = False):
+        by_row = part.name == "train" and part.settings.shuffle_by == "row"
+        self.rows_per_sample = 1 if by_row else part.rows.rows_per_group
+        self.sample_size = part.rows.n_rows // self.rows_per_sample
+        with host_errors():
+            super().__init__(config, part, sampler, shuffle=shuffle)
+
+    @property
+    def part(self) -> Part:
+        """The rows of the present epoch."""
+        return self._dataset
+
+    def _init_batch_size_and_step(self) -> None:
+        rows = self.config["train_batch_size" if self.part.name == "train" else "eval_batch_size"]
+        self.step = max(1, rows // self.rows_per_sample)
+        self.set_batch_size(self.step * self.rows_per_sample)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Prepare the order, and with `resample_negatives` the negatives, of an epoch."""
+        self.generator.manual_seed(self.config["seed"] * 1_000_003 + epoch)
+        if self.part.name == "train" and self.part.settings.resample_negatives:
+            self._dataset = self.part.resampled(epoch)
+
+    def collate_fn(self, index: list[int]) -> Any:
+        sample = np.asarray(index)
+        row = sample if self.rows_per_sample == 1 else self.part.rows.rows_of_groups(sample)
+        interaction = self.part.batch(row)
+        return interaction if self.part.name == "train" else (interaction, None, None, None)
+
+
+class Loaders(NamedTuple):
+    """Loaders of the parts; a sealed data set has no test part."""
+
+    train: CTRDataLoader
+    valid: CTRDataLoader
+    test: CTRDataLoader | None
+
+
+def build_loaders(config: Any, dataset: CTRDataset, *, sealed: bool = False) -> Loaders:
+    """Loaders of the parts of a data set, the same that RecBole's `data_preparation` makes of it.
+
+    Args:
+        config: RecBole's.
+        dataset: as read from its files.
+        sealed: build no test part, where nothing may look at it.
+
+    Raises:
+        InputError: as `CTRDataset.parts`.
+    """
+    parts = dataset.parts(sealed=sealed)
+    return Loaders(
+        CTRDataLoader(config, parts.train, shuffle=config["shuffle"]),
+        CTRDataLoader(config, parts.valid),
+        None if parts.test is None else CTRDataLoader(config, parts.test),
+    )

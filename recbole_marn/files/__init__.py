@@ -1,0 +1,87 @@
+"""Writing and fingerprinting of files, and plain data: the one way each is done here."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from recbole_marn.errors import InputError
+
+__all__ = ["check_plain_name", "plain", "sha256", "write_aside", "write_json", "write_text"]
+
+
+def plain(value: Any) -> Any:
+    """`value` with everything but None, bool, numbers, text, tensors, lists and dicts turned into text."""
+    if value is None or isinstance(value, bool) or _is_tensor(value):
+        return value
+    for kind in (int, float, str):
+        if isinstance(value, kind):
+            # Not the value itself: numpy's float64 is a float, yet `weights_only` refuses it.
+            return kind(value)
+    if isinstance(value, Mapping):
+        return {plain(key) if isinstance(key, (str, int)) else str(key): plain(entry) for key, entry in value.items()}
+    if isinstance(value, (list, tuple, set)):
+        return [plain(entry) for entry in value]
+    if hasattr(value, "item") and getattr(value, "ndim", 1) == 0:
+        return value.item()
+    return str(value)
+
+
+def _is_tensor(value: Any) -> bool:
+    torch = sys.modules.get("torch")  # there are no tensors where nobody has imported it
+    return torch is not None and isinstance(value, torch.Tensor)
+
+
+def check_plain_name(what: str, name: Any, instead: str) -> None:
+    """Refuse a name that would lead out of the folder it is put into.
+
+    Args:
+        what: the name's own name, for the message.
+        instead: what to do with the rest of a path, a clause.
+
+    Raises:
+        InputError: empty, with a separator, or one that means a folder.
+    """
+    if not isinstance(name, str) or not name.strip() or name in (".", "..") or set(name) & set("/\\\0\n\r"):
+        raise InputError(f"{what} to be a plain name", repr(name), f"Write it without folders; {instead}.")
+
+
+def write_aside(path: str | Path, write: Callable[[Path], Any], aside: Path | None = None) -> None:
+    """Call `write(temporary_path)`, then rename: a file under its final name is always whole.
+
+    Args:
+        aside: folder of the temporary file, on the same disk; by default that of `path`.
+    """
+    path = Path(path)
+    for folder in (path.parent, aside or path.parent):
+        folder.mkdir(parents=True, exist_ok=True)
+    temporary = (aside or path.parent) / f".{path.name}.{os.getpid()}.part"
+    try:
+        write(temporary)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: str | Path, text: str, aside: Path | None = None) -> None:
+    """Write a text file whole or not at all; `aside` as in `write_aside`."""
+    write_aside(path, lambda temporary: temporary.write_text(text, encoding="utf-8"), aside)
+
+
+def write_json(path: str | Path, content: Any) -> None:
+    """Write plain data as JSON, whole or not at all."""
+    write_text(path, json.dumps(content, indent=1, default=str))
+
+
+def sha256(path: str | Path) -> str:
+    """The SHA-256 of a file's bytes, in hexadecimal."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()

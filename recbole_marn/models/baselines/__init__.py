@@ -1,0 +1,1 @@
+"""Rankings without item vectors: one number a row."""

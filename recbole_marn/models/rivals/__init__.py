@@ -1,0 +1,1 @@
+"""Published models on the same modalities and rows, one file each."""

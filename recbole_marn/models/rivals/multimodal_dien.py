@@ -1,0 +1,58 @@
+"""DIEN on multimodal items: Deep Interest Evolution Network for CTR Prediction (Zhou et al., AAAI 2019)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import binary_cross_entropy_with_logits
+
+from recbole_marn.data.batch import RaggedBatch
+from recbole_marn.layers.apgru import APGRU
+from recbole_marn.layers.interest import AUGRU, BilinearAttention, NextBehaviourLoss
+from recbole_marn.layers.kernels.segment import expand_rows
+from recbole_marn.models.parts import PredictionHead
+from recbole_marn.models.rivals.concatenated import ConcatenatedModel
+
+__all__ = ["MultimodalDIEN"]
+
+
+class MultimodalDIEN(ConcatenatedModel):
+    """Interests by a GRU, taught by what was clicked next; their evolution towards the candidate by an AUGRU."""
+
+    loss_names = ("click", "auxiliary")
+
+    def __init__(self, config: Any, dataset: Any):
+        super().__init__(config, dataset)
+        x, width = self.settings, self.settings.width
+        hidden = x.hidden_size or width
+        self.interest = APGRU(input_size=width, hidden_size=hidden, gate="none")
+        self.next_behaviour = NextBehaviourLoss(state_size=hidden, item_size=width, hidden_sizes=x.auxiliary_hidden)
+        self.attention = BilinearAttention(state_size=hidden, candidate_size=width)
+        self.evolution = AUGRU(input_size=hidden, hidden_size=hidden)
+        self.head = PredictionHead.of(x, user_size=hidden, item_size=width)
+
+    def score(self, vector: Tensor, batch: RaggedBatch) -> Tensor:
+        item, candidate = self._places(vector, batch)
+        return self._evolve(self.interest(item, None, batch.length), candidate, batch)
+
+    def losses(self, batch: RaggedBatch, label: Tensor) -> dict[str, Tensor]:
+        vector = self.represent(self.encoder(batch)).vector
+        item, candidate = self._places(vector, batch)
+        interest = self.interest(item, None, batch.length)  # (N, H)
+        click = binary_cross_entropy_with_logits(self._evolve(interest, candidate, batch), label)
+        readers = torch.bincount(batch.row_sequence, minlength=len(batch.length))  # (S,)
+        auxiliary = self.next_behaviour(interest, item, batch.entity_id[batch.token], batch.length, readers)
+        return {"click": click, "auxiliary": self.settings.auxiliary_weight * auxiliary}
+
+    @staticmethod
+    def _places(vector: Tensor, batch: RaggedBatch) -> tuple[Tensor, Tensor]:
+        """Item vectors of all behaviours (N, D) and of the candidates (B, D)."""
+        return vector.index_select(0, batch.token), vector.index_select(0, batch.candidate)
+
+    def _evolve(self, interest: Tensor, candidate: Tensor, batch: RaggedBatch) -> Tensor:
+        token, row = expand_rows(batch.length, batch.row_sequence, interest.device)
+        relevance = self.attention(interest, candidate, token, row)  # (N',)
+        user = self.evolution(interest, relevance, token, batch.length[batch.row_sequence])  # (B, H)
+        return self.head(user, candidate)

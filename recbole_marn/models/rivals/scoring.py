@@ -1,0 +1,51 @@
+"""The user side of the rivals that differ in how they fuse modalities: from item vectors to logits."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from recbole_marn.data.batch import RaggedBatch
+from recbole_marn.layers.apgru import APGRU
+from recbole_marn.layers.kernels.segment import to_device
+from recbole_marn.layers.pooling import AdditiveAttention
+from recbole_marn.models.parts import PredictionHead, UserPooling
+from recbole_marn.settings.models import GRUSettings
+
+__all__ = ["DotScoring", "GRUScoring"]
+
+
+class GRUScoring(nn.Module):
+    """A plain GRU over the item vectors, its last state, and the prediction network that all models share."""
+
+    def __init__(self, settings: GRUSettings):
+        super().__init__()
+        hidden = settings.hidden_size or settings.width
+        self.rnn = APGRU(input_size=settings.width, hidden_size=hidden, gate="none")
+        self.pool = UserPooling.of(settings, state_size=hidden)
+        self.head = PredictionHead.of(settings, user_size=self.pool.output_size, item_size=settings.width)
+
+    def forward(self, vector: Tensor, batch: RaggedBatch) -> Tensor:
+        """vector (E, D) of the batch's entities -> logits (B,)."""
+        item, candidate = vector.index_select(0, batch.token), vector.index_select(0, batch.candidate)  # (N, D), (B, D)
+        state = self.rnn(item, None, batch.length)  # (N, H)
+        user = self.pool(state, item, candidate, batch.length, batch.row_sequence)  # (B, .)
+        return self.head(user, candidate)
+
+
+class DotScoring(nn.Module):
+    """Additive attention over the history, and its dot product with the candidate: NAML's own user side.
+
+    Args:
+        width: D.
+        attention_size: of the additive attention.
+    """
+
+    def __init__(self, *, width: int, attention_size: int):
+        super().__init__()
+        self.attention = AdditiveAttention(width=width, attention_size=attention_size)
+
+    def forward(self, vector: Tensor, batch: RaggedBatch) -> Tensor:
+        """vector (E, D) of the batch's entities -> logits (B,)."""
+        user = self.attention(vector.index_select(0, batch.token), batch.length)  # (S, D)
+        user = user.index_select(0, to_device(batch.row_sequence, vector.device))  # (B, D)
+        return (user * vector.index_select(0, batch.candidate)).sum(1)
