@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +30,7 @@ from recbole_marn.settings.parsing import from_mapping, nearest
 __all__ = [
     "MODELS",
     "ModelRow",
+    "atomic_files",
     "committed_data_folder",
     "datasets_at_hand",
     "known_datasets",
@@ -157,6 +159,19 @@ def known_datasets() -> list[str]:
 def committed_data_folder() -> Path:
     """`dataset_atomic/`: data sets that come with this package."""
     return _folder("dataset_atomic")
+
+
+def atomic_files(config: Any) -> tuple[Path, str]:
+    """Folder and name of the atomic files of a Config: of another data set where `atomic_files` says so."""
+    folder, own = Path(config["data_path"]), config["dataset"]
+    name = config["atomic_files"] or own
+    if name == own:
+        return folder, own
+    if name == "ml-100k":  # lies in RecBole's package
+        recbole = importlib.util.find_spec("recbole")
+        return Path(recbole.origin).parent / "dataset_example" / name, name
+    beside = folder.parent / name
+    return (beside if beside.is_dir() else committed_data_folder() / name), name
 
 
 def datasets_at_hand(data_path: str | Path) -> list[str]:
