@@ -43,13 +43,6 @@ def check_keys(config: Any) -> None:
     Raises:
         InputError: naming the key.
     """
-    # RecBole's own files set a threshold for some of its models: what counts is what the user gave.
-    if (threshold := config.external_config_dict.get("threshold")) is not None:
-        raise InputError(
-            "'threshold' to be left out: every line of the .inter file is a click",
-            repr(threshold),
-            "Leave the other lines out with val_interval, e.g. {rating: '[4,inf)'}; or set label.",
-        )
     if config["normalize_field"]:
         raise InputError(
             "'normalize_field' to be left out",
