@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -187,16 +188,16 @@ class LogDataset(CTRDataset):
             rows.user, rows.item, rows.time, label, request, self._parts(rows, is_row),
             None if given is None else given.fingerprint,
         )  # fmt: skip
-        clicked = np.flatnonzero(is_row)[label]
-        self.clicks = self._behaviours(table.iloc[clicked], known_kind=kind in table)
         self.timed = True
         if given is not None:
             self.behaviours, self.timed = given, given.time is not None
         elif self.behaviours_feat is not None:
             self.timed = self.time_field in self.behaviours_feat
-            self.behaviours = self._behaviours(self.behaviours_feat, known_kind=kind in self.behaviours_feat)
+            self.behaviours = self._behaviours(self.behaviours_feat, behaviours.types)
+        elif is_behaviour is not None:
+            self.behaviours = self._behaviours(table[is_behaviour], behaviours.types)
         else:
-            self.behaviours = None if is_behaviour is None else self._behaviours(table[is_behaviour], known_kind=True)
+            self.behaviours = self._behaviours(table.iloc[np.flatnonzero(is_row)[label]])
         if not self.timed and self.behaviour_settings.time is not None:
             raise InputError(
                 "behaviours with times for behaviour: {time: ...}",
@@ -205,7 +206,6 @@ class LogDataset(CTRDataset):
             )
         if not self.timed:
             self.notes.append("behaviours have no times: nobody can check that they are before the rows")
-        self.events = self.clicks if self.behaviours is None or given is not None else self.behaviours
         self.columns = profile_and_context(self, is_row)
 
     def _lines(self, behaviours: Any) -> tuple[np.ndarray, np.ndarray | None]:
@@ -228,7 +228,10 @@ class LogDataset(CTRDataset):
         return is_row, is_behaviour
 
     def _type_ids(self, types: Any) -> list[int]:
-        known = self.field2token_id[self.behaviour_settings.kind]
+        kind = self.behaviour_settings.kind
+        if kind is None:
+            raise InputError("behaviour: {kind: COLUMN} for behaviours: {types: ...}", "no kind", "Name the column.")
+        known = self.field2token_id[kind]
         if unknown := [name for name in types if name not in known]:
             raise InputError(
                 f"types of behaviours among {', '.join(map(str, self.behaviour_type[1:]))}",
@@ -323,14 +326,13 @@ class LogDataset(CTRDataset):
                 "Correct the lists; items, times and types stand side by side.",
             )
 
-    def _behaviours(self, table: pd.DataFrame, *, known_kind: bool) -> Events:
-        """Lines as sorted events; those without times in the order of their file."""
-        kind = self.behaviour_settings.kind if known_kind else None
+    def _behaviours(self, table: pd.DataFrame, wanted: Sequence[str] | None = None) -> Events:
+        """Lines of some types as sorted events; those without times in the order of their file."""
+        kind = self.behaviour_settings.kind
         user, item = (table[field].to_numpy(dtype=np.int64) for field in (self.uid_field, self.iid_field))
         types = None if kind is None else table[kind].to_numpy(dtype=np.int64)
-        wanted = self.settings.behaviours_settings()
-        if types is not None and wanted is not None and wanted.types is not None:
-            kept = np.isin(types, self._type_ids(wanted.types))
+        if wanted is not None:
+            kept = np.isin(-1 if types is None else types, self._type_ids(wanted))
             user, item, types, table = user[kept], item[kept], types[kept], table[kept]
         if self.time_field in table:
             keys = {"user_key": self._token_hash(self.uid_field), "item_key": self._token_hash(self.iid_field)}
@@ -355,7 +357,7 @@ class LogDataset(CTRDataset):
     # --------------------------------------------------------------------------------------------- parts
     def _protocol(self, notes: list[str], sealed: bool) -> LogProtocol:
         protocol = LogProtocol(
-            self.exposures, self.behaviours, self.clicks, self.timed, self.columns, self._extra(), self.settings,
+            self.exposures, self.behaviours, self.timed, self.columns, self._extra(), self.settings,
             self.item_num, self.user_num, self.config["MAX_ITEM_LIST_LENGTH"], self.request_token,
             self.behaviour_type, notes, sealed,
         )  # fmt: skip

@@ -55,8 +55,7 @@ class LogProtocol:
 
     Args:
         exposures: the rows in the order of the file.
-        behaviours: what histories are made of; None: the clicked rows (`clicks`).
-        clicks: the clicked rows as sorted events.
+        behaviours: what histories are made of.
         timed: behaviours have times.
         columns: profile and context, in the order of the settings.
         extra: (R,) columns for RecBole's models, in the order of the file.
@@ -73,8 +72,7 @@ class LogProtocol:
     """
 
     exposures: Exposures
-    behaviours: Events | GivenHistories | None
-    clicks: Events
+    behaviours: Events | GivenHistories
     timed: bool
     columns: Sequence[Column]
     extra: Mapping[str, np.ndarray]
@@ -135,9 +133,8 @@ class LogProtocol:
             if late:
                 self.notes.append(f"histories: {late} given behaviours that are not before their row were left out")
             return Histories(events, start, length)
-        events = self.clicks if self.behaviours is None else self.behaviours
         time = self.requests.time if self.timed else None
-        return Histories(events, *last_before(events, self.requests.user, time, self.max_history))
+        return Histories(self.behaviours, *last_before(self.behaviours, self.requests.user, time, self.max_history))
 
     @property
     def events(self) -> Events:
