@@ -59,14 +59,15 @@ class LogDataset(CTRDataset):
         return [f"{token}.{name}.inter" for name in self.settings.split_files]
 
     def _load_inter_feat(self, token: str, dataset_path: str) -> None:
-        tables, lengths = [], {}
+        tables, lengths, first = [], {}, []
         for part, file in enumerate(self._inter_files(token)):
             if not (Path(dataset_path) / file).is_file():
                 raise InputError(f"the file {file} in {dataset_path}", "no such file", "Correct split_files.")
             table = self._load_feat(str(Path(dataset_path) / file), FeatureSource.INTERACTION)
-            if tables and list(table) != list(tables[0]):
+            first = first or list(table)
+            if list(table) != first:
                 raise InputError(
-                    f"columns {', '.join(tables[0])} in {file}, as in the first file", ", ".join(table), "Correct it."
+                    f"columns {', '.join(first)} in {file}, as in the first file", ", ".join(table), "Correct it."
                 )
             lengths = {field: max(length, lengths.get(field, 0)) for field, length in self.field2seqlen.items()}
             tables.append(table.assign(**{PART: float(part)}) if self.settings.split == "files" else table)

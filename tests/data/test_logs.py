@@ -357,3 +357,61 @@ def test_lists_shorter_than_the_file_says(tmp_path):
     tiny.write_table(target / "log.inter", header.split(), lines)
     with pytest.raises(InputError, match="histories in item_id_list as long as item_length says.*2 items, 3"):
         build(planted_log.settings(tmp_path, histories="given", request=None, context=None, behaviour=None))
+
+
+# ------------------------------------------------------------------------------------------ RecBole's words
+def test_benchmark_filename_is_split_files(tmp_path):
+    target = planted_log.write(tmp_path, ROWS)
+    header = "user_id:token item_id:token timestamp:float clicked:float request_id:token device:token position:token"
+    for part in PARTS:
+        rows = [r[:7] for r in ROWS if r.part == part]
+        tiny.write_table(target / f"log.{part}.inter", header.split(), rows)
+    (target / "log.inter").unlink()
+    given = planted_log.settings(tmp_path, benchmark_filename=PARTS, LABEL_FIELD="clicked")
+    for key in ("label", "split", "split_field"):
+        del given[key]
+    loaders = build(given)
+    token = loaders["train"].part.field2id_token
+    for part in PARTS:
+        columns = [i[name] for name in ("user_id", "item_id", "timestamp", "clicked") for i in [loaders[part].part.batch(np.arange(len(loaders[part].part)))]]  # noqa: E501
+        found = sorted(
+            (token["user_id"][u], token["item_id"][i], t, c)
+            for u, i, t, c in zip(*(c.tolist() for c in columns), strict=True)
+        )
+        assert found == sorted((r.user, r.item, r.time, r.label) for r in ROWS if r.part == part)
+    with pytest.raises(InputError, match="'val_interval' to be left out with split: files"):
+        build(given | {"val_interval": {"timestamp": "[0,inf)"}})
+
+
+def test_a_threshold_is_a_label(tmp_path):
+    planted_log.write(tmp_path, with_column(ROWS, label=lambda r: 3 + 2 * r.label))
+    given = planted_log.settings(tmp_path)
+    sha256 = [
+        build({key: value for key, value in given.items() if key != "label"} | changed)["train"].part.split_sha256
+        for changed in ({"threshold": {"label": 4}}, {"label": {"field": "label", "at_least": 4}})
+    ]
+    assert sha256[0] == sha256[1]
+    with pytest.raises(InputError, match="one of threshold and label"):
+        build(given | {"threshold": {"label": 4}})
+
+
+@pytest.mark.parametrize("words", [("false", "true"), ("no", "yes"), ("0", "1")])
+def test_labels_as_words(tmp_path, words):
+    planted_log.write(tmp_path, ROWS)
+    expected = token_rows(build(planted_log.settings(tmp_path))["train"], "MARN")
+    target = planted_log.write(tmp_path / "words", with_column(ROWS, label=lambda r: words[r.label]))
+    text = (target / "log.inter").read_text().replace("label:float", "label:token", 1)
+    (target / "log.inter").write_text(text)
+    assert token_rows(build(planted_log.settings(tmp_path / "words"))["train"], "MARN") == expected
+
+
+def test_repeats_are_by_type(tmp_path):
+    """A cart after a view of the same item stays."""
+    seen = [b for b in SEEN for _ in range(2)]
+    planted_log.write(tmp_path, ROWS, seen)
+    behaviours = {"behaviours": {"file": "log.behaviours"}, "behaviour": {"kind": "kind", "time": "timestamp"}}
+    part = build(planted_log.settings(tmp_path, repeats="first", **behaviours))["train"].part
+    assert part.protocol.events.n_events == len({(b.user, b.item, b.kind) for b in SEEN})
+    assert build(planted_log.settings(tmp_path, **behaviours))["train"].part.protocol.events.n_events == len(seen)
+    with pytest.raises(InputError, match="each behaviour .user, item, type. once"):
+        build(planted_log.settings(tmp_path, repeats="error", **behaviours))
