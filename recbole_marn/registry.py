@@ -190,4 +190,8 @@ FROM_ELSEWHERE = {
 def datasets_at_hand(data_path: str | Path) -> list[str]:
     """Names of the datasets that run without further ado: RecBole's, the committed ones, those in `data_path`."""
     folders = [folder for parent in (committed_data_folder(), Path(data_path)) for folder in parent.glob("*")]
-    return ["ml-100k", "ml-100k-labels", *sorted({folder.name for folder in folders if (folder / f"{folder.name}.inter").is_file()})]
+    return [
+        "ml-100k",
+        "ml-100k-labels",
+        *sorted({folder.name for folder in folders if (folder / f"{folder.name}.inter").is_file()}),
+    ]

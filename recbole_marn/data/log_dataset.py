@@ -83,7 +83,7 @@ class LogDataset(CTRDataset):
 
     def _check_unfiltered(self) -> None:
         for key in ("val_interval", "user_inter_num_interval", "item_inter_num_interval", "rm_dup_inter"):
-            if self.config[key]:
+            if self.config[key] and self.config[key] != "[0,inf)":  # what RecBole sets for its sequential models
                 raise InputError(
                     f"'{key}' to be left out with split: files, whose rows are taken as they are",
                     repr(self.config[key]),
@@ -263,9 +263,7 @@ class LogDataset(CTRDataset):
             return None, None
         codes = self.inter_feat[request.field].to_numpy(dtype=np.int64)[is_row]
         if missing := int((codes == 0).sum()):
-            raise InputError(
-                f"a request in every row of column {request.field}", f"{missing} empty", "Fill them in."
-            )
+            raise InputError(f"a request in every row of column {request.field}", f"{missing} empty", "Fill them in.")
         return codes, self.field2id_token[request.field]
 
     def _parts(self, rows: Exposures, is_row: np.ndarray) -> np.ndarray | None:
@@ -321,9 +319,10 @@ class LogDataset(CTRDataset):
     def _check_lengths_agree(self, items: str, length: np.ndarray, column: str, other: np.ndarray) -> None:
         wrong = np.flatnonzero(length != other)
         if wrong.size:
+            row = wrong[0]
             raise InputError(
                 f"histories in {items} as long as {column} says",
-                f"{wrong.size} that are not (first in row {wrong[0] + 1}: {length[wrong[0]]} items, {other[wrong[0]]:g})",
+                f"{wrong.size} that are not (first in row {row + 1}: {length[row]} items, {other[row]:g})",
                 "Correct the lists; items, times and types stand side by side.",
             )
 
