@@ -12,10 +12,10 @@ import torch
 
 from recbole_marn.data.batch import RaggedBatch
 from recbole_marn.data.item_table import IdTable, ItemTable, StatisticTable, TextTable, VectorTable
-from recbole_marn.data.labelled_rows import GapBins, LabelledRows, StatisticsAtTime
+from recbole_marn.data.labelled_rows import LabelledRows
 from recbole_marn.data.protocol import Protocol
 from recbole_marn.data.rows import Events, sort_events
-from recbole_marn.data.statistics import EqualFrequencyBins
+from recbole_marn.data.statistics import EqualFrequencyBins, GapBins, StatisticsAtTime
 from recbole_marn.registry import model_class
 from recbole_marn.settings.data import BehaviourSettings, DataSettings, StatisticModality, TextModality
 
@@ -147,7 +147,7 @@ class SyntheticData:
             cardinalities += bins.cardinalities
         statistic = np.concatenate(codes, axis=1)
         statistic[0] = 0
-        return statistic, cardinalities, StatisticsAtTime(counts, {0: interactions})
+        return statistic, cardinalities, StatisticsAtTime({0: (counts, interactions)})
 
     def _images(self) -> np.ndarray:
         images = np.empty((min(self.shape.image_rows, self.shape.items), self.shape.image_width), dtype=np.float16)

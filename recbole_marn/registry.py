@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,8 +31,10 @@ from recbole_marn.settings.models import (
 from recbole_marn.settings.parsing import from_mapping, nearest
 
 __all__ = [
+    "FROM_ELSEWHERE",
     "MODELS",
     "ModelRow",
+    "atomic_files",
     "committed_data_folder",
     "datasets_at_hand",
     "known_datasets",
@@ -165,7 +168,30 @@ def committed_data_folder() -> Path:
     return _folder("dataset_atomic")
 
 
+def atomic_files(config: Any) -> tuple[Path, str]:
+    """Folder and name of the atomic files of a Config: of another data set where `atomic_files` says so."""
+    folder, own = Path(config["data_path"]), config["dataset"]
+    name = config["atomic_files"] or own
+    if name == own:
+        return folder, own
+    if name == "ml-100k":  # lies in RecBole's package
+        recbole = importlib.util.find_spec("recbole")
+        return Path(recbole.origin).parent / "dataset_example" / name, name
+    beside = folder.parent / name
+    return (beside if beside.is_dir() else committed_data_folder() / name), name
+
+
+# Data sets whose files no command here makes -> where they come from.
+FROM_ELSEWHERE = {
+    "ml-1m-labels": "Take ml-1m in atomic files, with .user, from RecBole's collection RecSysDatasets, and rename them."
+}
+
+
 def datasets_at_hand(data_path: str | Path) -> list[str]:
     """Names of the datasets that run without further ado: RecBole's, the committed ones, those in `data_path`."""
     folders = [folder for parent in (committed_data_folder(), Path(data_path)) for folder in parent.glob("*")]
-    return ["ml-100k", *sorted({folder.name for folder in folders if (folder / f"{folder.name}.inter").is_file()})]
+    return [
+        "ml-100k",
+        "ml-100k-labels",
+        *sorted({folder.name for folder in folders if (folder / f"{folder.name}.inter").is_file()}),
+    ]
