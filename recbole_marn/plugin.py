@@ -117,8 +117,11 @@ def settings_files(module: types.ModuleType) -> None:
 
 def _replace_in_place(function: types.FunctionType, make: Callable[[Any], Callable[..., Any]]) -> None:
     """Let `function` do what `make(original)` does, also for those who took it over by name before this package."""
-    original = types.FunctionType(function.__code__, function.__globals__, function.__name__, function.__defaults__)
     hook = f"_{function.__name__}_of_recbole_marn"
+    if function.__code__.co_names == (hook,):  # a module was loaded again, and this function stayed
+        original = function.__globals__[hook].__wrapped__
+    else:
+        original = types.FunctionType(function.__code__, function.__globals__, function.__name__, function.__defaults__)
     function.__globals__[hook] = function.__wrapped__ = make(original)
     function.__code__ = _forward.__code__.replace(co_name=function.__name__, co_names=(hook,))
     function.__defaults__ = None
