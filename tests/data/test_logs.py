@@ -151,7 +151,7 @@ def test_histories_given_with_the_row(tmp_path, with_times):
 def test_a_request_is_never_split(tmp_path, split):
     planted_log.write(tmp_path, ROWS)
     times = {"split_times": [172800, 259200]} if split == "time" else {}
-    loaders = build(planted_log.settings(tmp_path, split=split, split_field="part", **times))
+    loaders = build(planted_log.settings(tmp_path, split=split, **times))
     part_of, request = {}, {(r.user, r.item, r.time): r.request for r in ROWS}
     for part in PARTS:
         for row in token_rows(loaders[part], "MARN"):
@@ -455,8 +455,7 @@ def test_clicks_a_model_is_fitted_to_are_those_of_training_rows(tmp_path, split)
     """Whatever the split: ItemCF counts them, and knew next to nothing where parts overlap in time."""
     planted_log.write(tmp_path, ROWS)
     times = {"split_times": [172800, 259200]} if split == "time" else {}
-    field = {} if split == "field" else {"split_field": None}
-    loaders = build(planted_log.settings(tmp_path, split=split, **times, **field))
+    loaders = build(planted_log.settings(tmp_path, split=split, **times))
     held_out = {
         (row.user, row.item, row.time)
         for part in ("valid", "test")
@@ -519,3 +518,29 @@ def test_no_negatives_kept(tmp_path):
     planted_log.write(tmp_path, ROWS)
     with pytest.raises(InputError, match="the train part, of which keep_negatives: 0 keeps"):
         build(planted_log.settings(tmp_path, keep_negatives=0.0))
+
+
+@pytest.mark.parametrize(
+    ("given", "reads"),
+    [
+        ({"split_times": [1, 2]}, "split_times: split: time reads it, and this is split: field"),
+        ({"split_ratios": [6, 2, 2]}, "split_ratios: split: random reads it"),
+        ({"split": "time", "split_field": "part"}, "split_field: split: field reads it, and this is split: time"),
+    ],
+)
+def test_keys_of_another_split(tmp_path, given, reads):
+    planted_log.write(tmp_path, ROWS)
+    with pytest.raises(InputError, match=f"Leave out {reads}"):
+        build(planted_log.settings(tmp_path, **given))
+
+
+def test_names_of_split_files_may_be_short(tmp_path):
+    target = planted_log.write(tmp_path, ROWS)
+    header = (target / "log.inter").read_text().splitlines()[0].split("\t")
+    for part in PARTS:
+        tiny.write_table(target / f"log.{part[:2]}.inter", header, [row for row in ROWS if row.part == part])
+    names = [part[:2] for part in PARTS]
+    loaders = build(planted_log.settings(tmp_path, split="files", split_files=names))
+    check_rows(loaders, "MARN", ROWS, parts_of("field"))
+    with pytest.raises(InputError, match="'split_files' to have at least 3 entries"):
+        build(planted_log.settings(tmp_path, split="files", split_files=names[:2]))
