@@ -3,7 +3,7 @@
     python benchmarks/prepare_speed.py [--sizes clothing electronics] [--work DIR]
 
 Writes raw files in the exact official formats of 2014 (synthetic content: random ASINs, words and numbers), runs
-`python -m recbole_marn.prepare` on them in a process of its own, and ends in one line of JSON with a gate for each
+`recbole-marn prepare` on them in a process of its own, and ends in one line of JSON with a gate for each
 figure. The files of Clothing's size take 2.2 GB, those of Electronics' size 2.9 GB; both are deleted afterwards.
 """
 
@@ -90,7 +90,7 @@ def measure(name: str, size: Size, work: Path) -> list[dict[str, object]]:
     raw = work / name
     raw.mkdir()
     write_raw(size, raw)
-    command = [sys.executable, "-m", "recbole_marn.prepare", f"amazon-{name}", "--raw", str(raw), "--out",
+    command = [sys.executable, "-m", "recbole_marn", "prepare", f"amazon-{name}", "--raw", str(raw), "--out",
                str(work / "out"), "--no-download"]  # fmt: skip
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     start = time.perf_counter()

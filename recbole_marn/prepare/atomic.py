@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from recbole_marn.prepare.tables import ITEM_FIELDS, Events, ItemTable
+from recbole_marn.prepare.tables import Events, ItemTable
 
-__all__ = ["write_inter", "write_item"]
+__all__ = ["spell_numbers", "write_inter", "write_item"]
 
 _PIECE = 100_000  # rows turned into text at once
 
@@ -28,23 +28,23 @@ def write_inter(path: Path, events: Events) -> None:
             columns: list[list[str]] = [
                 [events.users[i] for i in events.user[piece].tolist()],
                 [events.items[i] for i in events.item[piece].tolist()],
-                _numbers(events.time[piece]),
+                spell_numbers(events.time[piece]),
             ]
             if events.behavior is not None:
                 columns.append([events.behaviors[i] for i in events.behavior[piece].tolist()])
             if events.rating is not None:
-                columns.append(_numbers(events.rating[piece]))
+                columns.append(spell_numbers(events.rating[piece]))
             file.writelines("\t".join(row) + "\n" for row in zip(*columns, strict=True))
 
 
-def write_item(path: Path, tokens: Sequence[str], items: ItemTable) -> None:
-    """`item_id` and the fields of the table, one row a token in the given order; empty = missing."""
+def write_item(path: Path, tokens: Sequence[str], items: ItemTable, key: str = "item_id") -> None:
+    """`item_id`, or another key, and the fields of the table, one row a token in the given order; empty = missing."""
     columns = [list(tokens)]
     for name in items.fields:
         values = items.column(name, tokens)
         columns.append([_number(value) if isinstance(value, float) else value for value in values])
     with open(path, "w", encoding="utf-8", newline="\n") as file:
-        header = ["item_id:token"] + [f"{name}:{ITEM_FIELDS[name]}" for name in items.fields]
+        header = [f"{key}:token"] + [f"{name}:{items.type_of(name)}" for name in items.fields]
         file.write("\t".join(header) + "\n")
         file.writelines("\t".join(row) + "\n" for row in zip(*columns, strict=True))
 
@@ -53,7 +53,7 @@ def _number(value: float) -> str:
     return str(int(value)) if value.is_integer() else repr(value)
 
 
-def _numbers(values: np.ndarray) -> list[str]:
+def spell_numbers(values: np.ndarray) -> list[str]:
     """Each distinct value is spelled once: times and ratings recur."""
     distinct, code = np.unique(values, return_inverse=True)
     # str of a float32 is its shortest spelling (4.7); of the float64 made from it, it would be 4.699999809265137

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from recbole_marn.errors import InputError
+from recbole_marn.prepare.containers import need_file
 from recbole_marn.prepare.encoders import image_encoder
 from recbole_marn.prepare.encoders.photos import PhotoFolder
 from recbole_marn.prepare.encoders.sentences import SENTENCE_ENCODERS, TitleEncoder
@@ -38,7 +39,7 @@ def choose_vectors(data: RawDataset, options: Options) -> None:
 
 
 def _photos(folder: Path, options: Options) -> PhotoFolder:
-    return PhotoFolder(folder, image_encoder(options.encoder, options.encoder_weights))
+    return PhotoFolder(folder, image_encoder(options.encoder, options.encoder_weights), options.min_matched)
 
 
 def _named(path: Path, data: RawDataset, options: Options) -> PhotoFolder | VectorFile:
@@ -46,11 +47,6 @@ def _named(path: Path, data: RawDataset, options: Options) -> PhotoFolder | Vect
         return _photos(path, options)
     ids = options.image_ids or path.with_suffix(".ids")
     for file in (path, ids):
-        if not file.is_file():
-            raise InputError(
-                "--images to be auto, none, a folder of photos, or an .npy array with --image-ids",
-                f"{file}, which does not exist",
-                "Check the path; the ids of array.npy are looked for in array.ids.",
-            )
+        need_file(file, "--images to be auto, none, a folder of photos, or an .npy array with --image-ids (array.ids)")
     data.sources += [path, ids]
-    return VectorFile(path, ids)
+    return VectorFile(path, ids, options.min_matched)

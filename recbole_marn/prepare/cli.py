@@ -1,8 +1,9 @@
-"""The `prepare` sub-command: `recbole-marn prepare DATASET --raw DIR`, also `python -m recbole_marn.prepare`."""
+"""The `prepare` sub-command: `recbole-marn prepare DATASET --raw DIR`."""
 
 from __future__ import annotations
 
 import argparse
+import io
 import shlex
 import sys
 from pathlib import Path
@@ -12,17 +13,20 @@ from recbole_marn.prepare.encoders import IMAGE_ENCODERS
 from recbole_marn.prepare.pipeline import prepare
 from recbole_marn.prepare.report import render
 from recbole_marn.prepare.sources import Options
+from recbole_marn.prepare.times import UNITS
 
 __all__ = ["add_arguments", "main"]
 
 _DEFAULT = Options()
+_CUSTOM = ("name", "events", "items", "exposures", "behaviours", "users", "column")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `prepare` to a parser."""
     parser.add_argument(
         "dataset",
-        help="ml-1m, hm, taobao, ml-100k, amazon-<category>, amazon-clothing-synthetic or custom (docs/prepare.md)",
+        help="ml-1m, hm, taobao, ml-100k, mind, obd, amazon-<category>, amazon-clothing-synthetic or custom "
+        "(docs/prepare.md)",
     )
     add = parser.add_argument
     add("--raw", type=Path, default=Path("raw"), help="folder of the official files (default: %(default)s)")
@@ -42,7 +46,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def _add_reading(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--max-skipped", type=_share, default=_DEFAULT.max_skipped, metavar="SHARE",
-        help="share of unusable lines above which a file is refused (default: %(default)s)",
+        help="share of unusable lines, values or vectors above which a file is refused (default: %(default)s)",
+    )  # fmt: skip
+    group.add_argument(
+        "--min-matched", type=_share, default=_DEFAULT.min_matched, metavar="SHARE",
+        help="share of ids that events have to share with items, and items with vectors (default: %(default)s)",
     )  # fmt: skip
     group.add_argument(
         "--title-words", type=_positive, default=_DEFAULT.title_words, metavar="N",
@@ -78,15 +86,20 @@ def _add_vectors(group: argparse._ArgumentGroup) -> None:
 
 def _add_custom(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--name", help="name of the dataset to make")
-    group.add_argument("--events", type=Path, metavar="FILE", help="CSV or Parquet, one event a row")
-    group.add_argument("--items", type=Path, metavar="FILE", help="CSV or Parquet, one item a row")
+    group.add_argument("--events", type=Path, metavar="FILE", help="CSV, JSON lines or Parquet, one event a row")
+    group.add_argument("--items", type=Path, metavar="FILE", help="CSV, JSON lines or Parquet, one item a row")
+    group.add_argument("--exposures", type=Path, metavar="FILE", help="in place of --events, a log of what was shown")
+    group.add_argument("--behaviours", type=Path, metavar="FILE", help="of a log: what histories are made of")
+    group.add_argument("--users", type=Path, metavar="FILE", help="of a log: one user a row")
     group.add_argument(
-        "--column", action="append", default=[], metavar="ROLE=COLUMN",
-        help="what your column is, such as timestamp=ts, title=name or items.item_id=sku; may be repeated",
+        "--column", action="append", default=[], metavar="ROLE=COLUMN[:TYPE]",
+        help="what your column is, such as timestamp=ts, title=name, items.item_id=sku or season=SEASON:token "
+        "(token, float, token_seq, float_seq); may be repeated",
     )  # fmt: skip
     group.add_argument(
-        "--time-unit", choices=["auto", "s", "ms", "us"], default=_DEFAULT.time_unit,
-        help="unit of times given as numbers (default: seconds)",
+        "--time-unit", choices=list(UNITS), default=_DEFAULT.time_unit,
+        help="unit of times given as numbers (default: seconds, or digits of a date such as 20200921); relative: they "
+        "count from an unknown start",
     )  # fmt: skip
 
 
@@ -110,20 +123,23 @@ def _options(args: argparse.Namespace) -> Options:
         role, found, column = assignment.partition("=")
         if not (role and found and column):
             raise InputError("--column ROLE=COLUMN", repr(assignment), "For example --column timestamp=created_at.")
-        columns[role] = column
-    same = ("max_skipped", "title_words", "min_interactions", "keep_unseen_items", "time_unit", "images", "image_ids",
-            "encoder", "encoder_weights", "sentence_encoder", "word_vectors", "events", "items")  # fmt: skip
+        if columns.setdefault(role, column) != column:
+            raise InputError(f"one column for {role}", f"{columns[role]!r} and {column!r}", "Leave one of them out.")
+    same = (
+        "max_skipped", "min_matched", "title_words", "min_interactions", "keep_unseen_items", "time_unit", "images",
+        "image_ids", "encoder", "encoder_weights", "sentence_encoder", "word_vectors", "events", "items",
+        "exposures", "behaviours", "users",
+    )  # fmt: skip
     return Options(columns=columns, **{name: getattr(args, name) for name in same})
 
 
 def _command(args: argparse.Namespace) -> str:
     """The command line that does the same, for the record."""
     words = ["recbole-marn", "prepare", args.dataset]
+    defaults = vars(_DEFAULT)
+    always = ("raw", "out", "name", "column", "no_download", "overwrite")
     for name, value in sorted(vars(args).items()):
-        usual = getattr(_DEFAULT, name, None)
-        if name in ("raw", "out", "name", "column", "no_download", "overwrite") or (
-            hasattr(_DEFAULT, name) and value != usual
-        ):
+        if name in always or (name in defaults and value != defaults[name]):
             for entry in value if isinstance(value, list) else [value]:
                 if entry is not None and entry is not False:
                     words += [f"--{name.replace('_', '-')}"] + ([] if entry is True else [str(entry)])
@@ -133,7 +149,7 @@ def _command(args: argparse.Namespace) -> str:
 def _check_custom(args: argparse.Namespace) -> None:
     if args.dataset == "custom" and args.name is None:
         raise InputError("--name NAME with `custom`", "none", "Name your dataset.")
-    given = [f"--{name}" for name in ("name", "events", "items", "column") if getattr(args, name)]
+    given = [f"--{name}" for name in _CUSTOM if getattr(args, name)]
     if args.dataset != "custom" and given:
         raise InputError(
             f"{', '.join(given)} with `custom` only", args.dataset, "Write `custom` in its place, or leave them out."
@@ -142,6 +158,9 @@ def _check_custom(args: argparse.Namespace) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Run `prepare`; 0 when done, 2 when the input is at fault (the message is on stderr)."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a locale without UTF-8 cannot spell every name
+            stream.reconfigure(errors="backslashreplace")
     try:
         _check_custom(args)
         record = prepare(

@@ -13,7 +13,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from recbole_marn.errors import InputError
-from recbole_marn.prepare.folders import sha256_of
+from recbole_marn.files import sha256
 from recbole_marn.prepare.sources import RawFile, Source, locate
 
 __all__ = ["fetch", "fetch_missing"]
@@ -33,7 +33,10 @@ def fetch_missing(source: Source, raw: Path) -> list[str]:
     """
     notes = []
     for file in source.files:
-        if locate(raw, file.name) is not None or file.url is None:
+        if locate(raw, file.name) is not None:
+            (raw / f"{file.name}.part").unlink(missing_ok=True)  # of a run that was killed; the file came otherwise
+            continue
+        if file.url is None:
             continue
         try:
             target = raw / file.url.rsplit("/", 1)[1]
@@ -100,7 +103,7 @@ def fetch(file: RawFile, target: Path) -> Path:
             found,
             "Start again; if it happens twice, the publisher changed the file.",
         )
-    target.with_name(target.name + ".sha256").write_text(f"{sha256_of(part)}  {target.name}\n", encoding="utf-8")
+    target.with_name(target.name + ".sha256").write_text(f"{sha256(part)}  {target.name}\n", encoding="utf-8")
     os.replace(part, target)
     return target
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
 import shutil
 from collections.abc import Iterator
@@ -12,16 +11,17 @@ from pathlib import Path
 
 from recbole_marn.errors import InputError
 
-__all__ = ["refuse_existing", "sha256_of", "staged_folder"]
+try:
+    import fcntl
+except ImportError:  # Windows: leftovers are not told from the work of another process, so they stay
+    fcntl = None
 
+__all__ = ["clean_leftovers", "refuse_existing", "staged_folder"]
 
-def sha256_of(path: Path) -> str:
-    """Hex SHA-256 of a file, read in pieces."""
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        while piece := file.read(1 << 20):
-            digest.update(piece)
-    return digest.hexdigest()
+# What the machine says when it cannot write, which is no fault of ours; anything else is a traceback.
+_FULL = {errno.ENOSPC, errno.EDQUOT}
+_NOT_ALLOWED = {errno.EACCES, errno.EPERM, errno.EROFS}
+_OTHER = {errno.EFBIG, errno.ENOTDIR, errno.ENAMETOOLONG, errno.EIO, errno.EINVAL}
 
 
 def refuse_existing(folder: Path, overwrite: bool) -> None:
@@ -40,30 +40,75 @@ def refuse_existing(folder: Path, overwrite: bool) -> None:
 def staged_folder(folder: Path, overwrite: bool = False) -> Iterator[Path]:
     """Yield an empty sibling of `folder` to write into; on success it takes the place of `folder`.
 
-    If anything fails the sibling is removed and `folder` stays as it was.
+    If anything fails the sibling is removed and `folder` stays as it was. What a killed run left is removed first.
 
     Raises:
-        InputError: `folder` is in use and `overwrite` is false, or the disk is full.
+        InputError: `folder` is in use and `overwrite` is false, the disk is full, or nothing may be written there.
     """
-    refuse_existing(folder, overwrite)
-    staging = folder.with_name(f".{folder.name}.partial-{os.getpid()}")
-    shutil.rmtree(staging, ignore_errors=True)
     try:
-        staging.mkdir(parents=True)
-        yield staging
-        _flush(staging)
-        _swap(staging, folder)
+        clean_leftovers(folder)
+        refuse_existing(folder, overwrite)
+        staging = folder.with_name(f".{folder.name}.partial-{os.getpid()}")
+        shutil.rmtree(staging, ignore_errors=True)
+        try:
+            staging.mkdir(parents=True)
+            with _held(staging):
+                yield staging
+                _flush(staging)
+                _swap(staging, folder)
+        finally:
+            shutil.rmtree(staging, ignore_errors=True)
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            free = shutil.disk_usage(folder.parent).free >> 20
+        if error.errno in _FULL:
+            free = shutil.disk_usage(_existing(folder.parent)).free >> 20
             raise InputError(
                 f"room on the disk of {folder.parent}",
                 f"a full disk ({free:,} MB left); nothing was kept",
                 "Free some space or choose another --out, then run the same command again.",
             ) from error
+        if error.errno in _NOT_ALLOWED | _OTHER:
+            raise InputError(
+                f"a folder {folder.parent} in which {folder.name} can be written",
+                f"{error.strerror} ({error.filename or folder}); nothing was kept",
+                "Choose another --out, or raise the limit on the size of files (ulimit -f).",
+            ) from error
         raise
+
+
+def _existing(folder: Path) -> Path:
+    return next(place for place in [folder, *folder.absolute().parents] if place.exists())
+
+
+def clean_leftovers(folder: Path) -> None:
+    """Remove what killed runs left beside `folder`, and put back a folder that one was just replacing."""
+    old = sorted(folder.parent.glob(f".{folder.name}.old-*"))
+    if old and not folder.exists():
+        os.rename(old.pop(), folder)
+    for left in old:
+        shutil.rmtree(left, ignore_errors=True)
+    for left in folder.parent.glob(f".{folder.name}.partial-*"):
+        if fcntl is not None and left.is_dir():
+            with _held(left) as free:
+                if free:
+                    shutil.rmtree(left, ignore_errors=True)
+
+
+@contextmanager
+def _held(folder: Path) -> Iterator[bool]:
+    """Lock a folder for as long as this process works in it; yields False if another one does."""
+    if fcntl is None:
+        yield True
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            free = True
+        except OSError:  # held, or a file system without locks
+            free = False
+        yield free
     finally:
-        shutil.rmtree(staging, ignore_errors=True)
+        os.close(handle)
 
 
 def _flush(folder: Path) -> None:

@@ -11,41 +11,64 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from recbole_marn.errors import InputError
+from recbole_marn.prepare.containers import GZIP, HEAD_BYTES, need_file, refuse_archive, refuse_binary
 
-__all__ = ["LONGEST_LINE", "Tally", "open_raw", "read_lines", "unbroken"]
+__all__ = ["LONGEST_LINE", "Tally", "head_of", "open_raw", "read_lines", "unbroken"]
 
 LONGEST_LINE = 1 << 24  # bytes; a longer "line" is a file of another kind, and would fill the memory
 _BUFFER = 1 << 20
-_GZIP_MAGIC = b"\x1f\x8b"
+_LONGEST_SHOWN = 40  # characters of a value in a message
 
 
 class Tally:
-    """Counts the records read from one raw file and those skipped, by reason.
+    """Counts the records read from one raw file, those skipped, and the values left out of others, by reason.
 
     Args:
         name: what to call the file in messages.
-        limit: share of skipped records above which the file is refused.
+        limit: share of skipped records, or of unusable values of one column, above which the file is refused.
     """
 
     def __init__(self, name: str, limit: float = 0.01):
         self.name, self.limit = name, limit
         self.read = 0
+        self.inside = 0  # lines that are not rows, but belong to a field over several lines
         self.skipped: Counter[str] = Counter()
-        self.first_line: dict[str, int] = {}
+        self.values: Counter[str] = Counter()  # "price is no number" -> how often
+        self._refused: Counter[str] = Counter()  # column -> unusable values, which count against the limit
+        self._first: dict[str, str] = {}
 
-    def skip(self, reason: str, line_number: int) -> None:
+    def skip(self, reason: str, line_number: int, value: object = None) -> None:
+        """A record cannot be used; `value` is what was wrong, to be shown of the first such record."""
         self.skipped[reason] += 1
-        self.first_line.setdefault(reason, line_number)
+        self._remember(reason, line_number, value)
+
+    def lose(self, column: str, reason: str, line_number: int, value: object, *, tolerated: bool = False) -> None:
+        """A value is unusable and becomes a missing one; `tolerated` ones are told, but never too many."""
+        self.values[f"{column} {reason}"] += 1
+        if not tolerated:
+            self._refused[column] += 1
+        self._remember(f"{column} {reason}", line_number, value)
+
+    def _remember(self, reason: str, line_number: int, value: object) -> None:
+        if reason not in self._first:
+            shown = "" if value is None else f": {_shown(value)}"
+            self._first[reason] = f"first in line {line_number:,}{shown}"
 
     def describe(self) -> str:
-        """`"12 x not JSON (first in line 7), ..."`, most frequent reason first."""
-        return ", ".join(
-            f"{count:,} x {reason} (first in line {self.first_line[reason]:,})"
-            for reason, count in self.skipped.most_common()
-        )
+        """`"12 x not JSON (first in line 7), ..."`, most frequent reason first, records before values."""
+        counts = self.skipped.most_common() + self.values.most_common()
+        return ", ".join(f"{count:,} x {reason} ({self._first[reason]})" for reason, count in counts)
 
     def check(self) -> None:
-        """Raise `InputError` if nothing could be read or more than the stated share had to be skipped."""
+        """Raise `InputError` if nothing could be read, or too many records or values of a column are unusable."""
+        for column, lost in self._refused.items():
+            if lost > self.limit * self.read:
+                raise InputError(
+                    f"at most {self.limit:.2%} unusable values of {column} in {self.name}",
+                    f"{lost:,} of {self.read:,} ({lost / self.read:.2%}): {self.describe()}",
+                    "Write numbers as 1234.5, without separators and currency; leave unknown ones empty; "
+                    "or raise --max-skipped if the loss is known.",
+                )
         bad = sum(self.skipped.values())
         if bad > self.limit * self.read:
             raise InputError(
@@ -61,13 +84,22 @@ class Tally:
             )
 
 
+def _shown(value: object) -> str:
+    shown = repr(value)
+    return shown if len(shown) <= _LONGEST_SHOWN else shown[: _LONGEST_SHOWN - 3] + "..."
+
+
 class _Progress(io.RawIOBase):
     """A raw file that tells a progress bar how many bytes were taken from it."""
 
     def __init__(self, path: Path):
         from tqdm import tqdm
 
-        self._file = open(path, "rb", buffering=0)
+        need_file(path)
+        try:
+            self._file = open(path, "rb", buffering=0)
+        except PermissionError as error:
+            raise InputError(f"a file that may be read at {path}", error.strerror, "Change its permissions.") from None
         size = path.stat().st_size
         # disable=None: silent when stderr is no terminal, so that logs and tests stay readable
         self._bar = tqdm(total=size, unit="B", unit_scale=True, desc=path.name, disable=None, leave=False)
@@ -88,11 +120,29 @@ class _Progress(io.RawIOBase):
 
 
 def open_raw(path: Path) -> io.BufferedReader:
-    """The uncompressed bytes of `path`; gzip is recognised by its first two bytes, not by the file's name."""
+    """The uncompressed bytes of `path`; gzip is recognised by its first two bytes, not by the file's name.
+
+    Raises:
+        InputError: no such file, a pipe or device, which might never end, or another kind of archive.
+    """
     raw = io.BufferedReader(_Progress(path), _BUFFER)
-    if raw.peek(2)[:2] != _GZIP_MAGIC:
-        return raw
-    return _OwningReader(gzip.GzipFile(fileobj=raw, mode="rb"), raw)
+    file = raw
+    try:
+        if raw.peek(2)[:2] == GZIP:
+            file = _OwningReader(gzip.GzipFile(fileobj=raw, mode="rb"), raw)
+        refuse_archive(path, head_of(file))
+    except BaseException:
+        file.close()
+        raise
+    return file
+
+
+def head_of(file: io.BufferedReader) -> bytes:
+    """The first bytes without taking them; none of a damaged gzip stream, whose reader will tell."""
+    try:
+        return file.peek(HEAD_BYTES)[:HEAD_BYTES]
+    except (EOFError, gzip.BadGzipFile, zlib.error):
+        return b""
 
 
 class _OwningReader(io.BufferedReader):
@@ -124,10 +174,11 @@ def read_lines(path: Path, tally: Tally) -> Iterator[tuple[int, bytes]]:
     """Yield `(line number from 1, line without its end)`; blank lines are passed over, over-long ones skipped.
 
     Raises:
-        InputError: the gzip stream is truncated or damaged.
+        InputError: the gzip stream is truncated or damaged, or the file is no UTF-8 text at all.
     """
     number = 0
     with open_raw(path) as file, unbroken(path, tally):
+        refuse_binary(path, head_of(file))
         while line := file.readline(LONGEST_LINE):
             number += 1
             if len(line) == LONGEST_LINE and not line.endswith(b"\n"):

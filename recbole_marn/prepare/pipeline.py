@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import importlib.util
 import platform
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,13 +16,18 @@ from recbole_marn.prepare.atomic import write_inter, write_item
 from recbole_marn.prepare.checks import leak_checks
 from recbole_marn.prepare.choices import choose_vectors
 from recbole_marn.prepare.download import fetch_missing
-from recbole_marn.prepare.folders import refuse_existing, sha256_of, staged_folder
-from recbole_marn.prepare.registry import reader_of, source_of
+from recbole_marn.prepare.folders import refuse_existing, staged_folder
+from recbole_marn.prepare.log_files import write_log
+from recbole_marn.prepare.logs import LogDataset
+from recbole_marn.prepare.meeting import check_meeting
+from recbole_marn.prepare.record import fingerprint, lines_read, span, vector_notes, write_record
+from recbole_marn.prepare.registry import DATASETS, reader_of, source_of
 from recbole_marn.prepare.report import coverage, histograms, summarise
 from recbole_marn.prepare.sources import Options
-from recbole_marn.prepare.tables import ITEM_FIELDS, RawDataset
+from recbole_marn.prepare.tables import RawDataset, VectorSource
+from recbole_marn.prepare.vectors import VectorWriter
 from recbole_marn.prepare.word_vectors import write_word_vectors
-from recbole_marn.registry import datasets_at_hand
+from recbole_marn.registry import datasets_at_hand, known_datasets
 
 __all__ = ["FORMAT_VERSION", "ensure_prepared", "prepare", "write_dataset"]
 
@@ -57,6 +62,12 @@ def prepare(
     name, options = name or dataset, options or Options()
     if not name or name != Path(name).name or name.startswith("."):
         raise InputError("a plain name for the dataset", repr(name), "Use letters, digits and hyphens.")
+    if dataset == "custom" and name in _taken_names():
+        raise InputError(
+            "a name of your own for the dataset",
+            f"{name!r}, under which `run` finds a known data set or its settings instead of yours",
+            f"Choose another, such as --name my-{name}.",
+        )
     refuse_existing(out / name, overwrite)  # before minutes of reading, not after
     source = source_of(dataset, raw)
     missing = fetch_missing(source, raw) if download and source is not None else []
@@ -71,7 +82,17 @@ def prepare(
             "numpy": np.__version__,
         },
     }
-    return write_dataset(data, name, out, options, overwrite=overwrite, made_by=made_by)
+    write = write_log if isinstance(data, LogDataset) else write_dataset
+    return write(data, name, out, options, overwrite=overwrite, made_by=made_by)
+
+
+def _taken_names() -> set[str]:
+    """Names with settings here or in RecBole's package, which would be taken for a data set of another name, too."""
+    names = {*DATASETS, *known_datasets()} - {"custom"}
+    spec = importlib.util.find_spec("recbole")  # finds the package without importing it
+    for place in (spec.submodule_search_locations or ()) if spec else ():
+        names |= {path.stem for path in Path(place, "properties", "dataset").glob("*.yaml")}
+    return names
 
 
 def ensure_prepared(dataset: str, data_path: Path, raw: Path = Path("raw")) -> dict[str, Any] | None:
@@ -109,6 +130,7 @@ def write_dataset(
     made_by: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Write what a reader found; `made_by` goes into the record as it is. Otherwise as `prepare`."""
+    _check_items(data, options)
     events = data.events if options.min_interactions < 2 else data.events.core(options.min_interactions)
     if not len(events):
         raise InputError("at least one event", "none left", "Check the raw files, or lower --min-interactions.")
@@ -119,7 +141,11 @@ def write_dataset(
     with staged_folder(out / dataset, overwrite) as folder:
         write_inter(folder / f"{dataset}.inter", events)
         write_item(folder / f"{dataset}.item", tokens, data.items)
-        vectors, present = _write_vectors(data, tokens, folder)
+        written = {name: source.write(tokens, folder, name) for name, source in data.vectors.items()}
+        present = {name: set(writer.tokens) for name, writer in written.items()}
+        vectors = {name: _describe_vectors(source, written[name], len(tokens)) for name, source in data.vectors.items()}
+        for modality, writer in written.items():
+            writer.check(modality, options.max_skipped)
         words = _write_words(data, tokens, folder, options)
         (folder / f"{dataset}.histograms.svg").write_text(histograms(events), encoding="utf-8", newline="\n")
         for file_name, text in data.more_files.items():
@@ -132,18 +158,20 @@ def write_dataset(
             "format": FORMAT_VERSION,
             "dataset": dataset,
             "counts": summarise(events, data.items, tokens),
+            "time": span(events.time, data.counts_time),
+            "columns": dict(data.columns),
             "published": dict(data.published),
             "coverage": coverage(events, tokens, fields | present),
             "vectors": vectors | words,
             "checks": leak_checks(events),
-            "skipped": {tally.name: tally.describe() for tally in data.tallies if tally.skipped},
-            "notes": data.notes + _notes(data, unseen, options),
-            "sources": [_fingerprint(path) for path in data.sources],
-            "files": [_fingerprint(path) for path in sorted(folder.iterdir())],
+            "read": lines_read(data.tallies),
+            "skipped": {tally.name: tally.describe() for tally in data.tallies if tally.describe()},
+            "notes": data.notes + _notes(data, unseen, options) + vector_notes(written),
+            "sources": [fingerprint(path) for path in data.sources],
+            "files": [fingerprint(path) for path in sorted(folder.iterdir())],
             **made_by,
         }
-        text = json.dumps(record, indent=1, ensure_ascii=False)
-        (folder / f"{dataset}.prepare.json").write_text(text + "\n", encoding="utf-8", newline="\n")
+        write_record(folder / f"{dataset}.prepare.json", record)
     return record
 
 
@@ -151,31 +179,23 @@ def _known(value: str | float | None) -> bool:
     return value is not None and value != ""
 
 
-def _write_vectors(
-    data: RawDataset, tokens: Sequence[str], folder: Path
-) -> tuple[dict[str, dict[str, Any]], dict[str, set[str]]]:
-    """Write each vector modality; returns what the record says of it and which items have it."""
-    described, present = {}, {}
-    for name, source in data.vectors.items():
-        writer = source.write(tokens, folder, name)
-        present[name] = set(writer.tokens)
-        described[name] = {
-            "encoder": source.encoder,
-            **source.details(),
-            "count": len(writer.tokens),
-            "width": writer.width,
-            "missing": len(tokens) - len(writer.tokens),
-            "unusable": writer.unusable,
-            "duplicates": writer.duplicates,
-        }
-    return described, present
+def _check_items(data: RawDataset, options: Options) -> None:
+    """Whether the table of items knows the items of the events."""
+    if data.items.fields and data.items.rows:
+        what = ("the items of the events", "the table of items")
+        data.notes += check_meeting(data.events.items, data.items.rows, what, least=options.min_matched)
+
+
+def _describe_vectors(source: VectorSource, writer: VectorWriter, items: int) -> dict[str, Any]:
+    described = {"encoder": source.encoder, **source.details(), **writer.describe()}
+    return described | {"missing": items - described["count"]}
 
 
 def _write_words(data: RawDataset, tokens: Sequence[str], folder: Path, options: Options) -> dict[str, dict[str, Any]]:
     """Word vectors for the words of every title-like field, if they were asked for."""
     if options.word_vectors == "none":
         return {}
-    fields = [name for name in data.items.fields if ITEM_FIELDS[name] == "token_seq"]
+    fields = [name for name in data.items.fields if data.items.type_of(name) == "token_seq"]
     titles = (title for name in fields for title in data.items.column(name, tokens))
     vocabulary = dict.fromkeys(word for title in titles for word in str(title).split())
     writer = write_word_vectors(options.word_vectors, vocabulary, folder)
@@ -193,13 +213,15 @@ def _notes(data: RawDataset, unseen: Sequence[str], options: Options) -> list[st
     notes = []
     if unseen:
         kept = "kept" if options.keep_unseen_items else "left out; --keep-unseen-items keeps them"
-        notes.append(f"{len(unseen):,} items of the catalogue have no event ({kept})")
+        share = len(unseen) / len(data.items.rows)
+        notes.append(f"{len(unseen):,} items of the catalogue ({share:.1%}) have no event ({kept})")
+        if options.keep_unseen_items:
+            notes.append(
+                "nobody ever clicks an item without events: as negatives they are told by any count of clicks, so "
+                "that popularity scores far too well"
+            )
     if data.items.duplicates:
         notes.append(f"{data.items.duplicates:,} items are described twice; the first description was taken")
     if data.items.titles_cut:
         notes.append(f"{data.items.titles_cut:,} titles were cut to {options.title_words} words")
     return notes
-
-
-def _fingerprint(path: Path) -> dict[str, Any]:
-    return {"name": path.name, "bytes": path.stat().st_size, "sha256": sha256_of(path)}

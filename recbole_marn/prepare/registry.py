@@ -21,6 +21,8 @@ DATASETS = {
     "ml-1m": f"{_HERE}.ml_1m",
     "hm": f"{_HERE}.hm",
     "taobao": f"{_HERE}.taobao",
+    "mind": f"{_HERE}.mind",
+    "obd": f"{_HERE}.obd",
     "amazon-clothing-synthetic": f"{_HERE}.synthetic",
     "custom": f"{_HERE}.custom",
 }

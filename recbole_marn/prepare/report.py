@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 
 from recbole_marn.prepare.checks import describe_checks
+from recbole_marn.prepare.log_files import render_log
 from recbole_marn.prepare.pictures import histograms_svg
+from recbole_marn.prepare.record import coverage_of_items
 from recbole_marn.prepare.tables import Events, ItemTable
 
 __all__ = ["coverage", "histograms", "render", "summarise"]
@@ -37,16 +39,7 @@ def coverage(events: Events, tokens: Sequence[str], present: Mapping[str, set[st
         tokens: the items of the dataset, those with events first and in the order of `events.items`.
         present: modality or field name -> the item tokens that have it.
     """
-    popularity = np.bincount(events.item, minlength=len(tokens))
-    shares = {}
-    for name, having in present.items():
-        has = np.fromiter((token in having for token in tokens), bool, len(tokens))
-        shares[name] = {
-            "items": float(has.mean()),
-            "events": float(popularity[has].sum() / max(len(events), 1)),
-            "missing_items": int((~has).sum()),
-        }
-    return shares
+    return coverage_of_items(np.bincount(events.item, minlength=len(tokens)), tokens, present)
 
 
 def histograms(events: Events) -> str:
@@ -57,6 +50,16 @@ def histograms(events: Events) -> str:
             ("Popularity", "items", np.bincount(events.item)),
         ]
     )
+
+
+def _columns(roles: Mapping[str, Any]) -> list[str]:
+    """What each column of a table was taken as, or that it was not."""
+    lines = [
+        f"  {entry['column']!r} as {role}" + (f":{entry['type']}" if "type" in entry else "")
+        for role, entry in roles["taken"].items()
+    ]
+    lines += [f"  {name!r} not taken" + (f": {why}" if why else "") for name, why in roles["not_taken"].items()]
+    return lines
 
 
 def render(record: Mapping[str, Any]) -> str:
@@ -70,9 +73,18 @@ def render(record: Mapping[str, Any]) -> str:
     for name, share in record["coverage"].items():
         lines.append(f"{name:16}{share['items']:>14.2%}{share['events']:>14.2%}")
     for name, vectors in record["vectors"].items():
-        lines.append(f"{name}: {vectors['count']:,} x {vectors['width']} ({vectors['encoder']})")
+        shape = f"{vectors['count']:,} x {vectors['width']} {vectors.get('dtype', '')}".rstrip()
+        lines.append(f"{name}: {shape} ({vectors['encoder']})")
+    if time := record.get("time"):
+        lines += ["", f"time: {time['first']} to {time['last']}"]
+    for table, roles in record.get("columns", {}).items():
+        lines += ["", f"columns of {table}", *_columns(roles)]
+    lines += ["", "read"]
+    for name, count in record.get("read", {}).items():
+        inside = f", {count['inside_fields']:,} of them inside fields" if count["inside_fields"] else ""
+        lines.append(f"  {name}: {count['lines']:,} lines{inside}, {count['skipped']:,} skipped")
     lines += ["", "skipped"]
     lines += [f"  {name}: {text}" for name, text in record["skipped"].items()] or ["  nothing"]
-    lines += ["", *describe_checks(checks)]
+    lines += ["", *(render_log(record) if record.get("log") else describe_checks(checks))]
     lines += [f"note: {note}" for note in record["notes"]]
     return "\n".join(lines)

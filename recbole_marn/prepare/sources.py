@@ -47,6 +47,7 @@ class Options:
     """What the user may change about reading; each is an option of the command line (see cli.py)."""
 
     max_skipped: float = 0.01
+    min_matched: float = 0.05
     title_words: int = 64
     min_interactions: int = 0
     keep_unseen_items: bool = False
@@ -59,6 +60,9 @@ class Options:
     word_vectors: str = "none"
     events: Path | None = None
     items: Path | None = None
+    exposures: Path | None = None
+    behaviours: Path | None = None
+    users: Path | None = None
     columns: Mapping[str, str] = field(default_factory=dict)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from recbole_marn.prepare.lines import Tally
+from recbole_marn.prepare.tokens import identifier
 
 if TYPE_CHECKING:
     from recbole_marn.prepare.vectors import VectorWriter
@@ -21,37 +21,15 @@ __all__ = [
     "Events",
     "ITEM_FIELDS",
     "ItemTable",
+    "Numbering",
     "RawDataset",
     "VectorSource",
-    "clean",
-    "seconds",
 ]
 
-LAST_SECOND = 4_102_444_800  # 2100-01-01: a later "unix second" is a time in milliseconds
 ITEM_FIELDS = {
     "category": "token", "brand": "token", "shop": "token", "title": "token_seq", "price": "float",
     "movie_title": "token_seq", "release_year": "token", "class": "token_seq",  # RecBole's names in ml-100k
 }  # fmt: skip
-_SEPARATORS = re.compile(r'[\s"\x00-\x1f\x7f]+')
-# What pandas, which RecBole reads atomic files with, takes for a missing value; an id among them would vanish there.
-_READ_AS_MISSING = {
-    "", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>", "N/A",
-    "NA", "NULL", "NaN", "None", "n/a", "nan", "null", "[PAD]",
-}  # fmt: skip
-
-
-def clean(value: object) -> str:
-    """`value` as one token of an atomic file: no tab, line end or quotation mark; `""` when it is missing."""
-    text = _SEPARATORS.sub(" ", str(value)).strip()
-    # A lone half of a surrogate pair, which JSON can spell, is no text and cannot be written as UTF-8.
-    text = text.encode("utf-8", "ignore").decode("utf-8")
-    return "" if text in _READ_AS_MISSING else text
-
-
-def seconds(value: float, per_second: int = 1) -> float | None:
-    """Unix time in seconds from one with `per_second` units a second; None when not between 1970 and 2100."""
-    time = value / per_second
-    return time if 0 <= time < LAST_SECOND else None
 
 
 @dataclass(frozen=True)
@@ -62,7 +40,7 @@ class Events:
         users, items: the tokens behind the numbers.
         user, item: (E,) int32.
         time: (E,) float64, unix seconds.
-        behavior: (E,) int8 into `behaviors`, or None.
+        behavior: (E,) int8, or int32 where there are more than 127, into `behaviors`, or None.
         rating: (E,) float32, or None.
     """
 
@@ -108,17 +86,19 @@ class Events:
             keep = still
 
 
-class _Numbering:
-    """Numbers tokens by first appearance; each spelling is cleaned once, a missing one has number -1."""
+class Numbering:
+    """Numbers tokens by first appearance; each spelling is read once, a missing one has number -1."""
 
     def __init__(self):
         self.tokens: list[str] = []
         self._numbers: dict[object, int] = {}
 
     def number(self, raw: object) -> int:
+        if isinstance(raw, (list, dict)):  # JSON may have anything anywhere
+            return -1
         known = self._numbers.get(raw)
         if known is None:
-            token = clean(raw)
+            token = identifier(raw)
             known = self._numbers.get(token) if token else -1
             if known is None:
                 known = self._numbers[token] = len(self.tokens)
@@ -131,7 +111,7 @@ class EventBuilder:
     """Collects events one at a time in about 20 bytes each."""
 
     def __init__(self):
-        self._users, self._items = _Numbering(), _Numbering()
+        self._users, self._items = Numbering(), Numbering()
         self._behaviors: dict[str, int] = {}
         self._user, self._item, self._time = array("i"), array("i"), array("d")
         self._behavior, self._rating = array("b"), array("f")
@@ -152,10 +132,18 @@ class EventBuilder:
         self._item.append(item_number)
         self._time.append(time)
         if behavior is not None:
-            self._behavior.append(self._behaviors.setdefault(behavior, len(self._behaviors)))
+            number = self._behaviors.setdefault(behavior, len(self._behaviors))
+            if number > 127 and self._behavior.typecode == "b":
+                self._behavior = array("i", self._behavior)
+            self._behavior.append(number)
         if rating is not None:
             self._rating.append(rating)
         return True
+
+    @property
+    def last_item(self) -> int:
+        """The number of the item of the last event."""
+        return self._item[-1]
 
     def build(self) -> Events:
         count = len(self._user)
@@ -163,22 +151,26 @@ class EventBuilder:
             self._users.tokens, self._items.tokens,
             np.frombuffer(self._user, np.int32), np.frombuffer(self._item, np.int32), np.frombuffer(self._time),
             tuple(self._behaviors),
-            np.frombuffer(self._behavior, np.int8) if count and len(self._behavior) == count else None,
+            np.array(self._behavior) if count and len(self._behavior) == count else None,
             np.frombuffer(self._rating, np.float32) if count and len(self._rating) == count else None,
         )  # fmt: skip
 
 
 @dataclass
 class ItemTable:
-    """What is known of each item: `rows[token] = {field: value}`, fields among `ITEM_FIELDS`, absent = missing.
+    """What is known of each item: `rows[token] = {field: value}`, absent = missing.
 
     A title is kept as its words joined by single spaces; a price is a float.
+
+    Attributes:
+        types: of the fields that are not in `ITEM_FIELDS`, or are something else here.
     """
 
     fields: tuple[str, ...]
     rows: dict[str, dict[str, str | float]] = field(default_factory=dict)
     titles_cut: int = 0
     duplicates: int = 0
+    types: dict[str, str] = field(default_factory=dict)
 
     def add(self, token: str, row: dict[str, str | float]) -> None:
         """Record an item; the first description of a token wins, later ones are counted."""
@@ -186,6 +178,10 @@ class ItemTable:
             self.duplicates += 1
         else:
             self.rows[token] = row
+
+    def type_of(self, name: str) -> str:
+        """token, float, token_seq or float_seq."""
+        return self.types.get(name) or ITEM_FIELDS[name]
 
     def column(self, name: str, tokens: Iterable[str]) -> Iterator[str | float]:
         return (self.rows.get(token, {}).get(name, "") for token in tokens)
@@ -212,6 +208,8 @@ class RawDataset:
         photos: folder of photos by item id, encoded when there are no image vectors.
         notes: what to tell the user.
         published: counts of the publisher or the paper.
+        columns: name of a table -> what its columns were taken as (`columns.Roles.describe`).
+        counts_time: the times count from an unknown start and are no dates.
         made_by: what the record says of its making, when that may not depend on the machine.
         more_files: name -> text of further files of the dataset.
     """
@@ -224,5 +222,7 @@ class RawDataset:
     notes: list[str] = field(default_factory=list)
     published: dict[str, int] = field(default_factory=dict)
     photos: Path | None = None
+    columns: dict[str, dict[str, object]] = field(default_factory=dict)
+    counts_time: bool = False
     made_by: dict[str, object] | None = None
     more_files: dict[str, str] = field(default_factory=dict)

@@ -85,8 +85,8 @@ def atomic(path: Path) -> tuple[list[str], list[dict[str, str]]]:
     return header, [dict(zip(names, row, strict=True)) for row in rows[1:]]
 
 
-def vectors(folder: Path, name: str = "image") -> dict[str, np.ndarray]:
+def vectors(folder: Path, name: str = "image", dtype=np.float16) -> dict[str, np.ndarray]:
     array = np.load(folder / f"{name}.npy", allow_pickle=False)
     tokens = (folder / f"{name}.ids").read_text("utf-8").split("\n")[:-1]
-    assert array.dtype == np.float16 and len(array) == len(tokens)
+    assert array.dtype == dtype and len(array) == len(tokens)
     return dict(zip(tokens, array, strict=True))

@@ -8,6 +8,7 @@ import pytest
 from prepare.raw_files import ASINS, CLOTHING, META, REVIEWS, amazon_2014, atomic, review, vectors, write_gzip
 
 from recbole_marn.errors import InputError
+from recbole_marn.prepare import download
 from recbole_marn.prepare.datasets.amazon import category_of
 from recbole_marn.prepare.datasets.amazon_records import first_asin, parse_record
 from recbole_marn.prepare.pipeline import prepare
@@ -208,9 +209,12 @@ def test_an_asin_described_twice_keeps_its_first_description(tmp_path):
 
 def test_odd_vectors_are_missing_not_kept(tmp_path):
     features = {ASINS[0]: np.full(4096, np.nan), ASINS[1]: np.full(4096, 1e6), ASINS[2]: np.ones(4096)}
-    record, _, _, folder = made(tmp_path, amazon_2014(tmp_path / "raw", features=features))
-    assert list(vectors(folder)) == [ASINS[2]]
-    assert record["vectors"]["image"]["unusable"] == 2, "NaN, and what float16 cannot hold"
+    raw = amazon_2014(tmp_path / "raw", features=features)
+    with pytest.raises(InputError, match="at most 1.00% unusable vectors of image. Got 1 of 3, the first of 'B00"):
+        made(tmp_path, raw)
+    record, _, _, folder = made(tmp_path, raw, max_skipped=0.5)
+    assert list(vectors(folder, dtype=np.float32)) == [ASINS[1], ASINS[2]]
+    assert record["vectors"]["image"]["unusable"] == 1, "NaN; what float16 cannot hold is kept as float32"
 
 
 def test_a_duplicated_vector_counts_once(tmp_path):
@@ -271,3 +275,63 @@ def test_no_warning_escapes_from_odd_backslashes():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert parse_record(rb"{'a': 'c:\d\q'}") == {"a": r"c:\d\q"}
+
+
+def later_edition(raw, year):
+    """A few lines of 2018 or 2023 under the official names."""
+    raw.mkdir()
+    keys = {2018: ("reviewerID", "asin", "overall", "unixReviewTime"),
+            2023: ("user_id", "parent_asin", "rating", "timestamp")}[year]  # fmt: skip
+    time = 1_388_534_400 * (1 if year == 2018 else 1000)
+    reviews = [dict(zip(keys, (f"U{n % 2}", ASINS[n % 3], 5.0, time), strict=True)) for n in range(6)]
+    meta = [{("asin" if year == 2018 else "parent_asin"): asin, "title": "A b", "category": ["X"]} for asin in ASINS]
+    suffix = "_5.json.gz" if year == 2018 else ".jsonl.gz"
+    write_gzip(raw / f"{CLOTHING}{suffix}", [json.dumps(record) for record in reviews])
+    write_gzip(raw / f"meta_{CLOTHING}.json{'l' if year == 2023 else ''}.gz", [json.dumps(record) for record in meta])
+    return raw
+
+
+@pytest.mark.parametrize("year", [2018, 2023])
+def test_nothing_is_fetched_for_an_edition_nobody_asked_for(tmp_path, monkeypatch, year):
+    def fetch(file, target):
+        raise AssertionError(f"{file.url} was fetched")
+
+    monkeypatch.setattr(download, "fetch", fetch)
+    raw = later_edition(tmp_path / "raw", year)
+    record = prepare("amazon-clothing", raw, tmp_path / "out")
+    assert any(f"edition {year}" in note for note in record["notes"]) and record["published"] == {}
+    # metadata alone say which edition is wanted, and its reviews are asked for by name
+    next(raw.glob(f"{CLOTHING}*")).unlink()
+    with pytest.raises(InputError, match=f"the file {CLOTHING}.*(5.json|jsonl).gz .*Files: {CLOTHING}"):
+        prepare("amazon-clothing", raw, tmp_path / "again")
+
+
+def test_of_2014_what_is_missing_is_fetched_and_reviews_of_all_cores_are_not_doubled(tmp_path, monkeypatch):
+    fetched = []
+
+    def fetch(file, target):
+        fetched.append(file.name)
+        raise OSError("no network")
+
+    monkeypatch.setattr(download, "fetch", fetch)
+    raw = amazon_2014(tmp_path / "raw")
+    (raw / f"reviews_{CLOTHING}_5.json.gz").rename(raw / f"reviews_{CLOTHING}.json.gz")
+    (raw / f"image_features_{CLOTHING}.b").unlink()
+    prepare("amazon-clothing", raw, tmp_path / "out")
+    assert fetched == [f"image_features_{CLOTHING}.b"], "optional, so it went on without"
+    next(raw.glob("reviews_*")).unlink()
+    with pytest.raises(InputError, match="or a network to download it"):
+        prepare("amazon-clothing", raw, tmp_path / "again")
+    assert fetched[1:] == [f"reviews_{CLOTHING}_5.json.gz"]
+
+
+def test_metadata_of_another_category_are_refused(tmp_path):
+    meta = [{"asin": f"B1{n:08d}", "title": "x", "categories": [["X"]]} for n in range(100)]
+    with pytest.raises(InputError, match="0 of 4: '.*' was reviewed, 'B100000000' is described"):
+        made(tmp_path, amazon_2014(tmp_path / "raw", meta=meta))
+
+
+def test_prices_that_are_none_are_told(tmp_path):
+    meta = [record | {"price": ".a-box-inner{background-color:#fff}"} for record in META]
+    record = made(tmp_path, amazon_2014(tmp_path / "raw", meta=meta))[0]
+    assert "3 x price is none (first in line 1: '.a-box-inner" in record["skipped"][f"meta_{CLOTHING}.json.gz"]

@@ -3,8 +3,6 @@
 import argparse
 import json
 import re
-import runpy
-import sys
 from pathlib import Path
 
 import pytest
@@ -60,13 +58,6 @@ def test_options_out_of_range_are_refused(words, capsys):
     with pytest.raises(SystemExit) as error:
         run("ml-1m", *words)
     assert error.value.code == 2 and "usage" in capsys.readouterr().err
-
-
-def test_it_runs_as_a_module(monkeypatch, capsys):
-    monkeypatch.setattr(sys, "argv", ["prepare", "--help"])
-    with pytest.raises(SystemExit) as finished:
-        runpy.run_module("recbole_marn.prepare", run_name="__main__")
-    assert finished.value.code == 0 and "--keep-unseen-items" in capsys.readouterr().out
 
 
 def test_every_dataset_of_the_table_can_be_read():

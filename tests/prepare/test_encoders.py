@@ -75,7 +75,7 @@ def test_a_picture_of_monstrous_size_is_not_opened(tmp_path, mean_colour, monkey
 
 def test_a_folder_without_photos_of_items_is_refused(tmp_path, mean_colour):
     Image.new("RGB", (4, 4)).save(tmp_path / "other.png")
-    with pytest.raises(InputError, match="such as a.jpg.*1 pictures, none of an item"):
+    with pytest.raises(InputError, match="names of the photos.*0 of 1.*'a' of the one, 'other' of the other"):
         PhotoFolder(tmp_path, mean_colour).write(["a"], tmp_path, "image")
 
 

@@ -3,15 +3,20 @@
 import errno
 import json
 import os
+import shlex
+import subprocess
+import sys
 
 import pytest
 from prepare.raw_files import amazon_2014
 
 from recbole_marn.errors import InputError
+from recbole_marn.files import sha256
 from recbole_marn.prepare import pipeline
-from recbole_marn.prepare.folders import sha256_of, staged_folder
+from recbole_marn.prepare.download import fetch_missing
+from recbole_marn.prepare.folders import clean_leftovers, staged_folder
 from recbole_marn.prepare.pipeline import ensure_prepared, prepare
-from recbole_marn.prepare.sources import Options
+from recbole_marn.prepare.sources import Options, RawFile, Source
 
 
 def files(folder):
@@ -79,8 +84,11 @@ def test_a_full_disk_is_said_and_nothing_stays(tmp_path, monkeypatch, full):
 
 
 def test_another_error_of_the_system_is_not_called_a_full_disk(tmp_path):
-    with pytest.raises(PermissionError), staged_folder(tmp_path / "x"):
+    with pytest.raises(InputError, match="can be written.*no .*nothing was kept"), staged_folder(tmp_path / "x"):
         raise PermissionError(errno.EACCES, "no")
+    with pytest.raises(ConnectionError), staged_folder(tmp_path / "x"):
+        raise ConnectionError(errno.ECONNRESET, "a fault of another kind is no answer to bad input")
+    assert os.listdir(tmp_path) == []
 
 
 def test_the_record_fits_the_files(tmp_path):
@@ -89,7 +97,7 @@ def test_the_record_fits_the_files(tmp_path):
     record = json.loads((folder / "amazon-clothing.prepare.json").read_text("utf-8"))
     named = {entry["name"]: entry["sha256"] for entry in record["files"]}
     assert set(named) == set(files(folder)) - {"amazon-clothing.prepare.json"}
-    assert all(sha256_of(folder / name) == digest for name, digest in named.items())
+    assert all(sha256(folder / name) == digest for name, digest in named.items())
 
 
 def test_what_is_missing_is_prepared_once_or_it_says_how(tmp_path, monkeypatch):
@@ -113,3 +121,80 @@ def test_damaged_raw_files_are_named_and_nothing_is_left(tmp_path):
     with pytest.raises(InputError, match="expected a whole gzip file at .*reviews_Clothing.*Delete it and download"):
         ensure_prepared("amazon-clothing", tmp_path / "dataset", raw)
     assert not (tmp_path / "dataset").exists()
+
+
+def test_what_a_killed_run_left_is_removed_by_the_next(tmp_path):
+    out = tmp_path / "out"
+    program = (
+        "import os, signal, sys; from pathlib import Path; from recbole_marn.prepare.folders import staged_folder\n"
+        "with staged_folder(Path(sys.argv[1])) as folder:\n"
+        "    (folder / 'half').write_text('x'); os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    subprocess.run([sys.executable, "-c", program, str(out / "x")], check=False)
+    (left,) = os.listdir(out)
+    assert left.startswith(".x.partial-") and os.listdir(out / left) == ["half"]
+    with staged_folder(out / "x") as folder:
+        assert not (out / left).exists()
+        # a run beside this one sees that somebody works here
+        clean_leftovers(out / "x")
+        (folder / "a").write_text("1")
+    assert os.listdir(out) == ["x"]
+
+
+def test_a_folder_that_was_just_being_replaced_comes_back(tmp_path):
+    (tmp_path / ".x.old-1").mkdir()
+    (tmp_path / ".x.old-1" / "a").write_text("old")
+    with pytest.raises(InputError, match="never overwritten by itself"), staged_folder(tmp_path / "x"):
+        pass
+    assert files(tmp_path / "x") == {"a": b"old"} and os.listdir(tmp_path) == ["x"]
+
+
+def test_the_part_of_a_file_that_came_otherwise_is_removed(tmp_path):
+    source = Source("s", (RawFile("a.gz", "a", "http://localhost:1/a.gz"),), "how")
+    for name in ("a.gz", "a.gz.part"):
+        (tmp_path / name).write_text("x")
+    assert fetch_missing(source, tmp_path) == [] and os.listdir(tmp_path) == ["a.gz"]
+
+
+def command(folder, *words, before="", **environment):
+    """`recbole-marn prepare custom` on a small shop, in a shell of its own."""
+    lines = "".join(f"u{k % 9},caf\u00e9{k % 7},{1_600_000_000 + k}\n" for k in range(3000))
+    (folder / "e.csv").write_text("user_id,item_id,timestamp\n" + lines, encoding="utf-8")
+    run = shlex.join([sys.executable, "-m", "recbole_marn", "prepare", "custom", "--events", "e.csv", *words])
+    return subprocess.run(
+        ["bash", "-c", f"{before}{run}"], cwd=folder, capture_output=True, env=os.environ | environment, check=False
+    )
+
+
+def test_a_limit_on_the_size_of_files_is_said(tmp_path):
+    done = command(tmp_path, "--name", "shop", before="ulimit -f 8; ")
+    assert done.returncode == 2 and b"nothing was kept" in done.stderr and b"Traceback" not in done.stderr
+    assert os.listdir(tmp_path / "dataset") == []
+
+
+def test_a_folder_that_cannot_be_made_is_said(tmp_path):
+    (tmp_path / "file").write_text("")
+    done = command(tmp_path, "--name", "shop", "--out", "file/below")
+    assert done.returncode == 2 and b"can be written" in done.stderr and b"Traceback" not in done.stderr
+
+
+def test_a_locale_without_utf_8(tmp_path):
+    locale = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "PYTHONIOENCODING": "ascii"}
+    done = command(tmp_path, "--name", "caf\u00e9", "--column", "brand=\u00e9t\u00e9", **locale)
+    assert done.returncode == 2 and b"no traceback" not in done.stderr and b"Traceback" not in done.stderr
+    done = command(tmp_path, "--name", "caf\u00e9", **locale)
+    assert done.returncode == 0, done.stderr
+    assert "caf\u00e96" in (tmp_path / "dataset" / "caf\u00e9" / "caf\u00e9.item").read_text("utf-8")
+
+
+def test_words_and_tables_need_neither_torch_nor_recbole(tmp_path):
+    program = (
+        "import sys; from recbole_marn.cli import main\n"
+        "code = main(['prepare', 'custom', '--name', 'shop', '--events', 'e.csv'])\n"
+        "heavy = {'torch', 'recbole', 'ray', 'sklearn', 'pandas'}\n"
+        "print(sorted({name.split('.')[0] for name in sys.modules} & heavy))\n"
+        "sys.exit(code)"
+    )
+    command(tmp_path, "--name", "other")
+    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0 and done.stdout.splitlines()[-1] == "[]", done.stdout + done.stderr

@@ -16,7 +16,7 @@ from recbole_marn.errors import InputError
 from recbole_marn.prepare.datasets.amazon_records import parse_record
 from recbole_marn.prepare.pipeline import prepare
 from recbole_marn.prepare.sources import Options
-from recbole_marn.prepare.tables import clean
+from recbole_marn.prepare.tokens import clean
 
 # The same examples every time, however slow the machine.
 steady = settings(deadline=None, derandomize=True, database=None, suppress_health_check=[HealthCheck.too_slow])
@@ -133,6 +133,31 @@ def test_custom_events_with_any_fields(rows):
             writer.writerow(["u", "i", "1700000000", "view"])
             writer.writerows(rows)
         check("custom", Path(raw), Options(max_skipped=1.0, events=path), name="c")
+
+
+LOG = {"user_id": "u", "item_id": "i", "label": 0, "timestamp": 1_700_000_000, "position": 1, "request_id": "r"}
+BEHAVIOUR = {"user_id": "u", "item_id": "i", "timestamp": 1_700_000_000, "behavior_type": "b"}
+
+
+@quick
+@given(log=changed([LOG], [*LOG, "device"]), behaviours=changed([BEHAVIOUR], list(BEHAVIOUR)))
+def test_a_log_with_any_values(log, behaviours):
+    with tempfile.TemporaryDirectory() as raw, tempfile.TemporaryDirectory() as out:
+        paths = {"exposures": Path(raw, "log"), "behaviours": Path(raw, "behaviours")}
+        rows = [LOG | {"device": "d"}, LOG | {"label": 1}, *log]
+        paths["exposures"].write_text("".join(json.dumps(row) + "\n" for row in rows))
+        paths["behaviours"].write_text("".join(json.dumps(row) + "\n" for row in [BEHAVIOUR, *behaviours]))
+        options = Options(max_skipped=1.0, **paths, columns={"exposures.device": "device:token"})
+        try:
+            record = prepare("custom", Path(raw), Path(out), options, name="log")
+        except InputError as error:
+            assert not list(Path(out).iterdir()) and str(error).startswith("Expected ")
+            return
+        _, events = atomic(Path(out) / "log" / "log.inter")
+        assert len(events) == record["counts"]["exposures"] >= 2
+        assert {row["label"] for row in events} == {"0", "1"} and all(
+            row["user_id"] and row["item_id"] for row in events
+        )
 
 
 @settings(steady, max_examples=200)

@@ -11,8 +11,9 @@ from recbole_marn.prepare.datasets import ml_100k
 from recbole_marn.prepare.lines import LONGEST_LINE, Tally, read_lines
 from recbole_marn.prepare.pipeline import prepare
 from recbole_marn.prepare.sources import Options
-from recbole_marn.prepare.tables import EventBuilder, clean
+from recbole_marn.prepare.tables import EventBuilder
 from recbole_marn.prepare.titles import title_words
+from recbole_marn.prepare.tokens import clean
 
 
 def made(tmp_path, dataset, raw, **options):
@@ -42,7 +43,7 @@ def test_ml_1m_keeps_every_rating_and_strips_the_year(tmp_path, ml_1m):
         {"item_id": "10", "category": "Drama", "title": "misérables les"},
         {"item_id": "20", "category": "Sci-Fi", "title": "2001 a space odyssey"},
     ]
-    assert any("1 items of the catalogue have no event" in note for note in record["notes"])
+    assert any("1 items of the catalogue (33.3%) have no event" in note for note in record["notes"])
 
 
 def test_unseen_items_are_kept_on_request(tmp_path, ml_1m):
@@ -65,10 +66,10 @@ def test_vectors_beside_the_raw_files_are_taken_by_id(tmp_path, ml_1m):
     ("array", "ids", "message"),
     [
         (np.ones((2, 2)), "20\n", "as many ids as vectors"),
-        (np.ones(2), "20\n10\n", "one float vector per item"),
-        (np.ones((2, 2), int), "20\n10\n", "one float vector per item"),
-        (np.array([{}], object), "20\n", "NumPy .npy array"),
-        (np.ones((1, 2)), "99\n", "none is an item.*'99'"),
+        (np.ones(2), "20\n10\n", "a matrix"),
+        (np.ones((2, 2), int), "20\n10\n", "a matrix .* float16 or float32"),
+        (np.array([{}], object), "20\n", "a whole .npy file"),
+        (np.ones((1, 2)), "99\n", "0 of 1 .*'10' of the one, '99' of the other"),
     ],
 )
 def test_vectors_that_do_not_fit_are_refused(tmp_path, ml_1m, array, ids, message):
@@ -127,7 +128,7 @@ def test_unusable_purchases_are_counted(tmp_path, hm, line, reason):
 @pytest.mark.parametrize("content", [b"2018-09-20,aa,0108775015,0.02,2\n", b"\r\x00", b"", b"\xff" * 300_000])
 def test_a_csv_without_its_columns_is_refused(tmp_path, hm, content):
     (hm / "transactions_train.csv").write_bytes(content)
-    with pytest.raises(InputError, match="columns t_dat, customer_id, article_id"):
+    with pytest.raises(InputError, match="columns t_dat, customer_id, article_id|UTF-8 text"):
         made(tmp_path, "hm", hm)
 
 

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from prepare.raw_files import atomic, vectors
 
+from recbole_marn.files import sha256
 from recbole_marn.prepare.atomic import write_inter, write_item
 from recbole_marn.prepare.datasets import synthetic
-from recbole_marn.prepare.folders import sha256_of
 from recbole_marn.prepare.pipeline import prepare
 
 COMMITTED = Path(__file__).parents[2] / "dataset_atomic" / synthetic.NAME
@@ -31,7 +31,7 @@ def test_it_is_made_again_byte_for_byte(tmp_path):
 
 def test_no_committed_file_was_changed_by_hand():
     record = json.loads((COMMITTED / f"{synthetic.NAME}.prepare.json").read_text("utf-8"))
-    hashes = {path.name: sha256_of(path) for path in COMMITTED.iterdir() if not path.name.endswith(".prepare.json")}
+    hashes = {path.name: sha256(path) for path in COMMITTED.iterdir() if not path.name.endswith(".prepare.json")}
     assert hashes == {entry["name"]: entry["sha256"] for entry in record["files"]}
     assert sum(path.stat().st_size for path in COMMITTED.iterdir()) < 4_000_000
 

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from recbole_marn.errors import InputError
 from recbole_marn.prepare.datasets.amazon_features import FeatureFile
 from recbole_marn.prepare.datasets.amazon_items import read_items
 from recbole_marn.prepare.datasets.amazon_records import parse_record
-from recbole_marn.prepare.lines import Tally, read_lines
+from recbole_marn.prepare.lines import Tally, head_of, open_raw, read_lines
 from recbole_marn.prepare.sources import Options, RawFile, Source, locate, require
-from recbole_marn.prepare.tables import EventBuilder, Events, RawDataset, seconds
+from recbole_marn.prepare.tables import EventBuilder, Events, RawDataset
+from recbole_marn.prepare.tokens import seconds, why_no_id
 
 __all__ = ["category_of", "read", "source_of"]
 
@@ -94,38 +95,71 @@ def category_of(dataset: str, raw: Path) -> str:
     )
 
 
-def source_of(category: str) -> Source:
-    """The official files of a category of Amazon 2014."""
-    folder = f"{_SNAP}/categoryFiles"
-    return Source(
-        f"amazon {category}",
-        (
-            RawFile(f"reviews_{category}_5.json.gz", "5-core reviews", f"{folder}/reviews_{category}_5.json.gz"),
-            RawFile(f"meta_{category}.json.gz", "metadata", f"{folder}/meta_{category}.json.gz"),
-            RawFile(
-                f"image_features_{category}.b",
-                "image vectors of 4,096 numbers",
-                f"{_SNAP}/image_features/categoryFiles/image_features_{category}.b",
-                required=False,
-            ),
-        ),
+def source_of(category: str, edition: Edition | None = None, reviews: str | None = None) -> Source:
+    """The official files of a category: of 2014, which can be downloaded, unless another edition is named.
+
+    Args:
+        reviews: name of the file of reviews that is there; no other one of the edition is wanted then.
+    """
+    how = (
         "Get the files of Amazon 2014 from https://jmcauley.ucsd.edu/data/amazon/ (links page), those of 2018 from "
         "https://nijianmo.github.io/amazon/ or those of 2023 from https://amazon-reviews-2023.github.io/, and put one "
-        "edition there.",
-        _PAPER.get(category, {}),
+        "edition there."
     )
+    edition = edition or _EDITIONS[0]
+    name = reviews or edition.reviews[0].format(category)
+    files = [RawFile(name, "reviews"), RawFile(edition.meta.format(category), "metadata")]
+    if edition.year == 2014:
+        folder = f"{_SNAP}/categoryFiles"
+        features = f"image_features_{category}.b"
+        files = [replace(file, url=f"{folder}/{file.name}") for file in files]
+        files.append(
+            RawFile(
+                features, "image vectors of 4,096 numbers", f"{_SNAP}/image_features/categoryFiles/{features}",
+                required=False,
+            )
+        )  # fmt: skip
+    published = _PAPER.get(category, {}) if edition.year == 2014 else {}
+    return Source(f"amazon {category} of {edition.year}", tuple(files), how, published)
 
 
 def sources(dataset: str, raw: Path) -> Source:
-    """The files `dataset` is made of."""
-    return source_of(category_of(dataset, raw))
+    """The files `dataset` is made of: what is there decides the edition, and so what may be fetched."""
+    category = category_of(dataset, raw)
+    found = _present(category, raw)
+    if found:
+        edition, reviews = found[0]
+        return source_of(category, edition, reviews.name)
+    return source_of(category, _edition_of_metadata(category, raw))
+
+
+def _edition_of_metadata(category: str, raw: Path) -> Edition | None:
+    """Where there are no reviews yet. 2014 and 2018 name their metadata alike; those of 2014 are Python literals."""
+    first, second, third = _EDITIONS
+    if locate(raw, third.meta.format(category)):
+        return third
+    meta = locate(raw, first.meta.format(category))
+    if meta is None:
+        return None
+    with open_raw(meta) as file:
+        return second if re.match(rb'\s*\{\s*"', head_of(file)) else first
+
+
+def _present(category: str, raw: Path) -> list[tuple[Edition, Path]]:
+    """The editions whose reviews are in the raw folder, with the file to read."""
+    return [
+        (edition, path)
+        for edition in _EDITIONS
+        for path in [next(filter(None, (locate(raw, name.format(category)) for name in edition.reviews)), None)]
+        if path
+    ]
 
 
 def read(raw: Path, options: Options, dataset: str) -> RawDataset:
     """A review is a click, whatever its rating (the paper, DIN); the rating is kept as a column."""
     category = category_of(dataset, raw)
-    source = source_of(category)
-    edition, reviews = _find(source, category, raw)
+    edition, reviews = _find(category, raw)
+    source = source_of(category, edition, reviews.name)
     meta = require(source, raw, edition.meta.format(category))
     features = locate(raw, f"image_features_{category}.b")
 
@@ -135,11 +169,11 @@ def read(raw: Path, options: Options, dataset: str) -> RawDataset:
         events = events.core(options.min_interactions)
     data = RawDataset(
         events,
-        read_items(meta, set(events.items), tallies[1], options.title_words),
+        read_items(meta, set(events.items), tallies[1], options.title_words, options.min_matched),
         [reviews, meta],
         tallies,
         notes=[f"edition {edition.year}; prices and brands are as of its crawl, not of the review"],
-        published=dict(source.published) if edition.year == 2014 else {},
+        published=dict(source.published),
     )
     if features:
         data.vectors["image"] = FeatureFile(features, options.max_skipped)
@@ -147,15 +181,11 @@ def read(raw: Path, options: Options, dataset: str) -> RawDataset:
     return data
 
 
-def _find(source: Source, category: str, raw: Path) -> tuple[Edition, Path]:
-    found = [
-        (edition, path)
-        for edition in _EDITIONS
-        for path in [next(filter(None, (locate(raw, name.format(category)) for name in edition.reviews)), None)]
-        if path
-    ]
+def _find(category: str, raw: Path) -> tuple[Edition, Path]:
+    found = _present(category, raw)
     if not found:
-        require(source, raw, _EDITIONS[0].reviews[0].format(category))
+        edition = _edition_of_metadata(category, raw) or _EDITIONS[0]
+        require(source_of(category, edition), raw, edition.reviews[0].format(category))
     if len(found) > 1:
         raise InputError(
             f"one edition of {category} in {raw}",
@@ -179,13 +209,13 @@ def _read_reviews(path: Path, edition: Edition, tally: Tally) -> Events:
             tally.skip(f"no {edition.user}, {edition.item}, {edition.rating} or {edition.time}", number)
             continue
         except (TypeError, ValueError, OverflowError):
-            tally.skip("time or rating is no number", number)
+            tally.skip("time or rating is no number", number, (record[edition.time], record[edition.rating]))
             continue
         if at is None:
             tally.skip("time not between 1970 and 2100", number)
         elif not math.isfinite(rating):
             tally.skip("rating is no number", number)
         elif not (isinstance(user, str) and isinstance(item, str) and events.add(user, item, at, rating=rating)):
-            tally.skip("missing id", number)
+            tally.skip(why_no_id(user, item), number)
     tally.check()
     return events.build()

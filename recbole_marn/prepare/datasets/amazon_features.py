@@ -38,6 +38,7 @@ class FeatureFile:
         """
         wanted = {token.encode("utf-8"): token for token in tokens}
         tally = Tally(self.path.name, self.max_skipped)
+        first = ""
         buffer = bytearray(_PIECE * _RECORD.itemsize)
         with (
             VectorWriter(folder, name, _WIDTH) as writer,
@@ -50,6 +51,7 @@ class FeatureFile:
                     raise self._broken(tally.read + whole, rest)
                 records = np.frombuffer(buffer, _RECORD, whole)
                 names = records["asin"].tolist()
+                first = first or names[0].decode("ascii", "replace")
                 self._check_names(names, tally)
                 kept = [i for i, asin in enumerate(names) if asin in wanted]
                 if kept:
@@ -58,7 +60,7 @@ class FeatureFile:
         if not writer.tokens:
             raise InputError(
                 f"vectors of the reviewed items in {self.path}",
-                f"{tally.read:,} records, none of such an item",
+                f"{tally.read:,} records, none of such an item (the first being {first!r}; an item is {tokens[0]!r})",
                 "Use the file of the same category and edition.",
             )
         return writer

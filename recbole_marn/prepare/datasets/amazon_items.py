@@ -8,35 +8,56 @@ from collections.abc import Mapping, Set
 from pathlib import Path
 from typing import Any
 
+from recbole_marn.errors import InputError
 from recbole_marn.prepare.datasets.amazon_records import first_asin, parse_record
 from recbole_marn.prepare.lines import Tally, read_lines
-from recbole_marn.prepare.tables import ItemTable, clean
+from recbole_marn.prepare.tables import ItemTable
 from recbole_marn.prepare.titles import title_words
+from recbole_marn.prepare.tokens import clean, identifier, is_missing
 
 __all__ = ["read_items"]
 
 _PRICE = re.compile(r"\$?\s*([\d,]+(?:\.\d+)?)")
 
 
-def read_items(path: Path, wanted: Set[str], tally: Tally, longest: int) -> ItemTable:
-    """The items of `wanted`; lines of other items are passed over unparsed, as they are nine in ten."""
+def read_items(path: Path, wanted: Set[str], tally: Tally, longest: int, least: float = 0.0) -> ItemTable:
+    """The items of `wanted`; lines of other items are passed over unparsed, as they are nine in ten.
+
+    Raises:
+        InputError: less than the share `least` of the smaller side is known to the other.
+    """
+    other = ""
     table = ItemTable(("category", "brand", "shop", "title", "price"))
     for number, line in read_lines(path, tally):
         asin = first_asin(line)
         if asin is not None and asin not in wanted:
+            other = other or asin
             continue
         record = parse_record(line)
         if record is None:
             tally.skip("no record", number)
             continue
-        token = clean(record.get("parent_asin") or record.get("asin") or "")
+        token = identifier(record.get("parent_asin") or record.get("asin") or "")
         if not token:
             tally.skip("no asin", number)
         elif token in wanted:
             row, cut = describe(record, longest)
+            if "price" not in row and not is_missing(record.get("price")):
+                # Of 2018, many are code of the page: told, and not held against the file.
+                tally.lose("price", "is none", number, record["price"], tolerated=True)
             table.titles_cut += cut
             table.add(token, row)
+        else:
+            other = other or token
     tally.check()
+    smaller = min(len(wanted), tally.read)
+    if len(table.rows) < least * smaller:
+        raise InputError(
+            f"the reviewed items among those of {path.name}",
+            f"{len(table.rows):,} of {smaller:,}: {next(iter(wanted - table.rows.keys()), '')!r} was reviewed, "
+            f"{other!r} is described",
+            "Use reviews and metadata of the same category and edition.",
+        )
     return table
 
 

@@ -1,197 +1,202 @@
-"""Data of your own: a table of events, one of items (CSV or Parquet), photos or vectors. See docs/custom-data.md."""
+"""Data of your own: a table of events, one of items, photos or vectors. See docs/custom-data.md."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Mapping
-from datetime import date, datetime, timezone
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from recbole_marn.errors import InputError
-from recbole_marn.prepare.csvs import read_csv, read_header
-from recbole_marn.prepare.encoders import need
+from recbole_marn.prepare.columns import Assignment, Roles, assignments, choose, no_such_column, spelled_like
+from recbole_marn.prepare.datasets.custom_log import read_log
+from recbole_marn.prepare.datasets.described import ITEM_ROLES, read_described
+from recbole_marn.prepare.fields import FieldReader
 from recbole_marn.prepare.lines import Tally
+from recbole_marn.prepare.logs import LogDataset
 from recbole_marn.prepare.sources import Options
-from recbole_marn.prepare.tables import (
-    ITEM_FIELDS,
-    EventBuilder,
-    Events,
-    ItemTable,
-    RawDataset,
-    clean,
-    seconds,
-)
-from recbole_marn.prepare.titles import title_words
+from recbole_marn.prepare.tables import EventBuilder, ItemTable, RawDataset
+from recbole_marn.prepare.tabular import Table, open_table
+from recbole_marn.prepare.times import Clock
+from recbole_marn.prepare.tokens import clean, number, why_no_id
 
 __all__ = ["read"]
 
-_EVENT_ROLES = ("user_id", "item_id", "timestamp", "behavior_type", "rating")
-_ITEM_ROLES = ("item_id", "category", "brand", "shop", "title", "price")
+EVENT_ROLES = ("user_id", "item_id", "timestamp", "behavior_type", "rating")
 _REQUIRED = ("user_id", "item_id", "timestamp")
-_PER_SECOND = {"auto": 1, "s": 1, "ms": 1000, "us": 1_000_000}
-_BATCH = 65_536
+_FEEDBACK = ("label", "click", "clicked", "is_click", "is_clicked")
 
 
-def read(raw: Path, options: Options) -> RawDataset:
+def read(raw: Path, options: Options) -> RawDataset | LogDataset:
     """Events and items by role: a column is taken for the role it is named after, or is named with `--column`.
 
+    What describes an item may stand in the events, too: then the first value of an item counts.
+
     Raises:
-        InputError: a file or a required column is missing.
+        InputError: a file or a required column is missing, or an option names a column that no table has.
     """
-    known = (*_EVENT_ROLES, *_ITEM_ROLES)
-    for role in options.columns:
-        if role.removeprefix("events.").removeprefix("items.") not in known:
+    if options.exposures is not None:
+        if options.events is not None:
+            raise InputError("--events or --exposures", "both", "Give clicks as --events, or a log as --exposures.")
+        return read_log(options)
+    for name in ("behaviours", "users"):
+        if getattr(options, name) is not None:
+            raise InputError(f"--exposures LOG with --{name}", "none", "Clicks alone are --events and --items.")
+    given = assignments(options.columns, ("events", "items"), (*EVENT_ROLES, *ITEM_ROLES))
+    for entry in given:
+        if entry.role in (*_FEEDBACK, "train_interactions") or entry.table == "items" and entry.role in EVENT_ROLES[2:]:
             raise InputError(
-                f"--column ROLE=COLUMN with one of the roles {', '.join(dict.fromkeys(known))}",
-                repr(role),
-                "Correct the role; before it may stand `events.` or `items.`.",
+                "--column with a role that its table has",
+                f"{entry.text}, which is no column of {entry.table or 'clicks'}",
+                "Give a field of items another name; labels belong to a log (--exposures).",
             )
     if options.events is None:
-        raise InputError("--events FILE (CSV or Parquet)", "none", "Name the table of events; see docs/custom-data.md.")
-    for path in filter(None, (options.events, options.items)):
-        if not path.is_file():
-            raise InputError("a file", f"{path}, which does not exist", "Check the path.")
+        raise InputError(
+            "--events FILE", "none", "Name the table of clicks, or a log as --exposures; see docs/custom-data.md."
+        )
+    events = open_table(options.events, "--events")
+    _choose(events, "events", dict.fromkeys(EVENT_ROLES, ""), given, _REQUIRED)  # said first if they are missing
+    items = open_table(options.items, "--items") if options.items else None
+    ours = _choose_items(items, given) if items else None
+    theirs = _choose_events(events, given, ours)
+    _all_used(given, [events, *([items] if items else [])])
+
     tally = Tally(options.events.name, options.max_skipped)
-    data = RawDataset(_read_events(options, tally), ItemTable(()), [options.events], [tally])
-    if options.items:
+    data = _read_events(theirs, tally, options)
+    data.columns[f"events {options.events.name}"] = theirs.describe()
+    if ours is not None and items is not None:
         tally = Tally(options.items.name, options.max_skipped)
-        data.items = _read_items(options, tally)
-        data.sources.append(options.items)
+        table = read_described(ours, "item_id", tally, options)
+        _merge(table, data.items)
+        data.items = table
+        data.sources += items.files()
         data.tallies.append(tally)
+        data.columns[f"items {options.items.name}"] = ours.describe()
     return data
 
 
-def _columns(path: Path, roles: tuple[str, ...], given: Mapping[str, str], kind: str) -> dict[str, str]:
-    """Role -> column of the file; `given` has roles as `title`, or as `items.title` for one file only."""
-    header = _parquet(path).schema.names if _is_parquet(path) else read_header(path)
-    chosen = {}
-    for role in roles:
-        name = given.get(f"{kind}.{role}", given.get(role))
-        if name is not None and name not in header and (f"{kind}.{role}" in given or role != "item_id"):
+def _further(given: list[Assignment], table: str) -> dict[str, str]:
+    """Fields of the user's own, which need a type: role -> type."""
+    return {
+        entry.role: entry.split_type()[1]
+        for entry in given
+        if entry.role not in (*EVENT_ROLES, *ITEM_ROLES) and entry.table in ("", table)
+    }
+
+
+def _choose(
+    table: Table, kind: str, roles: Mapping[str, str], given: list[Assignment], required: Sequence[str]
+) -> Roles:
+    return choose(table, kind, roles, [entry for entry in given if entry.role in roles], required=required)
+
+
+def _choose_items(table: Table, given: list[Assignment]) -> Roles:
+    return _choose(table, "items", {"item_id": ""} | ITEM_ROLES | _further(given, "items"), given, ["item_id"])
+
+
+def _choose_events(table: Table, given: list[Assignment], items: Roles | None) -> Roles:
+    """The columns of events, and those that describe items unless the table of items has them."""
+    described = ITEM_ROLES | _further(given, "events")
+    elsewhere = set(items.columns) if items else set()
+    asked = {entry.role for entry in given if entry.table == "events"}
+    roles = dict.fromkeys(EVENT_ROLES, "") | {
+        role: type_ for role, type_ in described.items() if role not in elsewhere or role in asked
+    }
+    chosen = _choose(table, "events", roles, given, _REQUIRED)
+    for column in chosen.left:
+        if any(spelled_like(column, name) for name in _FEEDBACK):
             raise InputError(
-                f"the column {name!r} for {role} in {path}",
-                f"the columns {', '.join(header[:30])}",
-                "Correct --column.",
+                f"a table of clicks at {table.path}",
+                f"the column {column!r}, by which not every line is one",
+                "Give a log with labels as --exposures; or leave out the lines without a click, and the column.",
             )
-        name = name if name in header else role
-        if name in header:
-            chosen[role] = name
-    missing = [role for role in _REQUIRED if role in roles and role not in chosen]
-    if missing:
-        raise InputError(
-            f"columns for {', '.join(missing)} in {path}",
-            f"the columns {', '.join(header[:30])}",
-            f"Name them, such as --column {missing[0]}=YOUR_COLUMN.",
-        )
+    for role in elsewhere & set(described) - asked:
+        for column in chosen.left:
+            if column.casefold() == role:
+                chosen.left[column] = "the table of items has it"
     return chosen
 
 
-def _is_parquet(path: Path) -> bool:
-    with open(path, "rb") as file:
-        return file.read(4) == b"PAR1"
+def _all_used(given: list[Assignment], tables: list[Table]) -> None:
+    for entry in given:
+        if not entry.used:
+            where = [table for table in tables if not entry.table or table is tables[entry.table == "items"]]
+            raise no_such_column(entry, where)
 
 
-def _parquet(path: Path):
-    parquet = need("pyarrow.parquet", "parquet", "reading Parquet")
-    try:
-        return parquet.ParquetFile(path)
-    except (OSError, ValueError) as error:
-        raise InputError(f"a Parquet file at {path}", f"a damaged one ({error})", "Write it again.") from error
-
-
-def _rows(path: Path, columns: Mapping[str, str], tally: Tally) -> Iterator[tuple[int, dict[str, object]]]:
-    """Yield `(row number, {role: value})`; values are text from CSV and typed or None from Parquet."""
-    roles, names = list(columns), list(columns.values())
-    if not _is_parquet(path):
-        for number, values in read_csv(path, tally, names):
-            yield number, dict(zip(roles, values, strict=True))
-        return
-    try:
-        for batch in _parquet(path).iter_batches(_BATCH, columns=list(dict.fromkeys(names))):
-            lists = [batch.column(name).to_pylist() for name in names]
-            for values in zip(*lists, strict=True):
-                tally.read += 1
-                yield tally.read, dict(zip(roles, values, strict=True))
-    except (OSError, ValueError) as error:
-        raise InputError(
-            f"a whole Parquet file at {path}", f"one that breaks off ({error})", "Write it again."
-        ) from error
-
-
-def _read_events(options: Options, tally: Tally) -> Events:
-    path, per_second = options.events, _PER_SECOND[options.time_unit]
-    columns = _columns(path, _EVENT_ROLES, options.columns, "events")
-    behaves, rates = "behavior_type" in columns, "rating" in columns
+def _read_events(chosen: Roles, tally: Tally, options: Options) -> RawDataset:
+    clock = Clock(options.time_unit)
+    names = list(chosen.columns)
+    fields = [name for name in names if name in chosen.types]
+    readers = [FieldReader(name, chosen.types[name], tally, options.title_words) for name in fields]
+    described = _FirstValues(fields, readers)
+    behaves, rates = "behavior_type" in chosen.columns, "rating" in chosen.columns
     events = EventBuilder()
-    for number, row in _rows(path, columns, tally):
-        at = _time(row["timestamp"], per_second)
-        behavior = clean(_known(row["behavior_type"])) if behaves else None
-        rating = _number(row["rating"]) if rates else None
+    for line, values in chosen.table.rows(list(chosen.columns.values()), tally):
+        row = dict(zip(names, values, strict=True))
+        at, reason = clock.read(row["timestamp"])
+        behavior = clean(row["behavior_type"]) if behaves else None
+        rating = number(row["rating"]) if rates else None
         if at is None:
-            tally.skip("time is no date and no unix time from 1970 to 2100 (milliseconds? --time-unit ms)", number)
+            tally.skip(reason, line, row["timestamp"])
         elif behavior == "":
-            tally.skip("missing behaviour", number)
+            tally.skip("missing behaviour", line)
         elif rates and rating is None:
-            tally.skip("rating is no number", number)
-        elif not events.add(_known(row["user_id"]), _known(row["item_id"]), at, behavior, rating):
-            tally.skip("missing id", number)
+            tally.skip("rating is no number", line, row["rating"])
+        elif not events.add(row["user_id"], row["item_id"], at, behavior, rating):
+            tally.skip(why_no_id(row["user_id"], row["item_id"]), line, (row["user_id"], row["item_id"]))
+        elif fields:
+            described.see(events.last_item, row, line)
     tally.check()
-    return events.build()
+    built = events.build()
+    data = RawDataset(built, described.table(built.items), chosen.table.files(), [tally])
+    data.notes += described.notes()
+    data.counts_time = options.time_unit == "relative"
+    return data
 
 
-def _read_items(options: Options, tally: Tally) -> ItemTable:
-    columns = _columns(options.items, _ITEM_ROLES, options.columns, "items")
-    table = ItemTable(tuple(role for role in _ITEM_ROLES if role in columns and role in ITEM_FIELDS))
-    for number, row in _rows(options.items, columns, tally):
-        token = clean(_known(row["item_id"]))
-        if not token:
-            tally.skip("missing id", number)
-            continue
-        described: dict[str, str | float] = {}
-        for name in table.fields:
-            if name == "title":
-                described[name], cut = title_words(str(_known(row[name])), options.title_words)
-                table.titles_cut += cut
-            elif name == "price":
-                price = _number(row[name])
-                if price is not None and price > 0:
-                    described[name] = price
-            else:
-                described[name] = clean(_known(row[name]))
-        table.add(token, described)
-    tally.check()
-    return table
+class _FirstValues:
+    """Columns of the events that describe their item: the first known value of each item counts."""
+
+    def __init__(self, fields: list[str], readers: list[FieldReader]):
+        self._fields, self._readers = fields, readers
+        self._spelled: list[dict[int, object]] = [{} for _ in fields]
+        self._values: list[dict[str, object]] = [{} for _ in fields]
+        self._changing: list[set[int]] = [set() for _ in fields]
+
+    def see(self, item: int, row: dict[str, object], line: int) -> None:
+        for name, reader, spelled, values, changing in zip(
+            self._fields, self._readers, self._spelled, self._values, self._changing, strict=True
+        ):
+            value = row[name]
+            if item not in spelled:
+                known = reader.read(value, line)
+                if known is not None:
+                    spelled[item], values[item] = value, known
+            elif value != spelled[item] and value is not None and value != "":
+                changing.add(item)
+
+    def table(self, tokens: list[str]) -> ItemTable:
+        types = {reader.name: reader.type for reader in self._readers}
+        table = ItemTable(tuple(self._fields), types=types)
+        for reader, values in zip(self._readers, self._values, strict=True):
+            for item, value in reader.finish(values).items():
+                table.rows.setdefault(tokens[item], {})[reader.name] = value
+            table.titles_cut += reader.cut
+        return table
+
+    def notes(self) -> list[str]:
+        notes = [f"{name}: taken from the events, the first value of each item" for name in self._fields]
+        return [
+            note + (f"; {len(changing):,} items have another one later" if changing else "")
+            for note, changing in zip(notes, self._changing, strict=True)
+        ]
 
 
-def _known(value: object) -> object:
-    """Parquet gives whole numbers with missing ones among them as floats: 17.0 is the id 17."""
-    if value is None:
-        return ""
-    return int(value) if isinstance(value, float) and value.is_integer() else value
-
-
-def _number(value: object) -> float | None:
-    try:
-        number = float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError, OverflowError):
-        return None
-    return number if math.isfinite(number) else None
-
-
-def _time(value: object, per_second: int) -> float | None:
-    """Unix seconds of a number, a date or an ISO 8601 text; without a zone it is UTC."""
-    number = _number(value)
-    if number is not None:
-        return seconds(number, per_second)
-    try:
-        moment = value if isinstance(value, (date, datetime)) else datetime.fromisoformat(str(value).strip())
-    except ValueError:
-        return None
-    if not isinstance(moment, datetime):
-        moment = datetime(moment.year, moment.month, moment.day)
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=timezone.utc)
-    try:
-        return seconds(moment.timestamp())
-    except (OverflowError, ValueError):
-        return None
+def _merge(table: ItemTable, from_events: ItemTable) -> None:
+    """Add the fields that only the events have."""
+    fields = [name for name in from_events.fields if name not in table.fields]
+    table.fields += tuple(fields)
+    table.types |= {name: from_events.types[name] for name in fields}
+    table.titles_cut += from_events.titles_cut
+    for token, row in from_events.rows.items():
+        if kept := {name: row[name] for name in fields if name in row}:
+            table.rows.setdefault(token, {}).update(kept)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 from datetime import date
 from pathlib import Path
 
 from recbole_marn.prepare.csvs import read_csv
 from recbole_marn.prepare.lines import Tally
 from recbole_marn.prepare.sources import Options, RawFile, Source, locate, require
-from recbole_marn.prepare.tables import EventBuilder, Events, ItemTable, RawDataset, clean, seconds
+from recbole_marn.prepare.tables import EventBuilder, Events, ItemTable, RawDataset
 from recbole_marn.prepare.titles import title_words
+from recbole_marn.prepare.tokens import clean, identifier, seconds, why_no_id
 from recbole_marn.prepare.vectors import VectorFile
 
 __all__ = ["SOURCE", "read"]
@@ -47,14 +49,16 @@ def read(raw: Path, options: Options) -> RawDataset:
     )
     vectors, ids = locate(raw, "image_vectors.npy"), locate(raw, "image_ids.txt")
     if vectors and ids:
-        data.vectors["image"] = VectorFile(vectors, ids)
+        data.vectors["image"] = VectorFile(vectors, ids, options.min_matched)
         data.sources += [vectors, ids]
     data.photos = locate(raw, "images")
     return data
 
 
+@functools.lru_cache(maxsize=200_000)
 def _article(text: str) -> str:
-    return text.zfill(_ID_LENGTH) if text.isdigit() else text
+    token = identifier(text)
+    return token.zfill(_ID_LENGTH) if token.isdigit() else token
 
 
 def _read_sales(path: Path, tally: Tally) -> Events:
@@ -65,7 +69,7 @@ def _read_sales(path: Path, tally: Tally) -> Events:
         if days[day] is None:
             tally.skip("t_dat is no day between 1970 and 2100", number)
         elif not events.add(customer, _article(article), days[day]):
-            tally.skip("missing id", number)
+            tally.skip(why_no_id(customer, article), number)
     tally.check()
     return events.build()
 
@@ -81,9 +85,9 @@ def _midnight(day: str) -> float | None:
 def _read_articles(path: Path, tally: Tally, longest: int) -> ItemTable:
     table = ItemTable(("category", "title"))
     for number, (article, text, kind) in read_csv(path, tally, ("article_id", "prod_name", "product_type_name")):
-        token = clean(_article(article))
+        token = _article(article)
         if not token:
-            tally.skip("missing id", number)
+            tally.skip(why_no_id(article), number)
             continue
         title, cut = title_words(text, longest)
         table.titles_cut += cut

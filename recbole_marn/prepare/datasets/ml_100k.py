@@ -9,7 +9,8 @@ from recbole_marn.errors import InputError
 from recbole_marn.prepare.csvs import read_csv
 from recbole_marn.prepare.lines import Tally
 from recbole_marn.prepare.sources import Options, Source, locate
-from recbole_marn.prepare.tables import EventBuilder, ItemTable, RawDataset, clean, seconds
+from recbole_marn.prepare.tables import EventBuilder, ItemTable, RawDataset
+from recbole_marn.prepare.tokens import clean, identifier, seconds
 
 __all__ = ["SOURCE", "read"]
 
@@ -33,7 +34,7 @@ def read(raw: Path, options: Options) -> RawDataset:
     tallies[0].check()
     columns = ("item_id:token", "movie_title:token_seq", "release_year:token", "class:token_seq")
     for _, (token, *values) in read_csv(item, tallies[1], columns):
-        items.add(clean(token), dict(zip(_FIELDS, map(clean, values), strict=True)))
+        items.add(identifier(token), dict(zip(_FIELDS, map(clean, values), strict=True)))
     tallies[1].check()
     return RawDataset(events.build(), items, [inter, item], tallies, published=dict(SOURCE.published))
 

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from recbole_marn.prepare.lines import Tally, read_lines
 from recbole_marn.prepare.sources import Options, RawFile, Source, locate, require
-from recbole_marn.prepare.tables import EventBuilder, Events, ItemTable, RawDataset, clean, seconds
+from recbole_marn.prepare.tables import EventBuilder, Events, ItemTable, RawDataset
 from recbole_marn.prepare.titles import title_words
+from recbole_marn.prepare.tokens import clean, identifier, seconds
 from recbole_marn.prepare.vectors import VectorFile
 
 __all__ = ["SOURCE", "read"]
@@ -46,7 +47,7 @@ def read(raw: Path, options: Options) -> RawDataset:
     )
     vectors, ids = locate(raw, "poster_vectors.npy"), locate(raw, "poster_ids.txt")
     if vectors and ids:
-        data.vectors["image"] = VectorFile(vectors, ids)
+        data.vectors["image"] = VectorFile(vectors, ids, options.min_matched)
         data.sources += [vectors, ids]
     data.photos = locate(raw, "posters")
     return data
@@ -77,11 +78,11 @@ def _read_movies(path: Path, tally: Tally, longest: int) -> ItemTable:
         except UnicodeDecodeError:
             text = line.decode("latin-1")  # the encoding of the official file; re-packed copies are UTF-8
         parts = text.split("::")
-        if len(parts) != 3 or not clean(parts[0]):
+        if len(parts) != 3 or not identifier(parts[0]):
             tally.skip("not MovieID::Title::Genres", number)
             continue
         title, cut = title_words(_YEAR.sub("", parts[1]), longest)
         table.titles_cut += cut
-        table.add(clean(parts[0]), {"category": clean(parts[2].split("|")[0]), "title": title})
+        table.add(identifier(parts[0]), {"category": clean(parts[2].split("|")[0]), "title": title})
     tally.check()
     return table

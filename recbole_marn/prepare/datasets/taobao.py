@@ -6,7 +6,8 @@ from pathlib import Path
 
 from recbole_marn.prepare.lines import Tally, read_lines
 from recbole_marn.prepare.sources import Options, RawFile, Source, require
-from recbole_marn.prepare.tables import EventBuilder, ItemTable, RawDataset, clean, seconds
+from recbole_marn.prepare.tables import EventBuilder, ItemTable, RawDataset
+from recbole_marn.prepare.tokens import clean, identifier, seconds
 
 __all__ = ["SOURCE", "read"]
 
@@ -37,7 +38,7 @@ def read(raw: Path, options: Options) -> RawDataset:
             tally.skip(f"behaviour is none of {', '.join(BEHAVIORS)}", number)
         elif not events.add(user, item, at, behavior=behavior):
             tally.skip("missing id", number)
-        elif (token := clean(item)) not in items.rows:
+        elif (token := identifier(item)) not in items.rows:
             items.rows[token] = {"category": "" if category == "0" else clean(category)}
     tally.check()
     return RawDataset(events.build(), items, [path], [tally], published=dict(SOURCE.published))

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from recbole_marn.files import sha256
 from recbole_marn.prepare.encoders import ImageEncoder, need
 from recbole_marn.prepare.encoders.weights import load_weights
-from recbole_marn.prepare.folders import sha256_of
 
 __all__ = ["EfficientNetLite0", "load"]
 
@@ -111,4 +111,4 @@ def load(weights: Path | None = None) -> ImageEncoder:
         with torch.inference_mode():
             return network(pixels).numpy()
 
-    return ImageEncoder("efficientnet-lite0", network.width, _SIZE, sha256_of(weights), encode)
+    return ImageEncoder("efficientnet-lite0", network.width, _SIZE, sha256(weights), encode)

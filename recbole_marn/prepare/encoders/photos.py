@@ -13,6 +13,8 @@ from tqdm import tqdm
 
 from recbole_marn.errors import InputError
 from recbole_marn.prepare.encoders import ImageEncoder, need
+from recbole_marn.prepare.meeting import check_meeting
+from recbole_marn.prepare.tokens import identifier
 from recbole_marn.prepare.vectors import VectorWriter
 
 __all__ = ["PhotoFolder", "square"]
@@ -44,6 +46,7 @@ class PhotoFolder:
 
     folder: Path
     network: ImageEncoder
+    least: float = 0.05
 
     @property
     def encoder(self) -> str:
@@ -60,12 +63,14 @@ class PhotoFolder:
         """
         paths = self._paths()
         known = [token for token in tokens if token in paths]
-        if not known:
+        if not paths:
             raise InputError(
                 f"photos named by item id (such as {tokens[0]}.jpg) below {self.folder}",
-                f"{len(paths):,} pictures, none of an item",
+                "no picture",
                 "Name each file by the id of its item.",
             )
+        what = ("the items", f"the names of the photos below {self.folder}")
+        check_meeting(tokens, paths, what, least=self.least, met=len(known))
         with VectorWriter(folder, name, self.network.width) as writer:
             for start in tqdm(range(0, len(known), _BATCH), desc="photos", disable=None, leave=False):
                 kept, pictures = [], []
@@ -73,6 +78,7 @@ class PhotoFolder:
                     picture = self._open(paths[token])
                     if picture is None:
                         writer.unusable += 1
+                        writer.first_unusable = writer.first_unusable or token
                     else:
                         kept.append(token)
                         pictures.append(picture)
@@ -87,10 +93,12 @@ class PhotoFolder:
             for name in sorted(names):
                 stem, suffix = os.path.splitext(name)
                 if suffix.lower() in _SUFFIXES:
-                    found.setdefault(stem, Path(place, name))
+                    found.setdefault(identifier(stem), Path(place, name))
         return found
 
     def _open(self, path: Path) -> np.ndarray | None:
+        if not path.is_file():  # a pipe would be waited for
+            return None
         image = need("PIL.Image", "images", "reading photos")
         try:
             with warnings.catch_warnings():

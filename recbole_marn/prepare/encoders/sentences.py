@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from recbole_marn.errors import InputError
+from recbole_marn.files import sha256
 from recbole_marn.prepare.encoders import need
-from recbole_marn.prepare.folders import sha256_of
 from recbole_marn.prepare.tables import ItemTable
 from recbole_marn.prepare.vectors import VectorWriter
 
@@ -26,7 +26,7 @@ class TitleEncoder:
     encoder: str = "all-minilm-l6-v2"
 
     def details(self) -> dict[str, str]:
-        return {"weights_sha256": sha256_of(self._package().get_model_path() / "model.safetensors")}
+        return {"weights_sha256": sha256(self._package().get_model_path() / "model.safetensors")}
 
     def write(self, tokens: Sequence[str], folder: Path, name: str) -> VectorWriter:
         """Encode the titles of `tokens`.

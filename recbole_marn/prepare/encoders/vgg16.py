@@ -8,9 +8,9 @@ import numpy as np
 import torch
 
 from recbole_marn.errors import InputError
+from recbole_marn.files import sha256
 from recbole_marn.prepare.encoders import ImageEncoder, need
 from recbole_marn.prepare.encoders.weights import load_weights
-from recbole_marn.prepare.folders import sha256_of
 
 __all__ = ["load"]
 
@@ -31,7 +31,7 @@ def load(weights: Path | None = None) -> ImageEncoder:
         with torch.inference_mode():
             return network((pixels - mean) / std).numpy()
 
-    return ImageEncoder("vgg16", _WIDTH, _SIZE, sha256_of(weights), encode)
+    return ImageEncoder("vgg16", _WIDTH, _SIZE, sha256(weights), encode)
 
 
 def _downloaded(url: str) -> Path:

@@ -1,0 +1,206 @@
+"""A click log as files: `.inter`, `.behaviours`, `.user`, `.item`, the settings that read them, and the record."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterable, Mapping
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from recbole_marn.errors import InputError
+from recbole_marn.prepare.atomic import spell_numbers, write_item
+from recbole_marn.prepare.folders import staged_folder
+from recbole_marn.prepare.logs import LogDataset, TokenColumn
+from recbole_marn.prepare.meeting import check_meeting
+from recbole_marn.prepare.record import coverage_of_items, fingerprint, lines_read, span, vector_notes, write_record
+from recbole_marn.prepare.sources import Options
+
+__all__ = ["FORMAT_VERSION", "render_log", "write_log"]
+
+FORMAT_VERSION = 1  # of the folder, see docs/prepare.md
+_PIECE = 100_000  # rows turned into text at once
+_WIDTH = 8  # of the embedding of a profile or context field, a start to be tuned
+
+
+def write_log(
+    data: LogDataset, dataset: str, out: Path, options: Options, *, overwrite: bool, made_by: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Write `out/DATASET/`, whole or not at all; `made_by` goes into the record as it is.
+
+    Raises:
+        InputError: no exposure, or one of a single class, or tables that do not know each other's ids.
+    """
+    counts = data.exposures.counts()
+    if not counts["exposures"] or not 0 < counts["clicks"] < counts["exposures"]:
+        raise InputError(
+            "exposures with and without a click",
+            f"{counts['clicks']:,} clicks in {counts['exposures']:,} exposures",
+            "Check which column is the label. A table of clicks alone is --events.",
+        )
+    _check_ids(data, options)
+    shown = data.exposures.item.tokens
+    behaviours = data.behaviours
+    before = behaviours.item.tokens if behaviours else []
+    known = dict.fromkeys(chain(shown, before))
+    unseen = [token for token in data.items.rows if token not in known]
+    tokens = [*known, *(unseen if options.keep_unseen_items else ())]
+    with staged_folder(out / dataset, overwrite) as folder:
+        _write(folder / f"{dataset}.inter", data.exposures.columns())
+        write_item(folder / f"{dataset}.item", tokens, data.items)
+        if behaviours is not None:
+            _write(folder / f"{dataset}.behaviours", behaviours.columns())
+        if data.users is not None:
+            users = dict.fromkeys(chain(data.exposures.user.tokens, behaviours.user.tokens if behaviours else ()))
+            write_item(folder / f"{dataset}.user", list(users), data.users, key="user_id")
+        written = {name: source.write(tokens, folder, name) for name, source in data.vectors.items()}
+        for name, writer in written.items():
+            writer.check(name, options.max_skipped)
+        (folder / f"{dataset}.yaml").write_text(_settings(data, dataset, sorted(written)), encoding="utf-8")
+        record = {
+            "format": FORMAT_VERSION,
+            "dataset": dataset,
+            "log": True,
+            "counts": counts | {"behaviours": len(behaviours) if behaviours else 0},
+            "click_rate": counts["clicks"] / counts["exposures"],
+            "published": dict(data.published),
+            "time": span(np.frombuffer(data.exposures.time), data.counts_time),
+            "coverage": _coverage(data, tokens, {name: set(writer.tokens) for name, writer in written.items()}),
+            "vectors": {
+                name: {"encoder": data.vectors[name].encoder, **data.vectors[name].details(), **writer.describe()}
+                for name, writer in written.items()
+            },
+            "columns": dict(data.columns),
+            "checks": data.exposures.checks(),
+            "read": lines_read(data.tallies),
+            "skipped": {tally.name: tally.describe() for tally in data.tallies if tally.describe()},
+            "notes": data.notes + _notes(data, unseen, options) + vector_notes(written),
+            "sources": [fingerprint(path) for path in data.sources],
+            "files": [fingerprint(path) for path in sorted(folder.iterdir())],
+            **made_by,
+        }
+        write_record(folder / f"{dataset}.prepare.json", record)
+    return record
+
+
+def _check_ids(data: LogDataset, options: Options) -> None:
+    shown, least = data.exposures.item.tokens, options.min_matched
+    if data.items.fields and data.items.rows:
+        data.notes += check_meeting(shown, data.items.rows, ("the items shown", "the table of items"), least=least)
+    if data.users is not None:
+        users = data.exposures.user.tokens
+        data.notes += check_meeting(users, data.users.rows, ("the users", "the table of users"), least=least)
+    if data.behaviours is not None:
+        users, sides = data.behaviours.user.tokens, ("the users of the exposures", "those of the behaviours")
+        data.notes += check_meeting(data.exposures.user.tokens, users, sides, least=least)
+        if not set(shown) & set(data.behaviours.item.tokens):  # a feed may show nothing but new items
+            data.notes.append("no item shown is an item of the behaviours")
+
+
+def _write(path: Path, columns: Mapping[str, TokenColumn | array]) -> None:
+    """A tab-separated file with RecBole's typed header."""
+    rows = len(next(iter(columns.values())).codes)  # the first column is one of tokens
+    with open(path, "w", encoding="utf-8", newline="\n") as file:
+        header = [
+            f"{name}:{'token' if isinstance(column, TokenColumn) else 'float'}" for name, column in columns.items()
+        ]
+        file.write("\t".join(header) + "\n")
+        for start in range(0, rows, _PIECE):
+            piece = slice(start, start + _PIECE)
+            texts: Iterable[list[str]] = [
+                column.texts(piece) if isinstance(column, TokenColumn) else _numbers(column[piece])
+                for column in columns.values()
+            ]
+            file.writelines("\t".join(row) + "\n" for row in zip(*texts, strict=True))
+
+
+def _numbers(values: array) -> list[str]:
+    numbers = np.array(values)
+    texts = spell_numbers(np.nan_to_num(numbers))
+    return ["" if missing else text for text, missing in zip(texts, np.isnan(numbers).tolist(), strict=True)]
+
+
+def _settings(data: LogDataset, dataset: str, vectors: list[str]) -> str:
+    """`DATASET.yaml`: what the files are, in the keys of this package."""
+    exposures = data.exposures
+    settings: dict[str, Any] = {"label": {"field": "label"}}
+    columns = exposures.columns()
+    if "request_id" in columns:
+        settings["request"] = {"field": "request_id"}
+    if data.users is not None and data.users.fields:
+        settings["user"] = {"fields": dict.fromkeys(data.users.fields, _WIDTH)}
+    context = [*(["position"] if "position" in columns else []), *exposures.features]
+    if context:
+        settings["context"] = {"fields": dict.fromkeys(context, _WIDTH)}
+    if "position" in columns:
+        settings["position"] = {"field": "position", "at_serving": 1}
+    if data.behaviours is not None:
+        settings["behaviours"] = {"file": f"{dataset}.behaviours"}
+    settings["behaviour"] = {"kind": _history(data, "behavior_type"), "time": _history(data, "timestamp")}
+    settings["modalities"] = _modalities(data, vectors)
+    load = {"inter": list(columns), "item": ["item_id", *data.items.fields]}
+    if data.users is not None:
+        load["user"] = ["user_id", *data.users.fields]
+    settings |= {"load_col": load, "normalize_all": False}
+    title = "# Made by `recbole-marn prepare`; read with --config_files. The widths are a start.\n"
+    return title + yaml.safe_dump(settings, sort_keys=False, default_flow_style=None, width=110)
+
+
+def _history(data: LogDataset, column: str) -> str | None:
+    """The column, if histories have it: those made of the log's own clicks have times and no types."""
+    own = ("timestamp",) if data.behaviours is None else data.behaviours.columns()
+    return column if column in own else None
+
+
+def _modalities(data: LogDataset, vectors: list[str]) -> dict[str, Any]:
+    types = {name: data.items.type_of(name) for name in data.items.fields}
+    tokens = {name: 16 for name, type_ in types.items() if type_ == "token"}
+    modalities: dict[str, Any] = {"ids": {"kind": "id", "fields": {"item_id": 32, **tokens}}}
+    for name in vectors:
+        modalities[name] = {"kind": "vector", "file": f"{name}.npy", "ids": f"{name}.ids"}
+    for name, type_ in types.items():
+        if type_ == "token_seq":
+            modalities[name] = {"kind": "text", "field": name}
+        elif type_ == "float_seq":
+            modalities[name] = {"kind": "vector", "field": name}
+    floats = [name for name, type_ in types.items() if type_ == "float"]
+    return modalities | {"statistic": {"kind": "statistic", "fields": ["train_interactions", *floats]}}
+
+
+def _coverage(data: LogDataset, tokens: list[str], present: dict[str, set[str]]) -> dict[str, dict[str, float]]:
+    having = {
+        name: {token for token, row in data.items.rows.items() if row.get(name) not in (None, "")}
+        for name in data.items.fields
+    }
+    popularity = np.bincount(np.array(data.exposures.item.codes), minlength=len(tokens))
+    return coverage_of_items(popularity, tokens, having | present)
+
+
+def _notes(data: LogDataset, unseen: list[str], options: Options) -> list[str]:
+    notes = []
+    if unseen:
+        share = len(unseen) / len(data.items.rows)
+        kept = "kept" if options.keep_unseen_items else "left out; --keep-unseen-items keeps them"
+        notes.append(f"{len(unseen):,} items of the catalogue ({share:.1%}) were never shown ({kept})")
+    if data.items.duplicates:
+        notes.append(f"{data.items.duplicates:,} items are described twice; the first description was taken")
+    if data.users is not None and data.users.duplicates:
+        notes.append(f"{data.users.duplicates:,} users are described twice; the first description was taken")
+    return notes
+
+
+def render_log(record: Mapping[str, Any]) -> list[str]:
+    """The lines of the report that only a log has."""
+    checks = record["checks"]
+    lines = [f"click rate: {record['click_rate']:.3%}"]
+    if checks:
+        lines += [
+            "checks of the requests",
+            f"  with two users: {checks['two_users']:,}; with two times: {checks['two_times']:,}; "
+            f"an item shown twice: {checks['shown_twice']:,}",
+            f"  without a click: {checks['without_click']:,}; all clicked: {checks['all_clicked']:,}",
+        ]
+    return lines

@@ -1,0 +1,83 @@
+"""What the record of `prepare` (`NAME.prepare.json`) says of files, lines, times and vectors, of clicks and of logs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from recbole_marn.files import sha256
+from recbole_marn.prepare.lines import Tally
+from recbole_marn.prepare.times import day_of
+from recbole_marn.prepare.vectors import VectorWriter
+
+__all__ = ["coverage_of_items", "fingerprint", "lines_read", "span", "vector_notes", "write_record"]
+
+
+def fingerprint(path: Path) -> dict[str, Any]:
+    """Name, size and SHA-256 of a file."""
+    return {"name": path.name, "bytes": path.stat().st_size, "sha256": sha256(path)}
+
+
+def lines_read(tallies: Iterable[Tally]) -> dict[str, dict[str, int]]:
+    """Of each raw file, the lines read, those skipped, and those that belong to a field over several lines."""
+    return {
+        tally.name: {"lines": tally.read, "skipped": sum(tally.skipped.values()), "inside_fields": tally.inside}
+        for tally in tallies
+    }
+
+
+def span(time: np.ndarray, counts: bool) -> dict[str, Any]:
+    """First and last time, as dates unless the times count from an unknown start."""
+    first, last = float(time.min()), float(time.max())
+    return {"first": first, "last": last} if counts else {"first": day_of(first), "last": day_of(last)}
+
+
+def coverage_of_items(
+    popularity: np.ndarray, tokens: Sequence[str], present: Mapping[str, set[str]]
+) -> dict[str, dict[str, float]]:
+    """Share of items, and of rows, whose item has each modality.
+
+    Args:
+        popularity: (len(tokens),) rows of each item.
+        present: modality or field name -> the item tokens that have it.
+    """
+    shares = {}
+    for name, having in present.items():
+        has = np.fromiter((token in having for token in tokens), bool, len(tokens))
+        shares[name] = {
+            "items": float(has.mean()),
+            "events": float(popularity[has].sum() / max(popularity.sum(), 1)),
+            "missing_items": int((~has).sum()),
+        }
+    return shares
+
+
+def vector_notes(written: Mapping[str, VectorWriter]) -> list[str]:
+    """What to tell of the vectors of each modality."""
+    notes = []
+    for name, writer in written.items():
+        if writer.unusable:
+            notes.append(
+                f"{name}: {writer.unusable:,} vectors are unusable and taken as missing (the first of "
+                f"{writer.first_unusable!r})"
+            )
+        if writer.kept_wide:
+            notes.append(
+                f"{name}: kept as float32, since float16 would lose {writer.kept_wide:,} vectors (the first of "
+                f"{writer.first_wide!r})"
+            )
+        if writer.zeros:
+            notes.append(f"{name}: {writer.zeros:,} vectors are nothing but zeros")
+        if writer.duplicates:
+            notes.append(f"{name}: {writer.duplicates:,} vectors of an id that had one already; the first was taken")
+    return notes
+
+
+def write_record(path: Path, record: Mapping[str, Any]) -> None:
+    """Write the record; names of files that are no text are JSON all the same."""
+    text = json.dumps(record, indent=1, ensure_ascii=False) + "\n"
+    path.write_bytes(text.encode("utf-8", "backslashreplace"))

@@ -1,0 +1,386 @@
+"""Click logs: MIND and OBD in their official layouts, and tables of one's own."""
+
+import csv
+import json
+
+import pytest
+import yaml
+from prepare.raw_files import atomic, shared_data
+
+from recbole_marn.errors import InputError
+from recbole_marn.prepare.datasets.mind import _seconds
+from recbole_marn.prepare.pipeline import prepare
+from recbole_marn.prepare.report import render
+from recbole_marn.prepare.sources import Options
+
+START = 1_600_000_000
+
+
+def read_back(folder, name):
+    files = {path.suffix[1:]: atomic(path)[1] for path in folder.glob(f"{name}.*") if path.suffix in
+             (".inter", ".behaviours", ".item", ".user")}  # fmt: skip
+    return files, yaml.safe_load((folder / f"{name}.yaml").read_text("utf-8"))
+
+
+# --- MIND ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def mind(tmp_path):
+    raw = tmp_path / "raw"
+    raw.mkdir()
+    (raw / "behaviors.tsv").write_text(
+        "1\tU1\t11/12/2019 2:14:46 PM\tN5 N1 N5\tN1-0 N2-1\n"
+        "2\tU1\t11/13/2019 12:00:01 AM\tN5 N1 N5 N2\tN3-0 N2-0\n"
+        "3\tU2\t11/11/2019 12:30:00 PM\t\tN2-1\n"
+    )
+    (raw / "news.tsv").write_text(
+        'N1\tnews\tworld\tThe "quoted\tAn abstract\turl\t[]\t[]\nN2\tsports\tsoccer\tA goal\t\t\t[]\t[]\n'
+        "N9\tnews\tx\tNever shown\t\t\t[]\t[]\n"
+    )
+    return raw
+
+
+def test_mind_rows_histories_and_news(tmp_path, mind):
+    record = prepare("mind", mind, tmp_path / "out", Options())
+    files, settings = read_back(tmp_path / "out" / "mind", "mind")
+    assert [tuple(row.values()) for row in files["inter"]] == [
+        ("U1", "N1", "1573568086", "0", "1"), ("U1", "N2", "1573568086", "1", "1"),
+        ("U1", "N3", "1573603201", "0", "2"), ("U1", "N2", "1573603201", "0", "2"),
+        ("U2", "N2", "1573475400", "1", "3"),
+    ]  # fmt: skip
+    # the first impression's history, oldest first: a later one would hold the click on N2 that row 2 is to predict
+    assert [tuple(row.values()) for row in files["behaviours"]] == [("U1", "N5"), ("U1", "N1"), ("U1", "N5")]
+    assert list(files["behaviours"][0]) == ["user_id", "item_id"], "no times inside"
+    items = {row["item_id"]: row for row in files["item"]}
+    assert list(items) == ["N1", "N2", "N3", "N5"]
+    assert items["N1"] == {"item_id": "N1", "category": "news", "subcategory": "world", "title": "the quoted"}
+    assert items["N5"]["title"] == ""
+    assert record["counts"] == {
+        "users": 2, "items": 3, "exposures": 5, "clicks": 2, "requests": 3, "behaviours": 3
+    }  # fmt: skip
+    assert any("1 impressions have another history" in note for note in record["notes"])
+    assert settings["label"] == {"field": "label"} and settings["request"] == {"field": "request_id"}
+    assert settings["behaviours"] == {"file": "mind.behaviours"} and settings["behaviour"] == {
+        "kind": None,
+        "time": None,
+    }
+    assert "position" not in settings and "context" not in settings
+    assert "click rate: 40.000%" in render(record) and "without a click: 1; all clicked: 1" in render(record)
+
+
+def test_mind_in_two_folders_keeps_impressions_apart(tmp_path, mind):
+    for folder in ("MINDsmall_train", "MINDsmall_dev"):
+        (mind / folder).mkdir()
+        for name in ("behaviors.tsv", "news.tsv"):
+            (mind / folder / name).write_bytes((mind / name).read_bytes())
+    for name in ("behaviors.tsv", "news.tsv"):
+        (mind / name).unlink()
+    record = prepare("mind", mind, tmp_path / "out", Options())
+    files, _ = read_back(tmp_path / "out" / "mind", "mind")
+    assert record["counts"]["requests"] == 6 and record["checks"]["shown_twice"] == 0
+    assert {row["split"] for row in files["inter"]} == {"MINDsmall_train", "MINDsmall_dev"}
+    assert files["inter"][0]["request_id"] == "MINDsmall_dev-1"
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("4\tU3\t2019-11-12\t\tN1-0", "time is not such as"), ("4\tU3\t13/01/2019 1:00:00 AM\t\tN1-0", "time is not"),
+        ("4\tU3\t11/12/2019 2:14:46 PM\t\tN1-2", "items shown are not"),
+        ("4\tU3\t11/12/2019 2:14:46 PM\tN1", "not imp"),
+        ("4\t\t11/12/2019 2:14:46 PM\t\tN1-0", "missing id"), ("4\tU3\t11/12/2019 2:14:46 PM\t\t", "items shown are"),
+    ],
+)  # fmt: skip
+def test_odd_impressions_are_counted(tmp_path, mind, line, reason):
+    with open(mind / "behaviors.tsv", "a") as file:
+        file.write(line + "\n")
+    with pytest.raises(InputError, match=f"1 x {reason}.*first in line 4"):
+        prepare("mind", mind, tmp_path / "out", Options())
+
+
+def test_impressions_without_labels_are_left_out_with_a_note(tmp_path, mind):
+    with open(mind / "behaviors.tsv", "a") as file:
+        file.write("4\tU3\t11/12/2019 2:14:46 PM\tN1\tN1 N2\n")
+    record = prepare("mind", mind, tmp_path / "out", Options())
+    assert record["counts"]["exposures"] == 5 and "1 impressions have no labels and are left out" in record["notes"]
+
+
+def test_the_american_clock():
+    assert _seconds("11/9/2019 12:00:00 AM") == 1573257600 and _seconds("11/9/2019 12:00:00 PM") == 1573300800
+    assert _seconds("11/9/2019 13:00:00 PM") is None and _seconds("2/30/2019 1:00:00 PM") is None
+
+
+# --- OBD -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def obd(tmp_path):
+    for policy in ("random", "bts"):
+        place = tmp_path / "raw" / policy / "all"
+        place.mkdir(parents=True)
+        names = ["", "timestamp", "item_id", "position", "click", "propensity_score"]
+        names += [f"user_feature_{n}" for n in range(4)] + [f"user-item_affinity_{n}" for n in range(3)]
+        rows = [[k, f"2019-11-24 00:00:{k:02d}.5+00:00", k % 3, k % 3 + 1, int(k == 4), 0.25, *"abcd", 1, 2.5, 3]
+                for k in range(6)]  # fmt: skip
+        with open(place / "all.csv", "w", newline="") as file:
+            csv.writer(file).writerows([names, *rows])
+        with open(place / "item_context.csv", "w", newline="") as file:
+            rows = [["", "item_id", *(f"item_feature_{n}" for n in range(4))]]
+            csv.writer(file).writerows(rows + [[n, n, -0.5, "x", "y", "z"] for n in range(3)])
+    return tmp_path / "raw"
+
+
+def test_obd_has_position_propensity_and_no_users(tmp_path, obd):
+    record = prepare("obd", obd, tmp_path / "out", Options())
+    files, settings = read_back(tmp_path / "out" / "obd", "obd")
+    row = files["inter"][4]
+    assert (row["timestamp"], row["label"], row["position"], row["affinity"]) == ("1574553604.5", "1", "2", "2.5")
+    assert (row["policy"], row["propensity_score"], row["user_feature_3"]) == ("random", "0.25", "d")
+    assert len({row["user_id"] for row in files["inter"]}) == 12 and record["counts"]["users"] == 0
+    assert "behaviours" not in files and "user" not in files and len(files["item"]) == 3
+    assert files["item"][0]["item_feature_0"] == "-0.5"
+    assert list(settings["context"]["fields"]) == [
+        "position", *(f"user_feature_{n}" for n in range(4)), "affinity"
+    ], "what the policy did is no feature"  # fmt: skip
+    assert settings["position"] == {"field": "position", "at_serving": 1} and "request" not in settings
+    assert any("no histories" in note for note in record["notes"])
+
+
+def test_obd_of_one_policy(tmp_path, obd):
+    (obd / "bts" / "all" / "all.csv").unlink()
+    assert prepare("obd", obd, tmp_path / "out", Options())["counts"]["exposures"] == 6
+    (obd / "random" / "all" / "all.csv").unlink()
+    with pytest.raises(InputError, match="open_bandit_dataset.zip"):
+        prepare("obd", obd, tmp_path / "again", Options())
+
+
+# --- your own log ----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def log(tmp_path):
+    """A function that prepares a log of texts or files, with options, and reads back what was made of it."""
+
+    def make(exposures, columns=None, **more):
+        paths = {}
+        for name, content in {"exposures": exposures, **more}.items():
+            paths[name] = content
+            if isinstance(content, str):
+                paths[name] = tmp_path / f"{name}.txt"
+                paths[name].write_text(content, encoding="utf-8")
+        out = tmp_path / f"out{len(list(tmp_path.iterdir()))}"
+        record = prepare("custom", tmp_path, out, Options(**paths, columns=columns or {}), name="log")
+        return (record, *read_back(out / "log", "log"))
+
+    return make
+
+
+EXPOSURES = "user_id,item_id,label,timestamp,request_id,position,device\n" + "".join(
+    f"u{r % 4},i{(r + p) % 9},{int(p == r % 3)},{START + 60 * r},r{r},{p + 1},{'phone' if r % 2 else ''}\n"
+    for r in range(12)
+    for p in range(3)
+)
+
+
+def test_a_log_with_everything(log):
+    behaviours = "user_id,item_id,timestamp,behavior_type\n" + "".join(
+        f"u{n % 4},i{n % 9},{START - 1000 + n},{'cart' if n % 5 == 0 else 'view'}\n" for n in range(20)
+    )
+    users = "id,age,city,unused\n" + "".join(f"u{n},{20 + n},c{n % 2},x\n" for n in range(4))
+    items = "item_id,category,season\n" + "".join(f"i{n},c{n % 2},s{n % 3}\n" for n in range(9))
+    record, files, settings = log(
+        EXPOSURES, behaviours=behaviours, users=users, items=items,
+        columns={"exposures.device": "device:token", "users.user_id": "id", "age": "age:float",
+                 "users.city": "city:token", "season": "season:token"},
+    )  # fmt: skip
+    assert files["inter"][3] == {
+        "user_id": "u1", "item_id": "i1", "timestamp": str(START + 60), "label": "0", "request_id": "r1",
+        "position": "1", "device": "phone",
+    }  # fmt: skip
+    assert files["inter"][0]["device"] == "" and len(files["inter"]) == 36
+    assert files["behaviours"][5] == {
+        "user_id": "u1", "item_id": "i5", "timestamp": str(START - 995), "behavior_type": "cart"
+    }  # fmt: skip
+    assert files["user"][1] == {"user_id": "u1", "age": "21", "city": "c1"}
+    assert {row["item_id"]: row for row in files["item"]}["i4"] == {"item_id": "i4", "category": "c0", "season": "s1"}
+    assert settings == settings | {
+        "label": {"field": "label"}, "request": {"field": "request_id"}, "user": {"fields": {"age": 8, "city": 8}},
+        "context": {"fields": {"position": 8, "device": 8}}, "position": {"field": "position", "at_serving": 1},
+        "behaviours": {"file": "log.behaviours"}, "behaviour": {"kind": "behavior_type", "time": "timestamp"},
+    }  # fmt: skip
+    assert record["counts"] == {
+        "users": 4, "items": 9, "exposures": 36, "clicks": 12, "requests": 12, "behaviours": 20
+    }  # fmt: skip
+    assert record["columns"]["users users.txt"]["not_taken"] == {"unused": ""}
+    assert record["checks"] == {
+        "two_users": 0, "two_times": 0, "shown_twice": 0, "without_click": 0, "all_clicked": 0
+    }  # fmt: skip
+
+
+def jsonl(rows):
+    return "".join(json.dumps(row) + "\n" for row in rows)
+
+
+@pytest.mark.parametrize("labels", ["flags", "clicked", "one"])
+def test_lists_that_were_shown(log, labels):
+    rows = []
+    for n in range(6):
+        shown = [f"i{n}", f"i{n + 1}", f"i{n + 2}"]
+        label = {"flags": [0, 1, 0], "clicked": [shown[1]], "one": shown[1]}[labels]
+        rows.append({"user_id": n % 2, "item_id": shown, "label": label, "timestamp": START + n, "position": [1, 2, 3]})
+    record, files, settings = log(jsonl(rows))
+    assert [(row["item_id"], row["label"], row["position"], row["request_id"]) for row in files["inter"][3:6]] == [
+        ("i1", "0", "1", "row-2"), ("i2", "1", "2", "row-2"), ("i3", "0", "3", "row-2")
+    ]  # fmt: skip
+    assert record["counts"]["requests"] == 6 and "request" in settings
+
+
+def test_lists_of_parquet_and_parallel_behaviours(log, tmp_path):
+    pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    pq.write_table(
+        pa.table(
+            {"user_id": [1.0, 2.0], "item_id": [[1, 2], [3]], "label": [[2], []], "timestamp": [START, START + 1]}
+        ),
+        tmp_path / "e.parquet",
+    )
+    pq.write_table(
+        pa.table(
+            {
+                "user_id": [1, 2],
+                "item_id": [[7, 8], [9]],
+                "timestamp": [[START - 9, START - 8], [START - 7]],
+                "behavior_type": [["view", "buy"], ["view"]],
+            }
+        ),
+        tmp_path / "b.parquet",
+    )
+    _, files, _ = log(tmp_path / "e.parquet", behaviours=tmp_path / "b.parquet")
+    assert [(row["user_id"], row["item_id"], row["label"]) for row in files["inter"]] == [
+        ("1", "1", "0"), ("1", "2", "1"), ("2", "3", "0")
+    ]  # fmt: skip
+    assert [tuple(row.values()) for row in files["behaviours"]] == [
+        ("1", "7", str(START - 9), "view"), ("1", "8", str(START - 8), "buy"), ("2", "9", str(START - 7), "view")
+    ]  # fmt: skip
+
+
+def test_lists_among_single_items(log):
+    row = {"user_id": "u", "timestamp": START}
+    rows = [row | {"item_id": "i1", "label": 0}, row | {"item_id": ["i2", "i3"], "label": [1, 0]},
+            row | {"item_id": "i4", "label": 1}]  # fmt: skip
+    _, files, _ = log(jsonl(rows))
+    assert [row["request_id"] for row in files["inter"]] == ["single-0", "row-2", "row-2", "row-3"]
+
+
+@pytest.mark.parametrize("request_id", [None, "", [1], {"a": 1}, 1e300])
+def test_a_request_without_an_id_is_counted(log, request_id):
+    rows = [{"user_id": "u", "item_id": f"i{n}", "label": n % 2, "timestamp": START, "request_id": n} for n in range(9)]
+    with pytest.raises(InputError, match=r"1 x .*request id.*first in line 3"):
+        log(jsonl([*rows[:2], rows[2] | {"request_id": request_id}, *rows[3:]]))
+
+
+def test_text_that_is_a_list(log):
+    exposures = "user_id;shown;clicked;timestamp\n" + f"u1;i1 i2 i3;i2 i3;{START}\nu2;i1 i4;;{START + 1}\n"
+    behaviours = "user_id;history\nu1;i7,i8\nu2;['i9', 'i7']\n"
+    columns = {"exposures.item_id": "shown:token_seq", "label": "clicked:token_seq",
+               "behaviours.item_id": "history:token_seq"}  # fmt: skip
+    _, files, _ = log(exposures, columns, behaviours=behaviours)
+    assert [(row["item_id"], row["label"]) for row in files["inter"]] == [
+        ("i1", "0"), ("i2", "1"), ("i3", "1"), ("i1", "0"), ("i4", "0")
+    ]  # fmt: skip
+    assert [row["item_id"] for row in files["behaviours"]] == ["i7", "i8", "i9", "i7"]
+
+
+def test_behaviours_without_times_keep_their_order(log):
+    behaviours = jsonl([{"user_id": f"u{n}", "item_id": ["i3", "i1", "i3"]} for n in range(4)])
+    _, files, settings = log(EXPOSURES, behaviours=behaviours)
+    assert [row["item_id"] for row in files["behaviours"][:3]] == ["i3", "i1", "i3"]
+    assert list(files["behaviours"][0]) == ["user_id", "item_id"] and settings["behaviour"]["time"] is None
+
+
+@pytest.mark.parametrize(
+    ("spelled", "value"), [("1", 1), ("1.0", 1), ("True", 1), ("yes", 1), ("0", 0), ("0.0", 0), ("FALSE", 0), ("no", 0)]
+)
+def test_spellings_of_labels(log, spelled, value):
+    rows = f"user_id,item_id,label,timestamp\nu1,i1,{spelled},{START}\nu1,i2,{1 - value},{START}\n"
+    assert [row["label"] for row in log(rows)[1]["inter"]] == [str(value), str(1 - value)]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            lambda text: text.replace(",1,1600000000", ",2,1600000000"),
+            "1 x label is neither 0 nor 1 .first in line 2: '2'",
+        ),
+        (lambda text: text.replace(",1,16", ",0,16"), "exposures with and without a click. Got 0 clicks in 36"),
+        (lambda text: text.replace(",0,16", ",1,16"), "36 clicks in 36"),
+        (lambda text: text.replace("label", "x"), "columns for label"),
+        (lambda text: text.replace("u1,i1,", "u1,,", 1), "1 x missing id"),
+        (lambda text: text.replace(f"{START}", "20209999"), "time of eight digits is no date"),
+    ],
+)
+def test_what_is_wrong_with_a_log_is_said(log, change, message):
+    with pytest.raises(InputError, match=message):
+        log(change(EXPOSURES))
+
+
+def test_requests_that_are_none_are_counted(log):
+    text = EXPOSURES.replace("u1,i1,", "u9,i1,", 1).replace(f"{START + 120},r2", f"{START + 121},r2", 1)
+    text = text.replace("u3,i4,1", "u3,i3,1", 1)
+    assert log(text)[0]["checks"] == {
+        "two_users": 1, "two_times": 1, "shown_twice": 1, "without_click": 0, "all_clicked": 0
+    }  # fmt: skip
+
+
+def test_a_log_without_users(log):
+    text = "".join(line.partition(",")[2] for line in EXPOSURES.splitlines(keepends=True))
+    record, files, _ = log(text)
+    assert record["counts"]["users"] == 0 and any("no histories" in note for note in record["notes"])
+    assert len({row["user_id"] for row in files["inter"]}) == 12, "those of a request belong together"
+
+
+@pytest.mark.parametrize(
+    ("more", "columns", "message"),
+    [
+        ({"users": "user_id,age\nx1,3\nx2,4\n"}, {}, "0 of 2 .*'u0' of the one, 'x1' of the other"),
+        ({"items": "item_id,category\nx1,3\nx2,4\n"}, {}, "the items shown to be found in the table of items"),
+        ({"behaviours": "user_id,item_id\nx1,i1\n"}, {}, "the users of the exposures to be found in"),
+        ({}, {"users.age": "age:float"}, "the file --users"),
+        ({}, {"exposures.tags": "device:token_seq"}, "token or float for tags"),
+        ({}, {"exposures.hour": "nosuch:float"}, "the column 'nosuch' for hour"),
+        ({"events": "user_id,item_id,timestamp\n"}, {}, "--events or --exposures"),
+    ],
+)
+def test_tables_and_options_that_do_not_fit(log, more, columns, message):
+    with pytest.raises(InputError, match=message):
+        log(EXPOSURES, columns, **more)
+
+
+def test_lists_of_different_lengths_are_counted(log):
+    rows = [{"user_id": "u1", "item_id": ["i1", "i2"], "timestamp": [START]}]
+    with pytest.raises(InputError, match="1 x lists of different lengths"):
+        log(EXPOSURES, behaviours=jsonl(rows))
+    rows = [{"user_id": "u", "item_id": ["a", "b"], "label": label, "timestamp": START} for label in ([0, 1, 1], ["c"])]
+    with pytest.raises(InputError, match="2 x labels do not fit the list shown"):
+        log(jsonl(rows))
+
+
+# --- real data -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("dataset", "expected"),
+    [
+        ("mind", {"users": 4637, "items": 7457, "exposures": 189_359, "clicks": 7542, "requests": 5000}),
+        ("obd", {"users": 0, "items": 80, "exposures": 20_000, "clicks": 80}),
+    ],
+)
+def test_the_shared_logs_have_their_published_counts(tmp_path, dataset, expected):
+    raw = shared_data() / dataset
+    if not raw.is_dir():
+        pytest.skip(f"no {raw}")
+    record = prepare(dataset, raw, tmp_path, Options())
+    assert record["counts"] == record["counts"] | expected and record["skipped"] == {}
+    if dataset == "mind":
+        assert record["coverage"]["title"]["events"] == pytest.approx(36_127 / 189_359)
