@@ -93,10 +93,11 @@ class ItemFeatures:
                 notes.append(f"{name}: {int((~present[1:, index]).sum())} of {columns.n_items - 1} items have no words")
             else:
                 start = sum(codes.shape[1] for codes in statistic)
-                codes, cardinalities, bins = _statistic(columns, name, settings, training, counts)
-                bins_at_time.update({start + first: fitted for first, fitted in bins.items()})
+                codes, bins, moving = _statistic(columns, name, settings, training, counts)
+                bins_at_time.update({start + first: fitted for first, fitted in moving.items()})
                 statistic.append(codes)
-                tables[name] = StatisticTable(start, start + codes.shape[1], cardinalities)
+                cardinalities = tuple(number for fitted in bins for number in fitted.cardinalities)
+                tables[name] = StatisticTable(start, start + codes.shape[1], cardinalities, bins)
                 present[1:, index] = codes[1:].any(axis=1)
         codes = np.concatenate(statistic, axis=1) if statistic else np.zeros((columns.n_items, 0), dtype=np.int64)
         codes[0] = 0
@@ -166,9 +167,9 @@ def _text(columns: ItemColumns, name: str, settings: TextModality) -> TextTable:
 
 def _statistic(
     columns: ItemColumns, name: str, settings: StatisticModality, training: LabelledRows, counts: InteractionCounts
-) -> tuple[np.ndarray, tuple[int, ...], dict[int, EqualFrequencyBins]]:
-    """Codes at the end of training, cardinalities, and for values that change over time: first column -> bins."""
-    codes, cardinalities, at_time = [], [], {}
+) -> tuple[np.ndarray, tuple[EqualFrequencyBins, ...], dict[int, EqualFrequencyBins]]:
+    """Codes at the end of training, each field's bins, and for values that change over time: first column -> bins."""
+    codes, fitted, at_time = [], [], {}
     for field in settings.fields:
         if field == TRAIN_INTERACTIONS:
             row = _sample(training.n_rows)
@@ -188,8 +189,8 @@ def _statistic(
                 )
             bins = EqualFrequencyBins.fit(trained, bins=settings.bins)
         codes.append(bins.assign(values))
-        cardinalities += bins.cardinalities
-    return np.concatenate(codes, axis=1), tuple(cardinalities), at_time
+        fitted.append(bins)
+    return np.concatenate(codes, axis=1), tuple(fitted), at_time
 
 
 def _gap(behaviour: BehaviourSettings, training: LabelledRows) -> GapBins | None:
