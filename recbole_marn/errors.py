@@ -1,6 +1,6 @@
 """The one error that means "your input", as opposed to a fault of this package."""
 
-__all__ = ["Diverged", "InputError", "first_line", "without_recbole"]
+__all__ = ["Diverged", "InputError", "first_line", "printable", "without_recbole"]
 
 
 class InputError(ValueError):
@@ -34,8 +34,17 @@ def first_line(error: Exception) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0]
 
 
+def printable(text: object) -> str:
+    """A text on one line: what a terminal or a browser would obey rather than show is written out (`\\x1b`)."""
+    return "".join(
+        letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in str(text)
+    )
+
+
 def without_recbole() -> InputError:
     """What to say where RecBole cannot be imported: on Python 3.12 and later no other package brings it."""
     return InputError(
-        "RecBole 1.2.1", "no package of that name", "Install it: pip install --no-deps recbole==1.2.1 (docs/install.md)."
+        "RecBole 1.2.1",
+        "no package of that name",
+        "Install it: pip install --no-deps recbole==1.2.1 (docs/install.md).",
     )

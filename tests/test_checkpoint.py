@@ -150,3 +150,86 @@ def test_a_disk_that_is_full_is_an_error_of_the_disk(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="the disk may be full"):
         checkpoint.save(tmp_path / "a.pth", {"x": 2})
     assert (tmp_path / "a.pth").read_bytes() == before and len(list(tmp_path.iterdir())) == 1
+
+
+# ------------------------------------------------------------------------------------------------ damage
+RUN = {
+    "config": {"model": "MARN", "dataset": "tiny"},
+    "split_sha256": "0" * 64,
+    "epoch": 1,
+    "cur_step": 0,
+    "best_valid_score": 0.5,
+    "best_valid_result": {"auc": 0.5},
+    "history": [],
+    "state_dict": {"weight": torch.arange(64.0).view(8, 8), "bias": torch.zeros(8)},
+}
+
+
+def test_a_flipped_byte_is_noticed_wherever_it_lies():
+    """Of the numbers themselves: torch reads them without a look at the archive's check sums."""
+    checkpoint.save("a.pth", RUN)
+    whole = bytearray(open("a.pth", "rb").read())
+    start = bytes(whole).index(RUN["state_dict"]["weight"].numpy().tobytes())
+    for offset in (0, 17, 128, 255):
+        damaged = whole.copy()
+        damaged[start + offset] ^= 0x10
+        with open("b.pth", "wb") as file:
+            file.write(damaged)
+        assert "whose content has another" in error_of_load("b.pth")
+
+
+def test_a_flipped_digit_of_plain_data_is_noticed():
+    checkpoint.save("a.pth", RUN)
+    content = torch.load("a.pth", weights_only=True)
+    for key, value in [("epoch", 2), ("best_valid_score", 0.75), ("split_sha256", "1" * 64), ("history", [{}])]:
+        torch.save(content | {key: value}, "b.pth")
+        assert "whose content has another" in error_of_load("b.pth")
+
+
+def error_of_load(path):
+    with pytest.raises(InputError) as error:
+        checkpoint.load(path)
+    return str(error.value)
+
+
+def test_a_checkpoint_of_0_1_0_has_no_digest_and_is_read():
+    torch.save({"recbole_marn": {"format": 1, "version": "0.1.0"}, **RUN}, "old.pth")
+    assert checkpoint.load("old.pth")["epoch"] == 1
+
+
+@pytest.mark.parametrize("key", list(RUN))
+@pytest.mark.parametrize("value", ["missing", None])
+def test_a_checkpoint_without_a_part_of_it(key, value):
+    content = {name: entry for name, entry in RUN.items() if name != key} if value else RUN | {key: None}
+    with pytest.raises(InputError, match=f"Expected a checkpoint of a run, with {key} "):
+        checkpoint.fill(torch.nn.Linear(8, 8), content, "a.pth")
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        {},
+        {"weight": torch.zeros(8, 8)},
+        {"weight": torch.zeros(4, 4), "bias": torch.zeros(8)},
+        {"weight": torch.zeros(8, 8), "bias": torch.zeros(8), "more": torch.zeros(1)},
+        {"weight": "text", "bias": torch.zeros(8)},
+        {"weight": None, "bias": torch.zeros(8)},
+        {3: torch.zeros(8)},
+    ],
+)
+def test_weights_of_another_model(state):
+    with pytest.raises(InputError, match="Expected the weights of this Linear in a.pth"):
+        checkpoint.fill(torch.nn.Linear(8, 8), RUN | {"state_dict": state}, "a.pth")
+
+
+@pytest.mark.parametrize("state", [None, {}, {"state": {}}, {"state": {}, "param_groups": []}, "text"])
+def test_the_state_of_another_optimizer(state):
+    optimizer = torch.optim.Adam(torch.nn.Linear(8, 8).parameters())
+    with pytest.raises(InputError, match="Expected the state of this Adam in a.pth"):
+        checkpoint.fill_optimizer(optimizer, RUN | {"optimizer": state}, "a.pth")
+
+
+def test_a_refusal_does_not_pass_on_advice_to_run_what_a_file_says():
+    torch.save({"recbole_marn": {"format": 1}, "config": Dropper()}, "hostile.pth")
+    text = error_of_load("hostile.pth")
+    assert "weights_only" not in text and "allowlist" not in text and "safe_globals" not in text

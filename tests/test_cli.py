@@ -9,6 +9,7 @@ import tiny
 import yaml
 
 from recbole_marn import cli
+from recbole_marn.evaluation.record import read_record
 from recbole_marn.registry import MODELS, known_datasets
 from recbole_marn.settings.arguments import parse_value
 from recbole_marn.training import checkpoint
@@ -38,7 +39,8 @@ def test_run_ends_in_a_table_and_one_json_line(run):
         "seconds_per_epoch", "record", "checkpoint",
     ]  # fmt: skip
     assert set(result["test"]) == {"AUC", "UAUC", "LogLoss"}
-    assert json.loads(Path(result["record"]).read_text())["test"] == result["test"]
+    record = read_record(Path(result["record"]), "training")
+    assert {name: record["metrics"]["test"][name] for name in result["test"]} == pytest.approx(result["test"], abs=1e-5)
     assert checkpoint.load(result["checkpoint"])["split_sha256"] == result["split_sha256"]
     assert [line.split()[0] for line in table[-4:]] == ["part", "valid", "test", "test_popularity"]
     assert f"{result['test']['UAUC']:.4f}" in table[-2]

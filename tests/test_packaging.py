@@ -49,6 +49,12 @@ def pinned(python):
 
 
 # ------------------------------------------------------------------------------------------------ what it holds
+def test_every_template_is_in_the_wheel():
+    patterns = setup_cfg()["options.package_data"]["recbole_marn.leaderboard"].split(",")
+    covered = {path for pattern in patterns for path in (ROOT / "recbole_marn" / "leaderboard").glob(pattern.strip())}
+    assert set((ROOT / "recbole_marn").rglob("templates/*")) == covered != set()
+
+
 def test_every_folder_of_the_package_is_one_of_its_packages():
     folders = {path.parent for path in (ROOT / "recbole_marn").rglob("*.py")}
     assert folders == {path.parent for path in (ROOT / "recbole_marn").rglob("__init__.py")}

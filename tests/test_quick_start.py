@@ -15,6 +15,7 @@ import yaml
 from recbole_marn import quick_start
 from recbole_marn.errors import InputError
 from recbole_marn.evaluation.metrics import uauc
+from recbole_marn.evaluation.record import read_record
 from recbole_marn.registry import MODELS
 from recbole_marn.training import checkpoint
 
@@ -43,9 +44,13 @@ def test_what_a_run_returns(finished):
 
 def test_the_record_repeats_the_result_and_names_all_it_depends_on(finished):
     result, record, folder = finished
-    for key in ("model", "dataset", "seed", "split_sha256", "valid", "test", "test_matched", "epochs", "checkpoint"):
+    for key in ("model", "dataset", "seed", "epochs", "parameters"):
         assert record[key] == result[key]
-    assert record["format"] == 1
+    for part in ("valid", "test", "test_matched"):
+        assert {name: record["metrics"][part][name] for name in result[part]} == pytest.approx(result[part], abs=1e-5)
+    assert record["data"]["split_sha256"] == result["split_sha256"] and record["data"]["users_scored"]["test"] > 0
+    assert record["format"] == 1 and record["memory_mb"] > 10 and record["seconds"] > 0
+    assert read_record(Path(result["record"]), "training") == record
     assert record["paper"] == MODELS["MARN"].paper
     assert record["settings"]["lambda0"] == 0.05 and record["settings"]["width"] == 8
     assert set(record["versions"]) == {"recbole_marn", "python", "recbole", "torch", "numpy", "pandas", "scipy"}
@@ -60,7 +65,7 @@ def test_the_metrics_can_be_recomputed_from_the_scores(finished):
     scores = np.load(folder / record["scores"]["file"])
     for part in ("valid", "test", "test_popularity", "test_matched"):
         user, label, score = (scores[f"{part}_{name}"] for name in ("user", "label", "score"))
-        assert record[part]["UAUC"] == pytest.approx(uauc(user, label, score), abs=1e-6)
+        assert record["metrics"][part]["UAUC"] == pytest.approx(uauc(user, label, score), abs=1e-6)
     assert (scores["test_user"] == scores["test_popularity_user"]).all()
     assert (scores["test_item"] != scores["test_popularity_item"]).any()
 

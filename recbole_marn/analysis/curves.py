@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from recbole_marn.errors import InputError, first_line
-from recbole_marn.leaderboard.svg import Curve, curves_plot, picture_file
+from recbole_marn.plots.curves import curves
 from recbole_marn.training import checkpoint
 
 __all__ = ["curves_picture", "curves_table", "read_probes"]
@@ -44,7 +44,7 @@ def read_probes(path: str | Path) -> list[dict[str, Any]]:
             history = json.loads(Path(path).read_text(encoding="utf-8"))["history"]
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise InputError(
-                "the record or checkpoint of a run", f"{path}: {first_line(error)}", "Correct it."
+                "the record or checkpoint of a run", f"{path}: {first_line(error)}", "Give <run>.json or <run>.pth."
             ) from None
     else:
         history = checkpoint.load(path)["history"]
@@ -81,9 +81,8 @@ def curves_picture(probes: Sequence[Mapping[str, Any]]) -> str:
     plots = {heading: dict(lines) for heading, lines in SUMMARY.items()}
     for key, heading in PER_MODALITY.items():
         plots[heading] = {name: [key, name] for name in probes[0][key]}
-    drawn = []
+    panels = {}
     for heading, lines in plots.items():
         values = {label: [_value(probe, keys) for probe in probes] for label, keys in lines.items()}
-        curves = [Curve(label, tuple(found), True) for label, found in values.items() if None not in found]
-        drawn.append((heading, curves_plot(curves, heading, "", x_axis="training step", at=steps)))
-    return picture_file(drawn)
+        panels[heading] = {label: found for label, found in values.items() if None not in found}
+    return curves(panels, steps, "training step")

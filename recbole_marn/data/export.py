@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,71 +10,73 @@ import numpy as np
 import yaml
 
 from recbole_marn.errors import InputError
-from recbole_marn.files import write_aside
+from recbole_marn.files import check_plain_name, sha256, write_json
+from recbole_marn.files.folders import staged_folder
 from recbole_marn.settings.data import IdModality
 
 __all__ = ["export_benchmark"]
 
-FIELD, SEQUENCE = "\t", " "
+FIELD = "\t"
+# Of the items of a history; RecBole's own is the space.
+SEPARATORS = " |;,\x1f"
 # Groups of rows put into text at a time: a few megabytes.
 CHUNK = 20_000
 
 
-def export_benchmark(parts: Sequence[Any], folder: str | Path, *, name: str) -> dict[str, Any]:
+def export_benchmark(
+    parts: Sequence[Any], folder: str | Path, *, name: str, overwrite: bool = False
+) -> dict[str, Any]:
     """Write the rows of the three parts, in their order, for plain RecBole.
 
     Histories are written as they are: last L, oldest first. `neg_item_id_list` holds beside each of its items one
     that the user never touched, for DIEN. Which columns a model may load differs, so there are three settings files:
     NAME.context.yaml (LR, FM, xDeepFM, ...), NAME.sequential.yaml (DIN, ...) and NAME.dien.yaml.
 
+    The folder is whole or absent. Lists are separated by a character that no token has: a space if possible.
+
     Args:
         parts: the training, validation and test `Part`.
-        folder: RecBole's data_path; the files go to `folder/name`.
+        folder: RecBole's data_path; the files go to `folder/name`, which must not be there yet.
         name: the exported data set's name.
+        overwrite: replace `folder/name` if it is there.
 
     Returns:
         name, folder, split_sha256, longest_history, rows by part, settings (file names), files (name -> SHA-256).
         The same is written to `NAME.export.json`, with the settings the rows were made by.
 
     Raises:
-        InputError: a token that holds the tab or space that separates columns and lists.
+        InputError: a name with folders in it, a folder that is in use, a token with a tab or a line end, or items
+            that use every separator there is.
     """
+    check_plain_name("name", name, "--out names the folder")
     target = Path(folder) / name
     dataset = parts[0]
     fields = [dataset.iid_field, *_id_fields(dataset)]
     for field in [dataset.uid_field, *fields]:
         _check_tokens(field, dataset.field2id_token[field])
+    separator = _separator(dataset.field2id_token[dataset.iid_field])
     files = {f"{name}.item": _items(dataset, fields)}
     for part in parts:
-        files[f"{name}.{part.name}.inter"] = _rows(part, dataset.unclicked_item)
+        files[f"{name}.{part.name}.inter"] = _rows(part, dataset.unclicked_item, separator)
     longest = max(int(part.rows.rows.history_length.max()) for part in parts)
-    for kind, settings in _settings(dataset, longest).items():
+    for kind, settings in _settings(dataset, longest, separator).items():
         files[f"{name}.{kind}.yaml"] = iter([yaml.safe_dump(settings, sort_keys=False)])
-    sha256 = {}
-    for file, text in files.items():
-        _write(target / file, text)
-        sha256[file] = hashlib.sha256((target / file).read_bytes()).hexdigest()
-    summary = {
-        "name": name,
-        "folder": str(target),
-        "split_sha256": dataset.split_sha256,
-        "longest_history": longest,
-        "rows": {part.name: part.rows.n_rows for part in parts},
-        "settings": [file for file in files if file.endswith(".yaml")],
-        "files": sha256,
-    }
-    made_by = {key: value for key, value in vars(dataset.settings).items() if key != "modalities"}
-    text = json.dumps(summary | {"made_by": made_by}, indent=1, default=str)
-    _write(target / f"{name}.export.json", iter([text]))
+    with staged_folder(target, overwrite) as staging:
+        for file, pieces in files.items():
+            with open(staging / file, "w", encoding="utf-8", newline="\n") as written:
+                written.writelines(pieces)
+        summary = {
+            "name": name,
+            "folder": str(target),
+            "split_sha256": dataset.split_sha256,
+            "longest_history": longest,
+            "rows": {part.name: part.rows.n_rows for part in parts},
+            "settings": [file for file in files if file.endswith(".yaml")],
+            "files": {file: sha256(staging / file) for file in files},
+        }
+        made_by = {key: value for key, value in vars(dataset.settings).items() if key != "modalities"}
+        write_json(staging / f"{name}.export.json", summary | {"made_by": made_by})
     return summary
-
-
-def _write(path: Path, pieces: Iterator[str]) -> None:
-    def write(temporary: Path) -> None:
-        with open(temporary, "w", encoding="utf-8", newline="\n") as file:
-            file.writelines(pieces)
-
-    write_aside(path, write)
 
 
 def _id_fields(dataset: Any) -> list[str]:
@@ -88,12 +88,23 @@ def _id_fields(dataset: Any) -> list[str]:
 
 def _check_tokens(field: str, tokens: np.ndarray) -> None:
     for token in tokens[1:]:
-        if FIELD in token or SEQUENCE in token or not token:
+        if not token or any(character in token for character in (FIELD, "\n", "\r")):
             raise InputError(
-                f"tokens of {field} without tabs and spaces",
+                f"tokens of {field} without tabs and line ends",
                 repr(str(token)),
-                "RecBole separates lists by spaces: replace them in the atomic files, e.g. by underscores.",
+                "They separate columns and lines: replace them in the atomic files, e.g. by underscores.",
             )
+
+
+def _separator(tokens: np.ndarray) -> str:
+    """The first of `SEPARATORS` that no item's token has."""
+    used = set().union(*map(set, tokens[1:]))
+    free = next((separator for separator in SEPARATORS if separator not in used), None)
+    if free is None:
+        raise InputError(
+            f"a character of {SEPARATORS!r} that no item id has", "ids with all of them", "Write simpler item ids."
+        )
+    return free
 
 
 def _items(dataset: Any, fields: Sequence[str]) -> Iterator[str]:
@@ -118,7 +129,7 @@ def _list_fields(dataset: Any) -> tuple[str, str]:
     return history, dataset.config["NEG_PREFIX"] + history
 
 
-def _rows(part: Any, unclicked: np.ndarray) -> Iterator[str]:
+def _rows(part: Any, unclicked: np.ndarray, separator: str) -> Iterator[str]:
     """Header and lines of one part, a positive's history put into text once for all its rows."""
     item_list, unclicked_list = _list_fields(part)
     kinds = {part.uid_field: "token", part.iid_field: "token", part.time_field: "float", part.label_field: "float"}
@@ -132,7 +143,7 @@ def _rows(part: Any, unclicked: np.ndarray) -> Iterator[str]:
         event, length = rows.history(group * per_group)
         ends = np.cumsum(length)
         histories = [
-            [SEQUENCE.join(tokens) for tokens in np.split(item_token[values[event]], ends[:-1])]
+            [separator.join(tokens) for tokens in np.split(item_token[values[event]], ends[:-1])]
             for values in (rows.events.item, unclicked)
         ]
         for row in range(len(group) * per_group):
@@ -153,7 +164,7 @@ def _line(cells: Any) -> str:
     return FIELD.join(cells) + "\n"
 
 
-def _settings(dataset: Any, longest: int) -> dict[str, Mapping[str, Any]]:
+def _settings(dataset: Any, longest: int, separator: str) -> dict[str, Mapping[str, Any]]:
     """What plain RecBole must be told, by kind of model."""
     user, item, time, label = dataset.uid_field, dataset.iid_field, dataset.time_field, dataset.label_field
     history, unclicked = _list_fields(dataset)
@@ -164,7 +175,7 @@ def _settings(dataset: Any, longest: int) -> dict[str, Mapping[str, Any]]:
         "TIME_FIELD": time,
         "LABEL_FIELD": label,
         "field_separator": FIELD,
-        "seq_separator": SEQUENCE,
+        "seq_separator": separator,
         "LIST_SUFFIX": dataset.config["LIST_SUFFIX"],
         "NEG_PREFIX": dataset.config["NEG_PREFIX"],
         "benchmark_filename": ["train", "valid", "test"],

@@ -15,7 +15,7 @@ from recbole_marn.files import plain
 from recbole_marn.host.compat import without_arguments
 from recbole_marn.registry import model_class
 
-__all__ = ["build_config", "plain_config", "read_files", "rebuild_config"]
+__all__ = ["build_config", "data_files", "plain_config", "read_files", "rebuild_config"]
 
 # Computed by RecBole from other keys; given back to it they would be refused.
 COMPUTED_KEYS = {"MODEL_TYPE", "MODEL_INPUT_TYPE", "eval_type", "device", "single_spec", "local_rank"}
@@ -74,3 +74,25 @@ def rebuild_config(values: Mapping[str, Any]) -> Config:
 def plain_config(config: Config) -> dict[str, Any]:
     """Every setting of a Config as plain data, as stored in checkpoints and records."""
     return plain(config.final_config_dict)
+
+
+def data_files(config: Any) -> list[Path]:
+    """The files a configuration reads: atomic files, and those its modalities name.
+
+    Raises:
+        InputError: no interactions there.
+    """
+    folder, name = Path(config["data_path"]), config["dataset"]
+    files = [folder / f"{name}.{suffix}" for suffix in ("inter", "item", "user")]
+    if not files[0].is_file():
+        raise InputError(
+            f"the data set '{name}' as {files[0]}",
+            "no such file",
+            f"Prepare it (recbole-marn prepare {name} --raw DIR), or give --data_path.",
+        )
+    for modality in (config["modalities"] or {}).values():
+        for key in ("file", "ids", "word_vectors"):
+            if isinstance(modality.get(key), str):
+                file = folder / modality[key]
+                files += [file, file.with_suffix(".ids")]
+    return [file for file in dict.fromkeys(files) if file.is_file()]

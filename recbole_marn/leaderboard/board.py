@@ -6,12 +6,13 @@ import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from recbole_marn.leaderboard.grid import config_id, without_defaults
 from recbole_marn.leaderboard.statistics import PARTS, TESTS, TableRow, best_row, mean_of_seeds
 
-__all__ = ["Board", "Cell", "Table", "board_of", "rows_of_records", "sampling_of"]
+__all__ = ["Board", "Cell", "Table", "board_of", "rows_of_records", "seconds_per_epoch"]
 
 ABSENT = "–"
 NEGATIVES = {"train": "training", "eval": "validation and test"}
@@ -39,24 +40,37 @@ class Table:
 
 @dataclass(frozen=True)
 class Board:
-    """All that is rendered: rows in order of UAUC, tables, settings."""
+    """All that is rendered: rows in order of UAUC, their statistics, and the tables made of both."""
 
-    dataset: str
     rows: tuple[TableRow, ...]
     statistics: Mapping[str, Any]
-    results: Table
-    evidence: tuple[Table, ...]
-    sizes: Table
-    hyper_parameters: Table
-    shared: Mapping[str, Any]
 
-    @property
-    def tables(self) -> tuple[Table, ...]:
-        return (self.sizes, self.results, *self.evidence, self.hyper_parameters)
+    # The tables; `numbers` has all of them in full, one line a row: the CSV.
+    results = cached_property(lambda self: _results(self))
+    evidence = cached_property(lambda self: tuple(_evidence(self, metric, part) for metric, part in TESTS))
+    sizes = cached_property(lambda self: _sizes(self))
+    hyper_parameters = cached_property(lambda self: _hyper_parameters(self))
+    numbers = cached_property(lambda self: _numbers(self))
 
-    @property
+    @cached_property
     def records(self) -> list[Mapping[str, Any]]:
         return [record for row in self.rows for record in row.records]
+
+    @cached_property
+    def shared(self) -> dict[str, Any]:
+        """Settings that every run has in common."""
+        settings = [record["settings"] for record in self.records]
+        return {key: value for key, value in settings[0].items() if all(entry.get(key) == value for entry in settings)}
+
+    def interval(self, row: TableRow, metric: str, part: str) -> tuple[float, float]:
+        """Ends of an interval; NaN where it is not known."""
+        low, high = self.statistics["intervals"].get(row.label, {}).get(f"{metric} {part}", (None, None))
+        return (math.nan, math.nan) if low is None or high is None else (low, high)
+
+
+def board_of(records: Iterable[Mapping[str, Any]], statistics: Mapping[str, Any]) -> Board:
+    """The board of records and their statistics; neither scores nor RecBole are needed."""
+    return Board(tuple(rows_of_records(records)), statistics)
 
 
 # --------------------------------------------------------------------------------------------------- rows
@@ -112,9 +126,9 @@ def number(value: float, digits: int = 4) -> str:
     return ABSENT if math.isnan(value) else f"{value:.{digits}f}"
 
 
-def spread(mean: float, std: float, digits: int = 4) -> str:
+def spread(mean: float, std: float) -> str:
     """`mean ± std`, the deviation left out where one seed gives none."""
-    return number(mean, digits) if math.isnan(std) else f"{number(mean, digits)} ± {number(std, digits)}"
+    return number(mean) if math.isnan(std) else f"{number(mean)} ± {number(std)}"
 
 
 def p_value(value: float | None) -> str:
@@ -132,28 +146,9 @@ def _mark(column: list[tuple[str, float]], lower: bool = False) -> list[Cell]:
     return [Cell(text, None if math.isnan(value) else value, text in shown) for text, value in column]
 
 
-def _plain(column: list[tuple[str, float]]) -> list[Cell]:
-    return [Cell(text, None if math.isnan(value) else value) for text, value in column]
-
-
 # ------------------------------------------------------------------------------------------------- tables
-def board_of(records: Sequence[Mapping[str, Any]], statistics: Mapping[str, Any]) -> Board:
-    """The tables of records and their statistics; neither scores nor RecBole are needed."""
-    rows = rows_of_records(records)
-    shared = _shared([record["settings"] for row in rows for record in row.records])
-    return Board(
-        dataset=str(statistics["dataset"]),
-        rows=tuple(rows),
-        statistics=statistics,
-        results=_results(rows, shared),
-        evidence=tuple(_evidence(rows, statistics, metric, part, shared) for metric, part in TESTS),
-        sizes=_sizes(rows, shared),
-        hyper_parameters=_hyper_parameters(rows, shared),
-        shared=shared,
-    )
-
-
-def _results(rows: Sequence[TableRow], shared: Mapping[str, Any]) -> Table:
+def _results(board: Board) -> Table:
+    rows, shared = board.rows, board.shared
     columns: list[tuple[str, list[Cell]]] = [
         ("Model", [Cell(row.label, row.label) for row in rows]),
     ]
@@ -166,13 +161,14 @@ def _results(rows: Sequence[TableRow], shared: Mapping[str, Any]) -> Table:
     calibration = [mean_of_seeds(row, "ECE")[0] for row in rows]
     columns.append(("ECE", _mark([(number(value), round(value, 4)) for value in calibration], lower=True)))
     ratio = [mean_of_seeds(row, "predicted/observed")[0] for row in rows]
-    columns.append(("Pred./obs.", _plain([(number(value, 2), value) for value in ratio])))
+    columns.append(("Pred./obs.", [_cell(value, number(value, 2)) for value in ratio]))
     sizes = [row.records[0]["parameters"] for row in rows]
-    columns.append(("Parameters", _plain([(f"{size:,}", float(size)) for size in sizes])))
+    columns.append(("Parameters", [_cell(float(size), f"{size:,}") for size in sizes]))
     times = [seconds_per_epoch(row) for row in rows]
-    columns.append(("s/epoch", _plain([(number(value, 1 if value >= 10 else 2), value) for value in times])))
+    columns.append(("s/epoch", [_cell(value, number(value, 1 if value >= 10 else 2)) for value in times]))
     columns.append(("Seeds", [Cell(str(len(row.records)), len(row.records)) for row in rows]))
-    columns.append(("Family", [_named(row.records[0].get("family", "")) for row in rows]))
+    families = [row.records[0].get("family") for row in rows]
+    columns.append(("Family", [Cell(family or ABSENT, family) for family in families]))
     note = (
         "Mean over the seeds ± standard deviation; the best of each column in bold. UAUC: AUC of each user's own rows, "
         "averaged over users, against negatives drawn in three ways; AUC, LogLoss, ECE and predicted over observed "
@@ -193,92 +189,102 @@ def _table(name: str, title: str, columns: Sequence[tuple[str, list[Cell]]], not
     return Table(name, title, tuple(head for head, _ in columns), rows, note)
 
 
-def _evidence(
-    rows: Sequence[TableRow], statistics: Mapping[str, Any], metric: str, part: str, shared: Mapping[str, Any]
-) -> Table:
+def _evidence(board: Board, metric: str, part: str) -> Table:
+    rows, statistics = board.rows, board.statistics
     found = {(test["row"], test["against"]): test for test in statistics["tests"]
              if (test["metric"], test["part"]) == (metric, part)}  # fmt: skip
     best, baseline = best_row(rows, metric, part), statistics["baseline"]
     means = [mean_of_seeds(row, metric, part) for row in rows]
+    intervals = [board.interval(row, metric, part) for row in rows]
     columns: list[tuple[str, list[Cell]]] = [
         ("Model", [Cell(row.label, row.label) for row in rows]),
         (metric, _mark([(spread(*pair), round(pair[0], 4)) for pair in means])),
-        ("95 % interval", [_interval_cell(statistics, row, f"{metric} {part}") for row in rows]),
+        ("95 % interval", [_cell(low, f"[{low:.4f}, {high:.4f}]") for low, high in intervals]),
     ]
     for against, name in (("best", best.label if best else None), ("baseline", baseline)):
-        tests = [found.get((row.label, against)) for row in rows]
-        itself = [row.label == name for row in rows]
-        columns.append((f"Δ {against}", [_test_cell(*pair, "difference") for pair in zip(tests, itself, strict=True)]))
-        columns.append((f"p {against}", [_test_cell(*pair, "p_holm") for pair in zip(tests, itself, strict=True)]))
+        tests = [None if row.label == name else found.get((row.label, against), {}) for row in rows]
+        columns.append((f"Δ {against}", [_test_cell(test, "difference") for test in tests]))
+        columns.append((f"p {against}", [_test_cell(test, "p_holm") for test in tests]))
         if against == "baseline":
-            cells = [_test_cell(*pair, "relative_improvement") for pair in zip(tests, itself, strict=True)]
-            columns.append(("RelaImpr", cells))
+            columns.append(("RelaImpr", [_test_cell(test, "relative_improvement") for test in tests]))
     test = "DeLong's test, rows clustered by user" if metric == "AUC" else "Student's test, paired over users"
     note = (
         f"Best: {best.label if best else ABSENT}. Baseline: {baseline}. {test}; Holm's correction by column, "
         "for the best among all pairs of rows."
     )
-    title = f"{metric}, {sampling_of(part, shared)} negatives"
+    title = f"{metric}, {sampling_of(part, board.shared)} negatives"
     return _table(f"{metric} {part}", title, columns, note)
 
 
-def _interval_cell(statistics: Mapping[str, Any], row: TableRow, key: str) -> Cell:
-    low, high = statistics["intervals"].get(row.label, {}).get(key, (None, None))
-    return Cell(ABSENT) if low is None or high is None else Cell(f"[{low:.4f}, {high:.4f}]", low)
-
-
-def _test_cell(test: Mapping[str, Any] | None, itself: bool, key: str) -> Cell:
-    if itself or test is None:
-        return Cell("itself" if itself else ABSENT)
+def _test_cell(test: Mapping[str, Any] | None, key: str) -> Cell:
+    """A number of a test: None for the row that others are tested against, empty where there is no test."""
+    if not test:
+        return Cell("itself" if test is None else ABSENT)
     value = math.nan if test[key] is None else test[key]
     if key == "p_holm":
         return Cell(p_value(value), None if math.isnan(value) else value)
-    text = number(100 * value, 2) + " %" if key == "relative_improvement" else f"{value:+.4f}"
-    return Cell(ABSENT if math.isnan(value) else text, None if math.isnan(value) else value)
+    return _cell(value, number(100 * value, 2) + " %" if key == "relative_improvement" else f"{value:+.4f}")
 
 
-def _named(text: str) -> Cell:
-    return Cell(text, text) if text else Cell(ABSENT)
+def _cell(value: float, text: str) -> Cell:
+    return Cell(ABSENT) if math.isnan(value) else Cell(text, value)
 
 
-def _sizes(rows: Sequence[TableRow], shared: Mapping[str, Any]) -> Table:
+def _sizes(board: Board) -> Table:
     """Data set statistics; the same in every record, but for runs with other training negatives."""
     names = {
         "users": "Users", "items": "Items with an event", "catalogue": "Items in the catalogue", "events": "Clicks",
         "train_rows": "Training rows", "valid_rows": "Validation rows", "test_rows": "Test rows",
     }  # fmt: skip
-    data = rows[0].records[0]["data"] if rows else {}
+    data, shared = board.records[0]["data"], board.shared
     cells = [(title, f"{data[key]:,}") for key, title in names.items() if key in data]
-    if {"users", "items", "events"} <= set(data):
+    if all(data.get(key) for key in ("users", "items", "events")):
         density = data["events"] / (data["users"] * data["items"])
         cells.insert(4, ("Sparsity", f"{1 - density:.2%}"))
-    cells += [("Test users", f"{data['users_scored']['test']:,}")] if "users_scored" in data else []
+    scored = data.get("users_scored", {})
+    cells += [("Test users", f"{scored['test']:,}")] if "test" in scored else []
     for kind in ("train", "eval"):
         told = [f"{shared[key]}" for key in (f"{kind}_negatives", f"{kind}_sampling") if key in shared]
         cells += [(f"Negatives a click, {NEGATIVES[kind]}", ", ".join(told))] if told else []
-    return Table(
-        "statistics", "Dataset Statistics", ("Statistic", "Value"), tuple((Cell(a), Cell(b)) for a, b in cells)
-    )
+    columns = [("Statistic", [Cell(name) for name, _ in cells]), ("Value", [Cell(value) for _, value in cells])]
+    return _table("statistics", "Dataset Statistics", columns)
 
 
-def _shared(settings: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Settings that every run has in common."""
-    first = settings[0] if settings else {}
-    return {key: value for key, value in first.items() if all(entry.get(key) == value for entry in settings)}
-
-
-def _hyper_parameters(rows: Sequence[TableRow], shared: Mapping[str, Any]) -> Table:
+def _hyper_parameters(board: Board) -> Table:
     told = ("learner", "learning_rate", "train_batch_size", "epochs")
     lines = []
-    for row in rows:
+    for row in board.rows:
         record = row.records[0]
         keys = [*record["given"], *(key for key in told if key not in record["given"])]
-        own = [f"{key}={json.dumps(record['settings'].get(key))}" for key in keys if key not in shared]
-        tuned = record.get("tuned")
-        space = [f"{key} in {json.dumps(values)}" for key, values in (tuned or {}).get("space", {}).items()]
-        trials = f"{tuned['trials']} trials: " if tuned else ""
-        searched = trials + ", ".join(space) if tuned else "not tuned"
+        own = [f"{key}={json.dumps(record['settings'].get(key))}" for key in keys if key not in board.shared]
+        tuned = record.get("tuned") or {}
+        space = ", ".join(f"{key} in {json.dumps(values)}" for key, values in tuned.get("space", {}).items())
+        searched = f"{tuned.get('trials', '?')} trials: {space}" if tuned else "not tuned"
         lines.append((Cell(row.label), Cell(", ".join(own) or "as shared"), Cell(searched)))
     return Table(
         "hyper-parameters", "Hyper-parameters", ("Model", "Best hyper-parameters", "Tuning range"), tuple(lines)
     )
+
+
+def _numbers(board: Board) -> Table:
+    tests = {(test["row"], test["metric"], test["part"], test["against"]): test for test in board.statistics["tests"]}
+    lines = []
+    for row in board.rows:
+        first = row.records[0]
+        line: dict[str, Any] = {"row": row.label, "model": first["model"], "seeds": len(row.records)}
+        for metric, part in (*TESTS, ("LogLoss", "test"), ("ECE", "test"), ("predicted/observed", "test")):
+            title = f"{metric} {sampling_of(part, board.shared)}"
+            (mean, std), (low, high) = mean_of_seeds(row, metric, part), board.interval(row, metric, part)
+            line |= {title: mean, f"{title} std": std, f"{title} low": low, f"{title} high": high}
+            for against in ("best", "baseline") if (metric, part) in TESTS else ():
+                test = tests.get((row.label, metric, part, against), {})
+                line |= {f"{title} - {against}": test.get("difference"), f"{title} p {against}": test.get("p_holm")}
+                line[f"{title} RelaImpr {against}"] = test.get("relative_improvement")
+        lines.append(line | {"parameters": first["parameters"], "seconds per epoch": seconds_per_epoch(row)})
+    return _table("csv", "Numbers", [(name, [_full(line[name]) for line in lines]) for name in lines[0]])
+
+
+def _full(value: Any) -> Cell:
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return Cell("")
+    return Cell(f"{value:.8g}" if isinstance(value, float) else str(value), value)

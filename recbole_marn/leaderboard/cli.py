@@ -1,4 +1,4 @@
-"""The `leaderboard` and `verify` sub-commands."""
+"""The `leaderboard` sub-command."""
 
 from __future__ import annotations
 
@@ -9,11 +9,10 @@ import sys
 from pathlib import Path
 
 from recbole_marn.errors import InputError
+from recbole_marn.leaderboard.render import Request, render
 from recbole_marn.settings.arguments import add_config_files, config_files
 
-__all__ = ["add_arguments", "add_verify_arguments", "main", "verify_main"]
-
-SHOWN_PROBLEMS = 40
+__all__ = ["add_arguments", "main"]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -40,16 +39,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Run `leaderboard`: 0 done, 2 bad input, 1 a run failed by a fault of ours."""
-    from recbole_marn.leaderboard.build import Request, build, render
-
-    models = None if args.models == "all" else [name for name in args.models.split(",") if name]
+    models = None if args.models == "all" else [name.strip() for name in args.models.split(",") if name.strip()]
     request = Request(
         dataset=args.dataset, models=models, seeds=args.seeds, grid=args.grid, tune=args.tune, space=args.space,
         baseline=args.baseline, anchors=not args.without_anchors, out=args.out, jobs=args.jobs,
         resamples=args.resamples, config_files=config_files(args.config_files), settings=args.settings,
     )  # fmt: skip
     try:
-        line, failures = (render(request), []) if args.render_only else build(request)
+        line, failures = (render(request), []) if args.render_only else _build(request)
     except OSError as error:
         raise InputError(
             f"room and permission to write to {args.out}",
@@ -66,30 +63,8 @@ def main(args: argparse.Namespace) -> int:
     return 2 if all(failure.kind in ("input", "library") for failure in failures) else 1
 
 
-def add_verify_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of `verify`."""
-    parser.add_argument("out", type=Path, metavar="DIR", help="the --out of a leaderboard")
-    parser.add_argument("-d", "--dataset", help="only this data set (default: all there are)")
+def _build(request: Request) -> tuple:
+    # Here and not above: training imports torch and RecBole, which verifying and rendering do without.
+    from recbole_marn.leaderboard.build import build
 
-
-def verify_main(args: argparse.Namespace) -> int:
-    """Run `verify`: 0 all holds, 2 something was altered; every problem is named on stderr."""
-    from tqdm import tqdm
-
-    from recbole_marn.leaderboard.verify import datasets_in, verify
-
-    problems = 0
-    for dataset in [args.dataset] if args.dataset else datasets_in(args.out):
-        with tqdm(desc=f"verify {dataset}", unit="check") as bar:
-            report = verify(args.out, dataset, bar.update)
-        problems += len(report.problems)
-        for problem in report.problems[:SHOWN_PROBLEMS]:
-            print(problem, file=sys.stderr)
-        if len(report.problems) > SHOWN_PROBLEMS:
-            print(f"... and {len(report.problems) - SHOWN_PROBLEMS} more", file=sys.stderr)
-        print(
-            f"{dataset}: {report.cells} cells against {report.records} records; {report.recomputed} recomputed from "
-            f"their scores, {len(report.absent)} taken from the record, whose scores are not on this machine; "
-            f"{len(report.problems)} problems"
-        )
-    return 2 if problems else 0
+    return build(request)

@@ -1,4 +1,4 @@
-"""Which runs a leaderboard consists of: rows (a model under settings) times seeds, each with its identity.
+"""Which rows a leaderboard consists of, which runs are of the same row, and what a search chooses for it.
 
 A grid file is YAML. Sections `all` and those named after models map a setting to a *list of choices*; every combination
 is a row. Section `rows` names single rows:
@@ -11,50 +11,45 @@ is a row. Section `rows` names single rows:
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import itertools
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from recbole_marn.errors import InputError
+from recbole_marn.errors import InputError, first_line
+from recbole_marn.evaluation.record import FORMAT
+from recbole_marn.registry import MODELS
 from recbole_marn.settings.data import DataSettings
-from recbole_marn.settings.parsing import from_mapping, nearest
+from recbole_marn.settings.parsing import nearest
 from recbole_marn.settings.training import TrainSettings
 
 __all__ = [
     "FIRST_SEED",
-    "Plan",
     "Row",
-    "Run",
     "Space",
-    "adopt_names",
     "anchor_rows",
+    "best_trial",
     "by_identity",
     "combinations",
     "config_id",
-    "data_files",
     "plan_rows",
     "read_space",
-    "runs_of",
+    "search_told",
+    "searched",
+    "trial_of_run",
+    "with_unique_labels",
     "without_defaults",
 ]
 
 FIRST_SEED = 2020
-# Given by options of the leaderboard, or decided by it.
-RESERVED = {
-    "seed": "Give --seeds=N: seeds 2020, 2021, ...",
-    "model": "Give --models=A,B,C, or name it in the grid file.",
-    "dataset": "Give --dataset.",
-    "resume": "A leaderboard always goes on from what is finished.",
-    "run_name": "A run's name is its identity.",
-    "show_progress": "There is one progress bar for all runs.",
-}
-
+# A trial names metrics as RecBole does.
+VALID = {"auc": "AUC", "uauc": "UAUC", "logloss": "LogLoss"}
 
 @dataclass(frozen=True)
 class Row:
@@ -63,23 +58,6 @@ class Row:
     label: str
     model: str
     settings: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Run:
-    """One training: a row and a seed."""
-
-    name: str
-    row: Row
-    seed: int
-    config: Mapping[str, Any]
-    settings: Mapping[str, Any]
-    epochs: int
-    files: tuple[Path, ...] = ()
-
-    @property
-    def identity(self) -> tuple[str, int]:
-        return config_id(self.settings), self.seed
 
 
 @dataclass(frozen=True)
@@ -92,6 +70,10 @@ class Space:
     def of(self, model: str) -> dict[str, Sequence[Any]]:
         return {**self.choices.get("all", {}), **self.choices.get(model, {})}
 
+    def unused(self, models: Iterable[str]) -> list[str]:
+        """Sections of models that are not among these."""
+        return [section for section in self.choices if section not in {"all", *models}]
+
 
 # -------------------------------------------------------------------------------------------------- files
 def read_space(path: Path | str | None) -> Space:
@@ -100,15 +82,13 @@ def read_space(path: Path | str | None) -> Space:
     Raises:
         InputError: no such file, not YAML, an unknown model, a setting without a list of choices.
     """
-    from recbole_marn.registry import MODELS
-
     if path is None:
         return Space()
     try:
         content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise InputError(
-            "a readable YAML file of choices", f"{path}: {str(error).splitlines()[0]}", "Correct the path or the file."
+            "a readable YAML file of choices", f"{path}: {first_line(error)}", "See docs/leaderboard.md for the form."
         ) from None
     if not isinstance(content, dict):
         raise InputError(f"a mapping of sections in {path}", f"{type(content).__name__}", "See docs/leaderboard.md.")
@@ -119,7 +99,7 @@ def read_space(path: Path | str | None) -> Space:
             raise InputError(
                 f"sections 'all', 'rows' or a model in {path}",
                 f"'{section}'",
-                f"Correct the name; `recbole-marn models` lists them.{nearest(section, MODELS)}",
+                f"`recbole-marn models` lists the models.{nearest(section, MODELS)}",
             )
         if not isinstance(entries, dict):
             raise InputError(f"section '{section}' of {path} to be a mapping", repr(entries), "Write key: value lines.")
@@ -142,19 +122,13 @@ def _named_row(label: str, entry: Any, path: str) -> Row:
         raise InputError(
             f"row '{label}' of {path} to be a mapping with a model", repr(entry), "Write {model: MARN, key: value}."
         )
-    return Row(label, check_model(str(entry["model"])), {key: value for key, value in entry.items() if key != "model"})
+    return Row(label, _known(str(entry["model"])), {key: value for key, value in entry.items() if key != "model"})
 
 
-def check_model(name: str) -> str:
-    """The name, if the table has it.
-
-    Raises:
-        InputError: unknown; the nearest one is suggested.
-    """
-    from recbole_marn.registry import MODELS
-
+def _known(name: str) -> str:
     if name not in MODELS:
-        raise InputError(f"models among {', '.join(MODELS)}", repr(name), f"Correct the name.{nearest(name, MODELS)}")
+        hint = f"`recbole-marn models` says what each is.{nearest(name, MODELS)}"
+        raise InputError(f"models among {', '.join(MODELS)}", repr(name), hint)
     return name
 
 
@@ -172,10 +146,12 @@ def plan_rows(models: Iterable[str], space: Space) -> list[Row]:
     """
     rows = []
     for model in models:
-        choices = space.of(check_model(model))
+        choices = space.of(_known(model))
         varied = [key for key, values in choices.items() if len(values) > 1]
         for settings in combinations(choices):
-            told = ", ".join(f"{key}={_short(settings[key])}" for key in varied)
+            values = {key: settings[key] for key in varied}
+            told = ", ".join(f"{key}={value if isinstance(value, str) else json.dumps(value, default=str)}"
+                             for key, value in values.items())  # fmt: skip
             rows.append(Row(f"{model} ({told})" if told else model, model, settings))
     return with_unique_labels(rows + list(space.rows))
 
@@ -193,89 +169,28 @@ def with_unique_labels(rows: Sequence[Row]) -> list[Row]:
     return list(unique.values())
 
 
-def _short(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value)
-
-
-def anchor_rows(config: Mapping[str, Any]) -> list[Row]:
+def anchor_rows(modalities: Mapping[str, Any], used: Sequence[str] | None) -> list[Row]:
     """Rows every table has: popularity, the image alone, and MARN without statistics, as far as the data allow.
 
     Against uniform negatives popularity alone is strong; these rows show how much of a result it explains.
+
+    Args:
+        modalities: by name, as in a data set's settings.
+        used: names; None for all of them.
     """
-    kinds = {name: entry["kind"] for name, entry in (config["modalities"] or {}).items()}
-    used = config["use_modalities"] or list(kinds)
+    used = list(used or modalities)
     rows = [Row("Popularity", "Popularity")]
     if "image" in used:
         rows.append(Row("BaseModelIMAGE", "BaseModelIMAGE", {"use_modalities": ["image"]}))
-    kept = [name for name in used if kinds.get(name) != "statistic"]
+    kept = [name for name in used if name not in modalities or modalities[name].get("kind") != "statistic"]
     if kept and len(kept) < len(used):
         rows.append(Row("MARN -statistic", "MARN", {"use_modalities": kept}))
     return rows
 
 
-# --------------------------------------------------------------------------------------------------- runs
-@dataclass(frozen=True)
-class Plan:
-    """What every run shares."""
-
-    dataset: str
-    common: Mapping[str, Any]
-    config_files: tuple[str, ...] = ()
-
-    def config(self, row: Row) -> Any:
-        """RecBole's Config of a row.
-
-        Raises:
-            InputError: unknown model or key, a value of the wrong kind, or a modality the data set does not have.
-        """
-        from recbole_marn.host.config import build_config
-
-        for key, hint in RESERVED.items():
-            if key in self.common or key in row.settings:
-                raise InputError("settings that a leaderboard leaves open", f"'{key}'", hint)
-        settings = {**self.common, **row.settings}
-        config = build_config(row.model, self.dataset, list(self.config_files), settings)
-        from_mapping(DataSettings, config.final_config_dict, complete=False).modality_settings()
-        return config
-
-
-def runs_of(plan: Plan, rows: Sequence[Row], seeds: int) -> list[Run]:
-    """One run per row and seed; nothing is run before every setting of every row has been checked.
-
-    Raises:
-        InputError: as `Plan.config`, or no seed.
-    """
-    from recbole_marn.host.config import plain_config
-    from recbole_marn.training.identity import INCIDENTAL, run_name
-
-    if seeds < 1:
-        raise InputError("at least one seed", f"--seeds={seeds}", "Five show how much a result varies.")
-    runs: dict[tuple[str, int], Run] = {}
-    for row in rows:
-        config = plan.config(row)
-        files = tuple(data_files(config))
-        given = {**plan.common, **row.settings}
-        for seed in range(FIRST_SEED, FIRST_SEED + seeds):
-            config["seed"] = seed
-            settings = {key: value for key, value in plain_config(config).items() if key not in INCIDENTAL}
-            name = run_name(config)
-            chosen = {**given, "model": row.model, "dataset": plan.dataset, "seed": seed}
-            run = Run(name, row, seed, chosen, settings, int(config["epochs"]), files)
-            runs.setdefault(run.identity, run)
-    return list(runs.values())
-
-
-def adopt_names(runs: Iterable[Run], records: Iterable[Mapping[str, Any]]) -> list[Run]:
-    """The runs, each under the name it has in a record of the same settings.
-
-    A name is a digest of all settings, so that one a later version adds changes it; what is finished stays finished.
-    """
-    known = by_identity(records)
-    return [replace(run, name=known[run.identity]["run"]) if run.identity in known else run for run in runs]
-
-
+# ----------------------------------------------------------------------------------------------- identity
 def by_identity(records: Iterable[Mapping[str, Any]]) -> dict[tuple[str, int], Mapping[str, Any]]:
-    """Records by what `Run.identity` is of the runs they tell of."""
+    """Records by the identity of the runs they tell of: `config_id` and seed."""
     return {(config_id(record["settings"]), record["seed"]): record for record in records}
 
 
@@ -290,31 +205,67 @@ def without_defaults(settings: Mapping[str, Any]) -> dict[str, Any]:
 
     Settings recorded before a key existed are the same as those with the key at its default.
     """
-    from recbole_marn.registry import MODELS
-
-    row = MODELS.get(settings.get("model", ""))
-    kinds = [DataSettings, TrainSettings] + ([row.settings] if row and row.settings else [])
-    defaults = {entry.name: json.dumps(entry.default) for kind in kinds for entry in fields(kind)}
+    defaults = _defaults(settings.get("model", ""))
     return {key: value for key, value in settings.items() if json.dumps(value, default=str) != defaults.get(key)}
 
 
-def data_files(config: Any) -> list[Path]:
-    """The files a configuration reads: atomic files, and those its modalities name.
+@functools.cache
+def _defaults(model: str) -> dict[str, str]:
+    row = MODELS.get(model)
+    kinds = [DataSettings, TrainSettings] + ([row.settings] if row and row.settings else [])
+    return {entry.name: json.dumps(entry.default, default=str) for kind in kinds for entry in fields(kind)}
 
-    Raises:
-        InputError: no interactions there.
+
+# ------------------------------------------------------------------------------------------------- search
+def searched(row: Row, space: Space) -> dict[str, list[Any]]:
+    """What a search varies for a row: the space without what the row itself says."""
+    return {key: list(values) for key, values in space.of(row.model).items() if key not in row.settings}
+
+
+def trial_of_run(trial: Mapping[str, Any], run: Mapping[str, Any]) -> dict[str, Any] | None:
+    """A trial's record from that of a finished run of the same settings and seed; only its validation counts.
+
+    Args:
+        trial: what is known of the trial before it runs.
+
+    Returns:
+        None where the run kept no score of an epoch.
     """
-    folder, name = Path(config["data_path"]), config["dataset"]
-    files = [folder / f"{name}.{suffix}" for suffix in ("inter", "item", "user")]
-    if not files[0].is_file():
-        raise InputError(
-            f"the data set '{name}' as {files[0]}",
-            "no such file",
-            f"Prepare it (recbole-marn prepare {name} --raw DIR), or give --data_path.",
-        )
-    for modality in (config["modalities"] or {}).values():
-        for key in ("file", "ids", "word_vectors"):
-            if isinstance(modality.get(key), str):
-                file = folder / modality[key]
-                files += [file, file.with_suffix(".ids")]
-    return [file for file in dict.fromkeys(files) if file.is_file()]
+    scores = [epoch["valid_score"] for epoch in run["history"] if epoch.get("valid_score") is not None]
+    if not scores:
+        return None
+    bigger = bool(run["settings"]["valid_metric_bigger"])
+    return {
+        "leaderboard": "trial",
+        "format": FORMAT,
+        **trial,
+        "valid": {name: run["metrics"].get("valid", {}).get(metric) for name, metric in VALID.items()},
+        "best_valid_score": max(scores) if bigger else min(scores),
+        "valid_score_bigger": bigger,
+        "seconds": run.get("seconds"),
+    }
+
+
+def best_trial(trials: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+    """The trial with the best validation score; the first of equals. One that diverged has none and is last."""
+    sign = 1 if trials[0]["valid_score_bigger"] else -1
+    known = [trial for trial in trials if trial["best_valid_score"] is not None]
+    return max(known, key=lambda trial: sign * trial["best_valid_score"], default=trials[0])
+
+
+def search_told(trials: Sequence[Mapping[str, Any]], space: Mapping[str, Sequence[Any]]) -> dict[str, Any]:
+    """What a record says of the search that chose its settings.
+
+    Args:
+        trials: the records of the trials.
+        space: what was varied.
+    """
+    best = best_trial(trials)
+    return {
+        "trials": len(trials),
+        "space": json.loads(json.dumps(space)),
+        "seed": FIRST_SEED,
+        "chosen": best["run"],
+        "best_valid_score": best["best_valid_score"],
+        "compared": [trial["run"] for trial in trials],
+    }

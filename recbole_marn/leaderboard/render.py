@@ -1,39 +1,185 @@
-"""Records and statistics as files: Markdown, CSV, LaTeX and HTML."""
+"""Records of a data set -> statistics and tables. Nothing is trained, and neither torch nor RecBole is imported."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
 
-from recbole_marn.leaderboard.board import Board, Table
-from recbole_marn.leaderboard.page import cells_of_page, page
-from recbole_marn.leaderboard.records import Folders, put
-from recbole_marn.leaderboard.texts import (
-    Cells,
-    cells_of_csv,
-    cells_of_latex,
-    cells_of_markdown,
-    csv_text,
-    latex,
-    markdown,
-)
+from tqdm import tqdm
 
-__all__ = ["FORMATS", "write_tables"]
+from recbole_marn.errors import InputError
+from recbole_marn.evaluation.record import read_record, read_records, sealed_text
+from recbole_marn.files import write_text
+from recbole_marn.leaderboard.board import board_of, rows_of_records
+from recbole_marn.leaderboard.formats import FORMATS, plain
+from recbole_marn.leaderboard.records import Folders, ScoreStore, check_alike
+from recbole_marn.leaderboard.statistics import TableRow, statistics_of, tests_to_make
 
-# suffix -> how it is written, how its cells are read back
-FORMATS: dict[str, tuple[Callable[[Board], str], Callable[[str, Sequence[Table]], Cells]]] = {
-    "md": (markdown, cells_of_markdown),
-    "csv": (csv_text, cells_of_csv),
-    "tex": (latex, cells_of_latex),
-    "html": (page, cells_of_page),
-}
+__all__ = ["Request", "check_baseline", "names_of", "render", "setting_arguments"]
 
 
-def write_tables(board: Board, folders: Folders) -> dict[str, str]:
-    """Write every format; each file is replaced whole.
+RESAMPLES = 500
+MOST_RESAMPLES = 1_000_000
+# Where things lie on this machine; neither a record nor a command repeats it.
+PLACES = ("data_path", "checkpoint_dir")
+
+
+@dataclass(frozen=True)
+class Request:
+    """Options of the command line (see `cli.add_arguments`); without `models`, all that the data set allows.
+
+    Raises:
+        InputError: a number out of range, no model, or a space without a search.
+    """
+
+    dataset: str
+    models: Sequence[str] | None = None
+    seeds: int = 5
+    grid: str | None = None
+    tune: int | None = None
+    space: str | None = None
+    baseline: str | None = None
+    anchors: bool = True
+    out: Path = Path("results")
+    jobs: int = 1
+    resamples: int | None = None
+    config_files: Sequence[str] = ()
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    show_progress: bool = True
+
+    def __post_init__(self) -> None:
+        if self.seeds < 1 or self.jobs < 1 or not 2 <= (self.resamples or RESAMPLES) <= MOST_RESAMPLES:
+            raise InputError(
+                f"at least one seed and one process, and from 2 to {MOST_RESAMPLES:,} resamples",
+                f"--seeds={self.seeds} --jobs={self.jobs} --resamples={self.resamples}",
+                "Five seeds, one process a core and 500 resamples are usual.",
+            )
+        if self.models is not None and not self.models:
+            raise InputError("at least one model in --models", "none", "Name some, or leave --models out for all.")
+        if self.space is not None and self.tune is None:
+            raise InputError("--tune=N with --space", "--space alone", "Say how many settings to try, or leave it out.")
+
+    def command(self) -> str:
+        """The command line that makes the same tables, without what does not matter to them."""
+        parts = ["recbole-marn", "leaderboard", f"--dataset={self.dataset}"]
+        parts += [] if self.models is None else [f"--models={','.join(self.models)}"]
+        parts += [f"--seeds={self.seeds}"]
+        given = [("grid", self.grid), ("tune", self.tune), ("space", self.space), ("baseline", self.baseline)]
+        parts += [f"--{name}={value}" for name, value in given if value is not None]
+        parts += [] if self.resamples in (None, RESAMPLES) else [f"--resamples={self.resamples}"]
+        parts += [] if self.anchors else ["--without_anchors"]
+        parts += [f"--config_files={' '.join(self.config_files)}"] if self.config_files else []
+        return shlex.join(parts + setting_arguments(self.settings))
+
+
+def setting_arguments(settings: Mapping[str, Any]) -> list[str]:
+    """Settings as `--key=value`, without paths."""
+    return [f"--{key}={value}" for key, value in settings.items() if key not in PLACES]
+
+
+def _with_option(command: str, name: str, value: object) -> str:
+    """A command line with `--name=value` in place of what it had; as it was without a value."""
+    if value is None:
+        return command
+    option, parts = f"--{name}={value}", shlex.split(command)
+    there = [at for at, part in enumerate(parts) if part.startswith(f"--{name}=")]
+    for at in there or [len(parts)]:
+        parts[at : at + 1] = [option]
+    return shlex.join(parts)
+
+
+# -------------------------------------------------------------------------------------------------- render
+def render(request: Request, made: bool = False) -> dict[str, Any]:
+    """Statistics and tables of all the records of a data set.
+
+    Args:
+        made: the request made the records, and the tables say so; else they name the command that they named before.
 
     Returns:
-        Paths by suffix.
+        The line that tells about it.
+
+    Raises:
+        InputError: no record, a broken one, records that do not belong together, altered files, or intervals that
+            would be lost.
     """
-    for suffix, (write, _) in FORMATS.items():
-        put(folders.table(suffix), write(board), folders.scores)
-    return {suffix: str(folders.table(suffix)) for suffix in FORMATS}
+    folders = Folders(request.out, request.dataset)
+    records = read_records(folders.records)
+    if not records:
+        raise InputError(
+            f"records of finished runs in {folders.records}", "none", "Run the leaderboard without --render_only first."
+        )
+    check_alike(records)
+    rows = rows_of_records(records)
+    known = read_record(folders.statistics, "statistics") if folders.statistics.exists() else None
+    baseline = _baseline(request.baseline or (known["baseline"] if known and not made else None), rows)
+    resamples = request.resamples or (known or {}).get("resamples", RESAMPLES)
+    folders.prepare()
+    store = ScoreStore(folders.scores)
+    total = len(rows) + sum(1 for _ in tests_to_make(rows, baseline))
+    with tqdm(total=total, desc="statistics", disable=not request.show_progress) as bar:
+        statistics = statistics_of(
+            request.dataset, rows, lambda row, part: store.of_seeds(row.records, part),
+            baseline=baseline, resamples=resamples, known=known, progress=bar.update,
+        )  # fmt: skip
+    _check_kept(rows, statistics, known)
+    command = replace(request, resamples=resamples).command()
+    if known and not made:
+        command = known["command"]
+        for name in ("baseline", "resamples"):
+            command = _with_option(command, name, getattr(request, name))
+    write_text(folders.statistics, sealed_text({**statistics, "command": command}), folders.scores)
+    board = board_of(records, read_record(folders.statistics, "statistics"))
+    for suffix, marked in FORMATS.items():
+        write_text(folders.table(suffix), plain(marked(board)), folders.scores)
+    return {
+        "dataset": request.dataset,
+        "rows": len(rows),
+        "records": len(records),
+        "best": rows[0].label,
+        "without_scores": [row.label for row in rows if row.label not in statistics["intervals"]],
+        "tables": {suffix: str(folders.table(suffix)) for suffix in FORMATS},
+    }
+
+
+def check_baseline(baseline: str | None, names: Sequence[str]) -> None:
+    """Whether a row can be called by the name that `--baseline` gives.
+
+    Raises:
+        InputError: none can.
+    """
+    if baseline is not None and baseline not in names:
+        raise InputError(
+            f"--baseline to be a row of the table: {', '.join(dict.fromkeys(names))}",
+            repr(baseline),
+            "Name one of them.",
+        )
+
+
+def names_of(rows: Sequence[TableRow]) -> list[str]:
+    """What rows can be called by: their labels, and what they are called without what tells them apart."""
+    return [name for row in rows for name in (row.label, row.records[0]["row"])]
+
+
+def _baseline(name: str | None, rows: Sequence[TableRow]) -> str:
+    """The label of the row that is called `name`, of several the one whose settings a search chose."""
+    check_baseline(name, names_of(rows))
+    for wanted in (name,) if name else ("DIN", "Popularity"):
+        found = [row for row in rows if wanted in (row.label, row.records[0]["row"])]
+        if found:
+            return max(found, key=lambda row: (row.label == wanted, row.records[0].get("tuned") is not None)).label
+    return rows[0].label
+
+
+def _check_kept(rows: Sequence[TableRow], statistics: Mapping[str, Any], known: Mapping[str, Any] | None) -> None:
+    """No interval is given up that the scores here cannot give again."""
+    had = [entry["of"] for entry in (known or {}).get("intervals", {}).values()]
+    lost = [row.label for row in rows if row.scores in had and row.label not in statistics["intervals"]]
+    if lost:
+        raise InputError(
+            "the scores of all rows, to resample them anew",
+            f"--resamples={statistics['resamples']}, and no scores of {', '.join(lost)} on this machine",
+            "Leave --resamples out; no table was changed.",
+        )

@@ -14,30 +14,12 @@ from typing import Any
 
 import numpy as np
 
-from recbole_marn.errors import InputError
-from recbole_marn.evaluation.bootstrap import bootstrap_over_users
-from recbole_marn.evaluation.metrics import per_user_auc, relative_improvement
-from recbole_marn.evaluation.significance import (
-    delong_test,
-    holm,
-    mean_and_std,
-    sign_flip_p_value,
-    t_test_p_value,
-)
-from recbole_marn.leaderboard.records import FORMAT
+from recbole_marn.evaluation.metrics import relative_improvement
+from recbole_marn.evaluation.record import FORMAT
+from recbole_marn.evaluation.seeds import Columns, auc_of_means_test, interval, paired_over_users, user_means
+from recbole_marn.evaluation.significance import holm, mean_and_std
 
-__all__ = [
-    "CONFIDENCE",
-    "PARTS",
-    "TableRow",
-    "auc_of_means_test",
-    "best_row",
-    "interval",
-    "mean_of_seeds",
-    "statistics_of",
-    "tests_to_make",
-    "uauc_of_means_test",
-]
+__all__ = ["PARTS", "TESTS", "TableRow", "best_row", "mean_of_seeds", "statistics_of", "tests_to_make"]
 
 CONFIDENCE = 0.95
 PARTS = ("test", "test_popularity", "test_matched")
@@ -87,72 +69,6 @@ def best_row(rows: Sequence[TableRow], metric: str, part: str = "test") -> Table
     return rows[-max(known)[1]] if known else None
 
 
-# ---------------------------------------------------------------------------------------------- intervals
-Columns = Mapping[str, np.ndarray]
-
-
-def interval(columns: Sequence[Columns], metric: str, resamples: int) -> list[float]:
-    """Percentile interval of the mean over S seeds of a metric; every seed is resampled by the same users.
-
-    Args:
-        columns: user, item, label and score (B,) of each seed, rows in one order.
-
-    Returns:
-        [low, high]; NaN where the metric is undefined.
-    """
-    first = columns[0]
-    table = np.stack([column["score"] for column in columns])
-    drawn = bootstrap_over_users(first["user"], first["label"], table, metric, resamples, CONFIDENCE)
-    means = drawn.samples.mean(axis=1)
-    means = means[~np.isnan(means)]
-    if len(means) < 2:
-        return [float("nan"), float("nan")]
-    return [float(end) for end in np.quantile(means, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])]
-
-
-# -------------------------------------------------------------------------------------------------- tests
-def auc_of_means_test(a: Sequence[Columns], b: Sequence[Columns]) -> dict[str, float]:
-    """DeLong's test, rows clustered by user, that two rows have the same mean AUC over their seeds.
-
-    The seeds are laid one after another as one long column, the scores of each lifted above those before. Pairs
-    within a seed keep their order, and pairs across seeds are ordered by the lift alone, alike for both models:
-    they cancel in the difference and in its variance, which leaves the mean over the seeds. With one seed this is
-    `delong_test` itself.
-    """
-    length = math.lcm(len(a), len(b))
-    first = a[0]
-    found = delong_test(
-        np.tile(first["label"], length),
-        _lifted([a[index % len(a)]["score"] for index in range(length)]),
-        _lifted([b[index % len(b)]["score"] for index in range(length)]),
-        user=np.tile(first["user"], length),
-    )
-    # The pairs within seeds are one in `length` of all pairs; z does not change by the factor.
-    return {"difference": found.difference * length, "z": found.z, "p": found.p_value}
-
-
-def _lifted(scores: Sequence[np.ndarray]) -> np.ndarray:
-    # Ranks are whole numbers, so that no lift rounds two scores together.
-    ranks = [np.unique(score, return_inverse=True)[1].reshape(-1) for score in scores]
-    return np.concatenate([rank + index * (len(rank) + 1) for index, rank in enumerate(ranks)]).astype(np.float64)
-
-
-def uauc_of_means_test(a: Sequence[Columns], b: Sequence[Columns]) -> dict[str, float]:
-    """Student's test and the sign-flip test, paired over users, of the mean over seeds of per-user AUC."""
-    return _paired_over_users(_user_means(a), _user_means(b))
-
-
-def _paired_over_users(a: np.ndarray, b: np.ndarray) -> dict[str, float]:
-    difference = a - b
-    t, p = t_test_p_value(difference)
-    mean = float(difference.mean()) if len(difference) else float("nan")
-    return {"difference": mean, "t": t, "p": p, "p_sign_flip": sign_flip_p_value(difference)}
-
-
-def _user_means(columns: Sequence[Columns]) -> np.ndarray:
-    return np.mean([per_user_auc(column["user"], column["label"], column["score"]).auc for column in columns], axis=0)
-
-
 # ------------------------------------------------------------------------------------------------- tables
 Scores = Callable[[TableRow, str], Sequence[Columns] | None]
 
@@ -182,40 +98,35 @@ def statistics_of(
 
     Args:
         scores: (row, part) -> the score columns of each seed; None where a file is not on this machine.
-        baseline: label of a row.
+        baseline: label of a row; nothing is tested against one that is not there.
         known: an earlier result. What it says of the same score files is kept, so that a folder whose scores lie
             elsewhere can still be rendered; what nobody can compute is left out.
         recompute: keep of `known` only what the scores here cannot tell.
         progress: called once a row and once a test.
 
     Raises:
-        InputError: the baseline is not a row, or fewer than two resamples.
+        InputError: fewer than two resamples.
     """
-    if rows and baseline not in {row.label for row in rows}:
-        raise InputError(
-            f"--baseline to be a row of the table: {', '.join(row.label for row in rows)}",
-            repr(baseline),
-            "Name one of them.",
-        )
     known = known if known and known.get("confidence") == CONFIDENCE else {}
+    earlier = known.get("intervals", {}).values() if known.get("resamples") == resamples else ()
+    kept = {tuple(entry["of"]): dict(entry) for entry in earlier}
     intervals: dict[str, Any] = {}
-    earlier_intervals = {} if known.get("resamples") != resamples else known.get("intervals", {})
     for row in rows:
-        earlier = next((dict(entry) for entry in earlier_intervals.values() if entry["of"] == row.scores), None)
-        found = (None if recompute else earlier) or _intervals(row, scores, resamples) or earlier
+        found = None if recompute else kept.get(tuple(row.scores))
+        found = found or _intervals(row, scores, resamples) or kept.get(tuple(row.scores))
         if found is not None:
             intervals[row.label] = found
         progress()
-    user_means: dict[tuple[str, str], np.ndarray] = {}
-    earlier_tests = {_of(test): test for test in known.get("tests", [])}
+    kept = {_of(test): test for test in known.get("tests", [])}
+    means: dict[tuple[str, str], np.ndarray] = {}
     tests = []
     for metric, part, against, row, reference in tests_to_make(rows, baseline):
         test = {"metric": metric, "part": part, "of": row.scores, "reference_of": reference.scores}
-        earlier = earlier_tests.get(_of(test))
-        found = (None if recompute else earlier) or _test(test, row, reference, scores, user_means) or earlier
+        found = None if recompute else kept.get(_of(test))
+        found = found or _test(metric, part, (row, reference), scores, means) or kept.get(_of(test))
         if found is not None:
-            names = {"row": row.label, "against": against, "reference": reference.label}
-            tests.append({**found, **names, "relative_improvement": _improvement(row, reference, metric, part)})
+            test |= {**found, "row": row.label, "against": against, "reference": reference.label}
+            tests.append({**test, "relative_improvement": _improvement(row, reference, metric, part)})
         progress()
     _add_holm(tests, len(rows))
     return {
@@ -244,27 +155,22 @@ def _intervals(row: TableRow, scores: Scores, resamples: int) -> dict[str, Any] 
         if columns is None:
             return None
         undefined = any(math.isnan(value) for value in row.values(metric, part))
-        found[f"{metric} {part}"] = [math.nan] * 2 if undefined else interval(columns, metric, resamples)
+        found[f"{metric} {part}"] = [math.nan] * 2 if undefined else interval(columns, metric, resamples, CONFIDENCE)
     return found
 
 
 def _test(
-    test: dict[str, Any],
-    row: TableRow,
-    reference: TableRow,
-    scores: Scores,
-    user_means: dict[tuple[str, str], np.ndarray],
-) -> dict[str, Any] | None:
-    part = test["part"]
-    columns = {one.label: scores(one, part) for one in (row, reference)}
-    if any(found is None for found in columns.values()):
+    metric: str, part: str, pair: Sequence[TableRow], scores: Scores, means: dict[tuple[str, str], np.ndarray]
+) -> dict[str, float] | None:
+    columns = [scores(row, part) for row in pair]
+    if any(found is None for found in columns):
         return None
-    if test["metric"] == "AUC":
-        return {**test, **auc_of_means_test(columns[row.label], columns[reference.label])}
-    for label, found in columns.items():
-        if (label, part) not in user_means:
-            user_means[label, part] = _user_means(found)
-    return {**test, **_paired_over_users(user_means[row.label, part], user_means[reference.label, part])}
+    if metric == "AUC":
+        return auc_of_means_test(*columns)
+    for row, found in zip(pair, columns, strict=True):
+        if (row.label, part) not in means:
+            means[row.label, part] = user_means(found)
+    return paired_over_users(*(means[row.label, part] for row in pair))
 
 
 def _improvement(row: TableRow, reference: TableRow, metric: str, part: str) -> float:

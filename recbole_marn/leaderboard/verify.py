@@ -1,46 +1,41 @@
-"""Every cell recomputed: tables from records, records from scores."""
+"""Every cell recomputed: tables from records, records from scores. Neither torch nor RecBole is imported."""
 
 from __future__ import annotations
 
-import hashlib
-import json
+import argparse
 import math
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from difflib import SequenceMatcher
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
-from recbole_marn.errors import InputError
-from recbole_marn.leaderboard.board import Board, board_of, rows_of_records
-from recbole_marn.leaderboard.grid import config_id
-from recbole_marn.leaderboard.records import (
-    FORMAT,
-    Folders,
-    ScoreStore,
-    check_alike,
-    check_scores_file,
-    load_scores,
-    read_record,
-    rows_sha256,
-)
-from recbole_marn.leaderboard.render import FORMATS
-from recbole_marn.leaderboard.statistics import TableRow, statistics_of
-from recbole_marn.leaderboard.texts import reading
-from recbole_marn.leaderboard.tuned import best_trial
-from recbole_marn.leaderboard.work import part_metrics
+from tqdm import tqdm
 
-__all__ = ["Report", "datasets_in", "verify"]
+from recbole_marn.errors import InputError, printable
+from recbole_marn.evaluation.record import read_record, run_name_of
+from recbole_marn.evaluation.scores import check_scores_file, load_scores, part_metrics, rows_sha256
+from recbole_marn.leaderboard.board import Board, board_of, rows_of_records
+from recbole_marn.leaderboard.formats import FORMATS, parts_of_line, plain
+from recbole_marn.leaderboard.grid import best_trial, config_id
+from recbole_marn.leaderboard.records import Folders, ScoreStore, check_alike
+from recbole_marn.leaderboard.statistics import TableRow, statistics_of
+
+__all__ = ["Report", "add_arguments", "datasets_in", "main", "verify"]
 
 # Sums of the same numbers in another order; anything larger is another number.
 TOLERANCE = 1e-9
+SHOWN = 160  # letters of a line in a message
+SHOWN_PROBLEMS = 40
 
 
 @dataclass
 class Report:
     """What was checked, and what did not hold."""
 
-    dataset: str
     problems: list[str] = field(default_factory=list)
     cells: int = 0
     records: int = 0
@@ -68,10 +63,10 @@ def verify(out: Path, dataset: str, progress: Callable[[], None] = lambda: None)
     Args:
         progress: called once a record, a row and a test.
     """
-    folders, report = Folders(out, dataset), Report(dataset)
+    folders, report = Folders(out, dataset), Report()
     records = _records(folders, report)
     for record in records:
-        with _readable(f"record {record.get('run')}", report):
+        with _readable(f"record {record['run']}", report):
             _check_scores(folders, record, report)
         progress()
     with _readable(f"the trials in {folders.trials}", report):
@@ -90,23 +85,22 @@ def _readable(what: str, report: Report) -> Iterator[None]:
     """An altered file may lack or twist anything: that is a problem to name, and no reason to stop."""
     try:
         yield
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except InputError as error:
+        report.problems.append(str(error))
+    except Exception as error:
         report.problems.append(f"Cannot check {what}: {type(error).__name__}: {error}.")
 
 
 # ------------------------------------------------------------------------------------------------- records
 def _read(path: Path, kind: str, report: Report) -> dict[str, Any] | None:
-    """A record. An altered one is a problem, and is still read so that what was altered can be named."""
-    try:
-        return read_record(path, kind)
-    except InputError as error:
-        report.problems.append(str(error))
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    same_kind = isinstance(content, dict) and content.get("leaderboard") == kind and content.get("format") == FORMAT
-    return content if same_kind else None
+    """A record. One that was altered is a problem, and is still read so that what was altered can be named."""
+    for sealed in (True, False):
+        try:
+            return read_record(path, kind, sealed)
+        except InputError as error:
+            if str(error) not in report.problems:
+                report.problems.append(str(error))
+    return None
 
 
 def _records(folders: Folders, report: Report) -> list[dict[str, Any]]:
@@ -114,39 +108,25 @@ def _records(folders: Folders, report: Report) -> list[dict[str, Any]]:
     records = [record for record in read if record is not None]
     report.records = len(records)
     for record in records:
-        with _readable(f"record {record.get('run')}", report):
-            if record["run"] != _name(record):
-                report.problems.append(
-                    f"Record {record['run']}: its settings are those of {_name(record)}; settings or seed were altered."
-                )
-    try:
-        with _readable(f"the records in {folders.records}", report):
-            check_alike(records)
-    except InputError as error:
-        report.problems.append(str(error))
+        name = run_name_of(record["settings"])
+        if record["run"] != name:
+            report.problems.append(
+                f"Record {record['run']}: its settings are those of {name}; settings or seed were altered."
+            )
+    with _readable(f"the records in {folders.records}", report):
+        check_alike(records)
     return records
-
-
-def _name(record: Mapping[str, Any]) -> str:
-    """`trainer.run_name` of the recorded settings, written here so that verifying needs no training libraries."""
-    settings = record["settings"]
-    found = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:8]
-    return f"{settings['model']}-{settings['dataset']}-{settings['seed']}-{found}"
 
 
 def _check_scores(folders: Folders, record: Mapping[str, Any], report: Report) -> None:
     path = folders.scores / record["scores"]["file"]
-    try:
-        if not check_scores_file(path, record):
-            report.absent.append(record["run"])
-            return
-    except InputError as error:
-        report.problems.append(str(error))
+    if not check_scores_file(path, record["scores"]["sha256"]):
+        report.absent.append(record["run"])
         return
     report.recomputed += 1
     parts = load_scores(path)
     for part, metrics in record["metrics"].items():
-        if part not in parts or rows_sha256(parts[part]) != record["data"]["rows_sha256"][part]:
+        if part not in parts or rows_sha256(parts[part]) != record["data"]["rows_sha256"].get(part):
             report.problems.append(f"Record {record['run']}: the {part} rows are not those of its score file.")
             continue
         for metric, value in part_metrics(parts[part]).items():
@@ -170,10 +150,10 @@ def _check_trials(folders: Folders, records: Sequence[Mapping[str, Any]], report
         if not tuned:
             continue
         compared = [trials.get(name) for name in tuned["compared"]]
-        if any(trial is None for trial in compared):
+        if not all(compared):
             report.problems.append(f"Record {record['run']}: a trial of its search is missing or unreadable.")
             continue
-        best = best_trial([trial for trial in compared if trial])
+        best = best_trial(compared)
         if best["run"] != tuned["chosen"]:
             report.problems.append(f"Record {record['run']}: trial {tuned['chosen']} is not the best of its search.")
         elif config_id(best["settings"]) != config_id(record["settings"]):
@@ -197,19 +177,14 @@ def _check_statistics(
 
     def scores(row: TableRow, part: str) -> list[Any] | None:
         try:
-            found = [store.columns(record, part) for record in row.records]
-        except (InputError, KeyError):  # reported with its record
+            return store.of_seeds(row.records, part)
+        except InputError:  # reported with its record
             return None
-        return None if any(columns is None for columns in found) else found
 
-    try:
-        computed = statistics_of(
-            folders.dataset, rows_of_records(records), scores, baseline=statistics["baseline"],
-            resamples=statistics["resamples"], known=statistics, recompute=True, progress=progress,
-        )  # fmt: skip
-    except InputError as error:
-        report.problems.append(f"{folders.statistics}: {error}")
-        return
+    computed = statistics_of(
+        folders.dataset, rows_of_records(records), scores, baseline=statistics["baseline"],
+        resamples=statistics["resamples"], known=statistics, recompute=True, progress=progress,
+    )  # fmt: skip
     there, here = dict(_numbers(statistics)), dict(_numbers(computed))
     for name in sorted(set(there) | set(here)):
         if not _same(there.get(name), here.get(name)):
@@ -221,10 +196,8 @@ def _numbers(statistics: Mapping[str, Any]) -> Iterator[tuple[str, float | None]
     for row, entry in statistics["intervals"].items():
         for key, ends in entry.items():
             if key != "of":
-                yield from (
-                    (f"the {end} end of {key} of {row}", value)
-                    for end, value in zip(("low", "high"), ends, strict=True)
-                )
+                named = zip(("low", "high"), ends, strict=True)
+                yield from ((f"the {end} end of {key} of {row}", value) for end, value in named)
     for test in statistics["tests"]:
         name = f"{test['metric']} {test['part']} of {test['row']} against the {test['against']} ({test['reference']})"
         for key in ("difference", "z", "t", "p", "p_sign_flip", "p_holm", "relative_improvement"):
@@ -234,28 +207,75 @@ def _numbers(statistics: Mapping[str, Any]) -> Iterator[tuple[str, float | None]
 
 # -------------------------------------------------------------------------------------------------- tables
 def _check_tables(folders: Folders, board: Board, report: Report) -> None:
-    for suffix, (write, read) in FORMATS.items():
-        path = folders.table(suffix)
+    for suffix, write in FORMATS.items():
+        path, marked = folders.table(suffix), write(board)
+        report.cells += marked.count("\x03")
         if not path.is_file():
             report.problems.append(f"{path}: the table is missing.")
             continue
-        expected, found = write(board), path.read_text(encoding="utf-8", errors="replace")
-        wanted, stands = read(expected, board.tables), read(found, board.tables)
-        report.cells += len(wanted)
-        altered = [key for key in {**wanted, **stands} if wanted.get(key) != stands.get(key)]
-        for table, row, column in altered:
-            key = (table, row, column)
-            report.problems.append(
-                f"{path}: cell '{column}' of row '{row}' ({table}) says {reading(stands, key)}, "
-                f"the records say {reading(wanted, key)}."
-            )
-        if not altered and found != expected:
-            report.problems.append(f"{path}: {_first_difference(expected, found)}")
+        found = path.read_text(encoding="utf-8", errors="replace")
+        report.problems += [f"{path}: {problem}" for problem in _differences(marked.split("\n"), found.split("\n"))]
 
 
-def _first_difference(expected: str, found: str) -> str:
-    wanted, lines = expected.splitlines(), found.splitlines()
-    wanted += [""] * (len(lines) - len(wanted))
-    lines += [""] * (len(wanted) - len(lines))
-    number = next((n for n, pair in enumerate(zip(wanted, lines, strict=True)) if pair[0] != pair[1]), len(lines) - 1)
-    return f"line {number + 1} reads '{lines[number][:160]}', the records say '{wanted[number][:160]}'."
+def _differences(marked: Sequence[str], found: Sequence[str]) -> Iterator[str]:
+    """What a table says in another way than it should: by cell where the line around the cell is as it should be."""
+    expected = [plain(line) for line in marked]
+    # Comparing lines takes time that grows with the square of those that differ: a file cannot make it long.
+    found = found[: 2 * len(expected)]
+    for tag, start, end, at, to in SequenceMatcher(None, expected, found, autojunk=False).get_opcodes():
+        if tag != "equal":
+            for index, pair in enumerate(zip_longest(marked[start:end], found[at:to]), start=at + 1):
+                yield from _line(*pair, index)
+
+
+def _line(marked: str | None, found: str | None, number: int) -> Iterator[str]:
+    around, cells, wanted = parts_of_line(marked or "")
+    stands = [None] * len(cells) if found is None else _between(around, found)
+    if cells and stands is not None and stands != wanted:
+        for (table, row, column), says, said in zip(cells, stands, wanted, strict=True):
+            if says != said:
+                here = "nothing" if says is None else f"'{says}'"
+                yield f"cell '{column}' of row '{row}' ({table}) says {here}, the records say '{said}'."
+    else:
+        here, there = ("nothing" if line is None else f"'{line[:SHOWN]}'" for line in (found, marked and plain(marked)))
+        yield f"line {number} reads {here}, the records say {there}."
+
+
+def _between(around: Sequence[str], line: str) -> list[str] | None:
+    """What stands in a line between the given texts, in their order; None where it does not have them."""
+    if not (line.startswith(around[0]) and line.endswith(around[-1])):
+        return None
+    found, at, end = [], len(around[0]), len(line) - len(around[-1])
+    for text in around[1:-1]:
+        start = line.find(text, at, end)
+        if start < 0:
+            return None
+        found.append(line[at:start])
+        at = start + len(text)
+    return [*found, line[at:end]]
+
+
+# -------------------------------------------------------------------------------------------- command line
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `verify`."""
+    parser.add_argument("out", type=Path, metavar="DIR", help="the --out of a leaderboard")
+    parser.add_argument("-d", "--dataset", help="only this data set (default: all there are)")
+
+
+def main(args: argparse.Namespace) -> int:
+    """Run `verify`: 0 all holds, 2 something was altered; every problem is named on stderr."""
+    problems = 0
+    for dataset in [args.dataset] if args.dataset else datasets_in(args.out):
+        with tqdm(desc=f"verify {dataset}", unit="check") as bar:
+            report = verify(args.out, dataset, bar.update)
+        problems += len(report.problems)
+        for problem in report.problems[:SHOWN_PROBLEMS]:
+            print(printable(problem), file=sys.stderr)
+        if len(report.problems) > SHOWN_PROBLEMS:
+            print(f"... and {len(report.problems) - SHOWN_PROBLEMS} more", file=sys.stderr)
+        print(
+            f"{printable(dataset)}: {report.cells} cells against {report.records} records; {report.recomputed} "
+            f"recomputed from their scores, {len(report.absent)} taken from the record, whose scores are not on this "
+            f"machine; {len(report.problems)} problems"
+        )
+    return 2 if problems else 0

@@ -12,8 +12,8 @@ import numpy as np
 import yaml
 
 from recbole_marn.errors import InputError
+from recbole_marn.files.folders import staged_folder
 from recbole_marn.prepare.atomic import spell_numbers, write_item
-from recbole_marn.prepare.folders import staged_folder
 from recbole_marn.prepare.logs import LogDataset, TokenColumn
 from recbole_marn.prepare.meeting import check_meeting
 from recbole_marn.prepare.record import coverage_of_items, fingerprint, lines_read, span, vector_notes, write_record

@@ -12,11 +12,11 @@ import numpy as np
 
 from recbole_marn import __version__
 from recbole_marn.errors import InputError
+from recbole_marn.files.folders import refuse_existing, staged_folder
 from recbole_marn.prepare.atomic import write_inter, write_item
 from recbole_marn.prepare.checks import leak_checks
 from recbole_marn.prepare.choices import choose_vectors
 from recbole_marn.prepare.download import fetch_missing
-from recbole_marn.prepare.folders import refuse_existing, staged_folder
 from recbole_marn.prepare.log_files import write_log
 from recbole_marn.prepare.logs import LogDataset
 from recbole_marn.prepare.meeting import check_meeting

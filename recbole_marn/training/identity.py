@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping
 from typing import Any
 
 from recbole_marn.errors import InputError
+from recbole_marn.evaluation.record import run_name_of
 from recbole_marn.host.config import plain_config
 
 __all__ = ["INCIDENTAL", "check_same_data", "check_same_settings", "run_name", "settings_that_matter"]
@@ -25,9 +24,7 @@ def settings_that_matter(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 def run_name(config: Any) -> str:
     """`MODEL-dataset-seed-hash`: the same settings give the same name, whenever and wherever they run."""
-    settings = settings_that_matter(plain_config(config))
-    digest = hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode()).hexdigest()
-    return f"{config['model']}-{config['dataset']}-{config['seed']}-{digest[:8]}"
+    return run_name_of(settings_that_matter(plain_config(config)))
 
 
 def check_same_settings(content: Mapping[str, Any], path: Any, settings: Mapping[str, Any]) -> None:

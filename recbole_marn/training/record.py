@@ -13,7 +13,9 @@ import numpy as np
 
 from recbole_marn import __version__
 from recbole_marn.data.protocol import PARTS
-from recbole_marn.files import sha256, write_aside, write_json
+from recbole_marn.evaluation.record import FORMAT, sealed_text
+from recbole_marn.evaluation.scores import measured
+from recbole_marn.files import plain, sha256, write_aside, write_text
 from recbole_marn.registry import MODELS
 from recbole_marn.training.prepared import Prepared
 
@@ -34,7 +36,7 @@ def data_facts(parts: Prepared) -> dict[str, int]:
 
 
 def write_record(parts: Prepared, result: Mapping[str, Any], scores: Mapping[str, Mapping[str, np.ndarray]]) -> str:
-    """Write `<run>.scores.npz` and `<run>.json`; the record names the scores by their SHA-256."""
+    """Write `<run>.scores.npz` and `<run>.json` (`evaluation/record.py`), which names the scores by their SHA-256."""
     base = Path(parts.trainer.checkpoint_dir) / parts.trainer.run_name
     scores_file, record_file = base.with_name(base.name + ".scores.npz"), base.with_name(base.name + ".json")
     flat = {f"{part}_{name}": value for part, columns in scores.items() for name, value in columns.items()}
@@ -44,14 +46,17 @@ def write_record(parts: Prepared, result: Mapping[str, Any], scores: Mapping[str
             np.savez_compressed(file, **flat)
 
     write_aside(scores_file, write_scores)
-    row = MODELS[parts.config["model"]]
+    metrics, data = measured(scores)
     record = {
-        "format": 1,
-        **result,
-        "record": str(record_file),
-        "paper": row.paper,
+        "format": FORMAT,
+        "run": base.name,
+        **{key: result[key] for key in ("model", "dataset", "seed", "parameters", "epochs", "seconds_per_epoch")},
+        "seconds": round(sum(epoch.get("seconds", 0.0) for epoch in parts.trainer.history), 2),
+        "memory_mb": _peak_memory_mb(),
+        "paper": MODELS[parts.config["model"]].paper,
         "settings": parts.trainer.plain_settings(),
-        "data": data_facts(parts),
+        "data": {"split_sha256": result["split_sha256"], **data, **data_facts(parts)},
+        "metrics": metrics,
         "notes": parts.train.part.notes,
         "history": parts.trainer.history,
         "scores": {"file": scores_file.name, "sha256": sha256(scores_file)},
@@ -59,5 +64,15 @@ def write_record(parts: Prepared, result: Mapping[str, Any], scores: Mapping[str
         | {name: metadata.version(name) for name in LIBRARIES},
         "command": " ".join(sys.argv),
     }
-    write_json(record_file, record)
+    write_text(record_file, sealed_text(plain(record)))
     return str(record_file)
+
+
+def _peak_memory_mb() -> int | None:
+    """Most memory this process held, in MiB; None where the system does not tell."""
+    try:
+        import resource
+    except ImportError:
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return round(peak / (1 << 20 if sys.platform == "darwin" else 1 << 10))

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import ast
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from recbole_marn.errors import InputError
 from recbole_marn.files import plain
 from recbole_marn.registry import properties_folder
 from recbole_marn.settings.parsing import nearest
 
-__all__ = ["ALGORITHMS", "check_space", "default_space", "params_dict", "read_space", "readable"]
+__all__ = ["ALGORITHMS", "check_space", "default_space", "draws", "params_dict", "read_space", "readable"]
 
 # Numbers each kind of line takes, RecBole's own format.
 RANGES = {"uniform": "low,high", "quniform": "low,high,step", "loguniform": "log of low,log of high"}
@@ -104,6 +106,20 @@ def default_space(model: str) -> Path:
             f"a search space for {model}", f"one for {shipped} only", "Write one and give it as --params_file."
         )
     return file
+
+
+def draws(choices: Mapping[str, Sequence[Any]], most: int, seed: int) -> Iterator[dict[str, Any]]:
+    """Combinations of one choice a key in random order, none twice where there are no more than a million.
+
+    Args:
+        most: to draw from a space that has more.
+    """
+    sizes = [len(values) for values in choices.values()]
+    total = math.prod(sizes)
+    rng = np.random.default_rng(seed)
+    for index in rng.permutation(total) if total <= 1_000_000 else rng.integers(total, size=most):
+        at = np.unravel_index(int(index), sizes) if sizes else ()
+        yield {key: values[int(place)] for (key, values), place in zip(choices.items(), at, strict=True)}
 
 
 def params_dict(space: Mapping[str, tuple[str, list[Any]]]) -> dict[str, dict[str, list[Any]]]:

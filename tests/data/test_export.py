@@ -1,5 +1,6 @@
 """Plain RecBole, on the exported files and with its own classes, gets what it gets on our rows."""
 
+import errno
 import hashlib
 import json
 from pathlib import Path
@@ -12,7 +13,7 @@ import yaml
 
 from recbole_marn import cli
 from recbole_marn.data.ctr_dataset import CTRDataset
-from recbole_marn.data.export import export_benchmark
+from recbole_marn.data.export import SEPARATORS, _check_tokens, _separator, export_benchmark
 from recbole_marn.errors import InputError
 from recbole_marn.quick_start import build_config, prepare_run
 from recbole_marn.training.trainer import CTRTrainer
@@ -202,15 +203,59 @@ def test_chunks_do_not_show(exported, tmp_path, monkeypatch):
     assert export_benchmark(exported[0], tmp_path, name="rows")["files"] == exported[1]["files"]
 
 
-def test_a_token_with_a_space_is_refused(tmp_path):
-    events = [
-        (f"user {n}", token, float(i), "view") for n in range(6) for i, token in enumerate(("001", "002", "003", "004"))
-    ]
+@pytest.mark.parametrize(
+    ("tokens", "separator"),
+    [(("001", "002", "003", "004"), " "), (("0 1", "0 2", "3", "4"), "|"), (("0 1", "a|b", "c;d", "4"), ",")],
+)
+def test_tokens_with_spaces_get_another_separator(tmp_path, tokens, separator):
+    """H&M's articles and many shops' ids have spaces; plain RecBole must find the same histories."""
+    events = [(f"user {n}", token, float(i), "view") for n in range(6) for i, token in enumerate(tokens)]
     tiny.write_dataset(tmp_path, events=events)
-    run = prepare_run(build_config(config_dict=tiny.settings(tmp_path, "LR")), quiet=True)
-    with pytest.raises(InputError) as error:
-        export_benchmark([run.train.part, run.valid.part, run.test.part], tmp_path, name="rows")
-    assert "Expected tokens of user_id without tabs and spaces. Got 'user " in str(error.value)
+    items = (tmp_path / "tiny" / "tiny.item").read_text().splitlines()
+    renamed = [items[0], *("\t".join([token, *items[1].split("\t")[1:]]) for token in (*tokens, "x", "y", "z"))]
+    (tmp_path / "tiny" / "tiny.item").write_text("\n".join(renamed) + "\n")
+    run = prepare_run(build_config(config_dict=tiny.settings(tmp_path, "DIN")), quiet=True)
+    parts = [run.train.part, run.valid.part, run.test.part]
+    summary = export_benchmark(parts, tmp_path, name="rows")
+    assert yaml.safe_load((tmp_path / "rows/rows.sequential.yaml").read_text())["seq_separator"] == separator
+    (train, *_), _, _ = theirs((parts, summary, tmp_path), "DIN")
+    found, wanted = train._dataset.inter_feat, parts[0].batch(np.arange(len(parts[0])))
+    names = [loader.field2id_token["item_id"] for loader in (train._dataset, parts[0])]
+    np.testing.assert_array_equal(
+        names[0][found["item_id_list"].numpy()],
+        names[1][wanted["item_id_list"].numpy()[:, : found["item_id_list"].shape[1]]],
+    )
+
+
+def test_a_token_with_a_tab_is_refused():
+    with pytest.raises(InputError, match="Expected tokens of item_id without tabs and line ends"):
+        _check_tokens("item_id", np.array(["[PAD]", "a\tb"], dtype=object))
+    with pytest.raises(InputError, match="ids with all of them"):
+        _separator(np.array(["[PAD]", SEPARATORS], dtype=object))
+
+
+def test_nothing_is_written_over_and_nothing_outside(exported, tmp_path):
+    parts, _, _ = exported
+    export_benchmark(parts, tmp_path, name="rows")
+    before = {path.name: path.read_bytes() for path in (tmp_path / "rows").iterdir()}
+    with pytest.raises(InputError, match="never overwritten by itself"):
+        export_benchmark(parts, tmp_path, name="rows")
+    assert {path.name: path.read_bytes() for path in (tmp_path / "rows").iterdir()} == before
+    export_benchmark(parts, tmp_path, name="rows", overwrite=True)
+    for name in ("../x", "a/b", ""):
+        with pytest.raises(InputError, match="name to be a plain name"):
+            export_benchmark(parts, tmp_path / "out", name=name)
+    assert not (tmp_path / "x").exists() and not (tmp_path / "out").exists()
+
+
+def test_a_failure_leaves_nothing_behind(exported, tmp_path, monkeypatch):
+    def full(*args):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("recbole_marn.data.export.write_json", full)
+    with pytest.raises(InputError, match="a full disk"):
+        export_benchmark(exported[0], tmp_path, name="rows")
+    assert not list(tmp_path.iterdir())
 
 
 # ------------------------------------------------------------------------------------------- the command line

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import time
 from pathlib import Path
@@ -11,8 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from recbole_marn.leaderboard.records import FORMAT, Folders, file_sha256, rows_sha256, sealed_text
-from recbole_marn.leaderboard.work import part_metrics, publish
+from recbole_marn.evaluation.record import FORMAT, run_name_of, sealed_text
+from recbole_marn.evaluation.scores import measured
+from recbole_marn.files import sha256
+from recbole_marn.leaderboard.publish import publish
+from recbole_marn.leaderboard.records import Folders
 
 USERS, NEGATIVES = 40, 4
 PARTS = ("valid", "test", "test_popularity", "test_matched")
@@ -43,37 +45,38 @@ def settings_of(model: str, seed: int, dataset: str = "tiny", **more: Any) -> di
     }  # fmt: skip
 
 
-def name_of(settings: dict[str, Any]) -> str:
-    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:8]
-    return f"{settings['model']}-{settings['dataset']}-{settings['seed']}-{digest}"
-
-
 def record_of(model: str, seed: int, row: str | None = None, dataset: str = "tiny", **more: Any) -> dict[str, Any]:
     """What a leaderboard knows of a run before it has run."""
     settings = settings_of(model, seed, dataset, **more)
     return {
-        "run": name_of(settings), "row": row or model, "model": model, "dataset": dataset, "seed": seed,
+        "run": run_name_of(settings), "row": row or model, "model": model, "dataset": dataset, "seed": seed,
         "paper": "a paper", "given": more, "settings": settings, "data": {"files": {f"{dataset}.inter": "a" * 64}},
         "command": "recbole-marn run", "tuned": None,
     }  # fmt: skip
 
 
-def own_record(run: str, model: str, epochs: int = 3) -> dict[str, Any]:
-    """What `quick_start.run` writes, as far as `publish` reads it."""
-    curve = np.linspace(0.55, 0.6 + 0.1 * SKILL.get(model, 0.7), epochs)
+def own_record(run: str, model: str, seed: int, scores: Path, parts: dict[str, Any]) -> dict[str, Any]:
+    """What `training.record` writes of a run."""
+    curve = np.linspace(0.55, 0.6 + 0.1 * SKILL.get(model, 0.7), 3)
+    metrics, data = measured(parts)
     return {
-        "split_sha256": "b" * 64,
-        "data": {"users": USERS, "items": 90, "catalogue": 100, "events": 300, "train_rows": 400, "valid_rows": 200,
-                 "test_rows": 200, "steps_per_epoch": 7},
+        "format": FORMAT, "run": run, "model": model, "dataset": "tiny", "seed": seed, "paper": "a paper",
+        "settings": settings_of(model, seed), "command": "recbole-marn run",
+        "data": {"split_sha256": "b" * 64, **data, "users": USERS, "items": 90, "catalogue": 100, "events": 300,
+                 "train_rows": 400, "valid_rows": 200, "test_rows": 200, "steps_per_epoch": 7},
+        "metrics": metrics,
         "parameters": 1000 * (1 + len(model)),
-        "epochs": epochs,
+        "epochs": 3,
         "seconds_per_epoch": 1.5,
+        "seconds": 4.5,
+        "memory_mb": 100,
         "history": [
             {"epoch": epoch, "losses": {"click": 0.5}, "seconds": 1.5, "valid_score": round(float(value), 6)}
             for epoch, value in enumerate(curve)
         ],
         "notes": [],
         "versions": {"recbole_marn": "0.1.0", "python": "3.11"},
+        "scores": {"file": scores.name, "sha256": sha256(scores)},
     }  # fmt: skip
 
 
@@ -94,8 +97,8 @@ def train(task: dict[str, Any], folder: Path) -> None:
     parts = {part: columns(run, model, part) for part in PARTS}
     flat = {f"{part}_{name}": values for part, found in parts.items() for name, values in found.items()}
     np.savez_compressed(folder / "own.scores.npz", **flat)
-    own = own_record(run, model) | {"scores": {"file": "own.scores.npz"}}
-    (folder / "own.json").write_text(json.dumps(own))
+    own = own_record(run, model, task["record"]["seed"], folder / "own.scores.npz", parts)
+    (folder / "own.json").write_text(sealed_text(own))
     if task.get("count"):
         with open(task["count"], "a") as file:
             file.write(run + "\n")
@@ -111,20 +114,8 @@ def write_run(out: Path, model: str, seed: int, row: str | None = None, dataset:
     folder.mkdir(parents=True)
     there = os.getcwd()
     try:
-        train({"record": record, "out": str(out), "dataset": dataset, "keep": False}, folder)
+        train({"record": record, "out": str(out), "dataset": dataset}, folder)
     finally:
         os.chdir(there)
     return folders.records / f"{record['run']}.json"
 
-
-__all__ = [
-    "FORMAT",
-    "columns",
-    "file_sha256",
-    "part_metrics",
-    "record_of",
-    "rows_sha256",
-    "sealed_text",
-    "train",
-    "write_run",
-]

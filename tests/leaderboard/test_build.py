@@ -5,19 +5,20 @@ import json
 import os
 import shutil
 
-import fake_runs
 import pytest
 import tiny
 import yaml
 
 from recbole_marn.cli import main
 from recbole_marn.errors import Diverged, InputError
+from recbole_marn.evaluation.record import read_record, read_records, run_name_of, sealed_text
 from recbole_marn.leaderboard import build as build_module
-from recbole_marn.leaderboard.build import Request, build
-from recbole_marn.leaderboard.grid import RESERVED
-from recbole_marn.leaderboard.records import Folders, read_record, read_records, sealed_text
-from recbole_marn.leaderboard.runner import Failure
+from recbole_marn.leaderboard.build import build
+from recbole_marn.leaderboard.plan import RESERVED, Plan
+from recbole_marn.leaderboard.records import Folders
+from recbole_marn.leaderboard.render import Request
 from recbole_marn.leaderboard.verify import verify
+from recbole_marn.training.jobs import Failure
 
 pytestmark = pytest.mark.host
 
@@ -86,7 +87,7 @@ def as_an_older_version_wrote_it(out, path, key, kind="run"):
     """The record without a setting that came later, under the name it had then."""
     record = read_record(path, kind)
     del record["settings"][key], record["sha256"]
-    record["run"] = fake_runs.name_of(record["settings"])
+    record["run"] = run_name_of(record["settings"])
     if kind == "run":
         scores = Folders(out, "tiny").scores
         name = f"{record['run']}.scores.npz"
@@ -152,7 +153,7 @@ def test_other_data_under_the_same_name_stop_before_anything_runs(common, here, 
     with open(other / "tiny" / "tiny.inter", "a") as file:
         file.write("u1\t025\t999999999\tbuy\n")
     before = snapshot(out)
-    with pytest.raises(InputError, match=r"tiny\.inter: SHA-256 .*nothing was overwritten"):
+    with pytest.raises(InputError, match=r"same file tiny\.inter.*nothing was overwritten"):
         build(request({**common, "data_path": str(other)}, out=out))
     assert snapshot(out) == before and len(here) == 4
 
@@ -162,7 +163,7 @@ def test_other_negatives_do_not_share_a_table(common, here, tmp_path):
     build(request(common, out=out, models=["LR"], seeds=1))
     before = snapshot(out)
     with pytest.raises(
-        InputError, match="sample_seed=2020 in LR-tiny.* and sample_seed=7 in LR-tiny.*nothing was over"
+        InputError, match="same sample_seed. Got 2020 in LR-tiny.* and 7 in LR-tiny.*nothing was over"
     ):
         build(request({**common, "sample_seed": 7}, out=out, models=["LR"], seeds=1))
     assert snapshot(out) == before and len(here) == 1
@@ -171,7 +172,7 @@ def test_other_negatives_do_not_share_a_table(common, here, tmp_path):
 def test_a_grid_over_test_negatives_is_refused(common, here, tmp_path):
     grid = tmp_path / "grid.yaml"
     grid.write_text("LR: {eval_negatives: [2, 3]}")
-    with pytest.raises(InputError, match="eval_negatives=2 in .* and eval_negatives=3"):
+    with pytest.raises(InputError, match="same eval_negatives. Got 2 in .* and 3 in"):
         build(request(common, out=tmp_path / "results", grid=str(grid)))
     assert here == []
 
@@ -212,12 +213,11 @@ def test_anchor_rows_are_added_once(common, tmp_path, monkeypatch):
 
 
 def test_all_models_leave_out_what_the_data_cannot_feed(common):
-    from recbole_marn.leaderboard.grid import Plan
     from recbole_marn.registry import MODELS
 
-    assert build_module._possible_models(Plan("tiny", common)) == list(MODELS)
+    assert Plan("tiny", common).possible_models() == list(MODELS)
     kinds = {name: kind for name, kind in common["modalities"].items() if name != "image"}
-    without = build_module._possible_models(Plan("tiny", {**common, "modalities": kinds}))
+    without = Plan("tiny", {**common, "modalities": kinds}).possible_models()
     assert set(MODELS) - set(without) == {"BaseModelIMAGE"}
 
 
@@ -230,8 +230,7 @@ def test_the_test_part_is_sealed_while_tuning(common, here, tmp_path, monkeypatc
     original = CTRTrainer.evaluate
 
     def evaluate(self, data, *args, **more):
-        part = data._dataset.part if hasattr(data, "_dataset") else "?"
-        scored.append(part)
+        scored.append(data.part.name)
         return original(self, data, *args, **more)
 
     monkeypatch.setattr(CTRTrainer, "evaluate", evaluate)
@@ -386,6 +385,24 @@ def test_the_last_line_is_json(common, here, tmp_path, capsys):
 def test_bad_input_ends_with_2(common, here, tmp_path, capsys, more, told):
     assert main(arguments(common, tmp_path, more)) == 2
     assert told in capsys.readouterr().err and here == []
+
+
+@pytest.mark.parametrize("models", ["", ",", " , "])
+def test_no_model_is_said_before_anything_runs(common, here, tmp_path, capsys, models):
+    command = [part for part in arguments(common, tmp_path) if not part.startswith("--models")]
+    assert main([*command, f"--models={models}"]) == 2
+    told = capsys.readouterr().err
+    assert "at least one model in --models" in told and "runs above" not in told and here == []
+
+
+def test_sections_of_models_that_are_not_asked_for_are_said(common, here, tmp_path, capsys):
+    grid, space = tmp_path / "grid.yaml", tmp_path / "space.yaml"
+    grid.write_text("all: {weight_decay: [0.0]}\nLR: {learning_rate: [0.5]}\nDIN: {learning_rate: [0.5]}\n")
+    space.write_text("FM: {learning_rate: [0.5]}\n")
+    assert main(arguments(common, tmp_path, f"--grid={grid}", "--tune=1", f"--space={space}")) == 0
+    told = capsys.readouterr().err
+    assert f"{grid}: section 'DIN' is passed over" in told and "'LR'" not in told and "'all'" not in told
+    assert f"{space}: section 'FM' is passed over" in told
 
 
 def test_nothing_to_render(tmp_path, capsys):

@@ -3,21 +3,20 @@
 import pytest
 
 from recbole_marn.errors import InputError
+from recbole_marn.host.config import data_files
 from recbole_marn.leaderboard.grid import (
-    RESERVED,
-    Plan,
     Row,
-    Run,
     Space,
     anchor_rows,
+    best_trial,
     combinations,
     config_id,
-    data_files,
     plan_rows,
     read_space,
-    runs_of,
+    search_told,
+    searched,
 )
-from recbole_marn.leaderboard.tuned import best_trial, searched, shipped_space, trials_of, tuned_row
+from recbole_marn.leaderboard.plan import RESERVED, Plan, runs_of, shipped_space, trials_of
 
 
 @pytest.fixture
@@ -106,12 +105,9 @@ def test_a_run_is_known_by_the_trainers_name(plan):
     from recbole_marn.training.identity import run_name
 
     run = runs_of(plan, [Row("MARN", "MARN", {"width": 4})], 2)[1]
-    assert run.seed == 2021 and run.epochs == 2
+    assert run.seed == 2021 and run.settings["epochs"] == 2
     config = build_config("MARN", "tiny", config_dict={**plan.common, "width": 4, "seed": 2021})
     assert run.name == run_name(config)
-    assert run.name == __import__("recbole_marn.leaderboard.verify", fromlist=["_name"])._name(
-        {"settings": run.settings}
-    )
 
 
 def test_seeds_share_a_row_and_settings_part_them(plan):
@@ -161,13 +157,13 @@ def test_anchors_follow_the_modalities():
         "title": {"kind": "text"},
         "stat": {"kind": "statistic"},
     }
-    rows = {row.label: row for row in anchor_rows({"modalities": kinds, "use_modalities": None})}
+    rows = {row.label: row for row in anchor_rows(kinds, None)}
     assert set(rows) == {"Popularity", "BaseModelIMAGE", "MARN -statistic"}
     assert rows["MARN -statistic"].settings == {"use_modalities": ["ids", "image", "title"]}
-    rows = {row.label for row in anchor_rows({"modalities": kinds, "use_modalities": ["ids", "title"]})}
+    rows = {row.label for row in anchor_rows(kinds, ["ids", "title"])}
     assert rows == {"Popularity"}
     only = {"stat": {"kind": "statistic"}}
-    assert {row.label for row in anchor_rows({"modalities": only, "use_modalities": None})} == {"Popularity"}
+    assert {row.label for row in anchor_rows(only, None)} == {"Popularity"}
 
 
 def test_data_files_are_those_a_run_reads(plan):
@@ -216,10 +212,7 @@ def test_the_best_trial_on_validation_is_chosen():
     assert best_trial(up)["run"] == "b"
     assert best_trial([trial("a", 0.7, False), trial("b", 0.8, False)])["run"] == "a"
     assert best_trial([trial("a", None, False), trial("b", 0.8, False)])["run"] == "b"
-    runs = [Run(name, Row("LR", "LR", {"learning_rate": rate}), 2020, {}, {}, 1) for name, rate in
-            [("a", 0.1), ("b", 0.2), ("c", 0.3)]]  # fmt: skip
-    row, told = tuned_row(runs, up, searched(Row("LR", "LR"), SPACE))
-    assert row == Row("LR", "LR", {"learning_rate": 0.2})
+    told = search_told(up, searched(Row("LR", "LR"), SPACE))
     assert told["trials"] == 3 and told["chosen"] == "b" and told["space"] == {"learning_rate": [0.1, 0.2, 0.3]}
 
 

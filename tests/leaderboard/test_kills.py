@@ -1,14 +1,17 @@
 """kill -9 at random moments loses no finished run, and the table is that of an undisturbed run."""
 
 import json
+import os
 import random
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import fake_runs
 import pytest
+from filelock import FileLock
 
 from recbole_marn.leaderboard.records import Folders
 
@@ -18,7 +21,7 @@ from pathlib import Path
 
 import fake_runs
 from recbole_marn.leaderboard.records import Folders
-from recbole_marn.leaderboard.runner import Job, run_jobs
+from recbole_marn.training.jobs import Job, run_jobs
 
 out, number, seconds, count = Path(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3]), sys.argv[4]
 folders = Folders(out, "tiny")
@@ -27,13 +30,13 @@ jobs = []
 for index in range(number):
     record = fake_runs.record_of(("MARN", "DIN", "LR")[index % 3], 2020 + index // 3)
     folder = (folders.unfinished / record["run"]).resolve()
-    task = {"record": record, "out": str(out), "dataset": "tiny", "keep": False, "seconds": seconds, "count": count}
+    task = {"record": record, "out": str(out), "dataset": "tiny", "seconds": seconds, "count": count}
     jobs.append(Job(record["run"], "fake_runs:train", task, folder, folders.records / (record["run"] + ".json"), 3,
                     folder / "state"))
 failures = run_jobs(jobs, 2, show_progress=False)
 assert not failures, failures
 # Imported last: kills should hit runs, not imports.
-from recbole_marn.leaderboard.build import Request, render
+from recbole_marn.leaderboard.render import Request, render
 render(Request("tiny", out=out, resamples=20, show_progress=False))
 """
 TABLES = ("tiny.md", "tiny.csv", "tiny.tex", "tiny.html")
@@ -122,16 +125,9 @@ def test_workers_end_with_their_leaderboard(tmp_path, light_environment):
         time.sleep(0.05)
     process.kill()
     process.communicate()
-    from recbole_marn.leaderboard.locks import held
-
-    lock = next(unfinished.glob("*/lock"))
-    deadline = time.time() + 20
-    while True:
-        with held(lock) as mine:
-            if mine:
-                break
-        assert time.time() < deadline, "the worker outlived its leaderboard"
-        time.sleep(0.1)
+    for lock in unfinished.glob("*/lock"):
+        with FileLock(lock, timeout=20):
+            pass
 
 
 def test_two_leaderboards_on_one_folder_share_the_work(tmp_path, light_environment):
@@ -142,3 +138,88 @@ def test_two_leaderboards_on_one_folder_share_the_work(tmp_path, light_environme
     assert sorted(count.read_text().split()) == sorted(
         fake_runs.record_of(("MARN", "DIN", "LR")[index % 3], 2020 + index // 3)["run"] for index in range(3)
     )
+
+
+# ------------------------------------------------------------------------------------- one job, asked to stop
+IMPORTS = {
+    "sleeps": "import time; time.sleep(60)",
+    # A match without end, which never lets another thread of the process run.
+    "holds the interpreter": "import re; re.match('(a+)+$', 'a' * 60 + 'b')",
+}
+ONE_JOB = """
+import sys
+from pathlib import Path
+
+from recbole_marn.training.jobs import Job, run_jobs
+
+folder = Path(sys.argv[1])
+run_jobs([Job("one", "takes_long:train", {}, folder / "one", folder / "done")], 1, show_progress=False)
+"""
+INTERRUPTED = """
+import sys
+
+from recbole_marn.cli import main
+from recbole_marn.leaderboard import cli
+
+
+def build(request):
+    exec(sys.argv[2])
+
+
+cli._build = build
+sys.exit(main(["leaderboard", "--dataset=tiny"]))
+"""
+
+
+def takes_long(tmp_path, environment, code):
+    """A module `takes_long` that tells its process and then takes long; returns the environment that finds it."""
+    told = tmp_path / "pid"
+    lines = ["import os", f"open({str(told)!r} + '.part', 'w').write(str(os.getpid()))",
+             f"os.replace({str(told)!r} + '.part', {str(told)!r})", code]  # fmt: skip
+    (tmp_path / "takes_long.py").write_text("\n".join(lines))
+    return told, {**environment, "PYTHONPATH": os.pathsep.join([str(tmp_path), environment["PYTHONPATH"]])}
+
+
+def wait_for(condition, seconds=30):
+    deadline = time.time() + seconds
+    while not condition():
+        assert time.time() < deadline
+        time.sleep(0.05)
+
+
+def ended(pid):
+    """Also where nobody has asked for its exit code yet."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except OSError:
+        return True
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+@pytest.mark.parametrize(("code", "kernel"), [*((code, True) for code in IMPORTS), ("sleeps", False)])
+def test_a_worker_that_still_imports_ends_with_its_leaderboard(tmp_path, light_environment, code, kernel):
+    """Also on a system whose kernel does not see to it."""
+    told, environment = takes_long(tmp_path, light_environment, IMPORTS[code])
+    if not kernel:
+        (tmp_path / "sitecustomize.py").write_text("import sys; sys.platform = 'another'")
+    process = subprocess.Popen([sys.executable, "-c", ONE_JOB, str(tmp_path)], env=environment)
+    wait_for(told.exists)
+    process.kill()
+    process.wait()
+    wait_for(lambda: ended(told.read_text()), seconds=3)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_ctrl_c_ends_in_one_line_that_says_how_to_go_on(tmp_path, light_environment):
+    """The whole group of processes gets the signal, as from a terminal."""
+    told, environment = takes_long(tmp_path, light_environment, IMPORTS["sleeps"])
+    command = [sys.executable, "-c", INTERRUPTED, str(tmp_path), ONE_JOB]
+    process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    wait_for(told.exists)
+    worker = int(told.read_text())
+    assert os.getsid(worker) == worker, "the terminal's signal would reach it, and it would print a traceback"
+    os.killpg(process.pid, signal.SIGINT)
+    _, errors = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert errors == "Stopped. The same command goes on: finished runs are kept.\n"
+    assert ended(worker) and "Traceback" not in (tmp_path / "one" / "output.log").read_text()

@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import html
 import io
 import json
 import math
@@ -12,14 +13,24 @@ import fake_runs
 import numpy as np
 import pytest
 
-from recbole_marn.errors import InputError
+from recbole_marn.errors import InputError, printable
+from recbole_marn.evaluation.record import read_record, read_records
 from recbole_marn.leaderboard.board import board_of, p_value, rows_of_records, spread
-from recbole_marn.leaderboard.build import Request, render
-from recbole_marn.leaderboard.page import page
-from recbole_marn.leaderboard.records import Folders, read_record, read_records
-from recbole_marn.leaderboard.render import FORMATS
-from recbole_marn.leaderboard.svg import Curve, Interval, Point, curves_plot, interval_plot, scatter_plot
-from recbole_marn.leaderboard.texts import cells_of_latex, cells_of_markdown, latex, markdown
+from recbole_marn.leaderboard.formats import FORMATS, markdown_text, parts_of_line, plain
+from recbole_marn.leaderboard.page import leader
+from recbole_marn.leaderboard.records import Folders
+from recbole_marn.leaderboard.render import Request, render
+from recbole_marn.leaderboard.verify import verify
+from recbole_marn.plots.svg import Curve, Interval, Point, curves_plot, interval_plot, scatter_plot
+
+
+def cells_of(suffix, shown):
+    """(table, row, column) -> what a format shows there."""
+    cells = {}
+    for line in FORMATS[suffix](shown).splitlines():
+        _, keys, texts = parts_of_line(line)
+        cells |= {tuple(key): text for key, text in zip(keys, texts, strict=True)}
+    return cells
 
 
 def board(out):
@@ -46,7 +57,7 @@ def test_headings_are_those_of_the_recbole_family(finished):
 
 
 def test_cells_are_the_means_over_seeds(finished, shown):
-    cells = cells_of_markdown((finished / "tiny.md").read_text(), shown.tables)
+    cells = cells_of("md", shown)
     for column, metric, part in [("UAUC uniform", "UAUC", "test"), ("UAUC matched", "UAUC", "test_matched"),
                                  ("UAUC popularity", "UAUC", "test_popularity"), ("AUC", "AUC", "test"),
                                  ("LogLoss", "LogLoss", "test"), ("ECE", "ECE", "test")]:  # fmt: skip
@@ -57,19 +68,20 @@ def test_cells_are_the_means_over_seeds(finished, shown):
 
 
 def test_every_format_shows_the_same_cells(finished, shown):
-    read = {suffix: FORMATS[suffix][1]((finished / f"tiny.{suffix}").read_text(), shown.tables) for suffix in FORMATS}
-    plain = {key: text.strip("*") for key, text in read["md"].items()}
-    names = {**{f"**{label}**": label for label in ("MARN",)}}
-    plain = {(t, names.get(r, r), c): text for (t, r, c), text in plain.items()}
-    assert plain == read["html"]
-    for table, row, column in read["tex"]:
-        tex = read["tex"][table, row, column]
-        clean = re.sub(r"\\textbf\{(.*)\}", r"\1", tex).replace(r"$\pm$", "±").replace("$<$", "<").replace(r"\%", "%")
-        clean = clean.replace("--", "–")
-        assert clean == plain[table, row, column.replace(r"$\Delta$", "Δ").replace(r"\%", "%")]
+    """As readers of each format read them: without its marks, and by a parser that is not ours."""
+    markdown = {key: text.strip("*") for key, text in cells_of("md", shown).items()}
+    assert markdown == {key: html.unescape(text) for key, text in cells_of("html", shown).items()}
+    latex = cells_of("tex", shown)
+    assert {key[0] for key in latex} == {key[0] for key in markdown} - {"statistics", "hyper-parameters"}
+    for key, text in latex.items():
+        clean = re.sub(r"\\textbf\{(.*)\}", r"\1", text).replace(r"$\pm$", "±").replace("$<$", "<")
+        assert clean.replace(r"\%", "%").replace("--", "–") == markdown[key]
     line = next(csv.DictReader(io.StringIO((finished / "tiny.csv").read_text())))
     assert line["row"] == "MARN"
     assert float(line["AUC uniform"]) == pytest.approx(np.mean(values(finished, "MARN", "AUC")), rel=1e-7)
+    rows = re.findall("<tr>(<td.*?)</tr>", (finished / "tiny.html").read_text())
+    first = [html.unescape(re.sub("<[^>]*>", "", cell)) for cell in re.findall("<td.*?</td>", rows[0])]
+    assert first == ["1MARN", *(markdown["results", "MARN", name] for name in shown.results.columns[1:])]
 
 
 def test_best_cells_are_marked(shown):
@@ -142,8 +154,8 @@ def test_degenerate_tests_are_shown_as_undefined(results):
              for name, cell in zip(broken.evidence[0].columns, row, strict=True)}  # fmt: skip
     assert cells["LR", "p best"] == "undefined" and cells["LR", "Δ best"] == "–" and cells["LR", "RelaImpr"] == "–"
     assert cells["MARN", "p best"] == "itself"
-    for write, _ in FORMATS.values():
-        assert "nan" not in write(broken).lower().replace("nanum", "")
+    for write in FORMATS.values():
+        assert "nan" not in plain(write(broken)).lower().replace("nanum", "")
 
 
 def test_runs_without_other_samplings_leave_dashes(results):
@@ -186,28 +198,89 @@ def test_the_page_is_self_contained_and_well_formed(finished):
     for picture in re.findall(r"<svg.*?</svg>", text, re.S):
         ElementTree.fromstring(picture)
     assert text.count("<svg") == 4 and text.count("<button>") > 40
-    assert 'name="viewport"' in text
+    assert 'name="viewport"' in text and "pre-wrap" in text
 
 
-def test_the_page_escapes_names(results):
-    fake_runs.write_run(results, "LR", 2020, row='<b>&"x" | y', width=3)
-    render(Request("tiny", out=results, resamples=50, show_progress=False))
+def test_the_page_says_who_leads_and_names_the_points(results, shown):
+    text = html.unescape((results / "tiny.html").read_text())
+    ends = shown.statistics["intervals"]
+    first, second = (ends[row]["UAUC test"] for row in ("MARN", "DIN"))
+    overlap = "overlap; the tests" if first[0] <= second[1] else "do not overlap"
+    assert f"95 % interval {first[0]:.4f} to {first[1]:.4f}) leads by UAUC" in text
+    assert f"before DIN ({np.mean(values(results, 'DIN', 'UAUC')):.4f}" in text and f"Their intervals {overlap}" in text
+    assert [f'<li value="{at}">{row}</li>' in text for at, row in enumerate(("MARN", "DIN", "LR"), 1)] == [True] * 3
+
+
+@pytest.mark.parametrize(
+    ("ends", "told"),
+    [
+        (([0.7, 0.8], [0.5, 0.69]), "do not overlap"),
+        (([0.7, 0.8], [0.5, 0.7]), "intervals overlap"),
+        (([0.7, 0.8], None), "no intervals"),
+    ],
+)
+def test_who_leads_is_told_by_the_intervals(shown, ends, told):
+    known = {row: {"UAUC test": pair} for row, pair in zip(("MARN", "DIN"), ends, strict=True) if pair}
+    assert told in leader(dataclasses.replace(shown, statistics={**shown.statistics, "intervals": known}))
+
+
+# A name of a row -> what must not be in a file of the format.
+HOSTILE = {
+    "<script>alert(1)</script>": {"md": "<script", "html": "<script>alert"},
+    "[x](javascript:alert(1))": {"md": "[x](javascript"},
+    "![x](http://a)": {"md": "](http"},
+    "<b>&amp;\"x' | y": {"md": "<b>", "html": "<b>"},
+    "a\x1b[31mred\u202eder\x00": {"md": "\x1b", "csv": "\x1b", "tex": "\x1b", "html": "\x1b"},
+    "line\n```\n# heading": {"md": "\n# heading", "csv": "\n# heading", "tex": "\n# heading"},
+    "\x02t\x1fr\x1fc\x03x\x04": {"md": "\x03", "csv": "\x02", "tex": "\x04", "html": "\x1f"},
+    "\ud800 lone": {"md": "\ud800"},
+    "=1+1": {"csv": "\n=1+1"},
+    "+cmd|' /C calc'!A0": {"csv": "\n+cmd"},
+    "-2": {"csv": "\n-2,"},
+    '@SUM(1,"2")': {"csv": "\n@SUM", "tex": "\n@SUM(1,%"},
+    r"\input{/etc/passwd} $x$ %": {"tex": r"\input{/"},
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_name_is_shown_and_not_obeyed(results, name):
+    fake_runs.write_run(results, "LR", 2020, row=name, width=3)
+    render(Request("tiny", out=results, resamples=50, baseline="LR", show_progress=False))
+    for suffix, forbidden in HOSTILE[name].items():
+        assert forbidden not in (results / f"tiny.{suffix}").read_text(), suffix
     shown = board(results)
-    for suffix, (write, read) in FORMATS.items():
-        text = write(shown)
-        if suffix == "html":
-            assert "<b>&" not in text
-        if suffix != "tex":
-            assert any("y" in row and "x" in row for _, row, _ in read(text, shown.tables)), suffix
+    label = next(row.label for row in shown.rows if row.label not in fake_runs.SKILL)
+    assert cells_of("html", shown)["results", printable(label), "AUC"].startswith("0.")
+    lines = list(csv.reader(io.StringIO((results / "tiny.csv").read_text())))
+    assert len({len(line) for line in lines}) == 1 and len(lines) == 6
+    assert printable(name) in (line[0].removeprefix("'") for line in lines)
+    assert verify(results, "tiny").problems == []
+
+
+def test_the_command_of_a_table_cannot_leave_its_place(results):
+    file = Folders(results, "tiny").statistics
+    hostile = "recbole-marn\n```\n<script>x</script>"
+    statistics = {**json.loads(file.read_text()), "command": hostile}
+    shown = board_of(read_records(Folders(results, "tiny").records), statistics)
+    markdown, page, latex = (plain(FORMATS[suffix](shown)) for suffix in ("md", "html", "tex"))
+    assert markdown.count("```") == 4 and "<script>x" not in page
+    assert latex.splitlines()[0].endswith("</script>") and latex.splitlines()[1].startswith("% needs")
+
+
+def test_markdown_says_what_the_text_says():
+    """By a reader that is not ours."""
+    markdown = pytest.importorskip("markdown")
+    for text in ["a*b*c", "`x`", "[x](y)", "<i>", "&lt;", "p < 0.0001", "\\", "a_b"]:
+        shown = markdown.markdown(markdown_text(text))
+        assert html.unescape(re.sub("</?p>", "", shown)) == text and "<a" not in shown and "<em" not in shown
 
 
 def test_latex_escapes_what_latex_reads_itself(results):
     fake_runs.write_run(results, "LR", 2020, row="a_b 50% & {c}", width=3)
     render(Request("tiny", out=results, resamples=50, show_progress=False))
-    text = latex(board(results))
+    text = plain(FORMATS["tex"](board(results)))
     assert r"a\_b 50\% \& \{c\}" in text
-    row = ("results", r"a\_b 50\% \& \{c\}", "AUC")
-    assert cells_of_latex(text, ())[row].startswith("0.")
+    assert cells_of("tex", board(results))["results", "a_b 50% & {c}", "AUC"].startswith("0.")
     for environment in ("table", "tabular"):
         assert text.count(rf"\begin{{{environment}}}") == text.count(rf"\end{{{environment}}}") == 5
 
@@ -217,16 +290,20 @@ def test_tuned_rows_say_what_was_searched(results):
     records = [dict(record) for record in read_records(Folders(results, "tiny").records)]
     for record in records:
         record["tuned"] = {"trials": 3, "space": {"learning_rate": [0.1, 0.2]}, "chosen": "x", "compared": []}
-    text = markdown(board_of(records, shown.statistics))
+    text = plain(FORMATS["md"](board_of(records, shown.statistics)))
     assert "| LR | as shared | 3 trials: learning_rate in [0.1, 0.2] |" in text
     assert "at most 3 trials a model on validation" in text
 
 
 # -------------------------------------------------------------------------------------------------- plots
+def drawn(plot):
+    return ElementTree.fromstring(plot.inline())
+
+
 def numbers(picture, tag, name):
     return [
         float(element.get(name))
-        for element in ElementTree.fromstring(picture).iter(tag)
+        for element in drawn(picture).iter(tag)
         if element.get("class") in ("dot", "whisker")
     ]
 
@@ -249,33 +326,36 @@ def test_scatter_is_logarithmic_across():
 
 def test_a_row_at_chance_is_not_drawn_and_the_others_keep_their_numbers(shown):
     intervals = {**shown.statistics["intervals"], "DIN": {"AUC test": [0.49, 0.52]}}
-    text = page(dataclasses.replace(shown, statistics={**shown.statistics, "intervals": intervals}))
-    assert "DIN: 0." in page(shown) and "DIN: 0." not in text
+    text = FORMATS["html"](dataclasses.replace(shown, statistics={**shown.statistics, "intervals": intervals}))
+    assert "DIN: 0." in FORMATS["html"](shown) and "DIN: 0." not in text
     numbers_left = {str(number) for number, row in enumerate(shown.rows, start=1) if row.label != "DIN"}
     assert set(re.findall(r'<text[^>]*class="number"[^>]*>(\d+)<', text)) == numbers_left
-    assert 'data-cell="results|DIN|AUC"' in text, "the tables leave nothing out"
+    assert '<i class="n">2</i>' in text, "the tables leave nothing out"
 
 
-def test_nothing_to_draw_is_said():
-    assert "nothing to draw" in scatter_plot([], "t", "x", "y")
-    assert "nothing to draw" in interval_plot([Interval("a", math.nan, math.nan, math.nan)], "t", "x")
-    assert "nothing to draw" in curves_plot([Curve("a", (), True)], "t", "y")
+def test_nothing_to_draw_is_said(shown):
+    assert scatter_plot([], "t", "x", "y") is None
+    assert interval_plot([Interval("a", math.nan, math.nan, math.nan)], "t", "x") is None
+    assert curves_plot([Curve("a", (), True)], "t", "y") is None
+    chance = {row.label: {"AUC test": [0.4, 0.6]} for row in shown.rows}
+    text = FORMATS["html"](dataclasses.replace(shown, statistics={**shown.statistics, "intervals": chance}))
+    assert text.count("There is nothing to draw.") == 4
 
 
 @pytest.mark.parametrize("value", [0.5, 0.8123, 1.0])
 def test_a_single_value_still_has_an_axis(value):
-    ElementTree.fromstring(interval_plot([Interval("a", value, math.nan, math.nan)], "t", "AUC"))
-    ElementTree.fromstring(scatter_plot([Point(1, "a", 3, value)], "t", "x", "y"))
-    ElementTree.fromstring(curves_plot([Curve("a", (value,), True)], "t", "y"))
+    drawn(interval_plot([Interval("a", value, math.nan, math.nan)], "t", "AUC"))
+    drawn(scatter_plot([Point(1, "a", 3, value)], "t", "x", "y"))
+    drawn(curves_plot([Curve("a", (value,), True)], "t", "y"))
 
 
 def test_numbers_on_a_plot_do_not_sit_on_each_other():
     points = [Point(index, "p", 10.0, 0.5) for index in range(1, 7)] + [Point(9, "far", 1000.0, 0.9)]
-    root = ElementTree.fromstring(scatter_plot(points, "t", "x", "y"))
+    root = drawn(scatter_plot(points, "t", "x", "y"))
     places = [(float(e.get("x")), float(e.get("y"))) for e in root.iter("text") if e.get("class") == "number"]
     assert len(set(places)) == len(places)
 
 
 def test_the_same_records_give_the_same_bytes(shown):
-    assert page(shown) == page(shown)
+    assert FORMATS["html"](shown) == FORMATS["html"](shown)
     assert json.dumps(shown.shared)

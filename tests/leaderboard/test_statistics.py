@@ -6,18 +6,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from recbole_marn.errors import InputError
 from recbole_marn.evaluation.metrics import auc, log_loss, per_user_auc, uauc
+from recbole_marn.evaluation.seeds import auc_of_means_test, interval, paired_over_users, user_means
 from recbole_marn.evaluation.significance import delong_test, holm
-from recbole_marn.leaderboard.statistics import (
-    TableRow,
-    auc_of_means_test,
-    best_row,
-    interval,
-    mean_of_seeds,
-    statistics_of,
-    uauc_of_means_test,
-)
+from recbole_marn.leaderboard.statistics import TableRow, best_row, mean_of_seeds, statistics_of
 
 USERS, ROWS = 60, 5
 
@@ -87,7 +79,7 @@ def test_auc_of_means_by_placements(rng, number_a, number_b):
 def test_equal_rows_do_not_differ(rng):
     a = seeds(1.0, 2, rng)
     assert auc_of_means_test(a, a)["p"] == 1
-    assert uauc_of_means_test(a, a)["p"] == 1
+    assert paired_over_users(user_means(a), user_means(a))["p"] == 1
 
 
 def test_false_positives_of_the_auc_test_are_near_five_percent():
@@ -100,7 +92,7 @@ def test_false_positives_of_the_auc_test_are_near_five_percent():
 def test_uauc_of_means_is_scipys_paired_test(rng):
     a, b = seeds(1.0, 3, rng), seeds(0.7, 2, rng)
     x, y = ([per_user_auc(c["user"], c["label"], c["score"]).auc for c in several] for several in (a, b))
-    found = uauc_of_means_test(a, b)
+    found = paired_over_users(user_means(a), user_means(b))
     wanted = stats.ttest_rel(np.mean(x, axis=0), np.mean(y, axis=0))
     assert found["t"] == pytest.approx(wanted.statistic)
     assert found["p"] == pytest.approx(wanted.pvalue)
@@ -236,9 +228,3 @@ def test_a_degenerate_test_stays_undefined(table):
     rows = rows_of((0.0, 0.0, 0.5), (1.0, 1.0, 0.5))
     tests = table_statistics(rows, {"row0": [wrong], "row1": [right]})["tests"]
     assert all(math.isnan(test["p"]) and math.isnan(test["p_holm"]) for test in tests)
-
-
-def test_unknown_baseline_is_named(table):
-    rows, columns = table
-    with pytest.raises(InputError, match="row0, row1, row2.*'row9'"):
-        statistics_of("d", rows, lambda row, part: columns[row.label], baseline="row9", resamples=20)

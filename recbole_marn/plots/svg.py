@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from html import escape
 
-__all__ = ["Curve", "Interval", "Point", "curves_plot", "interval_plot", "picture_file", "scatter_plot"]
+__all__ = ["Curve", "Interval", "Plot", "Point", "curves_plot", "interval_plot", "scatter_plot"]
 
 WIDTH = 480
 LEFT, RIGHT, TOP, BOTTOM = 58, 16, 14, 44
@@ -36,19 +36,33 @@ class Point:
 
 @dataclass(frozen=True)
 class Curve:
-    """A labelled line through (1, y1), (2, y2), ... or other places; strong ones are drawn in colour."""
+    """A labelled line through (1, y1), (2, y2), ...; strong ones are drawn in colour."""
 
     label: str
     values: tuple[float, ...]
     strong: bool
 
 
+@dataclass(frozen=True)
+class Plot:
+    """A drawn plot: WIDTH x `height` units of `content`."""
+
+    title: str
+    height: float
+    content: str
+
+    def inline(self) -> str:
+        """The element, for a page."""
+        view = f'viewBox="0 0 {WIDTH} {self.height:g}" role="img" aria-label="{escape(self.title)}"'
+        return f"<svg {view}>{self.content}</svg>"
+
+
 # --------------------------------------------------------------------------------------------------- plots
-def interval_plot(rows: Sequence[Interval], title: str, axis: str) -> str:
-    """One line a row: a dot with its interval."""
+def interval_plot(rows: Sequence[Interval], title: str, axis: str) -> Plot | None:
+    """One line a row: a dot with its interval. None without a value."""
     rows = [row for row in rows if not math.isnan(row.value)]
     if not rows:
-        return _empty(title)
+        return None
     left, step = 170, 24
     height = TOP + step * len(rows) + BOTTOM
     ends = [end for row in rows for end in (row.value, row.low, row.high) if not math.isnan(end)]
@@ -65,14 +79,14 @@ def interval_plot(rows: Sequence[Interval], title: str, axis: str) -> str:
                 f'<line class="whisker" x1="{x(row.low):.1f}" x2="{x(row.high):.1f}" y1="{y:.1f}" y2="{y:.1f}"/>'
             )
         parts.append(_dot(x(row.value), y, told))
-    return _picture(parts, height, title)
+    return Plot(title, height, "".join(parts))
 
 
-def scatter_plot(points: Sequence[Point], title: str, x_axis: str, y_axis: str) -> str:
-    """Numbered points over a logarithmic axis."""
+def scatter_plot(points: Sequence[Point], title: str, x_axis: str, y_axis: str) -> Plot | None:
+    """Numbered points over a logarithmic axis. None without a point."""
     points = [point for point in points if point.x > 0 and not math.isnan(point.y)]
     if not points:
-        return _empty(title)
+        return None
     height = 320
     x_ticks = _log_ticks(min(point.x for point in points), max(point.x for point in points))
     y_ticks = _linear_ticks(min(point.y for point in points), max(point.y for point in points))
@@ -89,69 +103,41 @@ def scatter_plot(points: Sequence[Point], title: str, x_axis: str, y_axis: str) 
         taken.append((lx, ly))
         parts.append(_dot(cx, cy, f"{point.number} {point.label}: {point.y:.4f} at {_tick(point.x)}"))
         parts.append(_text(lx, ly, str(point.number), "middle", "number"))
-    return _picture(parts, height, title)
+    return Plot(title, height, "".join(parts))
 
 
-def curves_plot(
-    curves: Sequence[Curve], title: str, y_axis: str, *, x_axis: str = "epoch", at: Sequence[float] | None = None
-) -> str:
-    """Lines over epochs, or over `at`, the strong ones last and named."""
+def curves_plot(curves: Sequence[Curve], title: str, y_axis: str) -> Plot | None:
+    """Lines over epochs, the strong ones last and named. None without a line."""
     curves = [curve for curve in curves if curve.values]
     if not curves:
-        return _empty(title)
+        return None
     strong = [curve for curve in curves if curve.strong][: len(COLOURS)]
     height = 320 + 20 * len(strong)
     bottom = 320 - BOTTOM
     values = [value for curve in curves for value in curve.values]
     longest = max(len(curve.values) for curve in curves)
     y_ticks = _linear_ticks(min(values), max(values))
-    if at is None:
-        at = range(1, max(longest, 2) + 1)
-        x_ticks = [float(epoch) for epoch in at[:: max(1, math.ceil(longest / 10))]]
-        x = _linear(1, at[-1], LEFT, WIDTH - RIGHT)
-    else:
-        x_ticks = _linear_ticks(min(at), max(at))
-        x = _linear(x_ticks[0], x_ticks[-1], LEFT, WIDTH - RIGHT)
+    epochs = range(1, max(longest, 2) + 1)
+    x_ticks = [float(epoch) for epoch in epochs[:: max(1, math.ceil(longest / 10))]]
+    x = _linear(1, epochs[-1], LEFT, WIDTH - RIGHT)
     y = _linear(y_ticks[0], y_ticks[-1], bottom, TOP)
-    parts = [_x_axis(x, x_ticks, bottom, x_axis, (LEFT + WIDTH) / 2), _y_axis(y, y_ticks, y_axis)]
+    parts = [_x_axis(x, x_ticks, bottom, "epoch", (LEFT + WIDTH) / 2), _y_axis(y, y_ticks, y_axis)]
     for curve in sorted(curves, key=lambda curve: curve in strong):
         style = f' style="stroke:{COLOURS[strong.index(curve)]}"' if curve in strong else ""
         kind = "curve strong" if curve in strong else "curve"
-        path = " ".join(f"{x(place):.1f},{y(value):.1f}" for place, value in zip(at, curve.values, strict=False))
+        path = " ".join(f"{x(place):.1f},{y(value):.1f}" for place, value in zip(epochs, curve.values, strict=False))
         told = f"<title>{escape(curve.label)}</title>"
         parts.append(f'<polyline class="{kind}"{style} points="{path}">{told}</polyline>')
         if len(curve.values) == 1:
             fill = style.replace("stroke", "fill")
-            place = f'cx="{x(at[0]):.1f}" cy="{y(curve.values[0]):.1f}"'
+            place = f'cx="{x(1):.1f}" cy="{y(curve.values[0]):.1f}"'
             parts.append(f'<circle class="{kind} alone"{fill} {place} r="4">{told}</circle>')
     for index, curve in enumerate(strong):
         line = 320 + 20 * index + 4
         place = f'x1="{LEFT}" x2="{LEFT + 24}" y1="{line}" y2="{line}"'
         parts.append(f'<line class="curve strong" style="stroke:{COLOURS[index]}" {place}/>')
         parts.append(_text(LEFT + 32, line + 4, _cut(curve.label, 44), "start"))
-    return _picture(parts, height, title)
-
-
-FILE_STYLE = """
-text { font: 13px system-ui, sans-serif; fill: #555; } .heading { font-size: 15px; fill: #111; }
-.axis { stroke: #555; } .grid { stroke: #ddd; } .curve { fill: none; stroke: #999; } .strong { stroke-width: 2.2; }
-"""
-
-
-def picture_file(plots: Sequence[tuple[str, str]], *, columns: int = 2) -> str:
-    """Headings and plots of this module side by side, as the text of an `.svg` file with its own colours."""
-    heights = [float(plot.split('viewBox="', 1)[1].split('"', 1)[0].split()[3]) for _, plot in plots]
-    parts, top = [], 0.0
-    for start in range(0, len(plots), columns):
-        for column, (heading, plot) in enumerate(plots[start : start + columns]):
-            left, height = column * WIDTH, heights[start + column]
-            place = f'x="{left}" y="{top + 28:g}" width="{WIDTH}" height="{height:g}"'
-            parts.append(_text(left + LEFT, top + 20, heading, "start", "heading"))
-            parts.append(plot.replace("<svg ", f"<svg {place} ", 1))
-        top += 28 + max(heights[start : start + columns])
-    width = WIDTH * min(columns, len(plots))
-    head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {top:g}"><style>{FILE_STYLE}</style>'
-    return f'{head}<rect width="100%" height="100%" fill="white"/>{"".join(parts)}</svg>\n'
+    return Plot(title, height, "".join(parts))
 
 
 # --------------------------------------------------------------------------------------------------- parts
@@ -228,12 +214,3 @@ def _text(x: float, y: float, text: str, anchor: str, kind: str = "tick") -> str
 
 def _cut(text: str, length: int) -> str:
     return text if len(text) <= length else text[: length - 1] + "…"
-
-
-def _picture(parts: Sequence[str], height: float, title: str) -> str:
-    head = f'<svg viewBox="0 0 {WIDTH} {height:g}" role="img" aria-label="{escape(title)}">'
-    return f"{head}{''.join(parts)}</svg>"
-
-
-def _empty(title: str) -> str:
-    return f'<p class="note">{escape(title)}: nothing to draw.</p>'

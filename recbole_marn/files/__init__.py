@@ -51,11 +51,16 @@ def check_plain_name(what: str, name: Any, instead: str) -> None:
         raise InputError(f"{what} to be a plain name", repr(name), f"Write it without folders; {instead}.")
 
 
-def write_aside(path: str | Path, write: Callable[[Path], Any]) -> None:
-    """Call `write(temporary_path)`, then rename: a file under its final name is always whole."""
+def write_aside(path: str | Path, write: Callable[[Path], Any], aside: Path | None = None) -> None:
+    """Call `write(temporary_path)`, then rename: a file under its final name is always whole.
+
+    Args:
+        aside: folder of the temporary file, on the same disk; by default that of `path`.
+    """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    for folder in (path.parent, aside or path.parent):
+        folder.mkdir(parents=True, exist_ok=True)
+    temporary = (aside or path.parent) / f".{path.name}.{os.getpid()}.part"
     try:
         write(temporary)
         os.replace(temporary, path)
@@ -63,9 +68,9 @@ def write_aside(path: str | Path, write: Callable[[Path], Any]) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def write_text(path: str | Path, text: str) -> None:
-    """Write a text file whole or not at all."""
-    write_aside(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+def write_text(path: str | Path, text: str, aside: Path | None = None) -> None:
+    """Write a text file whole or not at all; `aside` as in `write_aside`."""
+    write_aside(path, lambda temporary: temporary.write_text(text, encoding="utf-8"), aside)
 
 
 def write_json(path: str | Path, content: Any) -> None:

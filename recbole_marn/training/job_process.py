@@ -1,4 +1,4 @@
-"""The process of one job: `python -m recbole_marn.leaderboard.worker`, started by `runner.run_jobs` alone."""
+"""The process of one job: `python -m recbole_marn.training.job_process`, started by `jobs.run_jobs` alone."""
 
 from __future__ import annotations
 
@@ -6,47 +6,43 @@ import importlib
 import json
 import os
 import sys
-import threading
 import traceback
 from pathlib import Path
 from typing import Any
 
-from recbole_marn.errors import InputError
-from recbole_marn.leaderboard.locks import held
-from recbole_marn.leaderboard.runner import BUSY
+from filelock import FileLock, Timeout
 
-__all__ = ["main"]
+from recbole_marn.errors import InputError
+from recbole_marn.training.children import end_with_parent, pipe_closed
+
+__all__ = ["BUSY", "main"]
+
+BUSY = 75  # exit code of a worker that found its job locked
 
 
 def main() -> int:
     """Read a job from standard input, do it in its folder, and tell about an error in one line of JSON."""
     message = json.loads(sys.stdin.buffer.readline())
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    # Before the job's module is imported, which takes seconds. The pipe closes when the leaderboard ends.
+    end_with_parent(message["parent"], lambda: pipe_closed(0))
     folder, done = Path(message["folder"]), Path(message["done"])
     answer = os.fdopen(os.dup(1), "w", encoding="utf-8")
     try:
-        with held(folder / "lock") as mine:
-            if not mine:
-                return BUSY
-            if done.exists():
-                return 0
-            _log_to(folder / "output.log")
-            # RecBole writes ./log and ./log_tensorboard, and two processes may trip over each other's there.
-            os.chdir(folder)
-            module, _, name = message["work"].partition(":")
-            getattr(importlib.import_module(module), name)(message["task"], folder)
-            return 0
+        folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder / "lock", timeout=0):
+            if not done.exists():
+                _log_to(folder / "output.log")
+                # RecBole writes ./log and ./log_tensorboard, and two processes may trip over each other's there.
+                os.chdir(folder)
+                module, _, name = message["work"].partition(":")
+                getattr(importlib.import_module(module), name)(message["task"], folder)
+        return 0
+    except Timeout:
+        return BUSY
     except Exception as error:
         traceback.print_exc()
         print(json.dumps({"kind": _kind(error), "text": _text(error)}), file=answer, flush=True)
         return 1
-
-
-def _end_with_parent() -> None:
-    # Of the bare descriptor: a thread inside sys.stdin would hold its lock when the interpreter ends.
-    while os.read(0, 1024):
-        pass
-    os._exit(1)
 
 
 def _log_to(path: Path) -> None:

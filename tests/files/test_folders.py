@@ -12,9 +12,9 @@ from prepare.raw_files import amazon_2014
 
 from recbole_marn.errors import InputError
 from recbole_marn.files import sha256
+from recbole_marn.files.folders import clean_leftovers, staged_folder
 from recbole_marn.prepare import pipeline
 from recbole_marn.prepare.download import fetch_missing
-from recbole_marn.prepare.folders import clean_leftovers, staged_folder
 from recbole_marn.prepare.pipeline import ensure_prepared, prepare
 from recbole_marn.prepare.sources import Options, RawFile, Source
 
@@ -126,7 +126,7 @@ def test_damaged_raw_files_are_named_and_nothing_is_left(tmp_path):
 def test_what_a_killed_run_left_is_removed_by_the_next(tmp_path):
     out = tmp_path / "out"
     program = (
-        "import os, signal, sys; from pathlib import Path; from recbole_marn.prepare.folders import staged_folder\n"
+        "import os, signal, sys; from pathlib import Path; from recbole_marn.files.folders import staged_folder\n"
         "with staged_folder(Path(sys.argv[1])) as folder:\n"
         "    (folder / 'half').write_text('x'); os.kill(os.getpid(), signal.SIGKILL)"
     )

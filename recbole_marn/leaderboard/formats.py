@@ -1,0 +1,135 @@
+"""A board as Markdown, CSV, LaTeX and HTML: the templates in `templates/`, and what each format makes of a text.
+
+Templates are rendered with every cell between marks, so that `verify` knows where in a file each cell stands.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jinja2
+import yaml
+from markupsafe import Markup, escape
+
+from recbole_marn.errors import printable
+from recbole_marn.leaderboard.board import Board, Cell, Table
+from recbole_marn.leaderboard.page import drawn_rows, leader, plots
+
+__all__ = ["FORMATS", "parts_of_line", "plain"]
+
+# Control characters, which no text of ours has (`printable`): "\x02<table>\x1f<row>\x1f<column>\x03<cell>\x04".
+MARKED = re.compile("\x02(.*?)\x03(.*?)\x04")
+SETTING_KEYS = (
+    "split", "split_times", "repeats", "val_interval", "MAX_ITEM_LIST_LENGTH", "train_sampling", "eval_sampling",
+    "negatives_from", "train_negatives", "eval_negatives", "matched_pool", "resample_negatives", "sample_seed",
+    "modalities", "behaviour", "epochs", "stopping_step", "train_batch_size", "learner", "learning_rate",
+    "weight_decay", "adagrad_init", "metrics", "valid_metric",
+)  # fmt: skip
+
+
+# ----------------------------------------------------------------------------------------------- escaping
+def markdown_text(text: Any) -> str:
+    """No cell ends early, and no tag, entity, emphasis, code or link begins."""
+    text = re.sub(r"[\\|*`]", r"\\\g<0>", printable(text)).replace("](", r"]\(")
+    text = re.sub(r"&(?=#?\w+;)", "&amp;", text)
+    return re.sub(r"<(?=[A-Za-z/!?])", "&lt;", text)
+
+
+def csv_text(text: Any) -> str:
+    """A field, in quotation marks where it needs them."""
+    field = printable(text)
+    return '"' + field.replace('"', '""') + '"' if set(field) & set(',"') else field
+
+
+def csv_cell(cell: Cell) -> str:
+    """Words that a spreadsheet would take for a formula get an apostrophe before them; numbers are numbers."""
+    formula = isinstance(cell.value, str) and cell.text.startswith(tuple("=+-@"))
+    return csv_text("'" + cell.text if formula else cell.text)
+
+
+_TEX = {"\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
+        "$": r"\$", "^": r"\^{}", "~": r"\~{}", "±": r"$\pm$", "–": "--", "<": "$<$", ">": "$>$",
+        "Δ": r"$\Delta$"}  # fmt: skip
+
+
+def latex_text(text: Any) -> str:
+    """Letters that LaTeX reads itself are written out."""
+    return "".join(_TEX.get(letter, letter) for letter in printable(text))
+
+
+def html_text(text: Any) -> Markup:
+    """As `markupsafe.escape`."""
+    return escape(printable(text))
+
+
+# ------------------------------------------------------------------------------------------------- formats
+def _template(
+    name: str, text: Callable[[Any], str], cell: Callable[[Cell], str], **syntax: Any
+) -> Callable[[Board], str]:
+    """How a board becomes the text of a file, its cells between marks.
+
+    Args:
+        text: escapes any text.
+        cell: writes a cell, escaped.
+    """
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("recbole_marn.leaderboard"), undefined=jinja2.StrictUndefined,
+        trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True, **syntax,
+    )  # fmt: skip
+
+    def shown(table: Table, row: Sequence[Cell], index: int) -> Markup:
+        key = "\x1f".join(map(printable, (table.name, row[0].text, table.columns[index])))
+        return Markup(f"\x02{key}\x03{cell(row[index])}\x04")
+
+    environment.globals["shown"] = shown
+    # A code block ends at its fence, and nothing else is read in it.
+    environment.filters |= {"text": text, "line": printable, "fenced": lambda code: code.replace("```", "` ` `")}
+    return lambda board: environment.get_template(name).render(_context(board))
+
+
+def _context(board: Board) -> dict[str, Any]:
+    shared = {key: board.shared[key] for key in SETTING_KEYS if board.shared.get(key) not in (None, [], {})}
+    records = board.records
+    versions = {f"{name} {version}" for record in records for name, version in record["versions"].items()}
+    return {
+        "board": board,
+        "files": records[0]["data"]["files"],
+        "splits": sorted({record["data"]["split_sha256"][:12] for record in records}),
+        "seeds": sorted({record["seed"] for record in records}),
+        "trials": max(((record.get("tuned") or {}).get("trials", 0) for record in records), default=0),
+        "versions": sorted(versions),
+        "shared": yaml.safe_dump(shared, sort_keys=False, default_flow_style=None, width=100).rstrip(),
+        "leader": leader,
+        "drawn": drawn_rows(board),
+        "plots": plots,
+    }
+
+
+def _bold(before: str, after: str, text: Callable[[Any], str]) -> Callable[[Cell], str]:
+    return lambda cell: f"{before}{text(cell.text)}{after}" if cell.best else text(cell.text)
+
+
+# suffix -> the text of the file, its cells between marks
+FORMATS: dict[str, Callable[[Board], str]] = {
+    "md": _template("tables.md", markdown_text, _bold("**", "**", markdown_text)),
+    "csv": _template("numbers.csv", csv_text, csv_cell),
+    "tex": _template(
+        "tables.tex", latex_text, _bold(r"\textbf{", "}", latex_text),
+        block_start_string="<%", block_end_string="%>", variable_start_string="<<", variable_end_string=">>",
+        comment_start_string="<#", comment_end_string="#>",
+    ),
+    "html": _template("page.html", html_text, lambda cell: html_text(cell.text), autoescape=True),
+}  # fmt: skip
+
+
+def plain(marked: str) -> str:
+    """A rendered text as it is written to its file."""
+    return MARKED.sub(r"\2", marked)
+
+
+def parts_of_line(marked: str) -> tuple[list[str], list[list[str]], list[str]]:
+    """What stands around the cells of a line (one more than there are cells), which cells they are, what they say."""
+    parts = MARKED.split(marked)
+    return parts[::3], [key.split("\x1f") for key in parts[1::3]], parts[2::3]
