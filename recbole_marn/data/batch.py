@@ -37,6 +37,8 @@ class RaggedBatch:
         candidate: (B,) index into entities.
         behaviour: (N,) behaviour type, or None.
         gap: (N, G) codes of the time from the behaviour to the row, or None.
+        context: (B, F) codes of profile and context, side by side in the order of the data set's `context_fields`, or
+            None without any.
     """
 
     item: Tensor
@@ -51,6 +53,7 @@ class RaggedBatch:
     candidate: Tensor
     behaviour: Tensor | None = None
     gap: Tensor | None = None
+    context: Tensor | None = None
 
     def to(self, device: torch.device | str) -> RaggedBatch:
         """A copy on `device`, but for `length` and `row_sequence`: layouts are made of them on the CPU."""
@@ -87,6 +90,7 @@ def assemble(
     dynamic_columns: Sequence[int],
     behaviour: np.ndarray | None = None,
     gap: np.ndarray | None = None,
+    context: np.ndarray | None = None,
 ) -> RaggedBatch:
     """Find the unique items and entities of a batch.
 
@@ -98,7 +102,7 @@ def assemble(
         static: (n_items, C) statistic codes by item id.
         token_dynamic, candidate_dynamic: (N, K) and (B, K) codes of the K columns that change over time.
         dynamic_columns: K columns of `static` that those codes replace; empty: statistics are a property of the item.
-        behaviour, gap: passed through.
+        behaviour, gap, context: passed through.
     """
     item_of = np.concatenate([token_item, candidate_item])
     n_tokens = len(token_item)
@@ -134,6 +138,7 @@ def assemble(
         candidate=tensor(candidate),
         behaviour=tensor(behaviour),
         gap=tensor(gap),
+        context=tensor(context),
     )
 
 
