@@ -66,7 +66,8 @@ class Catalogue:
                 names |= set(settings.fields)
             elif isinstance(settings, TextModality):
                 names.add(settings.field)
-        tokens = {name: source.field2id_token[name] for name in names} | ({kind: source.behaviour_types} if kind else {})
+        tokens = {name: source.field2id_token[name] for name in names}
+        tokens |= {kind: source.behaviour_types} if kind else {}
         events, trained = part.protocol.events, part.protocol.part_of_event == TRAIN
         return cls(
             fields=Fields(source.uid_field, source.iid_field, source.time_field, kind),
@@ -184,7 +185,8 @@ def _table_from(name: str, state: Mapping[str, Any], file: Path | None) -> Any:
         return IdTable(codes, tuple(state["cardinalities"]), tuple(state["sizes"]))
     if kind == "vector":
         row = state["row"].numpy().astype(np.int64)
-        return VectorTable(_same_vectors(name, state, file) if state["matrix"] is None else state["matrix"].numpy(), row)
+        matrix = state["matrix"]
+        return VectorTable(_same_vectors(name, state, file) if matrix is None else matrix.numpy(), row)
     if kind == "text":
         vectors = state["word_vectors"]
         words = state["words"].numpy().astype(np.int64)

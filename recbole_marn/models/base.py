@@ -27,9 +27,8 @@ __all__ = ["CTRModel", "OurModel", "Represented", "batch_of"]
 
 # Items encoded at a time when vectors are extracted: bounds the memory of a catalogue of any size.
 EXTRACTION_CHUNK = 4096
-
-
-INSTEAD = "To score or rank items for users: recbole_marn.load_scorer(CHECKPOINT).score(...) or .top(...) (docs/serving.md)."
+# What does the job of RecBole's rankings.
+INSTEAD = "For users and items of yours: recbole_marn.load_scorer(CHECKPOINT), its score and top (docs/serving.md)."
 
 
 def batch_of(interaction: Any) -> RaggedBatch:

@@ -197,7 +197,9 @@ def columns_of(table: Any, wanted: Sequence[str], what: str) -> dict[str, np.nda
     """
     if not isinstance(table, (pd.DataFrame, Mapping)):
         raise InputError(
-            f"{what} as a data frame or a mapping of columns", type(table).__name__, "Give e.g. {'user_id': [...], ...}."
+            f"{what} as a data frame or a mapping of columns",
+            type(table).__name__,
+            "Give e.g. {'user_id': [...], ...}.",
         )
     missing = [name for name in wanted if name not in table]
     if missing:

@@ -58,18 +58,19 @@ def describe_items(
         InputError: vectors of another width or number, or for a modality that the model does not have.
     """
     n = len(items)
-    table = ItemTable(n + 1, {}, np.zeros((n + 1, catalogue.table.statistic.shape[1]), dtype=np.int64), (), present=None)
-    described = Described(table)
+    statistic = np.zeros((n + 1, catalogue.table.statistic.shape[1]), dtype=np.int64)
     present = np.zeros((n + 1, len(settings)), dtype=bool)
+    table = ItemTable(n + 1, {}, statistic, (), present)
+    described = Described(table)
     _check_vectors(vectors, catalogue, n)
     read = {catalogue.fields.item}
     for index, (name, modality) in enumerate(catalogue.table.modalities.items()):
         if isinstance(modality, IdTable):
             fields = list(settings[name].fields)
             read |= set(fields)
-            codes = [_codes(described, name, items if name == catalogue.fields.item else columns.get(name), catalogue, n)
-                     for name in fields]  # fmt: skip
-            table.modalities[name] = IdTable(_below_padding(np.stack(codes, axis=1)), modality.cardinalities, modality.sizes)
+            given = {**columns, catalogue.fields.item: items}
+            codes = np.stack([_codes(described, field, given.get(field), catalogue, n) for field in fields], axis=1)
+            table.modalities[name] = IdTable(_below_padding(codes), modality.cardinalities, modality.sizes)
             present[1:, index] = True
         elif isinstance(modality, VectorTable):
             table.modalities[name] = _vectors(vectors.get(name), modality.matrix, n)
@@ -86,7 +87,6 @@ def describe_items(
             table.statistic[1:, modality.start : modality.stop] = codes
             table.modalities[name] = modality
             present[1:, index] = codes.any(axis=1)
-    table.present = present
     described.not_read = [name for name in columns if name not in read]
     return described
 
@@ -118,7 +118,9 @@ def _check_vectors(vectors: Mapping[str, np.ndarray], catalogue: Catalogue, n: i
     for name, given in vectors.items():
         if name not in tables:
             raise InputError(
-                f"vectors of a modality of the model ({', '.join(tables) or 'it reads none'})", repr(name), "Correct it."
+                f"vectors of a modality of the model ({', '.join(tables) or 'it reads none'})",
+                repr(name),
+                "Correct the name.",
             )
         width = tables[name].matrix.shape[1]
         if given.shape != (n, width):
@@ -129,13 +131,11 @@ def _check_vectors(vectors: Mapping[str, np.ndarray], catalogue: Catalogue, n: i
             )
 
 
-def _codes(
-    described: Described, name: str, values: Any, catalogue: Catalogue, n: int
-) -> np.ndarray:
+def _codes(described: Described, name: str, values: Any, catalogue: Catalogue, n: int) -> np.ndarray:
     if values is None:
         return np.zeros(n, dtype=np.int64)
     known = catalogue.codes[name]
-    tokens = ["" if is_missing(value) else value if isinstance(value, str) else identifier(value) for value in values]
+    tokens = ["" if is_missing(v) else v if isinstance(v, str) else identifier(v) for v in values]
     codes = np.array([known.get(token, 0) for token in tokens], dtype=np.int64)
     if name != catalogue.fields.item:
         _count(described.unknown, name, sum(bool(token) for token in tokens) - int((codes > 0).sum()))
@@ -147,9 +147,7 @@ def _count(where: dict[str, int], name: str, number: int) -> None:
         where[name] = where.get(name, 0) + number
 
 
-def _words(
-    described: Described, name: str, values: Any, known: Mapping[str, int], longest: int, n: int
-) -> np.ndarray:
+def _words(described: Described, name: str, values: Any, known: Mapping[str, int], longest: int, n: int) -> np.ndarray:
     """(n, T) codes of words; a word is looked up as it stands, then as `prepare` spells words."""
     found: list[list[int]] = [[] for _ in range(n)]
     for item, value in enumerate([] if values is None else values):

@@ -120,7 +120,8 @@ def _answers(
 def _behaviours(scorer: CTRScorer, request: Request, told: dict[str, Any]) -> Behaviours:
     fields = scorer.fields
     if request.behaviours is None:
-        return scorer.behaviours({name: [] for name in (fields.user, fields.item, fields.time, fields.behaviour) if name})
+        names = (fields.user, fields.item, fields.time, fields.behaviour)
+        return scorer.behaviours({name: [] for name in names if name})
     kinds = [fields.behaviour] if scorer.needs.kind else []
     table = ReadTable(
         request.behaviours, "--behaviours", [fields.user, fields.item, *kinds], fields.time, request.time_unit

@@ -92,7 +92,7 @@ class CTRScorer:
 
     @classmethod
     def of(cls, run: Any) -> CTRScorer:
-        """The scorer of a run that `load_run` has loaded where its data are, e.g. from a checkpoint of version 0.1.0."""
+        """The scorer of a run that `load_run` loaded where its data are, e.g. from a checkpoint of version 0.1.0."""
         part = run.train.part
         if not run.model.makes_item_vectors:
             raise InputError("a model with item vectors", run.config["model"], "Score its parts with its trainer.")
@@ -153,7 +153,8 @@ class CTRScorer:
         columns = columns_of(items, names, "items")
         tokens = tokens_of(columns.pop(self.fields.item), self.fields.item, "items").tolist()
         if len(set(tokens)) < len(tokens):
-            raise InputError("each item once", f"{len(tokens) - len(set(tokens))} repeated ids", "Keep one line an item.")
+            again = len(tokens) - len(set(tokens))
+            raise InputError("each item once", f"{again} repeated ids", "Keep one line an item.")
         described = describe_items(tokens, columns, self._by_modality(vectors), self.catalogue, self._modalities)
         self._keep_interactions(tokens, described.table)
         new = [token for token in tokens if token not in self._number]
@@ -201,8 +202,8 @@ class CTRScorer:
     def _encoded_table(self, table: Any) -> Tensor:
         """(n, D) vectors of the items of a table, without its padding."""
         with self.model.encoder.reading(table):
-            chunks = torch.arange(1, table.n_items).split(EXTRACTION_CHUNK)
-            vectors = [self.model.represent(self.model.encoder.snapshot(chunk)).vector for chunk in chunks if len(chunk)]
+            chunks = [chunk for chunk in torch.arange(1, table.n_items).split(EXTRACTION_CHUNK) if len(chunk)]
+            vectors = [self.model.represent(self.model.encoder.snapshot(chunk)).vector for chunk in chunks]
         return torch.cat(vectors) if vectors else torch.zeros(0, self.model.vector_size)
 
     def _numbers(self, items: Any) -> np.ndarray:
@@ -268,11 +269,13 @@ class CTRScorer:
             windows = behaviours.before(user, time, self._longest, inclusive=inclusive)
         return self._probabilities(item, time, windows, behaviours)
 
-    def _probabilities(self, item: np.ndarray, time: np.ndarray, windows: Windows, behaviours: Behaviours) -> np.ndarray:
+    def _probabilities(
+        self, item: np.ndarray, time: np.ndarray, windows: Windows, behaviours: Behaviours
+    ) -> np.ndarray:
         """(B,) of items by number, scored in pieces."""
-        found = np.empty(len(item), dtype=np.float32)
-        for some in _batches(windows.length):
-            found[some] = self._probability(item[some], time[some], windows.start[some], windows.length[some], behaviours)
+        found, (start, length) = np.empty(len(item), dtype=np.float32), (windows.start, windows.length)
+        for some in _batches(length):
+            found[some] = self._probability(item[some], time[some], start[some], length[some], behaviours)
         return found
 
     def _times(self, column: np.ndarray) -> np.ndarray:

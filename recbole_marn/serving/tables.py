@@ -120,7 +120,9 @@ def _columns(names: Sequence[str], rows: list[list[Any]]) -> dict[str, np.ndarra
     return columns
 
 
-def read_vectors_of(file: Path, ids_file: Path | None, items: Sequence[str] | None) -> tuple[list[str], np.ndarray, int]:
+def read_vectors_of(
+    file: Path, ids_file: Path | None, items: Sequence[str] | None
+) -> tuple[list[str], np.ndarray, int]:
     """Vectors of items from a `.npy` file and the ids of its rows.
 
     Args:

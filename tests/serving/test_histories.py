@@ -22,7 +22,8 @@ def test_a_row_sees_the_last_behaviours_before_it(inclusive):
     table = {"user_id": [f"u{u}" for u in user], "item_id": np.arange(n), "timestamp": time}
     behaviours = Behaviours.of_table(table, FIELDS, Needs(time=True, kind=False), numbers, numbers)
     rows_user, rows_time = rng.integers(0, 25, 200), rng.integers(-1, 32, 200).astype(float)
-    found = behaviours.before(np.array([f"u{u}" for u in rows_user], dtype=object), rows_time, longest, inclusive=inclusive)
+    tokens = np.array([f"u{u}" for u in rows_user], dtype=object)
+    found = behaviours.before(tokens, rows_time, longest, inclusive=inclusive)
     assert len(np.unique(time)) < n / 5, "no equal times"
     for row in range(200):
         seen = [i for i in np.argsort(time, kind="stable") if user[i] == rows_user[row]

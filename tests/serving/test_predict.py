@@ -11,7 +11,6 @@ from recbole_marn.cli import main
 from recbole_marn.serving import tables
 from recbole_marn.serving.histories import History
 
-
 RUNS = ("MARN", "MARNPlus", "MultimodalDIN", "NAML")
 
 
@@ -62,8 +61,10 @@ def test_parquet_in_and_out(served, files, capsys):
 
 def test_new_items_and_users(served, scorer, write_csv, capsys):
     write_csv("rows.csv", {"user_id": ["a", "b"], "item_id": ["new", "newer"], "timestamp": [1e6, 1e6], "shop": [1, 2]})
-    write_csv("behaviours.csv", {"user_id": ["a", "a"], "item_id": ["003", "gone"], "timestamp": [1e5, 2e5], "kind": ["view"] * 2})
-    write_csv("items.csv", {"item_id": ["new", "newer"], "title": ["Red house", "sofa"], "price": [2, ""], "size": [1, 2]})
+    behaviours = {"user_id": ["a", "a"], "item_id": ["003", "gone"], "timestamp": [1e5, 2e5], "kind": ["view"] * 2}
+    write_csv("behaviours.csv", behaviours)
+    items = {"item_id": ["new", "newer"], "title": ["Red house", "sofa"], "price": [2, ""], "size": [1, 2]}
+    write_csv("items.csv", items)
     np.save("photos.npy", np.arange(12, dtype=np.float32).reshape(2, 6))
     Path("photos.ids").write_text("newer\nother\n")
     assert main(["predict", served.path, "--rows", "rows.csv", "--behaviours", "behaviours.csv", "--items", "items.csv",

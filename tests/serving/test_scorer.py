@@ -49,7 +49,8 @@ def test_item_vectors_are_those_of_the_model(serve, model):
     np.testing.assert_array_equal(scorer.item_vectors(), theirs[1:])
     tokens = served.run.train.part.field2id_token["item_id"]
     assert scorer.items == tokens[1:].tolist()
-    np.testing.assert_array_equal(scorer.item_vectors(["007", "003"]), theirs[[list(tokens).index(i) for i in ("007", "003")]])
+    places = [tokens.tolist().index(item) for item in ("007", "003")]
+    np.testing.assert_array_equal(scorer.item_vectors(["007", "003"]), theirs[places])
 
 
 def described(served, items, names=None):
