@@ -68,7 +68,7 @@ def predict(scorer: CTRScorer, request: Request) -> dict[str, Any]:
     if request.top is not None and request.top < 1:
         raise InputError("--top of at least 1", str(request.top), "Ask for one item or more.")
     told: dict[str, Any] = {"rows": 0, "unknown_users": 0}
-    fields = scorer.fields
+    fields = scorer.facts.fields
     rows = ReadTable(
         request.rows, "--rows", [fields.user] if request.top else [fields.user, fields.item], fields.time,
         request.time_unit,
@@ -93,7 +93,7 @@ def predict(scorer: CTRScorer, request: Request) -> dict[str, Any]:
 def _answers(
     scorer: CTRScorer, request: Request, behaviours: Behaviours, chunk: dict[str, np.ndarray], told: dict[str, Any]
 ) -> Iterator[dict[str, np.ndarray]]:
-    fields = scorer.fields
+    fields = scorer.facts.fields
     if request.top is None:
         told["unknown_items"] = told.get("unknown_items", 0) + int((~scorer.knows(chunk[fields.item])).sum())
         probability = scorer.score(chunk, behaviours, inclusive=request.inclusive)
@@ -118,11 +118,11 @@ def _answers(
 
 
 def _behaviours(scorer: CTRScorer, request: Request, told: dict[str, Any]) -> Behaviours:
-    fields = scorer.fields
+    fields = scorer.facts.fields
     if request.behaviours is None:
         names = (fields.user, fields.item, fields.time, fields.behaviour)
         return scorer.behaviours({name: [] for name in names if name})
-    kinds = [fields.behaviour] if scorer.needs.kind else []
+    kinds = [fields.behaviour] if scorer.facts.needs.kind else []
     table = ReadTable(
         request.behaviours, "--behaviours", [fields.user, fields.item, *kinds], fields.time, request.time_unit
     )
@@ -143,13 +143,13 @@ def _add_items(scorer: CTRScorer, request: Request, told: dict[str, Any]) -> Non
     columns: dict[str, Any] = {}
     ids = None
     if request.items is not None:
-        table = ReadTable(request.items, "--items", [scorer.fields.item])
+        table = ReadTable(request.items, "--items", [scorer.facts.fields.item])
         columns = table.whole(table.others)
-        ids = columns[scorer.fields.item].tolist()
+        ids = columns[scorer.facts.fields.item].tolist()
     vectors = None
     if request.vectors is not None:
         ids, matrix, others = read_vectors_of(request.vectors, request.vector_ids, ids)
-        columns.setdefault(scorer.fields.item, np.array(ids, dtype=object))
+        columns.setdefault(scorer.facts.fields.item, np.array(ids, dtype=object))
         names = vector_modalities(scorer.catalogue)
         if request.modality is None and len(names) != 1:
             raise InputError(
