@@ -69,7 +69,8 @@ class Shop:
         for user in sorted(by_user)[:USERS_LOOKED_AT]:
             items, times, kinds = zip(*by_user[user][-latest:], strict=True)
             rows = {"item_id": [asin(item) for item in self.held_out], "timestamp": [end] * len(self.held_out)}
-            score = scorer.score(rows, [History(items, times, kinds)] * len(self.held_out))
+            # Rounded, for items of which nothing is known to have one score.
+            score = scorer.score(rows, [History(items, times, kinds)] * len(self.held_out)).round(5)
             liking = self.world.utility(int(user[4:]), (end - START) / (86_400 * DAYS), self.held_out)
             for category in np.unique(self.world.category):
                 some = self.world.category[self.held_out] == category
@@ -97,5 +98,6 @@ def test_new_items_are_liked_by_their_content(tmp_path, model):
             found |= {f"all content, {clicks} clicks": shop.agreement(scorer, clicks) for clicks in (1, 3, 10)}
     print(model, {name: round(value, 3) for name, value in found.items()})
     assert found["nothing"] == 0.0
-    assert found["title and photo"] > 0.1 and found["all content"] > 0.15
-    assert found["all content"] > found["all content, 1 clicks"]
+    # Measured: MARN 0.29 and 0.29, MARNPlus 0.47 and 0.56.
+    assert found["title and photo"] > 0.2 and found["all content"] > 0.2
+    assert found["all content"] > found["all content, 10 clicks"] > found["all content, 1 clicks"] > 0.05
