@@ -93,9 +93,9 @@ class Answers(ABC):
 
     def knows(self, items: Sequence[Any]) -> np.ndarray:
         """(n,) bool: items that training saw or that were added."""
-        return self._numbers(items) > 0
+        return self.numbers(items) > 0
 
-    def _numbers(self, items: Any) -> np.ndarray:
+    def numbers(self, items: Any) -> np.ndarray:
         """(n,) numbers of items, -1 for unknown ones."""
         tokens = tokens_of(np.asarray(items, dtype=object), self.facts.fields.item, "items")
         return np.array([self._number.get(token, -1) for token in tokens], dtype=np.int64)
@@ -134,8 +134,8 @@ class Answers(ABC):
         if given is None or isinstance(given, Behaviours):
             return given
         if isinstance(given, Sequence) and all(isinstance(history, History) for history in given):
-            return Behaviours.of_rows(given, self.facts.needs, self._numbers, self._kinds)
-        return Behaviours.of_table(given, self.facts.fields, self.facts.needs, self._numbers, self._kinds)
+            return Behaviours.of_rows(given, self.facts.needs, self.numbers, self._kinds)
+        return Behaviours.of_table(given, self.facts.fields, self.facts.needs, self.numbers, self._kinds)
 
     def _kinds(self, tokens: np.ndarray) -> np.ndarray:
         return np.array([self.facts.kinds.get(token, 0) for token in tokens], dtype=np.int64)
@@ -146,7 +146,7 @@ class Answers(ABC):
         fields = self.facts.fields
         columns = columns_of(rows, [*([] if by_row else [fields.user]), fields.item, *([fields.time] if timed else [])],
                              "rows")  # fmt: skip
-        item = self._numbers(columns[fields.item]).clip(min=UNKNOWN)
+        item = self.numbers(columns[fields.item]).clip(min=UNKNOWN)
         time = self._times(columns[fields.time]) if timed else np.zeros(len(item))
         if behaviours is None:
             behaviours, windows = NOTHING, Windows(*np.zeros((2, len(item)), dtype=np.int64))
@@ -156,12 +156,18 @@ class Answers(ABC):
         else:
             user = tokens_of(columns[fields.user], fields.user, "rows")
             windows = behaviours.before(user, time, self.facts.longest, inclusive=inclusive)
-        return self._probabilities(item, time, windows, behaviours)
+        return self.probabilities(item, time, windows, behaviours)
 
-    def _probabilities(
+    def probabilities(
         self, item: np.ndarray, time: np.ndarray, windows: Windows, behaviours: Behaviours
     ) -> np.ndarray:
-        """(B,) of items by number, scored in pieces."""
+        """(B,) of rows in the numbers of `numbers` and of behaviours, scored in pieces.
+
+        Args:
+            item: (B,) numbers of items; 0 is one of which nothing is known.
+            time: (B,) moments.
+            windows: (B,) slices of `behaviours`.
+        """
         found, (start, length) = np.empty(len(item), dtype=np.float32), (windows.start, windows.length)
         for some in _batches(length):
             found[some] = self._answers(_asked(item[some], time[some], start[some], length[some]), behaviours)
@@ -206,7 +212,7 @@ class Answers(ABC):
             raise InputError(
                 f"a time, for {self.facts.model} reads the time since each behaviour", "none", "Give time=..."
             )
-        behaviours = Behaviours.of_rows([history], self.facts.needs, self._numbers, self._kinds)
+        behaviours = Behaviours.of_rows([history], self.facts.needs, self.numbers, self._kinds)
         every = Windows(np.zeros(1, dtype=np.int64), np.array([len(behaviours.item)]))
         return self._ranked(self.candidates(candidates), k, behaviours, every, 0.0 if time is None else time, unseen)
 
@@ -218,7 +224,7 @@ class Answers(ABC):
         """
         if items is None:
             return np.arange(1, len(self._tokens))
-        numbers = self._numbers(items)
+        numbers = self.numbers(items)
         self._check_known(items, numbers)
         return np.unique(numbers)
 
@@ -248,7 +254,7 @@ class Answers(ABC):
             numbers = np.setdiff1d(numbers, behaviours.item[every.start[0] : end])
         length = min(int(every.length[0]), self.facts.longest)
         windows = Windows(np.full(len(numbers), end - length), np.full(len(numbers), length))
-        probability = self._probabilities(numbers, np.full(len(numbers), float(time)), windows, behaviours)
+        probability = self.probabilities(numbers, np.full(len(numbers), float(time)), windows, behaviours)
         best = np.argsort(-probability, kind="stable")[:k]
         return Ranking([self._tokens[numbers[place]] for place in best], probability[best])
 

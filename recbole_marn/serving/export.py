@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 import warnings
 from importlib import metadata
 from pathlib import Path
@@ -20,23 +19,28 @@ from recbole_marn.prepare.encoders import need
 from recbole_marn.serving.answers import UNKNOWN
 from recbole_marn.serving.dense import UserSide, user_side
 from recbole_marn.serving.exported import CODES, FORMAT, IDS, MANIFEST, SCORER, VECTORS, ExportedScorer
+from recbole_marn.serving.parity import latency_and_difference, of_test_part
 from recbole_marn.serving.scorer import CTRScorer
+from recbole_marn.training.prepared import Prepared
 
 __all__ = ["export"]
 
-LATENCIES = {1: 200, 100: 100, 1000: 30}  # candidates -> requests timed
-HISTORY = 50  # behaviours of a timed request, or as many as the model reads
-
 
 def export(
-    scorer: CTRScorer, folder: str | Path, *, source: dict[str, Any] | None = None, overwrite: bool = False
+    scorer: CTRScorer,
+    folder: str | Path,
+    *,
+    checkpoint: str | Path | None = None,
+    run: Prepared | None = None,
+    overwrite: bool = False,
 ) -> dict[str, Any]:
     """Write an export, whole or not at all, and compare it with the model it is of.
 
     Args:
         scorer: items that were added are exported, too.
         folder: where to.
-        source: what the manifest says of the checkpoint.
+        checkpoint: what the scorer was loaded from, for the manifest.
+        run: what `load_run` made of it, to score the test part by the export; None where the data are not there.
         overwrite: replace an export that is there.
 
     Returns:
@@ -57,7 +61,7 @@ def export(
         manifest = {
             "format": FORMAT,
             "model": scorer.facts.model,
-            **(source or {}),
+            "checkpoint": None if checkpoint is None else {"file": str(checkpoint), "sha256": sha256(checkpoint)},
             "items": len(scorer.items),
             "width": scorer.model.vector_size,
             "files": files,
@@ -65,7 +69,10 @@ def export(
             | {name: metadata.version(name) for name in ("torch", "onnx", "onnxscript", "onnxruntime", "numpy")},
         }
         write_json(staging / MANIFEST, manifest)
-        manifest["parity"] = _parity(scorer, ExportedScorer(staging))
+        exported = ExportedScorer(staging)
+        manifest["parity"] = latency_and_difference(scorer, exported)
+        if run is not None:
+            manifest["parity"]["test"] = of_test_part(exported, run, checkpoint)
         write_json(staging / MANIFEST, manifest)
     return manifest
 
@@ -140,51 +147,3 @@ def _write_scorer(scorer: CTRScorer, side: UserSide, file: Path) -> None:
             dynamo=True, external_data=False, verbose=False,
         )  # fmt: skip
     program.save(str(file), external_data=False)
-
-
-def _parity(scorer: CTRScorer, exported: ExportedScorer) -> dict[str, Any]:
-    """Largest difference of scores on made-up requests, and milliseconds a request by candidates, on one thread."""
-    rng = np.random.default_rng(0)
-    longest = min(HISTORY, scorer.facts.longest)
-    largest, milliseconds = 0.0, {}
-    scorer.item_vectors()  # computed once, and not part of a request
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        for candidates, repeats in LATENCIES.items():
-            took: dict[str, list[float]] = {"onnx": [], "pytorch": []}
-            for repeat in range(repeats + 3):
-                rows, behaviours = _request(scorer, rng, candidates, longest if repeat else 0)
-                scores = {}
-                for name, answers in (("onnx", exported), ("pytorch", scorer)):
-                    start = time.perf_counter()
-                    scores[name] = answers.score(rows, behaviours)
-                    if repeat >= 3:
-                        took[name].append(1000 * (time.perf_counter() - start))
-                largest = max(largest, float(np.abs(scores["onnx"] - scores["pytorch"]).max()))
-            milliseconds[str(candidates)] = {
-                name: {f"p{q}": round(float(np.percentile(values, q)), 3) for q in (50, 95, 99)}
-                for name, values in took.items()
-            }
-    finally:
-        torch.set_num_threads(threads)
-    return {"largest_difference": largest, "history": longest, "milliseconds_by_candidates": milliseconds}
-
-
-def _request(scorer: CTRScorer, rng: np.random.Generator, candidates: int, length: int) -> tuple[dict, dict]:
-    """Rows of one user, and what he did, at random."""
-    fields, items, now = scorer.facts.fields, np.array(scorer.items, dtype=object), scorer.facts.latest + 86_400.0
-    rows = {
-        fields.user: ["user"] * candidates,
-        fields.item: items[rng.integers(len(items), size=candidates)],
-        fields.time: [now] * candidates,
-    }
-    behaviours = {
-        fields.user: ["user"] * length,
-        fields.item: items[rng.integers(len(items), size=length)],
-        fields.time: now - 1 - rng.exponential(86_400.0, size=length),
-    }
-    if scorer.facts.needs.kind:
-        kinds = np.array(list(scorer.facts.kinds), dtype=object)
-        behaviours[fields.behaviour] = kinds[rng.integers(len(kinds), size=length)]
-    return rows, behaviours

@@ -75,7 +75,7 @@ class ExportedScorer(Answers):
         """
         if items is None:
             return np.array(self._vectors)
-        numbers = self._numbers(items)
+        numbers = self.numbers(items)
         self._check_known(items, numbers)
         return self._vectors_of(numbers)
 

@@ -105,7 +105,7 @@ class CTRScorer(Answers):
         Raises:
             InputError: an item that nothing is known of.
         """
-        numbers = np.arange(1, len(self._tokens)) if items is None else self._numbers(items)
+        numbers = np.arange(1, len(self._tokens)) if items is None else self.numbers(items)
         self._check_known(items, numbers)
         return self._vectors_of(numbers)[numbers].numpy()
 
