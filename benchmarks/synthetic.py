@@ -12,10 +12,10 @@ import torch
 
 from recbole_marn.data.batch import RaggedBatch
 from recbole_marn.data.item_table import IdTable, ItemTable, StatisticTable, TextTable, VectorTable
-from recbole_marn.data.labelled_rows import GapBins, LabelledRows, StatisticsAtTime
+from recbole_marn.data.labelled_rows import LabelledRows
 from recbole_marn.data.protocol import Protocol
 from recbole_marn.data.rows import Events, sort_events
-from recbole_marn.data.statistics import EqualFrequencyBins
+from recbole_marn.data.statistics import EqualFrequencyBins, GapBins, StatisticsAtTime
 from recbole_marn.registry import model_class
 from recbole_marn.settings.data import BehaviourSettings, DataSettings, StatisticModality, TextModality
 
@@ -63,6 +63,8 @@ class SyntheticData:
     def __init__(self, shape: Shape = CLOTHING, *, seed: int = 0):
         self.shape = shape
         self.rng = np.random.default_rng(seed)
+        self.settings = DataSettings(eval_negatives=1)
+        self.context_fields = ()
         self.behaviour_settings = BehaviourSettings(time="timestamp")
         self.behaviour_cardinality = None
         self.modality_settings = {
@@ -71,7 +73,7 @@ class SyntheticData:
             "title": TextModality(field="title", word_vectors="given"),
             "statistic": StatisticModality(fields=("train_interactions", "price")),
         }
-        self.protocol = Protocol(self._events(), DataSettings(eval_negatives=1), shape.items + 1, shape.history)
+        self.protocol = Protocol(self._events(), self.settings, shape.items + 1, shape.history)
         training = self.protocol.labelled("train")
         self.item_table, at_time = self._item_table(training)
         self.features = SimpleNamespace(gap=self._gap_bins(training))
@@ -147,7 +149,7 @@ class SyntheticData:
             cardinalities += bins.cardinalities
         statistic = np.concatenate(codes, axis=1)
         statistic[0] = 0
-        return statistic, cardinalities, StatisticsAtTime(counts, {0: interactions})
+        return statistic, cardinalities, StatisticsAtTime({0: (counts, interactions)})
 
     def _images(self) -> np.ndarray:
         images = np.empty((min(self.shape.image_rows, self.shape.items), self.shape.image_width), dtype=np.float16)

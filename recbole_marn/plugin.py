@@ -40,7 +40,7 @@ def _later(name: str) -> Callable[..., Any]:
 # ------------------------------------------------------------------------------------------------ our models
 def datasets_by_name(module: types.ModuleType) -> None:
     """`create_dataset` looks for `<model>Dataset` here."""
-    ours = _later("recbole_marn.data.ctr_dataset:CTRDataset")
+    ours = _later("recbole_marn.data.log_dataset:dataset_of")
     for row in MODELS.values():
         default = module.SequentialDataset if "sequential" in row.location else module.Dataset
         _set_by_name(module, row, "Dataset", ours, default)

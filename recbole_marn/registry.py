@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ from recbole_marn.settings.models import (
     MARNSettings,
     MMSSSettings,
     NAMLSettings,
+    RankingSettings,
     RecBoleAutoIntSettings,
     RecBoleDCNV2Settings,
     RecBoleDIENSettings,
@@ -30,8 +32,10 @@ from recbole_marn.settings.models import (
 from recbole_marn.settings.parsing import from_mapping, nearest
 
 __all__ = [
+    "FROM_ELSEWHERE",
     "MODELS",
     "ModelRow",
+    "atomic_files",
     "committed_data_folder",
     "datasets_at_hand",
     "known_datasets",
@@ -61,7 +65,7 @@ class ModelRow:
     @property
     def family(self) -> str:
         """What the rows of a table are told apart by."""
-        if self.name in ("ItemCF", "Popularity", "RandomScore"):
+        if self.settings is RankingSettings:
             return "no embeddings"
         if not self.ours:
             return "IDs only"
@@ -107,9 +111,9 @@ MODELS: dict[str, ModelRow] = {
         ModelRow("MMSS", OURS + "rivals.mmss", MMSSSettings, "Li et al., IJCAI 2018"),
         ModelRow("NAML", OURS + "rivals.naml", NAMLSettings, "Wu et al., IJCAI 2019"),
         # Rankings without item vectors.
-        ModelRow("ItemCF", OURS + "baselines.item_cf", CTRSettings, "Sarwar et al., WWW 2001"),
-        ModelRow("Popularity", OURS + "baselines.popularity", CTRSettings, "training count of the candidate"),
-        ModelRow("RandomScore", OURS + "baselines.random_score", CTRSettings, "a hash of user and item"),
+        ModelRow("ItemCF", OURS + "baselines.item_cf", RankingSettings, "Sarwar et al., WWW 2001"),
+        ModelRow("Popularity", OURS + "baselines.popularity", RankingSettings, "training count of the candidate"),
+        ModelRow("RandomScore", OURS + "baselines.random_score", RankingSettings, "a hash of user and item"),
         # RecBole's own models, trained and scored on the same rows: the ID-only anchors.
         _recboles("LR", EmbeddingSettings, "Richardson et al., WWW 2007"),
         _recboles("FM", EmbeddingSettings, "Rendle, ICDM 2010"),
@@ -165,7 +169,30 @@ def committed_data_folder() -> Path:
     return _folder("dataset_atomic")
 
 
+def atomic_files(config: Any) -> tuple[Path, str]:
+    """Folder and name of the atomic files of a Config: of another data set where `atomic_files` says so."""
+    folder, own = Path(config["data_path"]), config["dataset"]
+    name = config["atomic_files"] or own
+    if name == own:
+        return folder, own
+    if name == "ml-100k":  # lies in RecBole's package
+        recbole = importlib.util.find_spec("recbole")
+        return Path(recbole.origin).parent / "dataset_example" / name, name
+    beside = folder.parent / name
+    return (beside if beside.is_dir() else committed_data_folder() / name), name
+
+
+# Data sets whose files no command here makes -> where they come from.
+FROM_ELSEWHERE = {
+    "ml-1m-labels": "Take ml-1m in atomic files, with .user, from RecBole's collection RecSysDatasets, and rename them."
+}
+
+
 def datasets_at_hand(data_path: str | Path) -> list[str]:
     """Names of the datasets that run without further ado: RecBole's, the committed ones, those in `data_path`."""
     folders = [folder for parent in (committed_data_folder(), Path(data_path)) for folder in parent.glob("*")]
-    return ["ml-100k", *sorted({folder.name for folder in folders if (folder / f"{folder.name}.inter").is_file()})]
+    return [
+        "ml-100k",
+        "ml-100k-labels",
+        *sorted({folder.name for folder in folders if (folder / f"{folder.name}.inter").is_file()}),
+    ]

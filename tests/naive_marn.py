@@ -70,7 +70,7 @@ class NaiveMARN:
         codes = data.item_table.statistic[item].copy()
         events, training = data.protocol.events, data.protocol.part_of_event == 0
         counted = [sum(training & (events.item == i) & (events.time < time)) for i in item]
-        for first, bins in data.features.at_time.bins.items():
+        for first, (_, bins) in data.features.at_time.statistics.items():
             known = bins.assign(np.array(counted, dtype=float))
             codes[:, first : first + known.shape[1]] = known
         return codes

@@ -13,10 +13,9 @@ import torch
 
 from recbole_marn.data.item_features import ItemFeatures
 from recbole_marn.data.item_table import IdTable, ItemTable, StatisticTable, TextTable, VectorTable
-from recbole_marn.data.labelled_rows import GapBins
 from recbole_marn.data.part import Part
 from recbole_marn.data.rows import TRAIN
-from recbole_marn.data.statistics import EqualFrequencyBins
+from recbole_marn.data.statistics import EqualFrequencyBins, GapBins
 from recbole_marn.data.vector_file import open_vectors
 from recbole_marn.errors import InputError
 from recbole_marn.files import sha256
@@ -58,7 +57,15 @@ class Catalogue:
 
     @classmethod
     def of(cls, part: Part) -> Catalogue:
-        """The catalogue of the data set that a part with item features was cut from."""
+        """The catalogue of the data set that a part with item features was cut from.
+
+        Raises:
+            InputError: the rows are a log, whose profile, context and moving statistics are not kept here.
+        """
+        if part.is_log:
+            raise InputError(
+                "rows made of clicks", "a click log", "Where its data are, load_run loads it, and its trainer scores."
+            )
         source, kind = part.source, part.behaviour_settings.kind
         names = {source.iid_field}
         for settings in part.modality_settings.values():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +18,11 @@ from recbole_marn.data import rows as row_rules
 from recbole_marn.data.atomic import AtomicTable, read_atomic
 from recbole_marn.data.host_errors import host_errors
 from recbole_marn.data.item_features import ItemFeatures
-from recbole_marn.data.labelled_rows import LabelledRows
 from recbole_marn.data.part import Part, Parts
 from recbole_marn.data.protocol import PARTS, Protocol
 from recbole_marn.data.rows import Events
 from recbole_marn.errors import InputError
-from recbole_marn.registry import datasets_at_hand, known_datasets
+from recbole_marn.registry import FROM_ELSEWHERE, atomic_files, datasets_at_hand, known_datasets
 from recbole_marn.settings.data import DataSettings, IdModality
 from recbole_marn.settings.parsing import from_mapping, nearest
 
@@ -67,14 +67,16 @@ class CTRDataset(Dataset):
         kind = self.behaviour_settings.kind
         self.behaviour_cardinality = None if kind is None else self.num(kind)
         self.behaviour_types = None if kind is None else self.field2id_token[kind]
-        self.events = self._sorted_events()
+        self._take_rows()
         self._drop_columns()
         with host_errors():
             self._change_feat_format()
 
     # ------------------------------------------------------------------------------------------- loading
     def _load_data(self, token: str, dataset_path: str) -> None:
-        if not (Path(dataset_path) / f"{token}.inter").is_file():
+        folder, token = atomic_files(self.config)
+        self.dataset_path = dataset_path = str(folder)
+        if not (folder / self._inter_files(token)[0]).is_file():
             raise _no_such_dataset(token, dataset_path)
         super()._load_data(token, dataset_path)
         self._check_columns()
@@ -91,19 +93,28 @@ class CTRDataset(Dataset):
                 files = {"events_file": f"{token}.inter", "table_file": f"{token}.{suffix}"}
                 self.notes += event_checks.check_ids_meet(self.inter_feat[field], table[field], **files)
 
+    def _inter_files(self, token: str) -> list[str]:
+        return [f"{token}.inter"]
+
+    def _read(self, path: Path, keep: Callable[[str], bool]) -> AtomicTable:
+        table = read_atomic(
+            path,
+            separator=self.config["field_separator"],
+            list_separator=self.config["seq_separator"],
+            encoding=self.config["encoding"] or "utf-8",
+            keep=keep,
+        )
+        self.notes += table.notes
+        return table
+
     def _load_feat(self, filepath: str, source: FeatureSource | str) -> pd.DataFrame | None:
         """RecBole's reader takes quotation marks for quoting, and short lines for missing values; this one does not."""
         wanted, unwanted = self._get_load_and_unload_col(source)
         if wanted == set():
             return None
-        table = read_atomic(
-            Path(filepath),
-            separator=self.config["field_separator"],
-            list_separator=self.config["seq_separator"],
-            encoding=self.config["encoding"] or "utf-8",
-            keep=lambda field: (wanted is None or field in wanted) and field not in (unwanted or ()),
+        table = self._read(
+            Path(filepath), lambda field: (wanted is None or field in wanted) and field not in (unwanted or ())
         )
-        self.notes += table.notes
         if source == FeatureSource.INTERACTION:
             self._find_feedback(table, unwanted or set(), Path(filepath).name)
         if table.frame.columns.empty:
@@ -160,14 +171,17 @@ class CTRDataset(Dataset):
         for field in self._feedback:
             event_checks.check_all_are_clicks(self.inter_feat[field], f"{self.dataset_name}.inter")
 
+    def _wanted_columns(self) -> list[tuple[str, str, str]]:
+        """(file, column, type) that the settings name."""
+        wanted = [("inter", self.uid_field, "token"), ("inter", self.iid_field, "token")]
+        wanted += [("inter", self.time_field, "float")]
+        wanted += [("inter", self.behaviour_settings.kind, "token")] if self.behaviour_settings.kind else []
+        return wanted + ([("item", self.settings.release_field, "float")] if self.settings.release_field else [])
+
     def _check_columns(self) -> None:
         """Every column the settings name must be there, and events need user, item and time."""
         behaviour = self.behaviour_settings
-        wanted = [("inter", self.uid_field, "token"), ("inter", self.iid_field, "token")]
-        wanted += [("inter", self.time_field, "float")]
-        wanted += [("inter", behaviour.kind, "token")] if behaviour.kind else []
-        wanted += [("item", self.settings.release_field, "float")] if self.settings.release_field else []
-        for file, field, kind in wanted:
+        for file, field, kind in self._wanted_columns():
             table = self.inter_feat if file == "inter" else self.item_feat
             if table is None or field not in table:
                 raise InputError(
@@ -228,26 +242,18 @@ class CTRDataset(Dataset):
                 that does not fit the settings.
         """
         notes = list(self.notes)
-        release = self.settings.release_field
-        protocol = Protocol(
-            self.events,
-            self.settings,
-            self.item_num,
-            self.config["MAX_ITEM_LIST_LENGTH"],
-            None if release is None else self.item_numbers[release],
-            notes,
-            sealed,
-        )
+        protocol = self._protocol(notes, sealed)
         rows = {"train": protocol.labelled("train")}
         features = None
         if self.serves_ragged:
+            moving = protocol.moving_statistics()
             features = ItemFeatures.build(
-                _Columns(self), self.modality_settings, self.behaviour_settings, rows["train"], protocol.counts
+                _Columns(self), self.modality_settings, self.behaviour_settings, rows["train"], moving
             )
             notes += features.table.notes
         rows |= {name: protocol.labelled(name) for name in PARTS if name in ("valid", "test")[: 1 if sealed else 2]}
         sha256 = protocol.sha256(rows, self._token_hash(self.uid_field), self._token_hash(self.iid_field))
-        notes += [note for name, of_part in rows.items() for note in _notes_on_rows(name, of_part, protocol)]
+        notes += [note for name, of_part in rows.items() for note in protocol.notes_on(name, of_part)]
 
         def part(name: str) -> Part | None:
             if name not in rows:
@@ -258,6 +264,21 @@ class CTRDataset(Dataset):
             )
 
         return Parts(part("train"), part("valid"), part("test"))
+
+    def _protocol(self, notes: list[str], sealed: bool) -> Protocol:
+        release = self.settings.release_field
+        return Protocol(
+            self.events,
+            self.settings,
+            self.item_num,
+            self.config["MAX_ITEM_LIST_LENGTH"],
+            None if release is None else self.item_numbers[release],
+            notes,
+            sealed,
+        )
+
+    def _take_rows(self) -> None:
+        self.events = self._sorted_events()
 
     def _sorted_events(self) -> Events:
         table, kind = self.inter_feat, self.behaviour_settings.kind
@@ -270,7 +291,7 @@ class CTRDataset(Dataset):
             item_key=self._token_hash(self.iid_field),
         )
         repeats = row_rules.count_repeats(events)
-        if repeats and self.settings.repeats == "error":
+        if repeats and self.settings.repeats in (None, "error"):
             raise InputError(
                 "each (user, item) pair once",
                 f"{repeats} of {events.n_events} events that repeat a pair",
@@ -305,20 +326,6 @@ class CTRDataset(Dataset):
     # ---------------------------------------------------------------- one row, for RecBole's count of operations
     def __getitem__(self, index: Any, join: bool = True) -> Interaction:
         return super().__getitem__(index, join) if self._first_rows is None else self._first_rows[index]
-
-
-def _notes_on_rows(name: str, rows: LabelledRows, protocol: Protocol) -> list[str]:
-    """When the rows of a part happened, and whether their negatives are items nobody ever clicked."""
-    positives = rows.rows.n_rows
-    notes = [f"{name}: {positives} clicks from {event_checks.period(rows.events.time[rows.rows.position])} (UTC)"]
-    clicked = np.bincount(rows.events.item, minlength=protocol.n_items) > 0
-    share = float(1 - clicked[rows.negatives].mean())
-    if name != "train" and share >= 0.01:
-        notes.append(
-            f"{name}: {100 * share:.0f} % of the negatives are items that nobody ever clicked, which popularity alone"
-            " tells from clicks: leave such items out of .item, or set eval_sampling to popularity or matched"
-        )
-    return notes
 
 
 class _Columns:
@@ -364,7 +371,7 @@ class _Columns:
 
 def _no_such_dataset(name: str, path: str) -> InputError:
     known, there = known_datasets(), datasets_at_hand(Path(path).parent)
-    how = (
+    how = FROM_ELSEWHERE.get(name) or (
         f"Prepare it from its raw files: recbole-marn prepare {name} --raw DIR."
         if name in known
         else f"Put its atomic files there, or correct the name.{nearest(name, [*known, *there])}"

@@ -12,7 +12,7 @@ import yaml
 from recbole_marn.errors import InputError
 from recbole_marn.files import check_plain_name, sha256, write_json
 from recbole_marn.files.folders import staged_folder
-from recbole_marn.settings.data import IdModality
+from recbole_marn.settings.data import IdModality, TextModality
 
 __all__ = ["export_benchmark"]
 
@@ -23,9 +23,7 @@ SEPARATORS = " |;,\x1f"
 CHUNK = 20_000
 
 
-def export_benchmark(
-    parts: Sequence[Any], folder: str | Path, *, name: str, overwrite: bool = False
-) -> dict[str, Any]:
+def export_benchmark(parts: Sequence[Any], folder: str | Path, *, name: str, overwrite: bool = False) -> dict[str, Any]:
     """Write the rows of the three parts, in their order, for plain RecBole.
 
     Histories are written as they are: last L, oldest first. `neg_item_id_list` holds beside each of its items one
@@ -54,11 +52,21 @@ def export_benchmark(
     fields = [dataset.iid_field, *_id_fields(dataset)]
     for field in [dataset.uid_field, *fields]:
         _check_tokens(field, dataset.field2id_token[field])
-    separator = _separator(dataset.field2id_token[dataset.iid_field])
-    files = {f"{name}.item": _items(dataset, fields)}
+    users = _user_fields(dataset)
+    lists = [f for f in (*fields, *users, *_row_fields(dataset)) if dataset.field2type[f].value.endswith("seq")]
+    separator = _separator(np.concatenate([dataset.field2id_token[f] for f in (dataset.iid_field, *lists)]))
+    files = {
+        f"{name}.item": _table(dataset, dataset.item_feat, dataset.iid_field, dataset.item_num, fields[1:], separator)
+    }
     for part in parts:
         files[f"{name}.{part.name}.inter"] = _rows(part, dataset.unclicked_item, separator)
-    longest = max(int(part.rows.rows.history_length.max()) for part in parts)
+    if users:
+        for field in users:
+            _check_tokens(field, dataset.field2id_token[field])
+        files[f"{name}.user"] = _table(
+            dataset, dataset.user_feat, dataset.uid_field, dataset.user_num, users, separator
+        )
+    longest = max(int(part.rows.windows(np.arange(part.rows.n_groups))[1].max()) for part in parts)
     for kind, settings in _settings(dataset, longest, separator).items():
         files[f"{name}.{kind}.yaml"] = iter([yaml.safe_dump(settings, sort_keys=False)])
     with staged_folder(target, overwrite) as staging:
@@ -80,8 +88,10 @@ def export_benchmark(
 
 
 def _id_fields(dataset: Any) -> list[str]:
-    """The token fields of items that models of RecBole see on our rows."""
+    """The token fields of items, and in a log their lists of words, that models of RecBole see on our rows."""
     wanted = {field for m in dataset.modality_settings.values() if isinstance(m, IdModality) for field in m.fields}
+    if dataset.is_log:
+        wanted |= {m.field for m in dataset.modality_settings.values() if isinstance(m, TextModality)}
     columns = dataset.item_feat.columns if dataset.item_feat is not None else []
     return [field for field in columns if field in wanted and field != dataset.iid_field]
 
@@ -107,20 +117,36 @@ def _separator(tokens: np.ndarray) -> str:
     return free
 
 
-def _items(dataset: Any, fields: Sequence[str]) -> Iterator[str]:
-    """Every item, so that plain RecBole numbers all of them whichever columns it loads."""
-    yield _line(f"{field}:token" for field in fields)
-    tokens = [_tokens(dataset, field) for field in fields[1:]]
-    for item in range(1, dataset.item_num):
-        codes = [dataset.field2id_token[fields[0]][item], *(column[item] for column in tokens)]
-        yield _line(codes)
+def _user_fields(dataset: Any) -> list[str]:
+    """The columns of users that models of RecBole see on the rows of a log."""
+    wanted = dataset.settings.user_settings().fields if dataset.is_log else {}
+    columns = dataset.user_feat.columns if dataset.user_feat is not None else []
+    return [
+        field for field in columns if field in wanted and field in dataset.field2id_token and field != dataset.uid_field
+    ]
 
 
-def _tokens(dataset: Any, field: str) -> np.ndarray:
-    """(n_items,) the token of each item; empty where it has none."""
+def _row_fields(dataset: Any) -> list[str]:
+    """The columns of rows that models of RecBole see on the rows of a log."""
+    return list(dataset.rows.extra) if dataset.is_log else []
+
+
+def _table(dataset: Any, table: Any, key: str, number: int, fields: Sequence[str], separator: str) -> Iterator[str]:
+    """Every item or user, so that plain RecBole numbers all of them whichever columns it loads."""
+    yield _line([f"{key}:token", *(f"{field}:{dataset.field2type[field].value}" for field in fields)])
+    columns = [_tokens(dataset, field, table[field].numpy(), separator) for field in fields]
+    names = dataset.field2id_token[key]
+    for index in range(1, number):
+        yield _line([names[index], *(column[index] for column in columns)])
+
+
+def _tokens(dataset: Any, field: str, ids: np.ndarray, separator: str) -> list[str]:
+    """The token of each id (n,), or of each list of ids (n, longest); empty where there is none."""
     names = dataset.field2id_token[field].astype(object).copy()
     names[0] = ""
-    return names[dataset.item_feat[field].numpy()]
+    if ids.ndim == 1:
+        return names[ids].tolist()
+    return [separator.join(names[row[row > 0]]) for row in ids]
 
 
 def _list_fields(dataset: Any) -> tuple[str, str]:
@@ -133,29 +159,32 @@ def _rows(part: Any, unclicked: np.ndarray, separator: str) -> Iterator[str]:
     """Header and lines of one part, a positive's history put into text once for all its rows."""
     item_list, unclicked_list = _list_fields(part)
     kinds = {part.uid_field: "token", part.iid_field: "token", part.time_field: "float", part.label_field: "float"}
+    kinds |= {field: part.field2type[field].value for field in _row_fields(part)}
     kinds |= {item_list: "token_seq", unclicked_list: "token_seq"}
     yield _line(f"{field}:{kind}" for field, kind in kinds.items())
     user_token, item_token = (part.field2id_token[field] for field in (part.uid_field, part.iid_field))
-    rows, per_group = part.rows, part.rows.rows_per_group
+    rows = part.rows
     for start in range(0, rows.n_groups, CHUNK):
         group = np.arange(start, min(start + CHUNK, rows.n_groups))
-        columns = rows.columns(rows.rows_of_groups(group))
-        event, length = rows.history(group * per_group)
+        row_of = rows.rows_of_groups(group)
+        columns, of_group = rows.columns(row_of), rows.group_of(row_of) - start
+        further = [_tokens(part, field, values, separator) for field, values in rows.extra_of(row_of).items()]
+        event, length = rows.history(rows.first_row(group))
         ends = np.cumsum(length)
         histories = [
             [separator.join(tokens) for tokens in np.split(item_token[values[event]], ends[:-1])]
             for values in (rows.events.item, unclicked)
         ]
-        for row in range(len(group) * per_group):
-            of_group = row // per_group
+        for row in range(len(row_of)):
             yield _line(
                 (
                     user_token[columns["user"][row]],
                     item_token[columns["item"][row]],
                     repr(float(columns["time"][row])),
                     f"{columns['label'][row]:.0f}",
-                    histories[0][of_group],
-                    histories[1][of_group],
+                    *(column[row] for column in further),
+                    histories[0][of_group[row]],
+                    histories[1][of_group[row]],
                 )
             )
 
@@ -168,7 +197,8 @@ def _settings(dataset: Any, longest: int, separator: str) -> dict[str, Mapping[s
     """What plain RecBole must be told, by kind of model."""
     user, item, time, label = dataset.uid_field, dataset.iid_field, dataset.time_field, dataset.label_field
     history, unclicked = _list_fields(dataset)
-    items = [item, *_id_fields(dataset)]
+    items, users = [item, *_id_fields(dataset)], _user_fields(dataset)
+    further = {"item": items} | ({"user": [user, *users]} if users else {})
     common = {
         "USER_ID_FIELD": user,
         "ITEM_ID_FIELD": item,
@@ -190,18 +220,18 @@ def _settings(dataset: Any, longest: int, separator: str) -> dict[str, Mapping[s
     }
     # RecBole cuts or overflows lists that are longer than this, so it is the longest there is.
     sequential = {"MAX_ITEM_LIST_LENGTH": longest}
-    plain = [user, item, time, label]
+    plain = [user, item, time, label, *_row_fields(dataset)]
     return {
         # Without the list, which these models would take for a bag of further features.
-        "context": common | {"load_col": {"inter": plain, "item": items}},
+        "context": common | {"load_col": {"inter": plain, **further}},
         # Without the alias the list would have item ids of its own, silently.
         "sequential": common
         | sequential
-        | {"load_col": {"inter": [*plain, history], "item": items}, "alias_of_item_id": [history]},
+        | {"load_col": {"inter": [*plain, history], **further}, "alias_of_item_id": [history]},
         "dien": common
         | sequential
         | {
-            "load_col": {"inter": [*plain, history, unclicked], "item": items},
+            "load_col": {"inter": [*plain, history, unclicked], **further},
             "alias_of_item_id": [history, unclicked],
         },
     }

@@ -7,9 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol as Interface
+from typing import TypeVar
 
 import numpy as np
 
+from recbole_marn.data.grouped_rows import GroupedRows
 from recbole_marn.data.item_table import (
     IdTable,
     ItemTable,
@@ -19,8 +21,7 @@ from recbole_marn.data.item_table import (
     read_vectors,
     vectors_of_rows,
 )
-from recbole_marn.data.labelled_rows import GapBins, LabelledRows, StatisticsAtTime
-from recbole_marn.data.statistics import EqualFrequencyBins, InteractionCounts
+from recbole_marn.data.statistics import EqualFrequencyBins, GapBins, KnownBefore, StatisticsAtTime
 from recbole_marn.errors import InputError
 from recbole_marn.settings.data import (
     BehaviourSettings,
@@ -32,9 +33,9 @@ from recbole_marn.settings.data import (
 )
 from recbole_marn.settings.parsing import nearest
 
-__all__ = ["ItemColumns", "ItemFeatures", "TRAIN_INTERACTIONS"]
+__all__ = ["ItemColumns", "ItemFeatures", "MovingStatistics", "TRAIN_INTERACTIONS"]
 
-# The one statistic that changes over time: training interactions before the row.
+# The statistic of clicks that changes over time: training interactions before the row.
 TRAIN_INTERACTIONS = "train_interactions"
 # Enough values to place 100 equal-frequency edges within a fraction of a percent.
 BIN_SAMPLE = 500_000
@@ -54,6 +55,24 @@ class ItemColumns(Interface):
     def token_id(self) -> Mapping[str, int]: ...
 
 
+Rows = TypeVar("Rows", bound=GroupedRows)
+
+
+@dataclass(frozen=True)
+class MovingStatistics:
+    """Statistics of items that change over time, by the name a statistic modality calls them.
+
+    Attributes:
+        training: from training rows, as rows of training see them; its end is the snapshot.
+        trained: (n_items,) whether an item is in a training row.
+        evaluation: as validation and test rows see them, or None for the snapshot.
+    """
+
+    training: Mapping[str, KnownBefore]
+    trained: np.ndarray
+    evaluation: Mapping[str, KnownBefore] | None = None
+
+
 @dataclass(frozen=True)
 class ItemFeatures:
     """The item table, and how values that depend on the moment are binned."""
@@ -61,6 +80,7 @@ class ItemFeatures:
     table: ItemTable
     at_time: StatisticsAtTime | None
     gap: GapBins | None
+    in_evaluation: StatisticsAtTime | None = None
 
     @classmethod
     def build(
@@ -68,8 +88,8 @@ class ItemFeatures:
         columns: ItemColumns,
         modalities: Mapping[str, ModalitySettings],
         behaviour: BehaviourSettings,
-        training: LabelledRows,
-        counts: InteractionCounts,
+        training: GroupedRows,
+        moving: MovingStatistics,
     ) -> ItemFeatures:
         """Read every modality; fit bins on training rows only.
 
@@ -77,7 +97,7 @@ class ItemFeatures:
             InputError: a field or file that is missing or of the wrong kind.
         """
         tables, statistic, notes = {}, [], []
-        bins_at_time: dict[int, EqualFrequencyBins] = {}
+        found: dict[int, tuple[str, EqualFrequencyBins]] = {}
         present = np.zeros((columns.n_items, len(modalities)), dtype=bool)
         for index, (name, settings) in enumerate(modalities.items()):
             if isinstance(settings, IdModality):
@@ -93,8 +113,8 @@ class ItemFeatures:
                 notes.append(f"{name}: {int((~present[1:, index]).sum())} of {columns.n_items - 1} items have no words")
             else:
                 start = sum(codes.shape[1] for codes in statistic)
-                codes, bins, moving = _statistic(columns, name, settings, training, counts)
-                bins_at_time.update({start + first: fitted for first, fitted in moving.items()})
+                codes, bins, changing = _statistic(columns, name, settings, training, moving)
+                found.update({start + first: fitted for first, fitted in changing.items()})
                 statistic.append(codes)
                 cardinalities = tuple(number for fitted in bins for number in fitted.cardinalities)
                 tables[name] = StatisticTable(start, start + codes.shape[1], cardinalities, bins)
@@ -102,13 +122,18 @@ class ItemFeatures:
         codes = np.concatenate(statistic, axis=1) if statistic else np.zeros((columns.n_items, 0), dtype=np.int64)
         codes[0] = 0
         present[0] = False
-        at_time = StatisticsAtTime(counts, bins_at_time) if bins_at_time else None
+        at_time, in_evaluation = (
+            StatisticsAtTime({first: (values[field], bins) for first, (field, bins) in found.items()})
+            if found and values is not None
+            else None
+            for values in (moving.training, moving.evaluation)
+        )
         table = ItemTable(columns.n_items, tables, codes, at_time.columns if at_time else (), present, notes)
-        return cls(table, at_time, _gap(behaviour, training))
+        return cls(table, at_time, _gap(behaviour, training), in_evaluation)
 
-    def seen_by(self, rows: LabelledRows, *, training: bool) -> LabelledRows:
-        """Rows with statistics as known at their time (training) or at the end of training (evaluation), and gaps."""
-        return dataclasses.replace(rows, at_time=self.at_time if training else None, gap=self.gap)
+    def seen_by(self, rows: Rows, *, training: bool) -> Rows:
+        """Rows with statistics as known at their time or, in evaluation, at the end of training, and with gaps."""
+        return dataclasses.replace(rows, at_time=self.at_time if training else self.in_evaluation, gap=self.gap)
 
 
 def _need(columns: ItemColumns, field: str, name: str, kind: str) -> None:
@@ -166,21 +191,20 @@ def _text(columns: ItemColumns, name: str, settings: TextModality) -> TextTable:
 
 
 def _statistic(
-    columns: ItemColumns, name: str, settings: StatisticModality, training: LabelledRows, counts: InteractionCounts
-) -> tuple[np.ndarray, tuple[EqualFrequencyBins, ...], dict[int, EqualFrequencyBins]]:
-    """Codes at the end of training, each field's bins, and for values that change over time: first column -> bins."""
+    columns: ItemColumns, name: str, settings: StatisticModality, training: GroupedRows, moving: MovingStatistics
+) -> tuple[np.ndarray, tuple[EqualFrequencyBins, ...], dict[int, tuple[str, EqualFrequencyBins]]]:
+    """Codes at the end of training, each field's bins, and of what changes over time: first column -> name and bins."""
     codes, fitted, at_time = [], [], {}
     for field in settings.fields:
-        if field == TRAIN_INTERACTIONS:
-            row = _sample(training.n_rows)
-            seen = training.columns(row)
-            bins = EqualFrequencyBins.fit(counts.as_of(seen["item"], seen["time"]), bins=settings.bins)
-            at_time[sum(c.shape[1] for c in codes)] = bins
-            values = counts.snapshot().astype(np.float64)
+        if field in moving.training:
+            known, seen = moving.training[field], training.columns(_sample(training.n_rows))
+            bins = EqualFrequencyBins.fit(known.as_of(seen["item"], seen["time"]), bins=settings.bins)
+            at_time[sum(c.shape[1] for c in codes)] = (field, bins)
+            values = known.snapshot().astype(np.float64)
         else:
             _need(columns, field, name, "float")
             values = columns.numbers(field)
-            trained = values[counts.snapshot() > 0]
+            trained = values[moving.trained]
             if np.isnan(trained).all():
                 raise InputError(
                     f"a {field} of some item with training events, for modality '{name}'",
@@ -193,11 +217,13 @@ def _statistic(
     return np.concatenate(codes, axis=1), tuple(fitted), at_time
 
 
-def _gap(behaviour: BehaviourSettings, training: LabelledRows) -> GapBins | None:
+def _gap(behaviour: BehaviourSettings, training: GroupedRows) -> GapBins | None:
     if behaviour.time is None:
         return None
-    row = training.rows_of_groups(_sample(training.n_groups, BIN_SAMPLE // 10))[:: training.rows_per_group]
+    row = training.first_row(_sample(training.n_groups, BIN_SAMPLE // 10))
     event, length = training.history(row)
+    if len(event) == 0:
+        return None  # a log without histories
     time = np.repeat(training.columns(row)["time"], length)
     return GapBins(EqualFrequencyBins.fit(time - training.events.time[event], bins=behaviour.bins))
 

@@ -15,10 +15,11 @@ __all__ = ["CTRDataLoader", "Loaders", "build_loaders"]
 
 
 class CTRDataLoader(AbstractDataLoader):
-    """Batches of whole groups: a positive and its negatives, which share a history, stay together.
+    """Batches of whole groups: a positive and its negatives, or the rows of a request, share a history.
 
-    With `shuffle_by: row` training rows are batched one by one instead. Order and resampled negatives depend on the
-    seed and the epoch alone, so that a resumed run repeats them.
+    Requests differ in size: a batch has as many of them as make `train_batch_size` or `eval_batch_size` rows on
+    average, so that the rows of a batch vary. With `shuffle_by: row` training rows are batched one by one instead.
+    Order and resampled negatives depend on the seed and the epoch alone, so that a resumed run repeats them.
 
     RecBole's `data_preparation` makes one with these arguments, and so does `build_loaders`.
 
@@ -31,8 +32,8 @@ class CTRDataLoader(AbstractDataLoader):
 
     def __init__(self, config: Any, part: Part, sampler: Any = None, shuffle: bool = False):
         by_row = part.name == "train" and part.settings.shuffle_by == "row"
-        self.rows_per_sample = 1 if by_row else part.rows.rows_per_group
-        self.sample_size = part.rows.n_rows // self.rows_per_sample
+        self.by_row = by_row
+        self.sample_size = part.rows.n_rows if by_row else part.rows.n_groups
         with host_errors():
             super().__init__(config, part, sampler, shuffle=shuffle)
 
@@ -43,8 +44,8 @@ class CTRDataLoader(AbstractDataLoader):
 
     def _init_batch_size_and_step(self) -> None:
         rows = self.config["train_batch_size" if self.part.name == "train" else "eval_batch_size"]
-        self.step = max(1, rows // self.rows_per_sample)
-        self.set_batch_size(self.step * self.rows_per_sample)
+        self.step = rows if self.by_row else self.part.rows.groups_a_batch(rows)
+        self.set_batch_size(self.step * max(1, self.part.rows.n_rows // self.sample_size))
 
     def set_epoch(self, epoch: int) -> None:
         """Prepare the order, and with `resample_negatives` the negatives, of an epoch."""
@@ -54,7 +55,7 @@ class CTRDataLoader(AbstractDataLoader):
 
     def collate_fn(self, index: list[int]) -> Any:
         sample = np.asarray(index)
-        row = sample if self.rows_per_sample == 1 else self.part.rows.rows_of_groups(sample)
+        row = sample if self.by_row else self.part.rows.rows_of_groups(sample)
         interaction = self.part.batch(row)
         return interaction if self.part.name == "train" else (interaction, None, None, None)
 

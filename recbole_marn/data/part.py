@@ -15,9 +15,12 @@ from recbole.data.interaction import Interaction
 from recbole.utils import FeatureType, ModelType
 
 from recbole_marn.data.batch import RaggedBatch
+from recbole_marn.data.context import ContextField
 from recbole_marn.data.item_features import ItemFeatures
 from recbole_marn.data.item_table import ItemTable
 from recbole_marn.data.labelled_rows import LabelledRows
+from recbole_marn.data.log_protocol import LogProtocol
+from recbole_marn.data.logged_rows import LoggedRows
 from recbole_marn.data.protocol import PARTS, Protocol
 from recbole_marn.errors import InputError
 from recbole_marn.settings.data import BehaviourSettings, DataSettings, ModalitySettings
@@ -136,7 +139,7 @@ class Part(_Fields):
         rows: the labelled rows.
         split_sha256: fingerprint of the split this part belongs to.
         notes: what was dropped, masked or missing, for the log and the record.
-        protocol: events, split and negatives of all parts.
+        protocol: events and split of all parts, and negatives or what the log says.
         features: the item table and how values over time are binned; None for models of RecBole, which see ids alone.
         settings: which rows there are and what items look like.
         behaviour_cardinality: number of behaviour types, padding included; None where events have none.
@@ -144,10 +147,10 @@ class Part(_Fields):
     """
 
     name: str
-    rows: LabelledRows
+    rows: LabelledRows | LoggedRows
     split_sha256: str
     notes: tuple[str, ...]
-    protocol: Protocol
+    protocol: Protocol | LogProtocol
     features: ItemFeatures | None
     settings: DataSettings
     behaviour_cardinality: int | None
@@ -162,8 +165,37 @@ class Part(_Fields):
         """The same positives of an evaluation part against negatives drawn uniform, popularity or matched."""
         if self.name == "train":
             raise ValueError("training rows are drawn by resampled(epoch)")
+        if self.is_log:
+            raise InputError("also_test to be empty for a log, which has its own negatives", sampling, "Leave it out.")
         rows = self.protocol.labelled(self.name, sampling=sampling)
         return dataclasses.replace(self, rows=dataclasses.replace(rows, at_time=self.rows.at_time, gap=self.rows.gap))
+
+    # ---------------------------------------------------------------------------------------------- a log
+    @property
+    def is_log(self) -> bool:
+        """Whether rows are exposures with labels, in requests; else clicks with drawn negatives."""
+        return isinstance(self.rows, LoggedRows)
+
+    @property
+    def context_fields(self) -> tuple[ContextField, ...]:
+        """Profile and context, in the order of the columns of `RaggedBatch.context`."""
+        return self.protocol.context_fields if isinstance(self.protocol, LogProtocol) else ()
+
+    @property
+    def kept_negatives(self) -> float:
+        """w, the share of a log's training rows without a click that is trained on: p = q / (q + (1 - q) / w)."""
+        return self.settings.keep_negatives if self.is_log else 1.0
+
+    def served(self) -> Part:
+        """The same rows with the position fixed as `position: at_serving` says; this part where nothing is fixed."""
+        if not isinstance(self.rows, LoggedRows) or self.settings.position is None:
+            return self
+        fixed = self.protocol.at_serving()
+        rows = self.rows
+        for column, code in fixed.codes.items():
+            rows = rows.at_position(column, code)
+        extra = {name: np.full_like(rows.extra[name], value) for name, value in fixed.ids.items() if name in rows.extra}
+        return dataclasses.replace(self, rows=dataclasses.replace(rows, extra={**rows.extra, **extra}))
 
     # ------------------------------------------------------------------------------------------- settings
     @cached_property
@@ -177,6 +209,8 @@ class Part(_Fields):
     # ---------------------------------------------------------------------------------------------- facts
     def facts(self) -> dict[str, int]:
         """Sizes for the record: users, items, catalogue, events of the whole data set, and rows of this part."""
+        if isinstance(self.protocol, LogProtocol):
+            return self.protocol.facts(self.name) | {"catalogue": self.item_num - 1, "rows": len(self)}
         events = self.protocol.events
         return {
             "users": len(np.unique(events.user)),
@@ -198,7 +232,11 @@ class Part(_Fields):
 
     @cached_property
     def inter_feat(self) -> Interaction:
-        """The part's events: user, item and time."""
+        """The part's events, or rows of a log: user, item and time."""
+        if self.is_log:
+            columns = self.rows.columns(np.arange(len(self)))
+            fields = {"user": self.uid_field, "item": self.iid_field, "time": self.time_field}
+            return Interaction({field: torch.from_numpy(columns[name]) for name, field in fields.items()})
         events, chosen = self.protocol.events, self.protocol.part_of_event == PARTS[self.name]
         return Interaction(
             {
@@ -245,6 +283,7 @@ class Part(_Fields):
         }
         if self.features is not None:
             return CTRInteraction(tensors, self.rows.ragged(row, static=self.features.table.statistic))
+        tensors |= {field: torch.from_numpy(values) for field, values in self.rows.extra_of(row).items()}
         interaction = Interaction(tensors)
         if self.config["MODEL_TYPE"] == ModelType.SEQUENTIAL:
             self._add_padded_history(interaction, row)
@@ -254,6 +293,8 @@ class Part(_Fields):
         width = self.config["MAX_ITEM_LIST_LENGTH"]
         field = self.iid_field + self.config["LIST_SUFFIX"]
         _, length = self.rows.history(row)
+        if self.config["model"] == "DIEN":
+            length = np.maximum(length, 1)  # RecBole's packs no empty history: one padding item, whose vector is zero
         interaction[field] = torch.from_numpy(self.rows.padded(row, self.protocol.events.item, width))
         interaction[self.config["ITEM_LIST_LENGTH_FIELD"]] = torch.from_numpy(length)
         if self.config["model"] == "DIEN":

@@ -9,6 +9,8 @@ from functools import cached_property
 import numpy as np
 
 from recbole_marn.data import rows as row_rules
+from recbole_marn.data.event_checks import period
+from recbole_marn.data.item_features import TRAIN_INTERACTIONS, MovingStatistics
 from recbole_marn.data.labelled_rows import LabelledRows
 from recbole_marn.data.negatives import NegativeSampler, first_seen, is_first_event
 from recbole_marn.data.rows import TEST, TRAIN, VALID, Events, Rows
@@ -65,6 +67,10 @@ class Protocol:
         """Training interactions of every item over time."""
         training = self.part_of_event == TRAIN
         return InteractionCounts(item=self.events.item[training], time=self.events.time[training], n_items=self.n_items)
+
+    def moving_statistics(self) -> MovingStatistics:
+        """What a statistic modality may name beside columns of the items."""
+        return MovingStatistics({TRAIN_INTERACTIONS: self.counts}, self.counts.snapshot() > 0)
 
     @property
     def release_is_inferred(self) -> bool:
@@ -161,6 +167,19 @@ class Protocol:
     def resampled(self, rows: LabelledRows, epoch: int) -> LabelledRows:
         """Training rows with this epoch's negatives."""
         return dataclasses.replace(rows, negatives=self.labelled("train", epoch=epoch).negatives)
+
+    def notes_on(self, name: str, rows: LabelledRows) -> list[str]:
+        """When the rows of a part happened, and whether their negatives are items nobody ever clicked."""
+        time = rows.events.time[rows.rows.position]
+        notes = [f"{name}: {rows.rows.n_rows} clicks from {period(time)} (UTC)"]
+        clicked = np.bincount(rows.events.item, minlength=self.n_items) > 0
+        share = float(1 - clicked[rows.negatives].mean())
+        if name != "train" and share >= 0.01:
+            notes.append(
+                f"{name}: {100 * share:.0f} % of the negatives are items that nobody ever clicked, which popularity"
+                " alone tells from clicks: leave such items out of .item, or set eval_sampling to popularity or matched"
+            )
+        return notes
 
     def sha256(self, parts: dict[str, LabelledRows], user_key: np.ndarray, item_key: np.ndarray) -> str:
         """Fingerprint of every event, row and negative by token hash, so that it does not hang on internal ids.

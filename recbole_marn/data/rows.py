@@ -163,18 +163,20 @@ def _mix(values: np.ndarray) -> np.ndarray:
     return values ^ (values >> np.uint64(31))
 
 
-def count_repeats(events: Events) -> int:
-    """Number of events whose (user, item) pair already occurred before."""
-    return events.n_events - len(_first_index_of_pairs(events))
+def count_repeats(events: Events, *, by_type: bool = False) -> int:
+    """Number of events whose (user, item) pair, or (user, item, behaviour type), already occurred before."""
+    return events.n_events - len(_first_index_of_pairs(events, by_type))
 
 
-def first_of_each_pair(events: Events) -> Events:
-    """Only the earliest event of every (user, item) pair, in unchanged order."""
-    return events.take(_first_index_of_pairs(events))
+def first_of_each_pair(events: Events, *, by_type: bool = False) -> Events:
+    """Only the earliest event of every (user, item) pair, or (user, item, behaviour type), in unchanged order."""
+    return events.take(_first_index_of_pairs(events, by_type))
 
 
-def _first_index_of_pairs(events: Events) -> np.ndarray:
+def _first_index_of_pairs(events: Events, by_type: bool) -> np.ndarray:
     pair = events.user * (events.item.max(initial=0) + 1) + events.item
+    if by_type and events.behaviour is not None:
+        pair = pair * (events.behaviour.max(initial=0) + 1) + events.behaviour
     # return_index sorts stably, so that it is the first occurrence that is kept.
     return np.sort(np.unique(pair, return_index=True)[1])
 
@@ -225,8 +227,7 @@ def split_by_time(events: Events, *, valid_start: float, test_start: float, with
         raise InputError(
             "training, validation and test rows",
             "no row for " + " and ".join(_PART_NAMES[which] for which in np.flatnonzero(n_rows == 0)),
-            f"Move valid_start {valid_start} or test_start {test_start}: {span}, and no user's first event"
-            " is a row.",
+            f"Move valid_start {valid_start} or test_start {test_start}: {span}, and no user's first event is a row.",
         )
     return part
 

@@ -5,12 +5,31 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
 from recbole_marn.errors import InputError
 
-__all__ = ["EqualFrequencyBins", "InteractionCounts", "split_sha256"]
+__all__ = [
+    "ClickRate",
+    "EqualFrequencyBins",
+    "GapBins",
+    "InteractionCounts",
+    "KnownBefore",
+    "StatisticsAtTime",
+    "split_sha256",
+]
+
+
+class KnownBefore(Protocol):
+    """A number of an item (or a user) that changes over time."""
+
+    def as_of(self, item: np.ndarray, time: np.ndarray) -> np.ndarray:
+        """Its value strictly before each time."""
+
+    def snapshot(self) -> np.ndarray:
+        """Its value at the end, by id."""
 
 
 class InteractionCounts:
@@ -140,6 +159,66 @@ class EqualFrequencyBins:
     @classmethod
     def from_state(cls, state: Mapping[str, Sequence[Sequence[float]]]) -> EqualFrequencyBins:
         return cls(tuple(np.asarray(edges, dtype=np.float64) for edges in state["edges"]))
+
+
+@dataclass(frozen=True)
+class ClickRate:
+    """Smoothed click rate: (clicks + s p) / (exposures + s), where p is the training rows' own rate.
+
+    What was never shown has the rate p; after s exposures its own rate and p weigh the same.
+
+    Attributes:
+        clicks, exposures: counts over the same rows.
+        prior: p.
+        strength: s, in exposures.
+    """
+
+    clicks: InteractionCounts
+    exposures: InteractionCounts
+    prior: float
+    strength: float = 20.0
+
+    def as_of(self, item: np.ndarray, time: np.ndarray) -> np.ndarray:
+        return self._rate(self.clicks.as_of(item, time), self.exposures.as_of(item, time))
+
+    def snapshot(self) -> np.ndarray:
+        return self._rate(self.clicks.snapshot(), self.exposures.snapshot())
+
+    def _rate(self, clicks: np.ndarray, exposures: np.ndarray) -> np.ndarray:
+        return (clicks + self.strength * self.prior) / (exposures + self.strength)
+
+
+@dataclass(frozen=True)
+class StatisticsAtTime:
+    """Statistic columns that depend on the moment, as known strictly before a row's time.
+
+    Attributes:
+        statistics: first column of the item table's codes that is replaced -> the statistic and its bins.
+    """
+
+    statistics: Mapping[int, tuple[KnownBefore, EqualFrequencyBins]]
+
+    @property
+    def columns(self) -> tuple[int, ...]:
+        """Columns of the item table's codes these replace."""
+        return tuple(
+            first + offset for first, (_, bins) in self.statistics.items() for offset in range(len(bins.edges))
+        )
+
+    def codes(self, item: np.ndarray, time: np.ndarray) -> np.ndarray:
+        """(n, K) codes of items (n,) as known strictly before times (n,)."""
+        codes = [bins.assign(known.as_of(item, time)) for known, bins in self.statistics.values()]
+        return np.concatenate(codes, axis=1)
+
+
+@dataclass(frozen=True)
+class GapBins:
+    """Seconds from a behaviour to the row, binned like a statistic (MARN section 3.1)."""
+
+    bins: EqualFrequencyBins
+
+    def codes(self, seconds: np.ndarray) -> np.ndarray:
+        return self.bins.assign(seconds)
 
 
 def _equal_frequency_edges(known: np.ndarray, n_bins: int) -> np.ndarray:

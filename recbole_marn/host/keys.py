@@ -10,9 +10,10 @@ from typing import Any
 
 from recbole_marn.errors import InputError
 from recbole_marn.files import check_plain_name
+from recbole_marn.host.vocabulary import translate
 from recbole_marn.registry import ModelRow, committed_data_folder, properties_folder
-from recbole_marn.settings.data import DataSettings
-from recbole_marn.settings.host import INSTEAD, METRICS, REFUSED, TAKEN, HostSettings
+from recbole_marn.settings.data import LOG_KEYS, DataSettings
+from recbole_marn.settings.host import CLICKS_ALONE, INSTEAD, METRICS, REFUSED, TAKEN, HostSettings
 from recbole_marn.settings.parsing import from_mapping, nearest
 from recbole_marn.settings.training import TrainSettings
 
@@ -35,6 +36,7 @@ def add_our_files(config: Any, row: ModelRow, dataset: str) -> None:
         elif file == own and row.ours:
             raise FileNotFoundError(f"properties/{own} is missing from this installation")
     given = config.external_config_dict
+    translate(given, config.internal_config_dict)
     check_keys(row, given, recboles | config.internal_config_dict)
     check_host_settings(given, config.internal_config_dict)
     check_names(dataset, given)
@@ -64,6 +66,14 @@ def check_keys(row: ModelRow, given: Mapping[str, Any], defaults: Mapping[str, A
     if started_by_us(given):
         refused = {key: text for key, text in refused.items() if key not in WORLD_KEYS}
         known |= WORLD_KEYS
+    labelled = given.get("label", defaults.get("label")) is not None
+    if labelled:
+        refused = {key: text for key, text in refused.items() if key != "LABEL_FIELD"}
+        known |= {"LABEL_FIELD"}
+        refused |= dict.fromkeys(CLICKS_ALONE, "a log has its own negatives, and every row of it is a row")
+    else:
+        refused |= dict.fromkeys(LOG_KEYS, "it needs the key label, which says what was clicked")
+        _check_split(given)
     # A process key without the others makes RecBole look for them, whatever its value.
     idle = [key for key in given if key in refused and (key in WORLD_KEYS or not _same(given[key], defaults.get(key)))]
     if idle:
@@ -82,6 +92,15 @@ def check_keys(row: ModelRow, given: Mapping[str, Any], defaults: Mapping[str, A
             )
     for kind in kinds:
         from_mapping(kind, given, complete=False)
+
+
+def _check_split(given: Mapping[str, Any]) -> None:
+    if given.get("split") in ("random", "field", "files"):
+        raise InputError(
+            "split: leave_last or time where every line is a click",
+            f"'{given['split']}'",
+            "Choose one of them, or say what was clicked: label: {field: ...}.",
+        )
 
 
 # Set by `training.processes` in each process it starts.

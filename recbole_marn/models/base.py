@@ -161,6 +161,7 @@ class CTRModel(OurModel):
             reference_kernels=self.settings.reference_kernels,
             normalise=self.settings.modality_norm == "batch",
         )
+        self.statistics_until = dataset.settings.statistics_until
         self.context_encoder = context_encoder_of(dataset)
         self._vectors: Tensor | None = None
         self._known: Tensor | None = None
@@ -208,7 +209,7 @@ class CTRModel(OurModel):
     def predict(self, interaction: Any) -> Tensor:
         """Click probabilities (B,)."""
         batch = batch_of(interaction)
-        if self.training:
+        if self.training or self.statistics_until == "row":
             vector = self.represent(self.encoder(batch)).vector
         else:
             vector = self.item_vectors(batch.entity_id)

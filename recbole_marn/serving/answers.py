@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from recbole_marn.data.catalogue import Fields
-from recbole_marn.data.labelled_rows import GapBins
+from recbole_marn.data.statistics import GapBins
 from recbole_marn.errors import InputError
 from recbole_marn.serving.histories import Behaviours, History, Needs, Windows, columns_of, times_of, tokens_of
 

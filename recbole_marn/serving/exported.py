@@ -11,8 +11,7 @@ import numpy as np
 
 from recbole_marn.data.batch import slices
 from recbole_marn.data.catalogue import Fields
-from recbole_marn.data.labelled_rows import GapBins
-from recbole_marn.data.statistics import EqualFrequencyBins
+from recbole_marn.data.statistics import EqualFrequencyBins, GapBins
 from recbole_marn.data.vector_file import open_vectors
 from recbole_marn.errors import InputError
 from recbole_marn.files import sha256

@@ -80,6 +80,7 @@ class _ModelData:
 
     catalogue: Catalogue
     settings: DataSettings
+    context_fields = ()  # only logs have any, whose runs keep no items
 
     def num(self, field: str) -> int:
         return self.catalogue.n_items  # RecBole asks for that of the items alone

@@ -7,12 +7,20 @@ from dataclasses import MISSING, dataclass
 from typing import Any, Literal
 
 from recbole_marn.errors import InputError
+from recbole_marn.settings.logs import (
+    BehavioursSettings,
+    ContextSettings,
+    LabelSettings,
+    PositionSettings,
+    RequestSettings,
+)
 from recbole_marn.settings.parsing import from_mapping, nearest, option
 
 __all__ = [
     "BehaviourSettings",
     "DataSettings",
     "IdModality",
+    "LOG_KEYS",
     "StatisticModality",
     "TextModality",
     "VectorModality",
@@ -91,9 +99,20 @@ class DataSettings:
     modalities: Mapping[str, Any] = option(None, "name -> modality; at least one")
     use_modalities: Sequence[str] | None = option(None, "names of the modalities to use; null: all")
     behaviour: Mapping[str, Any] | None = option(None, "behaviour type and time fields; null: neither")
-    repeats: Literal["error", "first", "keep"] = option("error", "events that repeat a (user, item) pair")
-    split: Literal["leave_last", "time"] = option("leave_last", "how events become train, valid and test")
+    repeats: Literal["error", "first", "keep"] | None = option(
+        None, "behaviours that repeat a (user, item) pair, or its type; null: error, and keep in a log"
+    )
+    atomic_files: str | None = option(None, "another data set whose files are read; null: its own", least=1)
+    split: Literal["leave_last", "time", "random", "field", "files"] = option(
+        "leave_last", "how rows become train, valid and test; the last three need a label"
+    )
     split_times: Sequence[float] | None = option(None, "start of validation and of test; null: the last two days")
+    split_ratios: Sequence[float] = option((0.8, 0.1, 0.1), "split random: shares of the parts", low=0, least=3)
+    split_order: Literal["random", "time"] = option("random", "split random: order of the requests that are cut")
+    split_group: Literal["none", "user"] = option("none", "split random: cut all requests, or each user's")
+    split_unit: Literal["request", "row"] = option("request", "split random: what is kept whole")
+    split_field: str | None = option(None, "split field: token column that says train, valid or test")
+    split_files: Sequence[str] | None = option(None, "split files: DATASET.NAME.inter for the three NAMEs", least=3)
     train_sampling: Sampling = option("uniform", "how training negatives are drawn", paper="uniform")
     eval_sampling: Sampling = option("uniform", "how validation and test negatives are drawn", paper="uniform")
     also_test: Sequence[Sampling] = option((), "further samplings the test positives are scored against")
@@ -106,6 +125,19 @@ class DataSettings:
     resample_negatives: bool = option(False, "draw new training negatives in every epoch")
     shuffle_by: Literal["group", "row"] = option("group", "training batches of whole groups, or of single rows")
     sample_seed: int = option(2020, "seed of all negatives, apart from the training seed", low=0)
+    label: Mapping[str, Any] | None = option(None, "log: {field, at_least}; null: every line is a click")
+    request: Mapping[str, Any] | None = option(None, "log: {field}; null: a user's rows of one time are one request")
+    user: Mapping[str, Any] | None = option(None, "log: {fields: {name: width}} of the user's profile")
+    context: Mapping[str, Any] | None = option(None, "log: {fields: {name: width}} of the moment and place")
+    position: Mapping[str, Any] | None = option(None, "log: {field, at_serving}, a context field fixed when served")
+    behaviours: Mapping[str, Any] | None = option(None, "log: {file, types}; null: histories are of clicked rows")
+    histories: Literal["before", "given"] = option(
+        "before", "log: behaviours before the row, or lists in the row (item_id_list)"
+    )
+    keep_negatives: float = option(1.0, "log: share of the training rows without a click that is kept", low=0, high=1)
+    statistics_until: Literal["snapshot", "row"] = option(
+        "snapshot", "log: statistics in evaluation as of the end of training, or of the row's time"
+    )
 
     def modality_settings(self) -> dict[str, ModalitySettings]:
         """The modalities in use, parsed and checked, in the order of the file."""
@@ -134,6 +166,35 @@ class DataSettings:
 
     def behaviour_settings(self) -> BehaviourSettings:
         return from_mapping(BehaviourSettings, self.behaviour or {}, where="behaviour")
+
+    # ------------------------------------------------------------------------------------------ click logs
+    def label_settings(self) -> LabelSettings | None:
+        """Where labels are, or None where every line is a click."""
+        return _parsed(LabelSettings, self.label, "label")
+
+    def request_settings(self) -> RequestSettings | None:
+        return _parsed(RequestSettings, self.request, "request")
+
+    def user_settings(self) -> ContextSettings:
+        return from_mapping(ContextSettings, self.user or {"fields": {}}, where="user")
+
+    def context_settings(self) -> ContextSettings:
+        return from_mapping(ContextSettings, self.context or {"fields": {}}, where="context")
+
+    def position_settings(self) -> PositionSettings | None:
+        return _parsed(PositionSettings, self.position, "position")
+
+    def behaviours_settings(self) -> BehavioursSettings | None:
+        return _parsed(BehavioursSettings, self.behaviours, "behaviours")
+
+
+# Keys that need a label.
+LOG_KEYS = ("request", "user", "context", "position", "behaviours", "histories", "keep_negatives", "statistics_until")
+LOG_KEYS += ("split_ratios", "split_order", "split_group", "split_unit", "split_field", "split_files")
+
+
+def _parsed(kind: type, values: Mapping[str, Any] | None, where: str) -> Any:
+    return None if values is None else from_mapping(kind, values, where=where)
 
 
 def parse_modality(name: str, value: Any) -> ModalitySettings:

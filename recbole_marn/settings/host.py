@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from recbole_marn.settings.parsing import option
 
-__all__ = ["INSTEAD", "METRICS", "REFUSED", "TAKEN", "HostSettings"]
+__all__ = ["CLICKS_ALONE", "INSTEAD", "METRICS", "REFUSED", "TAKEN", "HostSettings"]
 
 # Metrics of labelled rows; RecBole's ranking metrics need whole lists of items.
 METRICS = ("AUC", "UAUC", "LogLoss", "MAE", "RMSE")
@@ -21,16 +21,16 @@ _GRAPH = "no model here reads a knowledge graph"
 
 # Keys of RecBole that would do nothing here, or undo our rows -> what does it. Their default value is let pass.
 REFUSED = {
-    "eval_args": _ROWS,
+    "eval_args": f"{_ROWS}; of a log with labels, RS and order are read",
     "train_neg_sample_args": _ROWS,
     "neg_sampling": _ROWS,
-    "benchmark_filename": _ROWS,
+    "benchmark_filename": f"{_ROWS}; of a log with labels, files are read",
     "repeatable": "the key repeats says whether repeated events count",
     "normalize_all": "times stay seconds and counts stay counts; a modality of kind: statistic bins numbers",
     "discretization": _STATISTIC,
     "numerical_features": _STATISTIC,
-    "threshold": "every line of .inter is a click; leave the others out with val_interval",
-    "LABEL_FIELD": "every line of .inter is a click, and labels are made",
+    "threshold": "label: {field, at_least} reads a log; where every line is a click, val_interval leaves others out",
+    "LABEL_FIELD": "label: {field} reads a log; where every line is a click, labels are made",
     "RATING_FIELD": "no model here reads ratings; val_interval leaves events out by a column",
     "topk": "labelled rows are not ranked; metrics are AUC, UAUC, LogLoss, MAE and RMSE",
     "valid_metric_bigger": "valid_metric tells",
@@ -60,6 +60,9 @@ REFUSED = {
     "RELATION_ID_FIELD": _GRAPH,
     "ENTITY_ID_FIELD": _GRAPH,
 }
+# Keys of clicks alone: a log has its own negatives.
+CLICKS_ALONE = ("train_sampling", "eval_sampling", "also_test", "negatives_from", "release_field", "train_last")
+CLICKS_ALONE += ("train_negatives", "eval_negatives", "resample_negatives")
 # Of RecBole's own models; in ours they would do nothing.
 INSTEAD = {
     "embedding_size": "width, and the sizes of id fields under modalities, say how wide",

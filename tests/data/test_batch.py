@@ -101,7 +101,8 @@ def test_dtypes_and_passengers():
         np.ones(given["length"].sum(), dtype=np.int32),
         np.zeros((given["length"].sum(), 2), dtype=np.int64),
     )
-    batch = assemble(**given, behaviour=behaviour, gap=gap)
+    context = np.ones((len(given["row_sequence"]), 3), dtype=np.uint8)
+    batch = assemble(**given, behaviour=behaviour, gap=gap, context=context)
     for field in dataclasses.fields(RaggedBatch):
         expected = torch.float32 if field.name in ("entity_count", "candidate_count") else torch.int64
         assert getattr(batch, field.name).dtype == expected, field.name

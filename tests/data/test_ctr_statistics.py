@@ -18,7 +18,7 @@ def training_events(rows, events):
 
 def test_training_rows_see_counts_from_strictly_before_their_time(loaders, rows, events):
     dataset = loaders["MARN"]["train"].part
-    bins = dataset.features.at_time.bins[0]
+    bins = dataset.features.at_time.statistics[0][1]
     trained = training_events(rows, events)
     row = iter(rows["MARN"]["train"])
     for interaction in delivered(loaders["MARN"]["train"]):
@@ -33,7 +33,7 @@ def test_training_rows_see_counts_from_strictly_before_their_time(loaders, rows,
 @pytest.mark.parametrize("part", ["valid", "test"])
 def test_evaluation_rows_see_the_counts_at_the_end_of_training(loaders, rows, events, part):
     dataset = loaders["MARN"][part].part
-    bins = dataset.features.at_time.bins[0]
+    bins = dataset.features.at_time.statistics[0][1]
     total = collections.Counter(item for item, _ in training_events(rows, events))
     row = iter(rows["MARN"][part])
     for interaction in delivered(loaders["MARN"][part]):
@@ -71,7 +71,7 @@ def test_statistics_and_bins_do_not_change_with_the_test_rows(tmp_path, data_pat
     assert before["test"].part.split_sha256 != after["test"].part.split_sha256
     old, new = before["train"].part, after["train"].part
     assert by_token(old, old.item_table.statistic) == by_token(new, new.item_table.statistic)
-    np.testing.assert_equal(old.features.at_time.bins[0].edges, new.features.at_time.bins[0].edges)
+    np.testing.assert_equal(old.features.at_time.statistics[0][1].edges, new.features.at_time.statistics[0][1].edges)
     np.testing.assert_equal(old.features.gap.bins.edges, new.features.gap.bins.edges)
     for one, other in zip(delivered(before["train"]), delivered(after["train"]), strict=True):
         assert torch.equal(one.batch.statistic, other.batch.statistic)

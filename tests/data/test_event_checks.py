@@ -68,17 +68,28 @@ def test_a_column_that_is_none_of_clicks_can_be_left_out(folder, loaders):
     assert "tiny.inter: column label was left out as unload_col says; every line is a click" in part.notes
 
 
-@pytest.mark.parametrize("model", ["LR", "MARN"])
-@pytest.mark.parametrize("value", [{"rating": 4}, {"timestamp": 3}, 5])
-def test_a_threshold_is_refused(settings, model, value):
-    """Also where it is what RecBole's own files set for its context-aware models."""
-    with pytest.raises(InputError, match="threshold.*every line of .inter.* is a click.*val_interval"):
-        build(settings(model, threshold=value))
+@pytest.mark.parametrize("value", [{"rating": 4, "timestamp": 3}, 5])
+def test_a_threshold_of_no_column_is_refused(settings, value):
+    with pytest.raises(InputError, match="threshold of one column"):
+        build(settings(threshold=value))
 
 
-def test_another_label_field_is_refused(settings):
-    with pytest.raises(InputError, match="LABEL_FIELD"):
-        build(settings(LABEL_FIELD="clicked"))
+def test_a_log_does_not_take_the_keys_of_drawn_negatives(settings):
+    """`tiny` says how many negatives are drawn."""
+    with pytest.raises(InputError, match="Leave out eval_negatives: a log has its own negatives"):
+        build(settings(threshold={"rating": 4}))
+
+
+@pytest.mark.parametrize(("key", "value"), [("request", {"field": "x"}), ("keep_negatives", 0.1), ("split_field", "x")])
+def test_clicks_alone_do_not_take_the_keys_of_a_log(settings, key, value):
+    with pytest.raises(InputError, match=f"Leave out {key}: it needs the key label"):
+        build(settings(**{key: value}))
+
+
+@pytest.mark.parametrize("split", ["random", "field", "files"])
+def test_clicks_alone_do_not_take_the_splits_of_a_log(settings, split):
+    with pytest.raises(InputError, match="say what was clicked"):
+        build(settings(split=split))
 
 
 # ------------------------------------------------------------------------------------------------ keys without effect

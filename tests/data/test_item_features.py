@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from recbole_marn.data.item_features import ItemFeatures
+from recbole_marn.data.item_features import TRAIN_INTERACTIONS, ItemFeatures, MovingStatistics
 from recbole_marn.data.labelled_rows import LabelledRows
 from recbole_marn.data.rows import Events, Rows
 from recbole_marn.data.statistics import EqualFrequencyBins, InteractionCounts
@@ -56,7 +56,8 @@ def training():
 
 def build(modality, columns=None, behaviour=BehaviourSettings()):  # noqa: B008 (frozen)
     rows, counts = training()
-    return ItemFeatures.build(columns or Columns(), {"it": modality}, behaviour, rows, counts), rows, counts
+    moving = MovingStatistics({TRAIN_INTERACTIONS: counts}, counts.snapshot() > 0)
+    return ItemFeatures.build(columns or Columns(), {"it": modality}, behaviour, rows, moving), rows, counts
 
 
 def test_count_bins_are_fitted_on_counts_as_of_the_row():
@@ -64,8 +65,8 @@ def test_count_bins_are_fitted_on_counts_as_of_the_row():
     found, rows, counts = build(StatisticModality(fields=["train_interactions"], bins=[4]))
     seen = rows.columns(np.arange(rows.n_rows))
     expected = EqualFrequencyBins.fit(counts.as_of(seen["item"], seen["time"]), bins=[4])
-    np.testing.assert_equal(found.at_time.bins[0].edges, expected.edges)
-    assert found.at_time.bins[0].edges[0].max() == 1, "no row saw a count of 2"
+    np.testing.assert_equal(found.at_time.statistics[0][1].edges, expected.edges)
+    assert found.at_time.statistics[0][1].edges[0].max() == 1, "no row saw a count of 2"
 
 
 def test_bins_of_a_number_are_fitted_on_items_with_training_events():

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from recbole_marn.data.labelled_rows import GapBins, LabelledRows, StatisticsAtTime
+from recbole_marn.data.labelled_rows import LabelledRows
 from recbole_marn.data.rows import Events, Rows
-from recbole_marn.data.statistics import EqualFrequencyBins, InteractionCounts
+from recbole_marn.data.statistics import EqualFrequencyBins, GapBins, InteractionCounts, StatisticsAtTime
 
 #                  user 1           user 2    user 3
 EVENTS = Events(
@@ -28,7 +28,7 @@ def labelled():
 @pytest.fixture
 def at_time():
     counts = InteractionCounts(item=EVENTS.item, time=EVENTS.time, n_items=N_ITEMS)
-    return StatisticsAtTime(counts, {1: EqualFrequencyBins.fit(np.arange(4.0), bins=(2, 4))})
+    return StatisticsAtTime({1: (counts, EqualFrequencyBins.fit(np.arange(4.0), bins=(2, 4)))})
 
 
 def test_columns(labelled):
@@ -91,7 +91,7 @@ def test_ragged_equals_the_rows_it_was_made_from(row, with_time, at_time):
             expected = static[of].copy()
             if with_time:
                 seen = [sum(EVENTS.item[e] == i and EVENTS.time[e] < time for e in range(8)) for i in of]
-                expected[:, 1:] = at_time.bins[1].assign(np.array(seen))
+                expected[:, 1:] = at_time.statistics[1][1].assign(np.array(seen))
             np.testing.assert_array_equal(codes, expected)
 
 
@@ -103,14 +103,16 @@ def test_rows_of_one_positive_share_their_history(labelled):
 
 def test_a_count_at_a_rows_time_leaves_its_own_event_out(at_time):
     # Item 3 happened at 0 and at 15: at 15 itself only the first is known.
-    assert at_time.counts.as_of(np.array([3, 3, 3]), np.array([0.0, 15.0, 15.1])).tolist() == [0, 1, 2]
+    assert at_time.statistics[1][0].as_of(np.array([3, 3, 3]), np.array([0.0, 15.0, 15.1])).tolist() == [0, 1, 2]
     assert at_time.columns == (1, 2)
-    np.testing.assert_array_equal(at_time.codes(np.array([3]), np.array([15.0])), at_time.bins[1].assign(np.array([1])))
+    np.testing.assert_array_equal(
+        at_time.codes(np.array([3]), np.array([15.0])), at_time.statistics[1][1].assign(np.array([1]))
+    )
 
 
 def test_columns_of_several_statistics():
     counts = InteractionCounts(item=EVENTS.item, time=EVENTS.time, n_items=N_ITEMS)
     bins = EqualFrequencyBins.fit(np.arange(4.0), bins=(2, 4))
-    at_time = StatisticsAtTime(counts, {0: bins, 5: bins})
+    at_time = StatisticsAtTime({0: (counts, bins), 5: (counts, bins)})
     assert at_time.columns == (0, 1, 5, 6)
     assert at_time.codes(np.array([3, 5]), np.array([20.0, 6.0])).shape == (2, 4)

@@ -253,7 +253,7 @@ def test_a_checkpoint_of_version_0_1_0_says_what_it_lacks_and_is_scored_where_th
     checkpoint.save("old.pth", content)
     with pytest.raises(InputError) as error:
         load_scorer("old.pth")
-    assert "written by recbole_marn 0.1.0" in str(error.value) and "CTRScorer.of" in str(error.value)
+    assert "trained by recbole_marn 0.1.0" in str(error.value) and "CTRScorer.of" in str(error.value)
     of_run = CTRScorer.of(recbole_marn.load_run("old.pth"))
     np.testing.assert_array_equal(of_run.item_vectors(), load_scorer(path).item_vectors())
 

@@ -1,0 +1,144 @@
+"""Profile and context as codes: vocabularies and bins are those of the rows that are trained on."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from recbole_marn.data.context import ContextField
+from recbole_marn.data.statistics import EqualFrequencyBins
+from recbole_marn.errors import InputError
+
+__all__ = ["Column", "FieldCodes", "RowCodes", "coded", "in_order"]
+
+
+@dataclass(frozen=True, eq=False)
+class Column:
+    """One column of profile or context as it was read.
+
+    Attributes:
+        name: of the column.
+        width: of its embedding.
+        source: "user" or "context".
+        values: ids of tokens (n,), 0 missing; numbers (n,), NaN missing; or ids of lists (n, longest), 0 behind.
+            n is the users where `by_user`, else the rows of the log.
+        kind: "token", "float" or "token_seq".
+        by_user: one value a user.
+        tokens: the tokens by id, the first of them for missing; None for numbers.
+    """
+
+    name: str
+    width: int
+    source: str
+    values: np.ndarray
+    kind: str
+    by_user: bool
+    tokens: np.ndarray | None = None
+
+    def seen(self, user: np.ndarray, row: np.ndarray) -> np.ndarray:
+        """The values of rows, given their users and their places in the log."""
+        return self.values[user if self.by_user else row]
+
+    def hashed(self, values: np.ndarray) -> np.ndarray:
+        """Values as numbers that do not hang on ids, for a fingerprint."""
+        if self.tokens is None:
+            return values
+        return pd.util.hash_array(self.tokens.astype(object), categorize=False)[values]
+
+
+@dataclass(frozen=True, eq=False)
+class FieldCodes:
+    """Codes of one column, and the fields that models see it as.
+
+    Attributes:
+        fields: one a number of bins for numbers, else one.
+        codes: (n, k) as `Column.values`.
+        code_of: (tokens,) code of each token id, or None for numbers.
+        bins: of numbers.
+    """
+
+    column: Column
+    fields: tuple[ContextField, ...]
+    codes: np.ndarray
+    code_of: np.ndarray | None = None
+    bins: EqualFrequencyBins | None = None
+
+
+def coded(column: Column, user: np.ndarray, row: np.ndarray, bins: Sequence[int]) -> FieldCodes:
+    """Codes of a column, with the vocabulary or the bins of training rows.
+
+    Args:
+        user, row: of the training rows.
+        bins: numbers of equal-frequency bins of a column of numbers.
+
+    Raises:
+        InputError: no training row has a value.
+    """
+    trained = column.seen(user, row)
+    if not (~np.isnan(trained) if column.kind == "float" else trained > 0).any():
+        raise InputError(
+            f"values of {column.name} in training rows",
+            "none",
+            f"Leave {column.name} out of the fields of {column.source}, or fill it in.",
+        )
+    if column.kind == "float":
+        fitted = EqualFrequencyBins.fit(trained, bins=bins)
+        fields = tuple(
+            ContextField(f"{column.name}/{number}", cardinality, column.width, column.source)
+            for number, cardinality in zip(bins, fitted.cardinalities, strict=True)
+        )
+        return FieldCodes(column, fields, _small(fitted.assign(column.values), max(fitted.cardinalities)), bins=fitted)
+    known = np.zeros(len(column.tokens), dtype=bool)
+    known[trained.ravel()] = True
+    known[0] = False
+    code_of = np.where(known, np.cumsum(known), 0)
+    size = int(known.sum()) + 1
+    codes = code_of[column.values]
+    codes = codes if codes.ndim == 2 else codes[:, None]
+    field = ContextField(column.name, size, column.width, column.source, codes.shape[1])
+    return FieldCodes(column, (field,), _small(codes, size), code_of)
+
+
+def _small(codes: np.ndarray, cardinality: int) -> np.ndarray:
+    return codes.astype(np.min_scalar_type(max(1, cardinality - 1)))
+
+
+def in_order(found: Sequence[FieldCodes]) -> tuple[ContextField, ...]:
+    """All fields, in the order of the columns of `RowCodes.of`."""
+    return tuple(field for codes in found for field in codes.fields)
+
+
+@dataclass(frozen=True, eq=False)
+class RowCodes:
+    """Codes of the rows of one part, a column after another.
+
+    Attributes:
+        blocks: per column, codes by user (n_users, k) or by row (R, k).
+        by_user: which of the blocks are by user.
+        constant: column -> code that stands in its place.
+    """
+
+    blocks: tuple[np.ndarray, ...]
+    by_user: tuple[bool, ...]
+    constant: Mapping[int, int] = dataclasses.field(default_factory=dict)
+
+    @classmethod
+    def of_rows(cls, found: Sequence[FieldCodes], row: np.ndarray) -> RowCodes:
+        """The codes of some rows of the log."""
+        blocks = tuple(c.codes if c.column.by_user else c.codes[row] for c in found)
+        return cls(blocks, tuple(c.column.by_user for c in found))
+
+    def of(self, row: np.ndarray, user: np.ndarray) -> np.ndarray:
+        """(B, F) int64 codes of rows (B,) with users (B,)."""
+        picked = [block[user if by_user else row] for block, by_user in zip(self.blocks, self.by_user, strict=True)]
+        codes = np.concatenate(picked, axis=1).astype(np.int64)
+        for column, code in self.constant.items():
+            codes[:, column] = code
+        return codes
+
+    def fixed(self, column: int, code: int) -> RowCodes:
+        return dataclasses.replace(self, constant={**self.constant, column: code})

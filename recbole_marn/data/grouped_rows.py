@@ -1,0 +1,126 @@
+"""What all labelled rows are: groups of rows that share a user, a time and a history."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import numpy as np
+
+from recbole_marn.data.batch import RaggedBatch, assemble, slices
+from recbole_marn.data.rows import Events
+from recbole_marn.data.statistics import GapBins, StatisticsAtTime
+
+__all__ = ["GroupedRows"]
+
+
+class GroupedRows(ABC):
+    """Rows of one part, group after group: a positive and its negatives, or what one request showed.
+
+    Shape letters: G groups, R rows, B rows of a batch.
+
+    Attributes:
+        events: what histories are made of, sorted by user and time.
+        at_time: statistics as known at the row's time, or None for the snapshot.
+        gap: bins of the time from a behaviour to the row, or None.
+    """
+
+    events: Events
+    at_time: StatisticsAtTime | None
+    gap: GapBins | None
+
+    # ------------------------------------------------------------------------------------ for sub-classes
+    @property
+    @abstractmethod
+    def n_groups(self) -> int: ...
+
+    @property
+    @abstractmethod
+    def n_rows(self) -> int: ...
+
+    @abstractmethod
+    def groups_a_batch(self, size: int) -> int:
+        """Groups that fill a batch of `size` rows, at least 1."""
+
+    @abstractmethod
+    def group_of(self, row: np.ndarray) -> np.ndarray:
+        """(B,) the group of each row."""
+
+    @abstractmethod
+    def first_row(self, group: np.ndarray) -> np.ndarray:
+        """The first row of each group."""
+
+    @abstractmethod
+    def rows_of_groups(self, group: np.ndarray) -> np.ndarray:
+        """All rows of the given groups, group after group."""
+
+    @abstractmethod
+    def columns(self, row: np.ndarray) -> dict[str, np.ndarray]:
+        """user, item, time and label of rows (B,)."""
+
+    @abstractmethod
+    def windows(self, group: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Start and length of the history of each group, as slices of `events`."""
+
+    @abstractmethod
+    def time_of(self, group: np.ndarray) -> np.ndarray:
+        """The time of each group."""
+
+    def context_of(self, row: np.ndarray) -> np.ndarray | None:
+        """(B, F) codes of profile and context, or None without any."""
+        return None
+
+    def extra_of(self, row: np.ndarray) -> dict[str, np.ndarray]:
+        """Further columns for RecBole's models, by field."""
+        return {}
+
+    # ------------------------------------------------------------------------------------------- batches
+    def n_batches(self, size: int) -> int:
+        """Batches of whole groups, of about `size` rows."""
+        return -(-self.n_groups // self.groups_a_batch(size))
+
+    def history(self, row: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Event indices of the histories of rows (B,), one after another, and their lengths (B,)."""
+        start, length = self.windows(self.group_of(np.asarray(row, dtype=np.int64)))
+        return slices(start, length), length
+
+    def ragged(self, row: np.ndarray, *, static: np.ndarray) -> RaggedBatch:
+        """Rows (B,) for this package's models; rows of one group share their history.
+
+        Args:
+            static: (n_items, C) statistic codes at the end of training.
+        """
+        row = np.asarray(row, dtype=np.int64)
+        columns = self.columns(row)
+        group, row_sequence = np.unique(self.group_of(row), return_inverse=True)
+        start, length = self.windows(group)
+        event = slices(start, length)
+        time = np.repeat(self.time_of(group), length)
+        token_item = self.events.item[event]
+        none = np.zeros((0, 0), dtype=np.int64)
+        return assemble(
+            token_item=token_item,
+            length=length,
+            row_sequence=row_sequence,
+            candidate_item=columns["item"],
+            static=static,
+            token_dynamic=self.at_time.codes(token_item, time) if self.at_time else none,
+            candidate_dynamic=self.at_time.codes(columns["item"], columns["time"]) if self.at_time else none,
+            dynamic_columns=self.at_time.columns if self.at_time else (),
+            behaviour=None if self.events.behaviour is None else self.events.behaviour[event],
+            gap=None if self.gap is None else self.gap.codes(time - self.events.time[event]),
+            context=self.context_of(row),
+        )
+
+    def padded(self, row: np.ndarray, values: np.ndarray, width: int) -> np.ndarray:
+        """(B, width) history of rows as RecBole's own models want it: oldest first, zeros behind.
+
+        Args:
+            values: one number an event, e.g. its item.
+        """
+        event, length = self.history(row)
+        matrix = np.zeros((len(length), width), dtype=np.int64)
+        start = np.cumsum(length) - length
+        matrix[np.repeat(np.arange(len(length)), length), np.arange(len(event)) - np.repeat(start, length)] = values[
+            event
+        ]
+        return matrix

@@ -1,0 +1,394 @@
+"""From a log's exposures to labelled rows: requests, split, histories, kept negatives, statistics, fingerprint."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+
+from recbole_marn.data import log_checks
+from recbole_marn.data.context import ContextField
+from recbole_marn.data.context_codes import Column, FieldCodes, RowCodes, coded, in_order
+from recbole_marn.data.event_checks import period
+from recbole_marn.data.item_features import MovingStatistics
+from recbole_marn.data.log_requests import Exposures, GivenHistories, given_events, group, last_before
+from recbole_marn.data.log_splits import split_requests
+from recbole_marn.data.log_statistics import STATISTICS, USER_STATISTICS, LogCounts
+from recbole_marn.data.logged_rows import LoggedRows, Requests
+from recbole_marn.data.negatives import NegativeSampler
+from recbole_marn.data.protocol import PARTS
+from recbole_marn.data.rows import TEST, TRAIN, Events
+from recbole_marn.data.statistics import InteractionCounts, split_sha256
+from recbole_marn.errors import InputError
+from recbole_marn.settings.data import DataSettings, StatisticModality
+
+__all__ = ["LogProtocol"]
+
+
+class Fixed(NamedTuple):
+    """What is fixed when scores are served.
+
+    Attributes:
+        codes: column of the context -> code.
+        ids: column for RecBole's models -> id.
+    """
+
+    codes: dict[int, int]
+    ids: dict[str, int]
+
+
+class Histories(NamedTuple):
+    """Behaviours, and the slice of them that is each request's history."""
+
+    events: Events
+    start: np.ndarray
+    length: np.ndarray
+
+
+@dataclass
+class LogProtocol:
+    """One log under one set of `DataSettings`; everything that decides which rows exist.
+
+    Args:
+        exposures: the rows in the order of the file.
+        behaviours: what histories are made of.
+        timed: behaviours have times.
+        columns: profile and context, in the order of the settings.
+        extra: (R,) columns for RecBole's models, in the order of the file.
+        settings: how to split.
+        n_items, n_users: numbers of ids including the padding.
+        max_history: L, longest history kept.
+        request_token: name of each request id, for messages.
+        behaviour_type: the tokens of behaviour types by id, or None.
+        sealed: there may be no test row.
+
+    Raises:
+        InputError: a part without rows, or of one class, a request with two users, two times or two parts, a column
+            that tells the label.
+    """
+
+    exposures: Exposures
+    behaviours: Events | GivenHistories
+    timed: bool
+    columns: Sequence[Column]
+    extra: Mapping[str, np.ndarray]
+    settings: DataSettings
+    n_items: int
+    n_users: int
+    max_history: int
+    request_token: np.ndarray | None = None
+    behaviour_type: np.ndarray | None = None
+    notes: list[str] = field(default_factory=list)
+    sealed: bool = False
+
+    # ------------------------------------------------------------------------------------ requests and parts
+    @cached_property
+    def requests(self) -> Requests:
+        """All requests, whatever their part."""
+        rows = self.exposures
+        if rows.request is not None:
+            said = self.request_token
+            for name, values in (("user", rows.user), ("time", rows.time), ("history", rows.history)):
+                if values is not None:
+                    how = "Correct the rows, or name another column under request, or leave the key out."
+                    log_checks.check_one_each(rows.request, values, said, what=f"requests of one {name}", how=how)
+            if rows.part is not None:
+                how = "Move them to one part: a request that is split tells of its own clicks."
+                log_checks.check_one_each(rows.request, rows.part, said, what="requests of one part", how=how)
+        return group(rows)
+
+    @cached_property
+    def part_of_request(self) -> np.ndarray:
+        """(Q,) TRAIN, VALID or TEST."""
+        requests, given = self.requests, self.exposures.part
+        part = (
+            split_requests(self.settings, requests.user, requests.time)
+            if given is None
+            else given[requests.line[requests.first[:-1]]]
+        )
+        number = np.bincount(part, minlength=3)
+        for name, which in PARTS.items():
+            if number[which] == 0 and not (self.sealed and which == TEST):
+                raise InputError(
+                    f"rows in the {name} part",
+                    f"none of {requests.n_rows}, from {period(requests.time)} (UTC)",
+                    "Move the split: split_times, split_ratios, split_field or the files.",
+                )
+        return part
+
+    @cached_property
+    def part_of_row(self) -> np.ndarray:
+        """(R,) TRAIN, VALID or TEST, in the order of requests."""
+        return np.repeat(self.part_of_request, np.diff(self.requests.first))
+
+    # ------------------------------------------------------------------------------------------- histories
+    @cached_property
+    def histories(self) -> Histories:
+        if isinstance(self.behaviours, GivenHistories):
+            events, start, length, late = given_events(self.behaviours, self.requests, self.max_history)
+            if late:
+                self.notes.append(f"histories: {late} given behaviours that are not before their row were left out")
+            return Histories(events, start, length)
+        time = self.requests.time if self.timed else None
+        return Histories(self.behaviours, *last_before(self.behaviours, self.requests.user, time, self.max_history))
+
+    @property
+    def events(self) -> Events:
+        """Behaviours, which histories are slices of."""
+        return self.histories.events
+
+    @cached_property
+    def evaluation_starts(self) -> float:
+        """Time of the first request that is not for training."""
+        return float(self.requests.time[self.part_of_request != TRAIN].min())
+
+    @cached_property
+    def part_of_event(self) -> np.ndarray:
+        """(E,) TRAIN for behaviours that a model may be fitted to: those before the first validation or test row."""
+        known = np.nan_to_num(self.events.time, nan=-np.inf) < self.evaluation_starts
+        return np.where(known, TRAIN, TEST).astype(np.int8)
+
+    @cached_property
+    def unclicked_item(self) -> np.ndarray:
+        """(E,) beside each behaviour an item that its user never touched, for DIEN; 0 where there is none."""
+        events, item = self.events, np.zeros(self.events.n_events, dtype=np.int64)
+        sampler = NegativeSampler(
+            n_items=self.n_items,
+            events=(events.user, events.item),
+            train_count=self.counts.snapshot(),
+            release=None,
+            strategy="uniform",
+            source="all",
+            strict_release=False,
+            matched_pool=self.settings.matched_pool,
+        )
+        time = np.nan_to_num(events.time)
+        some = np.flatnonzero(sampler.eligible_count(user=events.user, time=time))
+        if some.size:
+            seed = [self.settings.sample_seed, len(PARTS)]
+            item[some] = sampler.draw(
+                user=events.user[some], positive=events.item[some], time=time[some], number=1, seed=seed
+            )[:, 0]
+        return item
+
+    # ------------------------------------------------------------------------------------------ statistics
+    @cached_property
+    def log_counts(self) -> LogCounts:
+        row_time = np.repeat(self.requests.time, np.diff(self.requests.first))
+        return LogCounts(
+            item=self.requests.item,
+            user=np.repeat(self.requests.user, np.diff(self.requests.first)),
+            time=row_time,
+            label=self.requests.label,
+            training=self.part_of_row == TRAIN,
+            n_items=self.n_items,
+            n_users=self.n_users,
+            events=self.events if self.timed else None,
+            behaviour_type=self.behaviour_type,
+            evaluation_starts=self.evaluation_starts,
+            split=self.settings.split,
+            until=self.settings.statistics_until,
+        )
+
+    @property
+    def counts(self) -> InteractionCounts:
+        """Training clicks of every item over time."""
+        return self.log_counts.clicks
+
+    def moving_statistics(self) -> MovingStatistics:
+        """The statistics that the modalities in use name."""
+        modalities = self.settings.modality_settings().values()
+        wanted = {name for m in modalities if isinstance(m, StatisticModality) for name in m.fields}
+        wanted = [name for name in STATISTICS if name in wanted]
+        training = {name: self.log_counts.of_items(name) for name in wanted}
+        evaluation = None
+        if self.settings.statistics_until == "row":
+            evaluation = {name: self.log_counts.of_items(name, whole=True) for name in wanted}
+        return MovingStatistics(training, self.log_counts.exposures.snapshot() > 0, evaluation)
+
+    # -------------------------------------------------------------------------------------------- context
+    @cached_property
+    def all_columns(self) -> list[Column]:
+        """Profile and context, a user's statistics among them."""
+        return [
+            dataclasses.replace(column, values=self.log_counts.of_users(column.name))
+            if column.name in USER_STATISTICS
+            else column
+            for column in self.columns
+        ]
+
+    def _in_requests(self, column: Column) -> Column:
+        """A column by row in the order of requests."""
+        if column.by_user or column.name in USER_STATISTICS:
+            return column
+        return dataclasses.replace(column, values=column.values[self.requests.line])
+
+    @cached_property
+    def field_codes(self) -> list[FieldCodes]:
+        """Codes of every column, with the vocabulary of the rows that are trained on."""
+        row = np.flatnonzero(self._kept(TRAIN))
+        user = self.requests.user[self.requests.request[row]]
+        bins = {"user": self.settings.user_settings().bins, "context": self.settings.context_settings().bins}
+        return [coded(self._in_requests(column), user, row, bins[column.source]) for column in self.all_columns]
+
+    @property
+    def context_fields(self) -> tuple[ContextField, ...]:
+        return in_order(self.field_codes)
+
+    def at_serving(self) -> Fixed:
+        """The codes that stand for the value of `position: at_serving`.
+
+        Raises:
+            InputError: a value that no training row has.
+        """
+        position = self.settings.position_settings()
+        start = 0
+        for found in self.field_codes:
+            if found.column.name == position.field and found.column.source == "context":
+                return _fixed(found, start, position.at_serving)
+            start += found.codes.shape[1]
+        raise ValueError(f"{position.field} is no context")  # checked when the columns were read
+
+    def facts(self, name: str) -> dict[str, int]:
+        """Sizes for the record."""
+        requests, part = self.requests, self.part_of_row == PARTS[name]
+        return {
+            "users": len(np.unique(requests.user)),
+            "items": len(np.unique(requests.item)),
+            "events": int(self.events.n_events),
+            "exposures": requests.n_rows,
+            "requests": int((self.part_of_request == PARTS[name]).sum()),
+            "clicks": int(requests.label[part].sum()),
+        }
+
+    def _unknown(self, name: str, which: int) -> list[str]:
+        """Notes on values that no training row has."""
+        row = np.flatnonzero(self.part_of_row == which)
+        user, notes = self.requests.user[self.requests.request[row]], []
+        for found in self.field_codes:
+            if found.code_of is not None:
+                seen = found.column.seen(user, row)
+                if new := int(((seen > 0) & (found.code_of[seen] == 0)).sum()):
+                    notes.append(f"{name}: {new} values of {found.column.name} that no training row has are unknown")
+        return notes
+
+    def check_columns(self) -> None:
+        """Name columns of profile and context that tell the label almost perfectly.
+
+        Raises:
+            InputError: naming one that is not allowed.
+        """
+        row = np.flatnonzero(self.part_of_row == TRAIN)
+        user = self.requests.user[self.requests.request[row]]
+        columns = {
+            column.name: self._in_requests(column).seen(user, row)
+            for column in self.columns
+            if column.kind != "token_seq" and column.name not in USER_STATISTICS
+        }
+        self.notes += log_checks.check_tells(
+            columns,
+            self.requests.label[row],
+            sources={column.name: column.source for column in self.columns},
+            allowed=[*self.settings.user_settings().allow, *self.settings.context_settings().allow],
+        )
+
+    # ------------------------------------------------------------------------------------------------ rows
+    def _kept(self, which: int) -> np.ndarray:
+        """(R,) the rows of a part; of training clicks, and a share of the others, drawn once."""
+        rows = self.part_of_row == which
+        share = self.settings.keep_negatives
+        if which == TRAIN and share < 1:
+            draw = np.random.default_rng([self.settings.sample_seed, 7]).random(self.requests.n_rows)
+            rows = rows & (self.requests.label | (draw < share))
+        return rows
+
+    def labelled(self, name: str) -> LoggedRows:
+        """The rows of a part."""
+        which = PARTS[name]
+        kept = self._kept(which)
+        requests, request = self.requests.take(kept)
+        log_checks.check_classes(requests.label, f"the {name} part")
+        row = np.flatnonzero(kept)
+        rows = LoggedRows(
+            self.histories.events,
+            requests,
+            self.histories.start[request],
+            self.histories.length[request].astype(np.int32),
+            RowCodes.of_rows(self.field_codes, row) if self.columns else None,
+            {name: values[requests.line] for name, values in self.extra.items()},
+        )
+        return rows
+
+    def notes_on(self, name: str, rows: LoggedRows) -> list[str]:
+        """What rows of a part there are, and what was left out or is unknown."""
+        requests = rows.requests
+        clicks, empty = int(requests.label.sum()), int((rows.history_length == 0).sum())
+        said = [
+            f"{name}: {requests.n_rows} rows in {requests.n_requests} requests, {clicks} clicks"
+            f" ({100 * clicks / requests.n_rows:.3g} %), from {period(requests.time)} (UTC)"
+        ]
+        if dropped := int((self.part_of_row == PARTS[name]).sum()) - requests.n_rows:
+            said.append(f"{name}: {dropped} rows without a click were left out, as keep_negatives says")
+        if empty == rows.n_groups:
+            said.append(f"{name}: there are no histories")
+        elif empty:
+            said.append(f"{name}: {empty} of {rows.n_groups} requests have no history")
+        if name != "train":
+            said += self._unknown(name, PARTS[name])
+        return said
+
+    # ---------------------------------------------------------------------------------------- fingerprint
+    def sha256(self, parts: Mapping[str, LoggedRows], user_key: np.ndarray, item_key: np.ndarray) -> str:
+        """Fingerprint of behaviours, rows, labels, requests, histories, profile and context by token hash.
+
+        Args:
+            parts: rows of the parts in order; of a sealed data set those of training and validation.
+        """
+        events = self.events
+        described = [{"user": user_key[events.user], "item": item_key[events.item], "time": events.time}]
+        if events.behaviour is not None:
+            described[0]["kind"] = events.behaviour
+        for column in self.columns:
+            if column.by_user:
+                described[0][f"of user {column.name}"] = column.hashed(column.values)
+        for rows in parts.values():
+            requests = rows.requests
+            described.append(
+                {
+                    "user": user_key[requests.user],
+                    "time": requests.time,
+                    "first": requests.first,
+                    "item": item_key[requests.item],
+                    "label": requests.label,
+                    "start": rows.history_start,
+                    "length": rows.history_length,
+                }
+            )
+            for column in self.columns:
+                if not column.by_user and column.name not in USER_STATISTICS:
+                    values = column.hashed(column.values[requests.line])
+                    described[-1][f"of row {column.name}"] = values
+        return split_sha256(described)
+
+
+def _fixed(found: FieldCodes, start: int, value: object) -> Fixed:
+    name = found.column.name
+    if found.bins is not None:
+        if isinstance(value, str) or not np.isfinite(float(value)):
+            raise InputError(f"position: at_serving to be a number, for {name} is one", repr(value), "Write a number.")
+        codes = found.bins.assign(np.array([float(value)]))[0]
+        return Fixed({start + offset: int(code) for offset, code in enumerate(codes)}, {})
+    words = [str(value), f"{value}.0"] if isinstance(value, int) else [str(value)]
+    ids = [number for number, token in enumerate(found.column.tokens.tolist()) if number and token in words]
+    if not ids or found.code_of[ids[0]] == 0:
+        seen = found.column.tokens[np.flatnonzero(found.code_of)][:5]
+        raise InputError(
+            f"position: at_serving to be a {name} of training rows ({', '.join(map(str, seen))}, ...)",
+            repr(value),
+            "Name one of them.",
+        )
+    return Fixed({start: int(found.code_of[ids[0]])}, {name: ids[0]})

@@ -1,0 +1,137 @@
+"""Rows of a click log: what each request showed and what of it was clicked, histories by reference."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from recbole_marn.data.batch import slices
+from recbole_marn.data.context_codes import RowCodes
+from recbole_marn.data.grouped_rows import GroupedRows
+from recbole_marn.data.rows import Events
+from recbole_marn.data.statistics import GapBins, StatisticsAtTime
+
+__all__ = ["LoggedRows", "Requests"]
+
+
+@dataclass(frozen=True, eq=False)
+class Requests:
+    """Exposures in the order of requests: by user, time and request, the rows of a request side by side.
+
+    Shape letters: Q requests, R rows.
+
+    Attributes:
+        user, time: (Q,) of each request.
+        first: (Q + 1,) int64, the rows of request q are first[q] to first[q + 1].
+        item: (R,) int32 item ids.
+        label: (R,) bool, clicked.
+        line: (R,) the row's place in the file, header not counted.
+    """
+
+    user: np.ndarray
+    time: np.ndarray
+    first: np.ndarray
+    item: np.ndarray
+    label: np.ndarray
+    line: np.ndarray
+
+    @property
+    def n_requests(self) -> int:
+        return len(self.user)
+
+    @property
+    def n_rows(self) -> int:
+        return len(self.item)
+
+    @property
+    def request(self) -> np.ndarray:
+        """(R,) the request of each row."""
+        return np.repeat(np.arange(self.n_requests), np.diff(self.first))
+
+    def take(self, keep: np.ndarray) -> tuple[Requests, np.ndarray]:
+        """The rows of a mask (R,), without requests that have none left; and those that stay (Q',)."""
+        number = np.bincount(self.request[keep], minlength=self.n_requests)
+        stay = np.flatnonzero(number)
+        first = np.concatenate([[0], np.cumsum(number[stay])])
+        rows = (values[keep] for values in (self.item, self.label, self.line))
+        return Requests(self.user[stay], self.time[stay], first, *rows), stay
+
+
+@dataclass(frozen=True)
+class LoggedRows(GroupedRows):
+    """Rows of one part of a log. A group is a request: one user, one time, one history; their sizes differ.
+
+    A batch holds whole requests: as many as have `size` rows on average, so that its rows vary with their sizes.
+
+    Attributes:
+        events: the behaviours that histories are made of, by user and time.
+        requests: the exposures of this part.
+        history_start, history_length: (Q,) slices of `events`; a length may be 0.
+        codes: profile and context, or None without any.
+        extra: columns (R,) for RecBole's models, by field.
+        at_time: statistics as known at the row's time, or None for the snapshot at the end of training.
+        gap: bins of the time from a behaviour to the row, or None.
+    """
+
+    events: Events
+    requests: Requests
+    history_start: np.ndarray
+    history_length: np.ndarray
+    codes: RowCodes | None = None
+    extra: Mapping[str, np.ndarray] = field(default_factory=dict)
+    at_time: StatisticsAtTime | None = None
+    gap: GapBins | None = None
+
+    @property
+    def n_groups(self) -> int:
+        return self.requests.n_requests
+
+    @property
+    def n_rows(self) -> int:
+        return self.requests.n_rows
+
+    def groups_a_batch(self, size: int) -> int:
+        return max(1, size * self.n_groups // self.n_rows)
+
+    def group_of(self, row: np.ndarray) -> np.ndarray:
+        return np.searchsorted(self.requests.first, row, side="right") - 1
+
+    def first_row(self, group: np.ndarray) -> np.ndarray:
+        return self.requests.first[group]
+
+    def rows_of_groups(self, group: np.ndarray) -> np.ndarray:
+        first = self.requests.first
+        start = first[group]
+        return slices(start, first[np.asarray(group) + 1] - start)
+
+    def columns(self, row: np.ndarray) -> dict[str, np.ndarray]:
+        requests, group = self.requests, self.group_of(row)
+        return {
+            "user": requests.user[group],
+            "item": requests.item[row].astype(np.int64),
+            "time": requests.time[group],
+            "label": requests.label[row].astype(np.float32),
+        }
+
+    def windows(self, group: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return self.history_start[group], self.history_length[group].astype(np.int64)
+
+    def time_of(self, group: np.ndarray) -> np.ndarray:
+        return self.requests.time[group]
+
+    def context_of(self, row: np.ndarray) -> np.ndarray | None:
+        return None if self.codes is None else self.codes.of(row, self.requests.user[self.group_of(row)])
+
+    def extra_of(self, row: np.ndarray) -> dict[str, np.ndarray]:
+        return {name: values[row] for name, values in self.extra.items()}
+
+    def request_of(self, row: np.ndarray) -> np.ndarray:
+        """(B,) the request of each row, for metrics by request."""
+        return self.group_of(row)
+
+    def at_position(self, column: int, code: int) -> LoggedRows:
+        """The same rows with one column of the context fixed."""
+        return dataclasses.replace(self, codes=self.codes.fixed(column, code))
