@@ -18,3 +18,6 @@ class TrainSettings:
     resume: bool = option(False, "go on from the last finished epoch of the same run")
     run_name: str | None = option(None, "name of the run's files; null: from model, dataset, seed and settings")
     probe_every: int | None = option(None, "steps between reports on the adversary, kept in the history", low=1)
+    copied_vectors_mb: int = option(
+        256, "vectors of a modality up to so many MB are copied beside checkpoints, for scoring without the data", low=0
+    )
