@@ -20,8 +20,11 @@ from recbole_marn.settings.models import (
     MARNSettings,
     MMSSSettings,
     NAMLSettings,
+    RecBoleAutoIntSettings,
+    RecBoleDCNV2Settings,
     RecBoleDIENSettings,
     RecBoleDINSettings,
+    RecBoleMLPSettings,
     RecBoleXDeepFMSettings,
     XDeepFMSettings,
 )
@@ -74,6 +77,10 @@ def _preset(name: str, of: str, settings: type, paper: str) -> ModelRow:
     return ModelRow(name, OURS + "presets", settings, paper, preset_of=of)
 
 
+def _recboles(name: str, settings: type, paper: str, family: str = "context_aware") -> ModelRow:
+    return ModelRow(name, f"recbole.model.{family}_recommender.{name.lower()}", settings, paper)
+
+
 MODELS: dict[str, ModelRow] = {
     row.name: row
     for row in [
@@ -106,16 +113,15 @@ MODELS: dict[str, ModelRow] = {
         ModelRow("Popularity", OURS + "baselines.popularity", CTRSettings, "training count of the candidate"),
         ModelRow("RandomScore", OURS + "baselines.random_score", CTRSettings, "a hash of user and item"),
         # RecBole's own models, trained and scored on the same rows: the ID-only anchors.
-        ModelRow("LR", "recbole.model.context_aware_recommender.lr", EmbeddingSettings, "Richardson et al., WWW 2007"),
-        ModelRow("FM", "recbole.model.context_aware_recommender.fm", EmbeddingSettings, "Rendle, ICDM 2010"),
-        ModelRow(
-            "xDeepFM",
-            "recbole.model.context_aware_recommender.xdeepfm",
-            RecBoleXDeepFMSettings,
-            "Lian et al., KDD 2018",
-        ),
-        ModelRow("DIN", "recbole.model.sequential_recommender.din", RecBoleDINSettings, "Zhou et al., KDD 2018"),
-        ModelRow("DIEN", "recbole.model.sequential_recommender.dien", RecBoleDIENSettings, "Zhou et al., AAAI 2019"),
+        _recboles("LR", EmbeddingSettings, "Richardson et al., WWW 2007"),
+        _recboles("FM", EmbeddingSettings, "Rendle, ICDM 2010"),
+        _recboles("WideDeep", RecBoleMLPSettings, "Cheng et al., DLRS 2016"),
+        _recboles("DeepFM", RecBoleMLPSettings, "Guo et al., IJCAI 2017"),
+        _recboles("xDeepFM", RecBoleXDeepFMSettings, "Lian et al., KDD 2018"),
+        _recboles("AutoInt", RecBoleAutoIntSettings, "Song et al., CIKM 2019"),
+        _recboles("DCNV2", RecBoleDCNV2Settings, "Wang et al., WWW 2021"),
+        _recboles("DIN", RecBoleDINSettings, "Zhou et al., KDD 2018", "sequential"),
+        _recboles("DIEN", RecBoleDIENSettings, "Zhou et al., AAAI 2019", "sequential"),
     ]
 }
 

@@ -65,10 +65,10 @@ def shuffled(interaction: CTRInteraction, order: torch.Tensor) -> CTRInteraction
     """The same rows in another order, and with `order` shorter than the batch only some of them."""
     batch = interaction.batch
     columns = {name: value[order] for name, value in interaction.interaction.items()}
-    return CTRInteraction(
-        columns,
-        dataclasses.replace(batch, row_sequence=batch.row_sequence[order], candidate=batch.candidate[order]),
-    )
+    chosen = {"row_sequence": batch.row_sequence[order], "candidate": batch.candidate[order]}
+    if batch.context is not None:
+        chosen["context"] = batch.context[order]
+    return CTRInteraction(columns, dataclasses.replace(batch, **chosen))
 
 
 def unshared(interaction: CTRInteraction) -> CTRInteraction:

@@ -10,7 +10,7 @@ import pytest
 from recbole_marn import quick_start
 
 pytestmark = pytest.mark.host
-MODELS = ["LR", "FM", "xDeepFM", "DIN", "DIEN", "MARN"]
+MODELS = ["LR", "FM", "WideDeep", "DeepFM", "xDeepFM", "AutoInt", "DCNV2", "DIN", "DIEN", "MARN"]
 
 
 @pytest.mark.parametrize("model", MODELS)

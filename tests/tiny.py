@@ -28,6 +28,10 @@ SIZES: dict[str, dict[str, Any]] = {
     "LR": {"embedding_size": 4},
     "FM": {"embedding_size": 4},
     "xDeepFM": DEEP | {"cin_layer_size": [4]},
+    "WideDeep": DEEP,
+    "DeepFM": DEEP,
+    "AutoInt": DEEP | {"attention_size": 4, "n_layers": 2},
+    "DCNV2": DEEP | {"cross_layer_num": 2, "reg_weight": 0.01},
     "DIN": DEEP,
     "DIEN": DEEP,
 }

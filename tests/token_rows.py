@@ -10,7 +10,7 @@ from recbole.data import create_dataset, data_preparation  # isort: skip
 
 __all__ = ["MODELS", "PARTS", "Row", "build", "delivered", "token_rows"]
 
-MODELS = ["LR", "FM", "xDeepFM", "DIN", "DIEN", "MARN"]
+MODELS = ["LR", "FM", "WideDeep", "DeepFM", "xDeepFM", "AutoInt", "DCNV2", "DIN", "DIEN", "MARN"]
 PARTS = ["train", "valid", "test"]
 
 Row = collections.namedtuple("Row", "user item time label history")

@@ -21,5 +21,5 @@ def main(args: argparse.Namespace) -> int:
         folders = [Path(args.data_path) / name, committed_data_folder() / name]
         found = next((str(folder) for folder in folders if (folder / f"{name}.inter").is_file()), None)
         here = "comes with RecBole" if name == "ml-100k" else found or f"recbole-marn prepare {name} --raw DIR"
-        print(f"{name:<28}{here}")
+        print(f"{name:<30}  {here}")
     return 0

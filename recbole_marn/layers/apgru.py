@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from recbole_marn.layers.kernels.packed_gru import packed_gru
-from recbole_marn.layers.kernels.segment import packed_order
+from recbole_marn.layers.kernels.segment import no_tokens, packed_order
 
 __all__ = ["APGRU", "GATES"]
 
@@ -102,7 +102,8 @@ class APGRU(nn.Module):
             (N, H) in the order of the tokens.
         """
         if len(x) == 0:
-            return x.new_zeros(0, self.hidden_size)
+            seen = (x,) if property is None else (x, property)
+            return no_tokens(0, self.hidden_size, *seen, *self.parameters())
         token_of_packed, packed_of_token, batch_sizes = packed_order(length, x.device)
         seen = x if self.P_z is None or self.gate == "scale" else torch.cat([x, property], dim=1)
         seen = seen.index_select(0, token_of_packed)

@@ -6,7 +6,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from recbole_marn.layers.kernels.segment import last_state, packed_order, segment_softmax, sequence_of_token, to_device
+from recbole_marn.layers.kernels.segment import (
+    last_state,
+    no_tokens,
+    packed_order,
+    segment_softmax,
+    sequence_of_token,
+    to_device,
+)
 from recbole_marn.layers.mlp import MLP
 
 __all__ = ["AUGRU", "BilinearAttention", "NextBehaviourLoss"]
@@ -58,7 +65,7 @@ class AUGRU(nn.Module):
 
     def forward(self, x: Tensor, attention: Tensor, token: Tensor, row_length: Tensor) -> Tensor:
         if len(token) == 0:
-            return x.new_zeros(len(row_length), self.hidden_size)
+            return no_tokens(len(row_length), self.hidden_size, x, attention, *self.parameters())
         order, place, batch_sizes = packed_order(row_length, x.device)
         sizes = batch_sizes.tolist()
         inputs = self.from_input(x).index_select(0, token[order]).split(sizes)
@@ -110,7 +117,7 @@ class NextBehaviourLoss(nn.Module):
         differs = (sequence[other] != sequence[now + 1]) & (identity[other] != identity[now + 1])
         now, other = now[follows & differs], other[follows & differs]
         if len(now) == 0:
-            return state.sum() * 0.0
+            return self._logit(state[:0], item[:0]).sum()
         share = to_device(weight.cpu()[sequence[now]], state.device).to(state.dtype)
         now, other = to_device(now, state.device), to_device(other, state.device)
         now_state = state.index_select(0, now)

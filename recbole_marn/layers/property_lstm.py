@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from recbole_marn.layers.kernels.segment import packed_order
+from recbole_marn.layers.kernels.segment import no_tokens, packed_order
 
 __all__ = ["PropertyLSTM"]
 
@@ -47,7 +47,8 @@ class PropertyLSTM(nn.Module):
 
     def forward(self, x: Tensor, property: Tensor | None, length: Tensor) -> Tensor:
         if len(x) == 0:
-            return x.new_zeros(0, self.hidden_size)
+            seen = (x,) if property is None else (x, property)
+            return no_tokens(0, self.hidden_size, *seen, *self.parameters())
         token_of_packed, packed_of_token, batch_sizes = packed_order(length, x.device)
         seen = x if self.P is None else torch.cat([x, property], dim=1)
         states = self._stepwise if x.is_cpu else self._fast

@@ -15,8 +15,10 @@ from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from recbole_marn.data.batch import RaggedBatch
+from recbole_marn.layers.context import side_by_side
 from recbole_marn.models.diagnostics import Diagnostics
 from recbole_marn.models.item_encoder import Cells, ItemEncoder
+from recbole_marn.models.parts import context_encoder_of
 from recbole_marn.registry import settings_of
 
 __all__ = ["CTRModel", "OurModel", "Represented"]
@@ -35,6 +37,7 @@ class OurModel(SequentialRecommender):
     Attributes:
         loss_names: what `calculate_loss` returns, in this order.
         makes_item_vectors: whether the model is a `CTRModel`, with `item_vectors`.
+        uses_context: whether the model reads profile and context where a data set has them.
         step: steps of training done; kept in checkpoints.
         total_steps: steps until the end of the schedule.
         diagnostics: of the model's inside, see `pop_diagnostics`.
@@ -44,6 +47,7 @@ class OurModel(SequentialRecommender):
     batch_format = "ragged"
     loss_names: tuple[str, ...] = ("click",)
     makes_item_vectors = False
+    uses_context = False
 
     def __init__(self, config: Any, dataset: Any):
         super().__init__(config, dataset)
@@ -121,6 +125,7 @@ class CTRModel(OurModel):
     """
 
     makes_item_vectors = True
+    uses_context = True
 
     def __init__(self, config: Any, dataset: Any):
         super().__init__(config, dataset)
@@ -132,6 +137,7 @@ class CTRModel(OurModel):
             normalise=self.settings.modality_norm == "batch",
         )
         self.statistics_until = dataset.settings.statistics_until
+        self.context_encoder = context_encoder_of(dataset)
         self._vectors: Tensor | None = None
         self._known: Tensor | None = None
 
@@ -152,6 +158,15 @@ class CTRModel(OurModel):
     def vector_size(self) -> int:
         """Width of the item vector."""
         return self.settings.width
+
+    @property
+    def context_size(self) -> int:
+        """C, width of a row's profile and context; 0 where the data set has none."""
+        return 0 if self.context_encoder is None else self.context_encoder.output_size
+
+    def context_of(self, batch: RaggedBatch) -> Tensor | None:
+        """(B, C) profile and context of the rows, or None where the data set has none."""
+        return None if self.context_encoder is None else side_by_side(self.context_encoder(batch.context))
 
     # -------------------------------------------------------------------------------------------- RecBole
     def named_losses(self, interaction: Any) -> dict[str, Tensor]:

@@ -71,7 +71,9 @@ class MARN(CTRModel):
             gate=x.gate if self.property else "none",
         )
         self.pool = UserPooling.of(x, state_size=hidden)
-        self.head = PredictionHead.of(x, user_size=self.pool.output_size, item_size=width)
+        self.head = PredictionHead.of(
+            x, user_size=self.pool.output_size, item_size=width, context_size=self.context_size
+        )
         if self.invariant:
             self.loss_names = ("click", *self.invariant.loss_names)
         self.register_load_state_dict_pre_hook(_rename_old_parameters)
@@ -103,7 +105,7 @@ class MARN(CTRModel):
         property_ = self.property(batch.behaviour, batch.gap) if self.property else None  # (N, P)
         state = self.rnn(item, property_, batch.length)  # (N, H)
         user = self.pool(state, item, candidate, batch.length, batch.row_sequence)  # (B, H or H + D)
-        return self.head(user, candidate)
+        return self.head(user, candidate, self.context_of(batch))
 
     # -------------------------------------------------------------------------------------------- training
     def auxiliary_losses(self, represented: MARNItems, cells: Cells, batch: RaggedBatch) -> dict[str, Tensor]:

@@ -1,4 +1,4 @@
-"""Parts that several models put together from layers: behaviour property, user vector, prediction."""
+"""Parts that several models put together from layers: behaviour property, context, user vector, prediction."""
 
 from __future__ import annotations
 
@@ -9,11 +9,24 @@ import torch
 from torch import Tensor, nn
 
 from recbole_marn.layers.candidate_attention import CandidateAttention
+from recbole_marn.layers.context import ContextEncoder
 from recbole_marn.layers.kernels.segment import last_state, to_device
 from recbole_marn.layers.mlp import MLP
 from recbole_marn.settings.models import CTRSettings, GRUSettings, MARNSettings
 
-__all__ = ["BehaviourProperty", "PredictionHead", "UserPooling"]
+__all__ = ["BehaviourProperty", "PredictionHead", "UserPooling", "context_encoder_of"]
+
+
+def context_encoder_of(dataset: Any) -> ContextEncoder | None:
+    """The embeddings of a data set's profile and context fields, or None without any."""
+    fields = getattr(dataset, "context_fields", ())
+    if not fields:
+        return None
+    return ContextEncoder(
+        cardinalities=[field.cardinality for field in fields],
+        widths=[field.width for field in fields],
+        bags=[field.bag for field in fields],
+    )
 
 
 class BehaviourProperty(nn.Module):
@@ -96,7 +109,10 @@ class UserPooling(nn.Module):
 
 
 class PredictionHead(nn.Module):
-    """logit = MLP([u ; candidate]), with `product` MLP([u ; candidate ; u * candidate]).
+    """logit = MLP([u ; candidate ; context]), with `product` MLP([u ; candidate ; u * candidate ; context]).
+
+    The context of a row is what is known of user, moment and place; in the hidden layers it meets the candidate.
+    Without any, the network is that of the papers.
 
     A u of several times the candidate's width (states beside items) is multiplied part by part, so that averaged items
     meet the candidate in the items' own space; a u of another width is first mapped to the candidate's.
@@ -108,6 +124,7 @@ class PredictionHead(nn.Module):
         user_size: int,
         item_size: int,
         hidden_sizes: Sequence[int] = (128, 64),
+        context_size: int = 0,
         product: bool = False,
         dropout: float = 0.0,
     ):
@@ -117,27 +134,30 @@ class PredictionHead(nn.Module):
         self.user_to_item = nn.Identity() if fits or not product else nn.Linear(user_size, item_size)
         product_size = (user_size if fits else item_size) if product else 0
         self.mlp = MLP(
-            input_size=user_size + item_size + product_size,
+            input_size=user_size + item_size + product_size + context_size,
             hidden_sizes=hidden_sizes,
             output_size=1,
             dropout=dropout,
         )
 
     @classmethod
-    def of(cls, settings: CTRSettings, *, user_size: int, item_size: int) -> PredictionHead:
+    def of(cls, settings: CTRSettings, *, user_size: int, item_size: int, context_size: int) -> PredictionHead:
         """The prediction network a model's settings ask for."""
         return cls(
             user_size=user_size,
             item_size=item_size,
             hidden_sizes=settings.prediction_hidden,
+            context_size=context_size,
             product=settings.prediction_product,
             dropout=settings.dropout,
         )
 
-    def forward(self, user: Tensor, candidate: Tensor) -> Tensor:
-        """user (B, .), candidate (B, D) -> (B,)."""
+    def forward(self, user: Tensor, candidate: Tensor, context: Tensor | None = None) -> Tensor:
+        """user (B, .), candidate (B, D), context (B, C) or None without any -> (B,)."""
         seen = [user, candidate]
         if self.product:
             parts = self.user_to_item(user).unflatten(1, (-1, candidate.shape[1]))  # (B, parts, D)
             seen.append((parts * candidate[:, None]).flatten(1))
+        if context is not None:
+            seen.append(context)
         return self.mlp(torch.cat(seen, dim=1))[:, 0]

@@ -59,6 +59,8 @@ def write_log(
         written = {name: source.write(tokens, folder, name) for name, source in data.vectors.items()}
         for name, writer in written.items():
             writer.check(name, options.max_skipped)
+        for file_name, content in data.more_files.items():
+            (folder / file_name).write_bytes(content)
         (folder / f"{dataset}.yaml").write_text(_settings(data, dataset, sorted(written)), encoding="utf-8")
         record = {
             "format": FORMAT_VERSION,

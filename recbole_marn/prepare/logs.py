@@ -156,3 +156,4 @@ class LogDataset:
     columns: dict[str, dict[str, object]] = field(default_factory=dict)
     counts_time: bool = False
     made_by: dict[str, object] | None = None
+    more_files: dict[str, bytes] = field(default_factory=dict)  # name -> content of further files of the dataset

@@ -24,6 +24,7 @@ DATASETS = {
     "mind": f"{_HERE}.mind",
     "obd": f"{_HERE}.obd",
     "amazon-clothing-synthetic": f"{_HERE}.synthetic",
+    "amazon-clothing-synthetic-log": f"{_HERE}.synthetic_log",
     "custom": f"{_HERE}.custom",
 }
 _AMAZON = f"{_HERE}.amazon"

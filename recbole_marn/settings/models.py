@@ -19,6 +19,8 @@ __all__ = [
     "MARNSettings",
     "MMSSSettings",
     "NAMLSettings",
+    "RecBoleAutoIntSettings",
+    "RecBoleDCNV2Settings",
     "RecBoleDIENSettings",
     "RecBoleDINSettings",
     "RecBoleMLPSettings",
@@ -161,7 +163,7 @@ class EmbeddingSettings:
 
 @dataclass(frozen=True)
 class RecBoleMLPSettings(EmbeddingSettings):
-    """Keys of RecBole's models with an MLP."""
+    """Keys of RecBole's WideDeep and DeepFM, and of its other models with an MLP."""
 
     mlp_hidden_size: Sequence[int] = option((128, 128, 128), "hidden layers", low=1, high=65536)
     dropout_prob: float = option(0.0, "dropout of the MLP", low=0, high=0.95)
@@ -174,6 +176,32 @@ class RecBoleXDeepFMSettings(RecBoleMLPSettings):
     reg_weight: float = option(5e-4, "L2 penalty of its layers", low=0)
     direct: bool = option(False, "give each layer of the CIN on whole")
     cin_layer_size: Sequence[int] = option((100, 100, 100), "feature maps of each layer of the CIN", low=1, high=65536)
+
+
+@dataclass(frozen=True)
+class RecBoleAutoIntSettings(EmbeddingSettings):
+    """Keys of RecBole's AutoInt."""
+
+    attention_size: int = option(16, "width of a field in the attention; num_heads divides it", low=1, high=4096)
+    n_layers: int = option(3, "layers of attention", low=1, high=64)
+    num_heads: int = option(2, "heads of each layer", low=1, high=64)
+    has_residual: bool = option(False, "add the fields to what the attention makes of them")
+    mlp_hidden_size: Sequence[int] = option((128, 128), "hidden layers", low=1, high=65536)
+    dropout_probs: Sequence[float] = option(
+        (0.0, 0.0, 0.0), "dropout of attention, MLP and the attention's output", low=0, high=0.95, least=3
+    )
+
+
+@dataclass(frozen=True)
+class RecBoleDCNV2Settings(RecBoleMLPSettings):
+    """Keys of RecBole's DCNV2."""
+
+    structure: Literal["stacked", "parallel"] = option("stacked", "MLP on top of the cross network, or beside it")
+    cross_layer_num: int = option(3, "layers of the cross network", low=1, high=64)
+    mixed: bool = option(False, "a mixture of experts of low rank in place of each cross matrix")
+    expert_num: int = option(4, "experts, with mixed", low=1, high=64)
+    low_rank: int = option(128, "rank of an expert, with mixed", low=1, high=4096)
+    reg_weight: float = option(2.0, "weight of the norms of the cross matrices in the loss", low=0)
 
 
 @dataclass(frozen=True)

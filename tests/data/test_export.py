@@ -23,14 +23,16 @@ from recbole.data import create_dataset, data_preparation  # isort: skip
 from recbole.model.layers import ContextSeqEmbLayer, FMEmbedding  # isort: skip
 from recbole.utils import get_model, get_trainer, init_seed  # isort: skip
 
-KIND = {"LR": "context", "FM": "context", "xDeepFM": "context", "DIN": "sequential", "DIEN": "dien"}
+CONTEXT_AWARE = ("LR", "FM", "WideDeep", "DeepFM", "xDeepFM", "AutoInt", "DCNV2")
+KIND = dict.fromkeys(CONTEXT_AWARE, "context") | {"DIN": "sequential", "DIEN": "dien"}
 PARTS = ("train", "valid", "test")
 # One positive and one negative a row group, so that a batch of 32 rows is 16 groups here and 32 rows there.
 SAME = {"shuffle": False, "train_batch_size": 32, "eval_batch_size": 64, "metric_decimal_place": 6, "epochs": 1}
 # Not Adam: it makes whole steps of the rounding errors in gradients that are zero, as a bias before a batch
 # normalisation has them.
 SAME |= {"learner": "sgd", "learning_rate": 0.3}
-DROPOUT = {"xDeepFM": {"dropout_prob": 0.0}}
+DROPOUT = {model: {"dropout_prob": 0.0} for model in ("WideDeep", "DeepFM", "xDeepFM", "DCNV2")}
+DROPOUT["AutoInt"] = {"dropout_probs": [0.0, 0.0, 0.0]}
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning:recbole")
 

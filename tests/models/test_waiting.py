@@ -5,7 +5,9 @@ so does an operation that mixes devices. Whatever asks whether a tensor is on th
 """
 
 import pytest
+import torch
 from cases import OUR_MODELS, prepared
+from contexts import FIELDS, WithContext, drawn
 
 from recbole_marn.layers import projection
 from recbole_marn.layers.kernels import gather_linear, large_linear
@@ -41,6 +43,16 @@ def test_a_step_waits_for_nothing(name, settings):
 @pytest.mark.parametrize("switches", [{"attention_values": "state_and_item"}, {"gate": "scale"}, {"pooling": "last"}])
 def test_nor_with_other_switches_of_marn(switches, settings):
     step_without_numbers("MARN", settings, **switches)
+
+
+@pytest.mark.parametrize("name", [name for name in ONE_A_CLASS.values() if name != WAITING])
+def test_nor_with_profile_and_context(name, settings):
+    parts = prepared(name, settings)
+    model = model_class(name)(parts.config, WithContext(parts.train.part, FIELDS)).to("meta")
+    rows = next(iter(parts.train))
+    batch = drawn(rows.batch, torch.Generator()).to("meta")
+    sum(model.losses(batch, rows["label"].to("meta")).values()).backward()
+    assert all(p.grad is not None for name, p in model.named_parameters() if "context" in name)
 
 
 def test_nor_does_the_head_of_naml(settings):

@@ -74,6 +74,9 @@ def test_dataset_settings_fit_what_prepare_writes(path):
     for modality in settings["modalities"].values():
         fields = {*modality.get("fields", ()), *filter(None, [modality.get("field")])} - {"train_interactions"}
         assert fields <= set(settings["load_col"]["item"])
+    of_history = settings["load_col"]["inter"]
+    if "behaviours" in settings:  # histories are not made of the rows
+        of_history = ["user_id", "item_id", "timestamp", "behavior_type"]
     for field in (settings["behaviour"]["kind"], settings["behaviour"]["time"]):
-        assert field is None or field in settings["load_col"]["inter"]
+        assert field is None or field in of_history
     assert settings["normalize_all"] is False

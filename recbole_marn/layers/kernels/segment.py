@@ -14,6 +14,7 @@ from torch import Tensor
 __all__ = [
     "expand_rows",
     "last_state",
+    "no_tokens",
     "packed_order",
     "segment_softmax",
     "segment_sum",
@@ -89,13 +90,22 @@ def segment_softmax(score: Tensor, row: Tensor, n_rows: int) -> Tensor:
     return exponential / segment_sum(exponential, row, n_rows)[row]
 
 
+def no_tokens(n_rows: int, size: int, *of: Tensor) -> Tensor:
+    """Zeros (n_rows, size) in the place of what would have been computed from `of`, had there been a token.
+
+    Each of these gets a gradient, of zeros: a batch of empty histories is a step like any other, and processes that
+    train together wait for gradients of all parameters.
+    """
+    return of[0].new_zeros(n_rows, size) + sum(value.sum() * 0.0 for value in of)
+
+
 def last_state(state: Tensor, length: Tensor) -> Tensor:
     """The state after the last token of each sequence; zeros for a sequence without tokens.
 
     Shapes: state (N, H), length (S,) -> (S, H)
     """
     if len(state) == 0:
-        return state.new_zeros(len(length), state.shape[1])
+        return no_tokens(len(length), state.shape[1], state)
     last = to_device((length.cumsum(0) - 1).clamp_min(0), state.device)
     is_empty = to_device(length == 0, state.device)
     return state.index_select(0, last).masked_fill(is_empty[:, None], 0.0)

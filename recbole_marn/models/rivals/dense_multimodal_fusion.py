@@ -23,10 +23,10 @@ class DenseMultimodalFusion(CTRModel):
         self.fusion = DenseFusion(
             n_modalities=len(self.encoder.names), width=self.settings.width, levels=self.settings.levels
         )
-        self.scoring = GRUScoring(self.settings)
+        self.scoring = GRUScoring(self.settings, context_size=self.context_size)
 
     def represent(self, cells: Cells) -> Represented:
         return Represented(self.fusion(cells.aligned, cells.mask, cells.add))
 
     def score(self, vector: Tensor, batch: RaggedBatch) -> Tensor:
-        return self.scoring(vector, batch)
+        return self.scoring(vector, batch, self.context_of(batch))

@@ -33,7 +33,7 @@ class DUPN(ConcatenatedModel):
         self.attention = PairScore(
             token_size=hidden + property_size, candidate_size=width, hidden_sizes=x.attention_hidden, bias=False
         )
-        self.head = PredictionHead.of(x, user_size=hidden, item_size=width)
+        self.head = PredictionHead.of(x, user_size=hidden, item_size=width, context_size=self.context_size)
 
     def score(self, vector: Tensor, batch: RaggedBatch) -> Tensor:
         item = vector.index_select(0, batch.token)  # (N, D)
@@ -44,4 +44,4 @@ class DUPN(ConcatenatedModel):
         seen = state if property_ is None else torch.cat([state, property_], dim=1)
         alpha = segment_softmax(self.attention(seen, candidate, token, row), row, batch.n_rows)
         user = weighted_sum(state, alpha, token, row, batch.n_rows)  # (B, H)
-        return self.head(user, candidate)
+        return self.head(user, candidate, self.context_of(batch))

@@ -36,7 +36,7 @@ class MMSS(CTRModel):
         self.filters = nn.ModuleDict({name: ImageFilter(width=width) for name in images})
         self.fusion = ModalityAttention(n_modalities=len(names), width=width, attention_size=attention_size)
         self.context = nn.Linear(width, attention_size, bias=False) if self.ids else None
-        self.scoring = GRUScoring(self.settings)
+        self.scoring = GRUScoring(self.settings, context_size=self.context_size)
 
     def represent(self, cells: Cells) -> Represented:
         filtered = self._filtered(cells)  # (R, M, D)
@@ -61,7 +61,7 @@ class MMSS(CTRModel):
         return torch.stack(modalities, dim=1)
 
     def score(self, vector: Tensor, batch: RaggedBatch) -> Tensor:
-        return self.scoring(vector, batch)
+        return self.scoring(vector, batch, self.context_of(batch))
 
 
 def _mean(cells: Cells, index: list[int]) -> Tensor:

@@ -31,7 +31,7 @@ class MultimodalDIEN(ConcatenatedModel):
         self.next_behaviour = NextBehaviourLoss(state_size=hidden, item_size=width, hidden_sizes=x.auxiliary_hidden)
         self.attention = BilinearAttention(state_size=hidden, candidate_size=width)
         self.evolution = AUGRU(input_size=hidden, hidden_size=hidden)
-        self.head = PredictionHead.of(x, user_size=hidden, item_size=width)
+        self.head = PredictionHead.of(x, user_size=hidden, item_size=width, context_size=self.context_size)
 
     def score(self, vector: Tensor, batch: RaggedBatch) -> Tensor:
         item, candidate = self._places(vector, batch)
@@ -55,4 +55,4 @@ class MultimodalDIEN(ConcatenatedModel):
         token, row = expand_rows(batch.length, batch.row_sequence, interest.device)
         relevance = self.attention(interest, candidate, token, row)  # (N',)
         user = self.evolution(interest, relevance, token, batch.length[batch.row_sequence])  # (B, H)
-        return self.head(user, candidate)
+        return self.head(user, candidate, self.context_of(batch))

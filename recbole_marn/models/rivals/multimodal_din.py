@@ -31,7 +31,7 @@ class MultimodalDIN(ConcatenatedModel):
             product=True,
             bias=not x.attention_normalise,
         )
-        self.head = PredictionHead.of(x, user_size=x.width, item_size=x.width)
+        self.head = PredictionHead.of(x, user_size=x.width, item_size=x.width, context_size=self.context_size)
 
     def score(self, vector: Tensor, batch: RaggedBatch) -> Tensor:
         item = vector.index_select(0, batch.token)  # (N, D)
@@ -41,4 +41,4 @@ class MultimodalDIN(ConcatenatedModel):
         if self.settings.attention_normalise:
             weight = segment_softmax(weight, row, batch.n_rows)
         user = weighted_sum(item, weight, token, row, batch.n_rows)  # (B, D)
-        return self.head(user, candidate)
+        return self.head(user, candidate, self.context_of(batch))

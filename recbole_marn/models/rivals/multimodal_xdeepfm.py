@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from recbole_marn.data.batch import RaggedBatch
 from recbole_marn.layers.cin import CompressedInteraction
+from recbole_marn.layers.context import ContextAlignment, side_by_side
 from recbole_marn.layers.kernels.segment import to_device
 from recbole_marn.layers.pooling import sequence_mean
 from recbole_marn.models.base import CTRModel, Represented
@@ -22,16 +23,27 @@ class MultimodalxDeepFM(CTRModel):
     """logit = w^T [fields] + v^T CIN(fields) + DNN([fields]); fields are the modalities of history and candidate.
 
     A field is an aligned modality, of width D: M of the candidate and M averaged over the history. A modality that
-    is missing is a field of zeros. The deep part is the prediction network that all models share.
+    is missing is a field of zeros. Each field of profile and context is one more, aligned to D for the CIN, while the
+    linear and the deep part read it as it is. The deep part is the prediction network that all models share.
     """
 
     def __init__(self, config: Any, dataset: Any):
         super().__init__(config, dataset)
-        x, n_modalities = self.settings, len(self.encoder.names)
-        self.interaction = CompressedInteraction(n_fields=2 * n_modalities, layer_sizes=x.cin_layers)
+        x, context, context_size = self.settings, self.context_encoder, self.context_size
+        n_context = 0 if context is None else sum(context.fields_of_width)
+        self.interaction = CompressedInteraction(
+            n_fields=2 * len(self.encoder.names) + n_context, layer_sizes=x.cin_layers
+        )
         self.from_interaction = nn.Linear(self.interaction.output_size, 1, bias=False)
-        self.linear = nn.Linear(2 * self.vector_size, 1, bias=False)
-        self.head = PredictionHead.of(x, user_size=self.vector_size, item_size=self.vector_size)
+        self.linear = nn.Linear(2 * self.vector_size + context_size, 1, bias=False)
+        self.head = PredictionHead.of(
+            x, user_size=self.vector_size, item_size=self.vector_size, context_size=context_size
+        )
+        self.context_alignment = None
+        if context is not None:
+            self.context_alignment = ContextAlignment(
+                widths=context.widths, fields_of_width=context.fields_of_width, output_size=x.width
+            )
 
     @property
     def vector_size(self) -> int:
@@ -48,5 +60,11 @@ class MultimodalxDeepFM(CTRModel):
         history = history.index_select(0, to_device(batch.row_sequence, vector.device))
         both = torch.cat([history, candidate], dim=1)
         fields = both.unflatten(1, (-1, self.settings.width))  # (B, 2 * M, D)
+        context = None
+        if self.context_encoder is not None:
+            parts = self.context_encoder(batch.context)
+            context = side_by_side(parts)  # (B, C)
+            both = torch.cat([both, context], dim=1)
+            fields = torch.cat([fields, self.context_alignment(parts)], dim=1)
         explicit = self.linear(both) + self.from_interaction(self.interaction(fields))  # (B, 1)
-        return explicit[:, 0] + self.head(history, candidate)
+        return explicit[:, 0] + self.head(history, candidate, context)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from recbole_marn.data.batch import RaggedBatch
 from recbole_marn.layers.modality_attention import ModalityAttention
@@ -19,7 +19,7 @@ class NAML(CTRModel):
     """One attention weight a view (modality): r_m = ReLU(e_m), item = sum_m alpha_m r_m.
 
     The user side is the one all rows share, or with `own_head` NAML's: additive attention over the history and a
-    dot product.
+    dot product, to which profile and context add a linear term.
     """
 
     def __init__(self, config: Any, dataset: Any):
@@ -29,7 +29,11 @@ class NAML(CTRModel):
         self.fusion = ModalityAttention(
             n_modalities=len(self.encoder.names), width=width, attention_size=attention_size
         )
-        self.scoring = DotScoring(width=width, attention_size=attention_size) if x.own_head else GRUScoring(x)
+        self.scoring: nn.Module = (
+            DotScoring(width=width, attention_size=attention_size, context_size=self.context_size)
+            if x.own_head
+            else GRUScoring(x, context_size=self.context_size)
+        )
 
     def represent(self, cells: Cells) -> Represented:
         view = cells.aligned.relu()  # (R, M, D)
@@ -38,4 +42,4 @@ class NAML(CTRModel):
         return Represented(vector, attention)
 
     def score(self, vector: Tensor, batch: RaggedBatch) -> Tensor:
-        return self.scoring(vector, batch)
+        return self.scoring(vector, batch, self.context_of(batch))

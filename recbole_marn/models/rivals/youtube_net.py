@@ -21,9 +21,9 @@ class YoutubeNet(ConcatenatedModel):
     def __init__(self, config: Any, dataset: Any):
         super().__init__(config, dataset)
         x = self.settings
-        self.head = PredictionHead.of(x, user_size=x.width, item_size=x.width)
+        self.head = PredictionHead.of(x, user_size=x.width, item_size=x.width, context_size=self.context_size)
 
     def score(self, vector: Tensor, batch: RaggedBatch) -> Tensor:
         user = sequence_mean(vector.index_select(0, batch.token), batch.length)  # (S, D)
         user = user.index_select(0, to_device(batch.row_sequence, vector.device))  # (B, D)
-        return self.head(user, vector.index_select(0, batch.candidate))
+        return self.head(user, vector.index_select(0, batch.candidate), self.context_of(batch))
