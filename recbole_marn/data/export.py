@@ -54,14 +54,16 @@ def export_benchmark(
     fields = [dataset.iid_field, *_id_fields(dataset)]
     for field in [dataset.uid_field, *fields]:
         _check_tokens(field, dataset.field2id_token[field])
-    separator = _separator(dataset.field2id_token[dataset.iid_field])
-    files = {f"{name}.item": _table(dataset, dataset.item_feat, dataset.iid_field, dataset.item_num, fields[1:])}
+    users = _user_fields(dataset)
+    lists = [f for f in (*fields, *users, *_row_fields(dataset)) if dataset.field2type[f].value.endswith("seq")]
+    separator = _separator(np.concatenate([dataset.field2id_token[f] for f in (dataset.iid_field, *lists)]))
+    files = {f"{name}.item": _table(dataset, dataset.item_feat, dataset.iid_field, dataset.item_num, fields[1:], separator)}
     for part in parts:
         files[f"{name}.{part.name}.inter"] = _rows(part, dataset.unclicked_item, separator)
-    if users := _user_fields(dataset):
+    if users:
         for field in users:
             _check_tokens(field, dataset.field2id_token[field])
-        files[f"{name}.user"] = _table(dataset, dataset.user_feat, dataset.uid_field, dataset.user_num, users)
+        files[f"{name}.user"] = _table(dataset, dataset.user_feat, dataset.uid_field, dataset.user_num, users, separator)
     longest = max(int(part.rows.windows(np.arange(part.rows.n_groups))[1].max()) for part in parts)
     for kind, settings in _settings(dataset, longest, separator).items():
         files[f"{name}.{kind}.yaml"] = iter([yaml.safe_dump(settings, sort_keys=False)])
@@ -125,22 +127,24 @@ def _row_fields(dataset: Any) -> list[str]:
     return list(dataset.rows.extra) if dataset.is_log else []
 
 
-def _table(dataset: Any, table: Any, key: str, number: int, fields: Sequence[str]) -> Iterator[str]:
+def _table(
+    dataset: Any, table: Any, key: str, number: int, fields: Sequence[str], separator: str
+) -> Iterator[str]:
     """Every item or user, so that plain RecBole numbers all of them whichever columns it loads."""
     yield _line([f"{key}:token", *(f"{field}:{dataset.field2type[field].value}" for field in fields)])
-    columns = [_tokens(dataset, field, table[field].numpy()) for field in fields]
+    columns = [_tokens(dataset, field, table[field].numpy(), separator) for field in fields]
     names = dataset.field2id_token[key]
     for index in range(1, number):
         yield _line([names[index], *(column[index] for column in columns)])
 
 
-def _tokens(dataset: Any, field: str, ids: np.ndarray) -> list[str]:
+def _tokens(dataset: Any, field: str, ids: np.ndarray, separator: str) -> list[str]:
     """The token of each id (n,), or of each list of ids (n, longest); empty where there is none."""
     names = dataset.field2id_token[field].astype(object).copy()
     names[0] = ""
     if ids.ndim == 1:
         return names[ids].tolist()
-    return [SEQUENCE.join(names[row[row > 0]]) for row in ids]
+    return [separator.join(names[row[row > 0]]) for row in ids]
 
 
 def _list_fields(dataset: Any) -> tuple[str, str]:
@@ -162,7 +166,7 @@ def _rows(part: Any, unclicked: np.ndarray, separator: str) -> Iterator[str]:
         group = np.arange(start, min(start + CHUNK, rows.n_groups))
         row_of = rows.rows_of_groups(group)
         columns, of_group = rows.columns(row_of), rows.group_of(row_of) - start
-        further = [_tokens(part, field, values) for field, values in rows.extra_of(row_of).items()]
+        further = [_tokens(part, field, values, separator) for field, values in rows.extra_of(row_of).items()]
         event, length = rows.history(rows.first_row(group))
         ends = np.cumsum(length)
         histories = [

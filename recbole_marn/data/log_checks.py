@@ -87,12 +87,12 @@ def check_one_each(group: np.ndarray, values: np.ndarray, tokens: np.ndarray, *,
     Raises:
         InputError: naming one.
     """
-    order = np.argsort(group, kind="stable")
-    same = (np.diff(group[order]) == 0) & (np.diff(values[order]) != 0)
-    if same.any():
-        first = order[:-1][same]
-        number = len(np.unique(group[first]))
-        raise InputError(what, f"{number} that have several (first {str(tokens[group[first[0]]])!r})", how)
+    first = np.zeros(int(group.max()) + 1, dtype=np.int64)
+    first[group[::-1]] = np.arange(len(group))[::-1]
+    other = group[values != values[first[group]]]
+    if other.size:
+        got = f"{len(np.unique(other))} that have several (first {str(tokens[other[0]])!r})"
+        raise InputError(what, got, how)
 
 
 def check_tells(

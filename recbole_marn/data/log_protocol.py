@@ -317,7 +317,7 @@ class LogProtocol:
             self.histories.events,
             requests,
             self.histories.start[request],
-            self.histories.length[request],
+            self.histories.length[request].astype(np.int32),
             RowCodes.of_rows(self.field_codes, row) if self.columns else None,
             {name: values[requests.line] for name, values in self.extra.items()},
         )

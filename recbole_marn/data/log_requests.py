@@ -40,17 +40,27 @@ def group(rows: Exposures) -> Requests:
     Where the log has no requests, the rows of one user at one time are one, if they are of one part and, with given
     histories, of one history.
     """
-    keys = [rows.user, rows.time]
-    keys += [rows.request] if rows.request is not None else []
     if rows.request is None:
-        keys += [key for key in (rows.part, rows.history) if key is not None]
-    order = np.lexsort(keys[::-1])
-    new = np.ones(len(order), dtype=bool)
-    new[1:] = False
-    for key in keys:
-        ordered = key[order]
-        new[1:] |= ordered[1:] != ordered[:-1]
-    first = np.flatnonzero(new)
+        keys = [rows.user, rows.time, *(key for key in (rows.part, rows.history) if key is not None)]
+        order = np.lexsort(keys[::-1])
+        new = np.zeros(len(order), dtype=bool)
+        new[:1] = True
+        for key in keys:
+            ordered = key[order]
+            new[1:] |= ordered[1:] != ordered[:-1]
+        first = np.flatnonzero(new)
+    else:
+        # Users and times are one a request, so that requests are sorted, and rows by their request's place alone.
+        line = np.zeros(int(rows.request.max()) + 1, dtype=np.int64)
+        line[rows.request[::-1]] = np.arange(len(rows.request))[::-1]
+        known = np.unique(rows.request)
+        known = known[np.lexsort((known, rows.time[line[known]], rows.user[line[known]]))]
+        place = np.zeros(len(line), dtype=np.int64)
+        place[known] = np.arange(len(known))
+        place = place[rows.request]
+        order = np.argsort(place, kind="stable")
+        number = np.bincount(place, minlength=len(known))
+        first = np.cumsum(number) - number
     lead = order[first]
     return Requests(
         rows.user[lead],
@@ -58,7 +68,7 @@ def group(rows: Exposures) -> Requests:
         np.append(first, len(order)),
         rows.item[order].astype(np.int32),
         rows.label[order],
-        order,
+        order.astype(np.int32 if len(order) < 2**31 else np.int64),
     )
 
 

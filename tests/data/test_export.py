@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tiny
-import torch
 import yaml
+from same_weights import copy_weights
 
 from recbole_marn import cli
 from recbole_marn.data.ctr_dataset import CTRDataset
@@ -20,7 +20,6 @@ from recbole_marn.training.trainer import CTRTrainer
 
 from recbole.config import Config  # isort: skip
 from recbole.data import create_dataset, data_preparation  # isort: skip
-from recbole.model.layers import ContextSeqEmbLayer, FMEmbedding  # isort: skip
 from recbole.utils import get_model, get_trainer, init_seed  # isort: skip
 
 CONTEXT_AWARE = ("LR", "FM", "WideDeep", "DeepFM", "xDeepFM", "AutoInt", "DCNV2")
@@ -66,36 +65,6 @@ def theirs(exported, model):
     trainer = get_trainer(config["MODEL_TYPE"], model)(config, built)
     assert not isinstance(trainer, CTRTrainer)
     return loaders, built, trainer
-
-
-def tables(model):
-    """The embedding tables of a model of RecBole with the token fields that lie in them one behind the other."""
-    owners = {}
-    for name, module in model.named_modules():
-        if isinstance(module, ContextSeqEmbLayer):
-            for kind, fields in module.token_field_names.items():
-                owners[f"{name}.token_embedding_table.{kind}"] = fields
-    for name, module in model.named_modules():
-        if isinstance(module, FMEmbedding):
-            owner = model.get_submodule(name.rpartition(".")[0]) if "." in name else model
-            yield name, owners.get(name) or owner.token_field_names
-
-
-def copy_weights(source, source_data, target, target_data):
-    """Give `target` the weights of `source`, embeddings by token."""
-    state, found = dict(source.state_dict()), target.state_dict()
-    for (name, fields), (_, their_fields) in zip(tables(source), tables(target), strict=True):
-        assert list(fields) == list(their_fields)
-        key = f"{name}.embedding.weight"
-        weight, start, their_start = found[key].clone(), 0, 0
-        for field in fields:
-            tokens = target_data.field2id_token[field]
-            here = torch.tensor([source_data.field2token_id[field][token] for token in tokens])
-            weight[their_start : their_start + len(tokens)] = state[key][start + here]
-            start += len(source_data.field2id_token[field])
-            their_start += len(tokens)
-        state[key] = weight
-    target.load_state_dict(state)
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,111 @@
+"""CPU seconds and bytes a row of a click log made in memory, against today's rows of clicks and drawn negatives.
+
+    python benchmarks/log_rows.py --rows 2000000
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import time
+
+import numpy as np
+
+from recbole_marn.data.context_codes import Column
+from recbole_marn.data.log_protocol import LogProtocol
+from recbole_marn.data.log_requests import Exposures
+from recbole_marn.data.logged_rows import Requests
+from recbole_marn.data.protocol import PARTS, Protocol
+from recbole_marn.data.rows import Events, sort_events
+from recbole_marn.settings.data import DataSettings
+
+SLATE = 10
+MODALITIES = {
+    "ids": {"kind": "id", "fields": {"item_id": 16}},
+    "statistic": {"kind": "statistic", "fields": ["exposures", "click_rate"]},
+}
+
+
+def main() -> None:
+    """Print one JSON line a protocol."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rows", type=int, default=2_000_000)
+    args = parser.parse_args()
+    for build in (log, clicks):
+        rng = np.random.default_rng(0)
+        begun = time.process_time()
+        parts, made, seconds = build(args.rows, rng)
+        number = sum(part.n_rows for part in parts)
+        result = {"protocol": build.__name__, "rows": number, "cpu_seconds": round(seconds, 2)}
+        result |= {"cpu_microseconds_a_row": round(1e6 * seconds / number, 3), "bytes_a_row": round(made / number, 1)}
+        result["train_batch_milliseconds"] = round(1e3 * batch_seconds(parts[0], rng), 2)
+        print(json.dumps(result | {"cpu_seconds_with_making": round(time.process_time() - begun, 2)}), flush=True)
+
+
+def log(rows: int, rng: np.random.Generator) -> tuple[list, int, float]:
+    """Requests of ten, two context columns, statistics; histories of clicked rows."""
+    users, items, requests = max(1, rows // 200), max(1, rows // 500), rows // SLATE
+    user = np.repeat(rng.integers(1, users + 1, requests), SLATE)
+    moment = np.repeat(np.floor(rng.random(requests) * 8 * 86_400), SLATE)
+    item, label = rng.integers(1, items + 1, len(user)), rng.random(len(user)) < 0.04
+    order = rng.permutation(requests).repeat(SLATE) * SLATE + np.tile(np.arange(SLATE), requests)
+    user, moment = user[order], moment[order]
+    request = order // SLATE + 1
+    columns = [
+        Column(name, 4, "context", rng.integers(1, 6, len(user)), "token", False, np.arange(6).astype(str))
+        for name in ("device", "position")
+    ]
+    keys = {"user_key": rng.integers(0, 2**62, users + 1).astype(np.uint64)}
+    keys["item_key"] = rng.integers(0, 2**62, items + 1).astype(np.uint64)
+    settings = DataSettings(modalities=MODALITIES, label={"field": "label"}, split="time")
+    begun = time.process_time()
+    events = sort_events(user[label], item[label], moment[label], **keys)
+    protocol = LogProtocol(
+        Exposures(user, item, moment, label, request), events, True, columns, {}, settings, items + 1, users + 1, 50,
+        np.arange(request.max() + 1),
+    )  # fmt: skip
+    parts = [protocol.labelled(name) for name in PARTS]
+    protocol.sha256(dict(zip(PARTS, parts, strict=True)), keys["user_key"], keys["item_key"])
+    seconds = time.process_time() - begun
+    held = held_by(events) + sum(held_by(part.requests) + held_by(part) for part in parts)
+    return parts, held + sum(block.nbytes for part in parts for block in part.codes.blocks), seconds
+
+
+def clicks(rows: int, rng: np.random.Generator) -> tuple[list, int, float]:
+    """One negative a training click, 20 a validation or test click, as many rows in all."""
+    number = rows // 8
+    users, items = max(1, number // 10), max(1, rows // 500)
+    user, item = rng.integers(1, users + 1, number), rng.integers(1, items + 1, number)
+    moment = np.floor(rng.random(number) * 8 * 86_400)
+    keys = {"user_key": rng.integers(0, 2**62, users + 1).astype(np.uint64)}
+    keys["item_key"] = rng.integers(0, 2**62, items + 1).astype(np.uint64)
+    begun = time.process_time()
+    events = sort_events(user, item, moment, **keys)
+    protocol = Protocol(events, DataSettings(repeats="keep"), items + 1, 50)
+    parts = [protocol.labelled(name) for name in PARTS]
+    protocol.sha256(dict(zip(PARTS, parts, strict=True)), keys["user_key"], keys["item_key"])
+    seconds = time.process_time() - begun
+    return parts, held_by(events) + sum(held_by(part.rows) + part.negatives.nbytes for part in parts), seconds
+
+
+def held_by(value: object) -> int:
+    """Bytes of the arrays that are fields of a dataclass."""
+    if not isinstance(value, Events | Requests) and not dataclasses.is_dataclass(value):
+        raise TypeError(type(value))
+    fields = (getattr(value, field.name) for field in dataclasses.fields(value))
+    return sum(field.nbytes for field in fields if isinstance(field, np.ndarray))
+
+
+def batch_seconds(part: object, rng: np.random.Generator) -> float:
+    """CPU seconds of a ragged batch of 1,024 rows, without statistics."""
+    static = np.zeros((int(part.events.item.max()) + 100_000, 0), dtype=np.int64)
+    begun = time.process_time()
+    for _ in range(50):
+        group = rng.choice(part.n_groups, part.groups_a_batch(1024), replace=False)
+        part.ragged(part.rows_of_groups(group), static=static)
+    return (time.process_time() - begun) / 50
+
+
+if __name__ == "__main__":
+    main()
