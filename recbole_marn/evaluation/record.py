@@ -63,6 +63,9 @@ RUN: dict[Any, Any] = {
     "metrics": {
         ...: {"AUC": share, "UAUC": share, "LogLoss": measure, "ECE": measure, "predicted/observed": measure}
     },
+    "calibration?": {
+        "kept_negatives": share, "fitted": str, "steps": [{"kind": str}], "before": {...: {...: measure}},
+    },
     "parameters": whole,
     "epochs": whole,
     "seconds_per_epoch": measure,
