@@ -11,6 +11,7 @@ from torch import multiprocessing
 
 from recbole_marn.errors import InputError
 from recbole_marn.quick_start import build_config, load_run, prepare_run, run
+from recbole_marn.registry import MODELS
 from recbole_marn.training import distributed as processes
 from recbole_marn.training import processes as started
 
@@ -151,3 +152,12 @@ def test_an_error_of_the_input_comes_out_as_one(settings, tmp_path, forked):
 def test_spawned_processes(settings, tmp_path):
     found = run(config_dict=settings("MARN", epochs=1, checkpoint_dir=str(tmp_path / "saved")), nproc=2)
     assert os.path.exists(found["record"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model", list(MODELS))
+def test_every_model_trains_on_two_processes(settings, tmp_path, forked, model):
+    """Rankings without item vectors too: what a model can do it declares."""
+    common = settings(model, epochs=1, checkpoint_dir=str(tmp_path / "saved"))
+    found = run(config_dict=common, nproc=2)
+    assert set(found["test"]) == {"AUC", "UAUC", "LogLoss"} and os.path.exists(found["record"])

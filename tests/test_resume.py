@@ -12,6 +12,7 @@ from recbole_marn.errors import InputError
 from recbole_marn.files import plain
 from recbole_marn.quick_start import build_config, prepare_run
 from recbole_marn.training import checkpoint
+from recbole_marn.training.identity import check_same_settings
 from recbole_marn.training.trainer import CTRTrainer
 
 
@@ -232,3 +233,11 @@ def test_a_checkpoint_of_a_newer_format_is_refused(settings, monkeypatch):
     assert "Expected a checkpoint of format 1 or older." in error_of(parts.trainer.evaluate, parts.test)
     again = prepared(settings(epochs=1, resume=True))
     assert "Expected a checkpoint of format 1 or older." in error_of(fit, again)
+
+
+def test_a_state_from_before_a_key_existed_goes_on():
+    """As with shuffle_by, which version 0.1.0 did not know: its default changes nothing."""
+    before = {"config": {"model": "MARN", "train_negatives": 1}}
+    check_same_settings(before, "a.pth", {"model": "MARN", "train_negatives": 1, "shuffle_by": "group"})
+    with pytest.raises(InputError, match="shuffle_by: None there and 'row' here"):
+        check_same_settings(before, "a.pth", {"model": "MARN", "train_negatives": 1, "shuffle_by": "row"})

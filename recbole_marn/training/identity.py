@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
 from recbole_marn.errors import InputError
 from recbole_marn.evaluation.record import run_name_of
+from recbole_marn.files import plain
 from recbole_marn.host.config import plain_config
+from recbole_marn.settings.data import DataSettings
+from recbole_marn.settings.training import TrainSettings
 
 __all__ = ["INCIDENTAL", "check_same_data", "check_same_settings", "run_name", "settings_that_matter"]
 
@@ -22,15 +26,31 @@ def settings_that_matter(settings: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in settings.items() if key not in INCIDENTAL}
 
 
+DEFAULTS = {
+    field.name: field.default
+    for kind in (DataSettings, TrainSettings)
+    for field in dataclasses.fields(kind)
+    if field.default is not dataclasses.MISSING
+}
+
+
 def run_name(config: Any) -> str:
     """`MODEL-dataset-seed-hash`: the same settings give the same name, whenever and wherever they run."""
     return run_name_of(settings_that_matter(plain_config(config)))
 
 
 def check_same_settings(content: Mapping[str, Any], path: Any, settings: Mapping[str, Any]) -> None:
-    """A state goes on to the same result only under the settings it was written with."""
+    """A state goes on to the same result only under the settings it was written with.
+
+    A key that an older version did not know has its default there.
+    """
     before = content["config"]
-    changed = [key for key in before | settings if key not in INCIDENTAL and before.get(key) != settings.get(key)]
+
+    def value(where: Mapping[str, Any], key: str) -> Any:
+        return where.get(key, plain(DEFAULTS.get(key)))
+
+    keys = [key for key in {**before, **settings} if key not in INCIDENTAL]
+    changed = [key for key in keys if value(before, key) != value(settings, key)]
     changed.sort(key=lambda key: (key != "model", key))  # another model explains most of the rest
     if changed:
         raise InputError(
