@@ -1,6 +1,6 @@
 """CPU seconds and bytes a row of a click log made in memory, against today's rows of clicks and drawn negatives.
 
-    python benchmarks/log_rows.py --rows 2000000
+python benchmarks/log_rows.py --rows 2000000
 """
 
 from __future__ import annotations

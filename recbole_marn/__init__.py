@@ -6,7 +6,7 @@ entry points know every model here by name. The names below are imported when th
 
 import importlib
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 from recbole_marn import plugin  # noqa: E402  (whoever imports a part of this package finds the version)
 

@@ -31,6 +31,7 @@ from recbole_marn.settings.models import (
 from recbole_marn.settings.parsing import from_mapping, nearest
 
 __all__ = [
+    "FROM_ELSEWHERE",
     "MODELS",
     "ModelRow",
     "atomic_files",
@@ -180,7 +181,17 @@ def atomic_files(config: Any) -> tuple[Path, str]:
     return (beside if beside.is_dir() else committed_data_folder() / name), name
 
 
+# Data sets whose files no command here makes -> where they come from.
+FROM_ELSEWHERE = {
+    "ml-1m-labels": "Take ml-1m in atomic files, with .user, from RecBole's collection RecSysDatasets, and rename them."
+}
+
+
 def datasets_at_hand(data_path: str | Path) -> list[str]:
     """Names of the datasets that run without further ado: RecBole's, the committed ones, those in `data_path`."""
     folders = [folder for parent in (committed_data_folder(), Path(data_path)) for folder in parent.glob("*")]
-    return ["ml-100k", *sorted({folder.name for folder in folders if (folder / f"{folder.name}.inter").is_file()})]
+    return [
+        "ml-100k",
+        "ml-100k-labels",
+        *sorted({folder.name for folder in folders if (folder / f"{folder.name}.inter").is_file()}),
+    ]

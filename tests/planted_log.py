@@ -17,7 +17,11 @@ def exposures(seed=0, n_users=12, n_items=15, n_requests=60):
     rng = np.random.default_rng(seed)
     tokens, found = tiny.item_tokens(n_items), []
     for number in range(n_requests):
-        user, hour, device = f"u{rng.integers(n_users)}", 3600.0 * rng.integers(0, 96, endpoint=False), f"d{rng.integers(3)}"
+        user, hour, device = (
+            f"u{rng.integers(n_users)}",
+            3600.0 * rng.integers(0, 96, endpoint=False),
+            f"d{rng.integers(3)}",
+        )
         shown = rng.choice(n_items, size=rng.integers(1, 5), replace=False)
         part = ("train", "train", "train", "valid", "test")[number % 5]
         for place, item in enumerate(shown):
@@ -32,10 +36,14 @@ def behaviours(seed=1, n_users=14, n_items=18, number=150):
     tokens = tiny.item_tokens(n_items)
     kinds = ("view", "cart", "purchase")
     return [
-        Behaviour(f"u{rng.integers(n_users)}", tokens[rng.integers(n_items)], 3600.0 * rng.integers(0, 96) + 7 * i % 2,
-                  kinds[rng.integers(3)])
+        Behaviour(
+            f"u{rng.integers(n_users)}",
+            tokens[rng.integers(n_items)],
+            3600.0 * rng.integers(0, 96) + 7 * i % 2,
+            kinds[rng.integers(3)],
+        )
         for i in range(number)
-    ]  # fmt: skip
+    ]
 
 
 def write(folder, rows, seen=None, *, timed=True, name="log"):
@@ -60,16 +68,31 @@ def write(folder, rows, seen=None, *, timed=True, name="log"):
 
 def settings(folder, model="MARN", **changed):
     return {
-        "model": model, "dataset": "log", "data_path": str(folder), "label": {"field": "label"},
-        "request": {"field": "request_id"}, "split": "field", "split_field": "part",
+        "model": model,
+        "dataset": "log",
+        "data_path": str(folder),
+        "label": {"field": "label"},
+        "request": {"field": "request_id"},
+        "split": "field",
+        "split_field": "part",
         "user": {"fields": {"user_id": 2, "age": 2, "score": 2}, "bins": [2]},
-        "context": {"fields": {"device": 2, "position": 2}}, "MAX_ITEM_LIST_LENGTH": LONGEST,
-        "modalities": {"ids": {"kind": "id", "fields": {"item_id": 4, "category": 3}},
-                       "statistic": {"kind": "statistic", "fields": ["exposures", "click_rate"], "bins": [3], "size": 2}},
-        "behaviour": {"time": "timestamp", "size": 2, "bins": [3]}, "train_batch_size": 16, "eval_batch_size": 16,
-        "epochs": 1, "show_progress": False, "use_gpu": False, "width": 8, "prediction_hidden": [8],
-        "attention_hidden": [4], **changed,
-    }  # fmt: skip
+        "context": {"fields": {"device": 2, "position": 2}},
+        "MAX_ITEM_LIST_LENGTH": LONGEST,
+        "modalities": {
+            "ids": {"kind": "id", "fields": {"item_id": 4, "category": 3}},
+            "statistic": {"kind": "statistic", "fields": ["exposures", "click_rate"], "bins": [3], "size": 2},
+        },
+        "behaviour": {"time": "timestamp", "size": 2, "bins": [3]},
+        "train_batch_size": 16,
+        "eval_batch_size": 16,
+        "epochs": 1,
+        "show_progress": False,
+        "use_gpu": False,
+        "width": 8,
+        "prediction_hidden": [8],
+        "attention_hidden": [4],
+        **changed,
+    }
 
 
 def history(row, rows, seen=None, *, timed=True):

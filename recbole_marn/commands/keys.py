@@ -12,6 +12,13 @@ from recbole_marn.errors import InputError
 from recbole_marn.registry import MODELS
 from recbole_marn.settings.data import KINDS, BehaviourSettings, DataSettings
 from recbole_marn.settings.host import HostSettings
+from recbole_marn.settings.logs import (
+    BehavioursSettings,
+    ContextSettings,
+    LabelSettings,
+    PositionSettings,
+    RequestSettings,
+)
 from recbole_marn.settings.parsing import nearest
 from recbole_marn.settings.training import TrainSettings
 
@@ -42,6 +49,8 @@ def groups(model: str) -> list[tuple[str, type]]:
         raise InputError(f"a model of {', '.join(MODELS)}", repr(model), f"Choose one.{nearest(model, MODELS)}")
     found = [(model, MODELS[model].settings), ("Rows and items", DataSettings), ("behaviour", BehaviourSettings)]
     found += [(f"modalities, kind: {name}", kind) for name, kind in KINDS.items()]
+    found += [("label", LabelSettings), ("request", RequestSettings), ("user and context", ContextSettings)]
+    found += [("position", PositionSettings), ("behaviours", BehavioursSettings)]
     return [*found, ("Training", TrainSettings), ("RecBole's, with their ranges here", HostSettings)]
 
 

@@ -131,8 +131,8 @@ def check_all_are_clicks(values: pd.Series, file: str) -> None:
             f"nothing but clicks in {file}, for every line is taken for one",
             f"column '{values.name}' with {len(other)} of {len(values)} other values (first {other.iloc[0]!r})",
             f"If it says what was clicked, set label: {{field: {values.name}}}. Or keep the clicks, e.g. val_interval:"
-            f" {{{values.name}: '[1,1]'}} for a float column; or, if the column is none of clicks, name it in unload_col"
-            " or rename it.",
+            f" {{{values.name}: '[1,1]'}} for a float column; or, if the column is none of clicks, name it in"
+            " unload_col or rename it.",
         )
 
 

@@ -1,4 +1,4 @@
-"""The rows as RecBole benchmark files, on which RecBole without this package trains to the same AUC."""
+"""The rows as RecBole benchmark files. RecBole alone trains on them as we do with `shuffle_by: row` (docs/rows.md)."""
 
 from __future__ import annotations
 
@@ -23,9 +23,7 @@ SEPARATORS = " |;,\x1f"
 CHUNK = 20_000
 
 
-def export_benchmark(
-    parts: Sequence[Any], folder: str | Path, *, name: str, overwrite: bool = False
-) -> dict[str, Any]:
+def export_benchmark(parts: Sequence[Any], folder: str | Path, *, name: str, overwrite: bool = False) -> dict[str, Any]:
     """Write the rows of the three parts, in their order, for plain RecBole.
 
     Histories are written as they are: last L, oldest first. `neg_item_id_list` holds beside each of its items one
@@ -57,13 +55,17 @@ def export_benchmark(
     users = _user_fields(dataset)
     lists = [f for f in (*fields, *users, *_row_fields(dataset)) if dataset.field2type[f].value.endswith("seq")]
     separator = _separator(np.concatenate([dataset.field2id_token[f] for f in (dataset.iid_field, *lists)]))
-    files = {f"{name}.item": _table(dataset, dataset.item_feat, dataset.iid_field, dataset.item_num, fields[1:], separator)}
+    files = {
+        f"{name}.item": _table(dataset, dataset.item_feat, dataset.iid_field, dataset.item_num, fields[1:], separator)
+    }
     for part in parts:
         files[f"{name}.{part.name}.inter"] = _rows(part, dataset.unclicked_item, separator)
     if users:
         for field in users:
             _check_tokens(field, dataset.field2id_token[field])
-        files[f"{name}.user"] = _table(dataset, dataset.user_feat, dataset.uid_field, dataset.user_num, users, separator)
+        files[f"{name}.user"] = _table(
+            dataset, dataset.user_feat, dataset.uid_field, dataset.user_num, users, separator
+        )
     longest = max(int(part.rows.windows(np.arange(part.rows.n_groups))[1].max()) for part in parts)
     for kind, settings in _settings(dataset, longest, separator).items():
         files[f"{name}.{kind}.yaml"] = iter([yaml.safe_dump(settings, sort_keys=False)])
@@ -119,7 +121,9 @@ def _user_fields(dataset: Any) -> list[str]:
     """The columns of users that models of RecBole see on the rows of a log."""
     wanted = dataset.settings.user_settings().fields if dataset.is_log else {}
     columns = dataset.user_feat.columns if dataset.user_feat is not None else []
-    return [field for field in columns if field in wanted and field in dataset.field2id_token and field != dataset.uid_field]
+    return [
+        field for field in columns if field in wanted and field in dataset.field2id_token and field != dataset.uid_field
+    ]
 
 
 def _row_fields(dataset: Any) -> list[str]:
@@ -127,9 +131,7 @@ def _row_fields(dataset: Any) -> list[str]:
     return list(dataset.rows.extra) if dataset.is_log else []
 
 
-def _table(
-    dataset: Any, table: Any, key: str, number: int, fields: Sequence[str], separator: str
-) -> Iterator[str]:
+def _table(dataset: Any, table: Any, key: str, number: int, fields: Sequence[str], separator: str) -> Iterator[str]:
     """Every item or user, so that plain RecBole numbers all of them whichever columns it loads."""
     yield _line([f"{key}:token", *(f"{field}:{dataset.field2type[field].value}" for field in fields)])
     columns = [_tokens(dataset, field, table[field].numpy(), separator) for field in fields]

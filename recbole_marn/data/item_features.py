@@ -11,6 +11,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from recbole_marn.data.grouped_rows import GroupedRows
 from recbole_marn.data.item_table import (
     IdTable,
     ItemTable,
@@ -20,7 +21,6 @@ from recbole_marn.data.item_table import (
     read_vectors,
     vectors_of_rows,
 )
-from recbole_marn.data.grouped_rows import GroupedRows
 from recbole_marn.data.statistics import EqualFrequencyBins, GapBins, KnownBefore, StatisticsAtTime
 from recbole_marn.errors import InputError
 from recbole_marn.settings.data import (

@@ -18,8 +18,8 @@ class CTRDataLoader(AbstractDataLoader):
     """Batches of whole groups: a positive and its negatives, or the rows of a request, share a history.
 
     Requests differ in size: a batch has as many of them as make `train_batch_size` or `eval_batch_size` rows on
-    average, so that the rows of a batch vary. With `shuffle_by: row` training rows are batched one by one instead. Order and resampled negatives depend on the
-    seed and the epoch alone, so that a resumed run repeats them.
+    average, so that the rows of a batch vary. With `shuffle_by: row` training rows are batched one by one instead.
+    Order and resampled negatives depend on the seed and the epoch alone, so that a resumed run repeats them.
 
     RecBole's `data_preparation` makes one with these arguments, and so does `build_loaders`.
 

@@ -59,14 +59,15 @@ class LogDataset(CTRDataset):
         return [f"{token}.{name}.inter" for name in self.settings.split_files]
 
     def _load_inter_feat(self, token: str, dataset_path: str) -> None:
-        tables, lengths = [], {}
+        tables, lengths, first = [], {}, []
         for part, file in enumerate(self._inter_files(token)):
             if not (Path(dataset_path) / file).is_file():
                 raise InputError(f"the file {file} in {dataset_path}", "no such file", "Correct split_files.")
             table = self._load_feat(str(Path(dataset_path) / file), FeatureSource.INTERACTION)
-            if tables and list(table) != list(tables[0]):
+            first = first or list(table)
+            if list(table) != first:
                 raise InputError(
-                    f"columns {', '.join(tables[0])} in {file}, as in the first file", ", ".join(table), "Correct it."
+                    f"columns {', '.join(first)} in {file}, as in the first file", ", ".join(table), "Correct it."
                 )
             lengths = {field: max(length, lengths.get(field, 0)) for field, length in self.field2seqlen.items()}
             tables.append(table.assign(**{PART: float(part)}) if self.settings.split == "files" else table)
@@ -82,7 +83,7 @@ class LogDataset(CTRDataset):
 
     def _check_unfiltered(self) -> None:
         for key in ("val_interval", "user_inter_num_interval", "item_inter_num_interval", "rm_dup_inter"):
-            if self.config[key]:
+            if self.config[key] and self.config[key] != "[0,inf)":  # what RecBole sets for its sequential models
                 raise InputError(
                     f"'{key}' to be left out with split: files, whose rows are taken as they are",
                     repr(self.config[key]),
@@ -262,9 +263,7 @@ class LogDataset(CTRDataset):
             return None, None
         codes = self.inter_feat[request.field].to_numpy(dtype=np.int64)[is_row]
         if missing := int((codes == 0).sum()):
-            raise InputError(
-                f"a request in every row of column {request.field}", f"{missing} empty", "Fill them in."
-            )
+            raise InputError(f"a request in every row of column {request.field}", f"{missing} empty", "Fill them in.")
         return codes, self.field2id_token[request.field]
 
     def _parts(self, rows: Exposures, is_row: np.ndarray) -> np.ndarray | None:
@@ -320,9 +319,10 @@ class LogDataset(CTRDataset):
     def _check_lengths_agree(self, items: str, length: np.ndarray, column: str, other: np.ndarray) -> None:
         wrong = np.flatnonzero(length != other)
         if wrong.size:
+            row = wrong[0]
             raise InputError(
                 f"histories in {items} as long as {column} says",
-                f"{wrong.size} that are not (first in row {wrong[0] + 1}: {length[wrong[0]]} items, {other[wrong[0]]:g})",
+                f"{wrong.size} that are not (first in row {row + 1}: {length[row]} items, {other[row]:g})",
                 "Correct the lists; items, times and types stand side by side.",
             )
 

@@ -134,9 +134,7 @@ def _mixed(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return value ^ (value >> np.uint64(31))
 
 
-def given_events(
-    given: GivenHistories, requests: Requests, longest: int
-) -> tuple[Events, np.ndarray, np.ndarray, int]:
+def given_events(given: GivenHistories, requests: Requests, longest: int) -> tuple[Events, np.ndarray, np.ndarray, int]:
     """The behaviours of all requests, start and length of each history, and how many were not before their request.
 
     A request's history is that of its first row; it keeps its last `longest`. Those with times are put in their

@@ -35,9 +35,7 @@ def split_requests(settings: DataSettings, user: np.ndarray, time: np.ndarray) -
         last_day = np.floor(time.max() / DAY) * DAY
         times = (last_day - DAY, last_day)
     if len(times) != 2 or not times[0] < times[1]:
-        raise InputError(
-            "split_times to be [validation start, test start]", repr(times), "Give two increasing times."
-        )
+        raise InputError("split_times to be [validation start, test start]", repr(times), "Give two increasing times.")
     return ((time >= times[0]).astype(np.int8) + (time >= times[1])).astype(np.int8)
 
 

@@ -117,7 +117,7 @@ class LoggedRows(GroupedRows):
         }
 
     def windows(self, group: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        return self.history_start[group], self.history_length[group]
+        return self.history_start[group], self.history_length[group].astype(np.int64)
 
     def time_of(self, group: np.ndarray) -> np.ndarray:
         return self.requests.time[group]

@@ -227,8 +227,7 @@ def split_by_time(events: Events, *, valid_start: float, test_start: float, with
         raise InputError(
             "training, validation and test rows",
             "no row for " + " and ".join(_PART_NAMES[which] for which in np.flatnonzero(n_rows == 0)),
-            f"Move valid_start {valid_start} or test_start {test_start}: {span}, and no user's first event"
-            " is a row.",
+            f"Move valid_start {valid_start} or test_start {test_start}: {span}, and no user's first event is a row.",
         )
     return part
 

@@ -75,7 +75,8 @@ def check_keys(row: ModelRow, given: Mapping[str, Any], defaults: Mapping[str, A
     else:
         refused |= dict.fromkeys(LOG_KEYS, "it needs the key label, which says what was clicked")
         _check_split(given)
-    idle = [key for key in given if key in refused and not _same(given[key], defaults.get(key))]
+    # A process key without the others makes RecBole look for them, whatever its value.
+    idle = [key for key in given if key in refused and (key in WORLD_KEYS or not _same(given[key], defaults.get(key)))]
     if idle:
         raise InputError(
             f"keys that a run of {row.name} on our rows reads",
@@ -113,8 +114,12 @@ def started_by_us(given: Mapping[str, Any]) -> bool:
 
 
 def _same(given: Any, default: Any) -> bool:
-    """Whether a key has its default; what is false, empty or null is the same nothing."""
-    return given == default or (not given and not default)
+    """Whether a key has its default; false, empty and null are the same nothing."""
+    return given == default or (_nothing(given) and _nothing(default))
+
+
+def _nothing(value: Any) -> bool:
+    return value is None or value is False or (isinstance(value, (str, list, tuple, dict)) and not value)
 
 
 def check_host_settings(given: Mapping[str, Any], defaults: Mapping[str, Any]) -> None:

@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
+from colorama import deinit
+from colorama.ansitowin32 import StreamWrapper
 from recbole.utils import init_logger
 from tqdm import tqdm
 
@@ -26,6 +28,8 @@ def start_log(config: Any, *, quiet: bool = False) -> logging.Logger:
     for handler in logger.handlers[:]:
         logger.removeHandler(handler)
         handler.close()
+    if isinstance(sys.stdout, StreamWrapper):
+        deinit()  # RecBole wraps the streams anew for every run, one wrapper around another
     init_logger(config)
     for handler in logger.handlers:
         if type(handler) is logging.StreamHandler:

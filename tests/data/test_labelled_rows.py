@@ -105,7 +105,9 @@ def test_a_count_at_a_rows_time_leaves_its_own_event_out(at_time):
     # Item 3 happened at 0 and at 15: at 15 itself only the first is known.
     assert at_time.statistics[1][0].as_of(np.array([3, 3, 3]), np.array([0.0, 15.0, 15.1])).tolist() == [0, 1, 2]
     assert at_time.columns == (1, 2)
-    np.testing.assert_array_equal(at_time.codes(np.array([3]), np.array([15.0])), at_time.statistics[1][1].assign(np.array([1])))
+    np.testing.assert_array_equal(
+        at_time.codes(np.array([3]), np.array([15.0])), at_time.statistics[1][1].assign(np.array([1]))
+    )
 
 
 def test_columns_of_several_statistics():

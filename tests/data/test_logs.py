@@ -73,10 +73,13 @@ def test_a_log_and_behaviours(tmp_path, timed, types):
     behaviour = {"kind": "kind", "time": "timestamp" if timed else None, "size": 2, "bins": [3]}
     loaders = build(
         planted_log.settings(
-            tmp_path, behaviours={"file": "log.behaviours", "types": types}, behaviour=behaviour, split="time",
+            tmp_path,
+            behaviours={"file": "log.behaviours", "types": types},
+            behaviour=behaviour,
+            split="time",
             split_times=[172800, 259200],
         )
-    )  # fmt: skip
+    )
     seen = [b for b in SEEN if types is None or b.kind in types]
     check_rows(loaders, "MARN", ROWS, parts_of("time"), seen, timed)
     part = loaders["train"].part
@@ -95,10 +98,12 @@ def test_behaviours_marked_by_type_in_the_log(tmp_path):
     tiny.write_table(target / "log.inter", header, lines)
     loaders = build(
         planted_log.settings(
-            tmp_path, behaviours={"types": ["view", "cart", "purchase"]}, context=None,
+            tmp_path,
+            behaviours={"types": ["view", "cart", "purchase"]},
+            context=None,
             behaviour={"kind": "kind", "time": "timestamp"},
         )
-    )  # fmt: skip
+    )
     check_rows(loaders, "MARN", ROWS, parts_of("field"), SEEN)
 
 
@@ -107,15 +112,25 @@ def test_histories_given_with_the_row(tmp_path, with_times):
     target = planted_log.write(tmp_path, ROWS)
     rng = np.random.default_rng(3)
     lists = {
-        row.request: sorted((3600.0 * rng.integers(0, 110), rng.choice(tiny.item_tokens(18))) for _ in range(rng.integers(0, 7)))
+        row.request: sorted(
+            (3600.0 * rng.integers(0, 110), rng.choice(tiny.item_tokens(18))) for _ in range(rng.integers(0, 7))
+        )
         for row in sorted(ROWS)
-    }  # fmt: skip
+    }
     header = ["user_id:token", "item_id:token", "timestamp:float", "label:float", "request_id:token", "part:token"]
     lines = [
-        (r.user, r.item, r.time, r.label, r.request, r.part, " ".join(i for _, i in lists[r.request]),
-         *([" ".join(f"{t:g}" for t, _ in lists[r.request])] if with_times else []))
+        (
+            r.user,
+            r.item,
+            r.time,
+            r.label,
+            r.request,
+            r.part,
+            " ".join(i for _, i in lists[r.request]),
+            *([" ".join(f"{t:g}" for t, _ in lists[r.request])] if with_times else []),
+        )
         for r in ROWS
-    ]  # fmt: skip
+    ]
     columns = ["item_id_list:token_seq", *(["timestamp_list:float_seq"] if with_times else [])]
     tiny.write_table(target / "log.inter", header + columns, lines)
     behaviour = {"time": "timestamp"} if with_times else None
@@ -180,10 +195,17 @@ def test_statistics_are_those_known_before_the_row(tmp_path, until):
     user = {"fields": {"user_clicks": 2, "user_click_rate": 2, "user_exposures": 2}, "bins": [4]}
     loaders = build(
         planted_log.settings(
-            tmp_path, modalities=modalities, user=user, split="time", split_times=[172800, 259200], context=None,
-            statistics_until=until, behaviours={"file": "log.behaviours"}, behaviour={"kind": "kind", "time": "timestamp"},
+            tmp_path,
+            modalities=modalities,
+            user=user,
+            split="time",
+            split_times=[172800, 259200],
+            context=None,
+            statistics_until=until,
+            behaviours={"file": "log.behaviours"},
+            behaviour={"kind": "kind", "time": "timestamp"},
         )
-    )  # fmt: skip
+    )
     train = [r for r in ROWS if r.time < 172800]
     prior = sum(r.label for r in train) / len(train)
     features = loaders["train"].part.features
@@ -200,7 +222,10 @@ def test_statistics_are_those_known_before_the_row(tmp_path, until):
                 row = rows[first + index]
                 end = np.inf if part != "train" and until == "snapshot" else row.time
                 values = {}
-                for name, same in (("item", lambda r, row=row: r.item == row.item), ("user", lambda r, row=row: r.user == row.user)):  # noqa: E501
+                for name, same in (
+                    ("item", lambda r, row=row: r.item == row.item),
+                    ("user", lambda r, row=row: r.user == row.user),
+                ):
                     shown = [r for r in whole if r.time < end and same(r)]
                     clicks = sum(r.label for r in shown)
                     values[name] = [len(shown), clicks, (clicks + 20 * prior) / (len(shown) + 20)]
@@ -324,7 +349,7 @@ def with_column(rows, **changed):
         (ROWS, {"eval_args": {"split": {"RS": [8, 1, 1]}}}, "which cuts whole requests"),
         (ROWS, {"eval_args": {"mode": "full"}}, "mode labeled"),
     ],
-)  # fmt: skip
+)
 def test_bad_input(tmp_path, rows, settings, text):
     planted_log.write(tmp_path, rows)
     with pytest.raises(InputError, match=text):
@@ -352,8 +377,72 @@ def test_a_log_without_users(tmp_path):
 
 def test_lists_shorter_than_the_file_says(tmp_path):
     target = planted_log.write(tmp_path, ROWS)
-    header = "user_id:token item_id:token timestamp:float label:float part:token item_id_list:token_seq item_length:float"
+    header = (
+        "user_id:token item_id:token timestamp:float label:float part:token item_id_list:token_seq item_length:float"
+    )
     lines = [(r.user, r.item, r.time, r.label, r.part, "001 002", 3) for r in ROWS]
     tiny.write_table(target / "log.inter", header.split(), lines)
     with pytest.raises(InputError, match="histories in item_id_list as long as item_length says.*2 items, 3"):
         build(planted_log.settings(tmp_path, histories="given", request=None, context=None, behaviour=None))
+
+
+# ------------------------------------------------------------------------------------------ RecBole's words
+def test_benchmark_filename_is_split_files(tmp_path):
+    target = planted_log.write(tmp_path, ROWS)
+    header = "user_id:token item_id:token timestamp:float clicked:float request_id:token device:token position:token"
+    for part in PARTS:
+        rows = [r[:7] for r in ROWS if r.part == part]
+        tiny.write_table(target / f"log.{part}.inter", header.split(), rows)
+    (target / "log.inter").unlink()
+    given = planted_log.settings(tmp_path, benchmark_filename=PARTS, LABEL_FIELD="clicked")
+    for key in ("label", "split", "split_field"):
+        del given[key]
+    loaders = build(given)
+    token = loaders["train"].part.field2id_token
+    for part in PARTS:
+        columns = [
+            i[name]
+            for name in ("user_id", "item_id", "timestamp", "clicked")
+            for i in [loaders[part].part.batch(np.arange(len(loaders[part].part)))]
+        ]
+        found = sorted(
+            (token["user_id"][u], token["item_id"][i], t, c)
+            for u, i, t, c in zip(*(c.tolist() for c in columns), strict=True)
+        )
+        assert found == sorted((r.user, r.item, r.time, r.label) for r in ROWS if r.part == part)
+    with pytest.raises(InputError, match="'val_interval' to be left out with split: files"):
+        build(given | {"val_interval": {"timestamp": "[0,inf)"}})
+
+
+def test_a_threshold_is_a_label(tmp_path):
+    planted_log.write(tmp_path, with_column(ROWS, label=lambda r: 3 + 2 * r.label))
+    given = planted_log.settings(tmp_path)
+    sha256 = [
+        build({key: value for key, value in given.items() if key != "label"} | changed)["train"].part.split_sha256
+        for changed in ({"threshold": {"label": 4}}, {"label": {"field": "label", "at_least": 4}})
+    ]
+    assert sha256[0] == sha256[1]
+    with pytest.raises(InputError, match="one of threshold and label"):
+        build(given | {"threshold": {"label": 4}})
+
+
+@pytest.mark.parametrize("words", [("false", "true"), ("no", "yes"), ("0", "1")])
+def test_labels_as_words(tmp_path, words):
+    planted_log.write(tmp_path, ROWS)
+    expected = token_rows(build(planted_log.settings(tmp_path))["train"], "MARN")
+    target = planted_log.write(tmp_path / "words", with_column(ROWS, label=lambda r: words[r.label]))
+    text = (target / "log.inter").read_text().replace("label:float", "label:token", 1)
+    (target / "log.inter").write_text(text)
+    assert token_rows(build(planted_log.settings(tmp_path / "words"))["train"], "MARN") == expected
+
+
+def test_repeats_are_by_type(tmp_path):
+    """A cart after a view of the same item stays."""
+    seen = [b for b in SEEN for _ in range(2)]
+    planted_log.write(tmp_path, ROWS, seen)
+    behaviours = {"behaviours": {"file": "log.behaviours"}, "behaviour": {"kind": "kind", "time": "timestamp"}}
+    part = build(planted_log.settings(tmp_path, repeats="first", **behaviours))["train"].part
+    assert part.protocol.events.n_events == len({(b.user, b.item, b.kind) for b in SEEN})
+    assert build(planted_log.settings(tmp_path, **behaviours))["train"].part.protocol.events.n_events == len(seen)
+    with pytest.raises(InputError, match="each behaviour .user, item, type. once"):
+        build(planted_log.settings(tmp_path, repeats="error", **behaviours))
