@@ -47,8 +47,8 @@ def metric_table(result: dict[str, Any]) -> str:
         if COUNTS[0] in result[part]:
             ranked, no_click, no_other = (result[part][name] for name in COUNTS)
             lines.append(
-                f"{part}: {ranked} requests are ranked; left out are {no_click} without a click and {no_other} without a "
-                "non-click"
+                f"{part}: {ranked} requests are ranked; left out are {no_click} without a click and {no_other} "
+                "without a non-click"
             )
     return "\n".join(lines)
 

@@ -147,7 +147,8 @@ def load_scores(
     for name in parts if part is None else [part]:
         found = parts.get(name, {})
         kinds = {values.dtype.kind in "biuf" and values.ndim == 1 for values in found.values()}
-        if not set(columns) <= set(found) <= set(read) or kinds != {True} or len({len(values) for values in found.values()}) != 1:
+        lengths = {len(values) for values in found.values()}
+        if not set(columns) <= set(found) <= set(read) or kinds != {True} or len(lengths) != 1:
             raise _no_scores(path, f"{', '.join(found) or 'none'} of part '{name}'")
     return parts
 

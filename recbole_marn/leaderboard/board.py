@@ -48,7 +48,7 @@ class Board:
 
     # The tables; `numbers` has all of them in full, one line a row: the CSV.
     results = cached_property(lambda self: _results(self))
-    evidence = cached_property(lambda self: tuple(_evidence(self, metric, part) for metric, part in self.measures.tests))
+    evidence = cached_property(lambda self: tuple(_evidence(self, *pair) for pair in self.measures.tests))
     sizes = cached_property(lambda self: _sizes(self))
     hyper_parameters = cached_property(lambda self: _hyper_parameters(self))
     numbers = cached_property(lambda self: _numbers(self))
@@ -297,7 +297,8 @@ def _hyper_parameters(board: Board) -> Table:
 def _all_measures(board: Board) -> tuple[tuple[str, str], ...]:
     """What the CSV has: what is tested, then the rest."""
     measures = board.measures
-    rest = measures.intervals if measures.log else (("LogLoss", "test"), ("ECE", "test"), ("predicted/observed", "test"))
+    of_clicks = (("LogLoss", "test"), ("ECE", "test"), ("predicted/observed", "test"))
+    rest = measures.intervals if measures.log else of_clicks
     return (*measures.tests, *(pair for pair in rest if pair not in measures.tests))
 
 

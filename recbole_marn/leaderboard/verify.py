@@ -184,7 +184,8 @@ def _check_statistics(
 
     computed = statistics_of(
         folders.dataset, rows_of_records(records), scores, baseline=statistics["baseline"],
-        resamples=statistics["resamples"], unit=statistics.get("unit", "user"), known=statistics, recompute=True, progress=progress,
+        resamples=statistics["resamples"], unit=statistics.get("unit", "user"), known=statistics, recompute=True,
+        progress=progress,
     )  # fmt: skip
     there, here = dict(_numbers(statistics)), dict(_numbers(computed))
     for name in sorted(set(there) | set(here)):
@@ -202,7 +203,7 @@ def _numbers(statistics: Mapping[str, Any]) -> Iterator[tuple[str, float | None]
     for row, curve in statistics.get("reliability", {}).items():
         for key, values in curve.items():
             if key != "of":
-                yield from ((f"reliability of {row}, {key} of bin {bin_}", value) for bin_, value in enumerate(values, 1))
+                yield from ((f"reliability of {row}, {key} of bin {at}", value) for at, value in enumerate(values, 1))
     for test in statistics["tests"]:
         name = f"{test['metric']} {test['part']} of {test['row']} against the {test['against']} ({test['reference']})"
         for key in ("difference", "z", "t", "p", "p_sign_flip", "p_holm", "relative_improvement"):

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from html import escape
 
 __all__ = [
-    "Curve", "Interval", "Plot", "Point", "Reliability", "curves_plot", "interval_plot", "reliability_plot", "scatter_plot",
+    "Curve", "Interval", "Plot", "Point", "Reliability",
+    "curves_plot", "interval_plot", "reliability_plot", "scatter_plot",
 ]  # fmt: skip
 
 WIDTH = 480

@@ -39,9 +39,8 @@ def write_run(out, model, seed):
     folder = folders.unfinished / record["run"]
     folder.mkdir(parents=True)
     parts = {part: columns(record["run"], model, part) for part in ("valid", "test")}
-    np.savez_compressed(
-        folder / "own.scores.npz", **{f"{p}_{name}": values for p, found in parts.items() for name, values in found.items()}
-    )
+    flat = {f"{part}_{name}": values for part, found in parts.items() for name, values in found.items()}
+    np.savez_compressed(folder / "own.scores.npz", **flat)
     own = fake_runs.own_record(record["run"], model, seed, folder / "own.scores.npz", parts)
     metrics, data = measured(parts, log=True)
     own |= {"metrics": metrics, "data": own["data"] | data}
