@@ -16,8 +16,9 @@ from torch import Tensor, nn
 from recbole_marn import __version__
 from recbole_marn.errors import InputError, first_line
 from recbole_marn.files import plain, write_aside
+from recbole_marn.training.click_rates import ClickRates
 
-__all__ = ["FORMAT", "NotPlain", "digest", "fill", "fill_optimizer", "load", "save"]
+__all__ = ["FORMAT", "NotPlain", "click_rates_of", "digest", "fill", "fill_optimizer", "load", "save"]
 
 FORMAT = 1
 MARK = "recbole_marn"
@@ -132,6 +133,22 @@ def fill(model: nn.Module, content: Mapping[str, Any], path: str | Path) -> None
             " ".join(str(error).split())[:300],
             "Load it with the model, settings and data it was trained with.",
         ) from None
+
+
+def click_rates_of(content: Mapping[str, Any]) -> ClickRates:
+    """What a checkpoint of a run says of its probabilities: they go through it before anybody sees them.
+
+    Raises:
+        InputError: a calibration that is none.
+    """
+    config = content["config"]
+    share = 1.0 if config.get("label") is None else float(config.get("keep_negatives") or 1.0)
+    state = content.get("calibration")
+    if state is None:  # version 0.1.0 wrote none
+        return ClickRates(share)
+    if not isinstance(state, list):
+        raise InputError("a list of calibrations in the checkpoint", type(state).__name__, "Train again.")
+    return ClickRates.from_state(state, share)
 
 
 def fill_optimizer(optimizer: torch.optim.Optimizer, content: Mapping[str, Any], path: str | Path) -> None:
