@@ -119,8 +119,11 @@ def settings_files(module: types.ModuleType) -> None:
 
 def _replace_in_place(function: types.FunctionType, make: Callable[[Any], Callable[..., Any]]) -> None:
     """Let `function` do what `make(original)` does, also for those who took it over by name before this package."""
-    original = types.FunctionType(function.__code__, function.__globals__, function.__name__, function.__defaults__)
     hook = f"_{function.__name__}_of_recbole_marn"
+    if function.__code__.co_names == (hook,):  # a module was loaded again, and this function stayed
+        original = function.__globals__[hook].__wrapped__
+    else:
+        original = types.FunctionType(function.__code__, function.__globals__, function.__name__, function.__defaults__)
     function.__globals__[hook] = function.__wrapped__ = make(original)
     function.__code__ = _forward.__code__.replace(co_name=function.__name__, co_names=(hook,))
     function.__defaults__ = None
@@ -137,15 +140,16 @@ def several_processes(module: types.ModuleType) -> None:
 
 def _run_of_several_processes(original: Callable[..., Any]) -> Callable[..., Any]:
     our_run = _later("recbole_marn.training.run:run")
+    read_files = _later("recbole_marn.host.config:read_files")
 
     @functools.wraps(original)
     def run(
         model: str, dataset: str, config_file_list: Any = None, config_dict: Any = None, saved: bool = True,
         nproc: int = 1, world_size: int = -1, **network: Any,
     ) -> Any:  # fmt: skip
-        row = MODELS.get(model)
-        ours = row is not None and (row.ours or bool((config_dict or {}).get("same_rows")))
-        if not ours or (nproc == 1 and world_size <= 1):
+        several, row = nproc != 1 or world_size > 1, MODELS.get(model)
+        same_rows = several and (read_files(config_file_list or []) | (config_dict or {})).get("same_rows")
+        if not several or row is None or not (row.ours or same_rows):
             return original(model, dataset, config_file_list, config_dict, saved, nproc, world_size, **network)
         if world_size not in (-1, nproc):
             raise InputError(

@@ -74,7 +74,7 @@ def settings(folder, model="MARN", **changed):
         "label": {"field": "label"},
         "request": {"field": "request_id"},
         "split": "field",
-        "split_field": "part",
+        **({"split_field": "part"} if changed.get("split", "field") == "field" else {}),
         "user": {"fields": {"user_id": 2, "age": 2, "score": 2}, "bins": [2]},
         "context": {"fields": {"device": 2, "position": 2}},
         "MAX_ITEM_LIST_LENGTH": LONGEST,

@@ -19,6 +19,7 @@ from recbole_marn.data.ctr_dataset import CTRDataset
 from recbole_marn.data.loader import CTRDataLoader
 from recbole_marn.errors import InputError
 from recbole_marn.host.config import plain_config, rebuild_config
+from recbole_marn.host.torch_load import TRUST
 from recbole_marn.registry import MODELS, model_class, properties_folder
 from recbole_marn.training.trainer import CTRTrainer
 
@@ -92,6 +93,14 @@ def test_load_data_and_model(finished):
     assert type(dataset) is CTRDataset
     trainer = get_trainer(config["MODEL_TYPE"], config["model"])(config, model)
     np.testing.assert_array_equal(trainer.scores(test)["score"], scores["test_score"])
+
+
+@pytest.mark.parametrize("word", ["argument", "variable"])
+def test_load_data_and_model_reads_ours_with_trust_too(finished, monkeypatch, word):
+    if word == "variable":
+        monkeypatch.setenv(TRUST, "1")
+    config, model, *_ = load_data_and_model(finished[0]["checkpoint"], **({"trust": True} if word == "argument" else {}))
+    assert config["model"] == type(model).__name__ == "MARN"
 
 
 def test_load_data_and_model_of_a_model_of_recbole_on_our_rows(settings):
@@ -179,6 +188,20 @@ def test_registering_again_changes_nothing():
         Config._load_internal_config_dict, recbole.data.utils.get_dataloader, recbole.data.dataset.DIENDataset,
         sys.modules["recbole.model.sequential_recommender.marn"],
     )  # fmt: skip
+
+
+def test_loading_modules_again_changes_nothing(settings, finished):
+    """Notebooks do so; RecBole's functions were then replaced twice, and called themselves."""
+    import recbole.quick_start
+    import recbole.quick_start.quick_start as inside
+
+    importlib.reload(recbole.quick_start)
+    assert recbole.quick_start.run("MARN", "tiny", config_dict=settings())["test_result"] == finished[0]["test_result"]
+    assert recbole.quick_start.load_data_and_model(finished[0]["checkpoint"])[0]["model"] == "MARN"
+    for patch in plugin.PATCHES:
+        if patch.module == "recbole.quick_start":
+            patch.after(inside)
+    assert inside.run("MARN", "tiny", config_dict=settings())["test_result"] == finished[0]["test_result"]
 
 
 def test_every_patch_is_in_place():

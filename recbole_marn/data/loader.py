@@ -10,6 +10,7 @@ from recbole.data.dataloader.abstract_dataloader import AbstractDataLoader
 from recbole_marn.data.ctr_dataset import CTRDataset
 from recbole_marn.data.host_errors import host_errors
 from recbole_marn.data.part import Part
+from recbole_marn.errors import InputError
 
 __all__ = ["CTRDataLoader", "Loaders", "build_loaders"]
 
@@ -56,8 +57,27 @@ class CTRDataLoader(AbstractDataLoader):
     def collate_fn(self, index: list[int]) -> Any:
         sample = np.asarray(index)
         row = sample if self.by_row else self.part.rows.rows_of_groups(sample)
-        interaction = self.part.batch(row)
-        return interaction if self.part.name == "train" else (interaction, None, None, None)
+        if self.part.name == "train":
+            return self.part.batch(_learnable(self.part, row))
+        return self.part.batch(row), None, None, None
+
+
+def _learnable(part: Part, row: np.ndarray) -> np.ndarray:
+    """Training rows as RecBole's models can take them; a log may fill a batch with a single row.
+
+    Raises:
+        InputError: no history that DIEN's auxiliary loss could be a mean over.
+    """
+    if part.features is not None:
+        return row
+    if part.config["model"] == "DIEN" and part.rows.history(row)[1].max() < 2:
+        raise InputError(
+            "a history of two behaviours or more in every training batch of DIEN, for its auxiliary loss",
+            f"a batch of {len(row)} rows without",
+            "Raise train_batch_size, or choose DIN.",
+        )
+    # Batch normalisation needs two rows; the mean over a row and itself is that row's.
+    return np.repeat(row, 2) if len(row) == 1 else row
 
 
 class Loaders(NamedTuple):

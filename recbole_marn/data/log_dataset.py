@@ -189,7 +189,7 @@ class LogDataset(CTRDataset):
             rows.user, rows.item, rows.time, label, request, self._parts(rows, is_row),
             None if given is None else given.fingerprint,
         )  # fmt: skip
-        self.timed = True
+        self.timed, self.clicks_are_behaviours = True, False
         if given is not None:
             self.behaviours, self.timed = given, given.time is not None
         elif self.behaviours_feat is not None:
@@ -198,6 +198,7 @@ class LogDataset(CTRDataset):
         elif is_behaviour is not None:
             self.behaviours = self._behaviours(table[is_behaviour], behaviours.types)
         else:
+            self.clicks_are_behaviours = True
             self.behaviours = self._behaviours(table.iloc[np.flatnonzero(is_row)[label]])
         if not self.timed and self.behaviour_settings.time is not None:
             raise InputError(
@@ -359,7 +360,7 @@ class LogDataset(CTRDataset):
         protocol = LogProtocol(
             self.exposures, self.behaviours, self.timed, self.columns, self._extra(), self.settings,
             self.item_num, self.user_num, self.config["MAX_ITEM_LIST_LENGTH"], self.request_token,
-            self.behaviour_type, notes, sealed,
+            self.behaviour_type, notes, sealed, self.clicks_are_behaviours,
         )  # fmt: skip
         protocol.check_columns()
         return protocol

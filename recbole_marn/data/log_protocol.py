@@ -15,7 +15,7 @@ from recbole_marn.data.context import ContextField
 from recbole_marn.data.context_codes import Column, FieldCodes, RowCodes, coded, in_order
 from recbole_marn.data.event_checks import period
 from recbole_marn.data.item_features import MovingStatistics
-from recbole_marn.data.log_requests import Exposures, GivenHistories, given_events, group, last_before
+from recbole_marn.data.log_requests import Exposures, GivenHistories, given_events, group, is_one_of, last_before
 from recbole_marn.data.log_splits import split_requests
 from recbole_marn.data.log_statistics import STATISTICS, USER_STATISTICS, LogCounts
 from recbole_marn.data.logged_rows import LoggedRows, Requests
@@ -65,6 +65,7 @@ class LogProtocol:
         request_token: name of each request id, for messages.
         behaviour_type: the tokens of behaviour types by id, or None.
         sealed: there may be no test row.
+        clicks_are_behaviours: behaviours are the clicked rows.
 
     Raises:
         InputError: a part without rows, or of one class, a request with two users, two times or two parts, a column
@@ -84,6 +85,7 @@ class LogProtocol:
     behaviour_type: np.ndarray | None = None
     notes: list[str] = field(default_factory=list)
     sealed: bool = False
+    clicks_are_behaviours: bool = False
 
     # ------------------------------------------------------------------------------------ requests and parts
     @cached_property
@@ -148,8 +150,20 @@ class LogProtocol:
 
     @cached_property
     def part_of_event(self) -> np.ndarray:
-        """(E,) TRAIN for behaviours that a model may be fitted to: those before the first validation or test row."""
-        known = np.nan_to_num(self.events.time, nan=-np.inf) < self.evaluation_starts
+        """(E,) TRAIN for behaviours that a model may be fitted to, else TEST.
+
+        Clicked rows are of their own part, and given histories of the part of their request. Other behaviours are
+        known in training if they are before the first validation or test row, or have no times.
+        """
+        events = self.events
+        if isinstance(self.behaviours, GivenHistories):
+            ends = self.histories.start + self.histories.length
+            request = np.searchsorted(ends, np.arange(events.n_events), side="right")
+            known = self.part_of_request[request] == TRAIN
+        elif self.clicks_are_behaviours:
+            known = ~is_one_of(events, self.requests, self.requests.label & (self.part_of_row != TRAIN))
+        else:
+            known = np.nan_to_num(events.time, nan=-np.inf) < self.evaluation_starts
         return np.where(known, TRAIN, TEST).astype(np.int8)
 
     @cached_property
@@ -280,8 +294,10 @@ class LogProtocol:
         """Name columns of profile and context that tell the label almost perfectly.
 
         Raises:
-            InputError: naming one that is not allowed.
+            InputError: naming one that is not allowed; a value of `position: at_serving` that no training row has.
         """
+        if self.settings.position_settings() is not None:
+            self.at_serving()
         row = np.flatnonzero(self.part_of_row == TRAIN)
         user = self.requests.user[self.requests.request[row]]
         columns = {
@@ -311,7 +327,9 @@ class LogProtocol:
         which = PARTS[name]
         kept = self._kept(which)
         requests, request = self.requests.take(kept)
-        log_checks.check_classes(requests.label, f"the {name} part")
+        share = f", of which keep_negatives: {self.settings.keep_negatives:g} keeps that share without a click"
+        few = which == TRAIN and self.settings.keep_negatives < 1
+        log_checks.check_classes(requests.label, f"the {name} part{share if few else ''}")
         row = np.flatnonzero(kept)
         rows = LoggedRows(
             self.histories.events,

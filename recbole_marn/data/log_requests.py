@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 
 from recbole_marn.data.logged_rows import Requests
 from recbole_marn.data.rows import Events
 
-__all__ = ["Exposures", "GivenHistories", "given_events", "group", "last_before"]
+__all__ = ["Exposures", "GivenHistories", "given_events", "group", "is_one_of", "last_before"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,6 +96,14 @@ def last_before(
         end = np.searchsorted(keys, user * stride + np.searchsorted(moments, time))
     start = np.maximum(begin, end - longest)
     return start, end - start
+
+
+def is_one_of(events: Events, requests: Requests, rows: np.ndarray) -> np.ndarray:
+    """(E,) bool: whether a user, item and time are those of one of the rows of a mask (R,)."""
+    request = requests.request[rows]
+    keys = [requests.user[request], requests.item[rows].astype(np.int64), requests.time[request]]
+    own = pd.MultiIndex.from_arrays([events.user, events.item, events.time])
+    return own.isin(pd.MultiIndex.from_arrays(keys))
 
 
 @dataclass(frozen=True, eq=False)

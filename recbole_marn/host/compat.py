@@ -1,6 +1,7 @@
 """Repairs of RecBole 1.2.1 on today's numpy, torch, ray and hyperopt; `plugin.py` has the table and applies them.
 
-Each changes modules of RecBole alone. What other libraries see of numpy, torch and ray stays as it was.
+Each changes modules of RecBole alone. What other libraries see of numpy, torch and ray stays as it was, but for the old
+names that RecBole itself gives numpy whenever a Config is built.
 """
 
 from __future__ import annotations

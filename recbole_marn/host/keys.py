@@ -12,7 +12,7 @@ from recbole_marn.errors import InputError
 from recbole_marn.files import check_plain_name
 from recbole_marn.host.vocabulary import translate
 from recbole_marn.registry import ModelRow, committed_data_folder, properties_folder
-from recbole_marn.settings.data import LOG_KEYS, DataSettings
+from recbole_marn.settings.data import LOG_KEYS, SPLIT_KEYS, DataSettings
 from recbole_marn.settings.host import CLICKS_ALONE, GAUC_NAME, INSTEAD, METRICS, REFUSED, TAKEN, HostSettings
 from recbole_marn.settings.parsing import from_mapping, nearest
 from recbole_marn.settings.training import TrainSettings
@@ -75,6 +75,9 @@ def check_keys(row: ModelRow, given: Mapping[str, Any], defaults: Mapping[str, A
     else:
         refused |= dict.fromkeys(LOG_KEYS, "it needs the key label, which says what was clicked")
         _check_split(given)
+    split = given.get("split", defaults.get("split"))
+    others = {key: one for key, one in SPLIT_KEYS.items() if one != split}
+    refused = {key: f"split: {one} reads it, and this is split: {split}" for key, one in others.items()} | refused
     # A process key without the others makes RecBole look for them, whatever its value.
     idle = [key for key in given if key in refused and (key in WORLD_KEYS or not _same(given[key], defaults.get(key)))]
     if idle:

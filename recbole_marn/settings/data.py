@@ -21,6 +21,7 @@ __all__ = [
     "DataSettings",
     "IdModality",
     "LOG_KEYS",
+    "SPLIT_KEYS",
     "StatisticModality",
     "TextModality",
     "VectorModality",
@@ -191,6 +192,9 @@ class DataSettings:
 # Keys that need a label.
 LOG_KEYS = ("request", "user", "context", "position", "behaviours", "histories", "keep_negatives", "statistics_until")
 LOG_KEYS += ("split_ratios", "split_order", "split_group", "split_unit", "split_field", "split_files")
+# Keys that one split alone reads.
+SPLIT_KEYS = {"split_times": "time", "split_ratios": "random", "split_order": "random", "split_group": "random"}
+SPLIT_KEYS |= {"split_unit": "random", "split_field": "field", "split_files": "files"}
 
 
 def _parsed(kind: type, values: Mapping[str, Any] | None, where: str) -> Any:

@@ -102,7 +102,9 @@ def _checked(name: str, value: Any, hint: Any, limits: Mapping[str, Any]) -> Any
         if isinstance(value, str) or not isinstance(value, Sequence):
             raise InputError(f"{name} to be a list", repr(value), "Write it as [a, b].")
         _check_length(name, value, limits)
-        return tuple(_checked(f"{name} entry", entry, choices[0], limits) for entry in value)
+        # The entries of a list of text are text, however many there must be.
+        of_each = {**limits, "least": min(1, limits.get("least") or 0)}
+        return tuple(_checked(f"{name} entry", entry, choices[0], of_each) for entry in value)
     if origin is Mapping:
         if not isinstance(value, Mapping):
             raise InputError(f"{name} to be a mapping", repr(value), "Write it as {key: value}.")
@@ -127,7 +129,7 @@ def _checked(name: str, value: Any, hint: Any, limits: Mapping[str, Any]) -> Any
 def _check_length(name: str, value: Any, limits: Mapping[str, Any]) -> None:
     least = limits.get("least") or 0
     if len(value) < least:
-        what = "character" if isinstance(value, str) else "entry"
+        what = "character" if isinstance(value, str) else "entry" if least == 1 else "entries"
         raise InputError(f"{name} to have at least {least} {what}", repr(value), "Add one, or leave the key out.")
 
 

@@ -94,13 +94,13 @@ def load_data_and_model(path: str | Path, recboles: Callable[[Any], Any], trust:
     Raises:
         InputError: a pickle without the user's word.
     """
-    if trust or is_trusted():
-        with trusted():
-            return recboles(path)
     try:
         content = checkpoint.load(path)
     except checkpoint.NotPlain:
-        raise untrusted(path) from None
+        if not (trust or is_trusted()):
+            raise untrusted(path) from None
+        with trusted():
+            return recboles(path)
     checkpoint.check_run(content, path)
     config = rebuild_config(content["config"])
     init_seed(config["seed"], config["reproducibility"])

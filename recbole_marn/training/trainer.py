@@ -184,7 +184,7 @@ class CTRTrainer(Trainer):
 
     # ---------------------------------------------------------------------------------------- evaluation
     def _neg_sample_batch_eval(self, batched_data: Any) -> Any:
-        # The loader's batches never exceed eval_batch_size rows by more than one group: no splitting.
+        # A batch is whole groups, of eval_batch_size rows or, in a log, of that many on average: it is not cut further.
         interaction, _, positive_u, positive_i = batched_data
         return interaction, self.click_rates(self._predicted(interaction)), positive_u, positive_i
 
@@ -203,7 +203,7 @@ class CTRTrainer(Trainer):
         """Metrics of a part; with `load_best_model` of the best checkpoint, which must be of this data set."""
         if load_best_model:
             self._load_best(model_file or self.saved_model_file, eval_data)
-        batches = bar(eval_data, f"{self.config['model']} {eval_data.part}", shown=show_progress)
+        batches = bar(eval_data, f"{self.config['model']} {eval_data.part.name}", shown=show_progress)
         return super().evaluate(batches, load_best_model=False)
 
     @torch.no_grad()

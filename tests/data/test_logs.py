@@ -9,6 +9,7 @@ import tiny
 from planted_log import LONGEST
 from token_rows import PARTS, build, delivered, token_rows
 
+from recbole_marn import quick_start
 from recbole_marn.errors import InputError
 
 ROWS = planted_log.exposures()
@@ -150,7 +151,7 @@ def test_histories_given_with_the_row(tmp_path, with_times):
 def test_a_request_is_never_split(tmp_path, split):
     planted_log.write(tmp_path, ROWS)
     times = {"split_times": [172800, 259200]} if split == "time" else {}
-    loaders = build(planted_log.settings(tmp_path, split=split, split_field="part", **times))
+    loaders = build(planted_log.settings(tmp_path, split=split, **times))
     part_of, request = {}, {(r.user, r.item, r.time): r.request for r in ROWS}
     for part in PARTS:
         for row in token_rows(loaders[part], "MARN"):
@@ -446,3 +447,100 @@ def test_repeats_are_by_type(tmp_path):
     assert build(planted_log.settings(tmp_path, **behaviours))["train"].part.protocol.events.n_events == len(seen)
     with pytest.raises(InputError, match="each behaviour .user, item, type. once"):
         build(planted_log.settings(tmp_path, repeats="error", **behaviours))
+
+
+# ------------------------------------------------------------------------------------------ what models are fitted to
+@pytest.mark.parametrize("split", ["field", "time", "leave_last", "random"])
+def test_clicks_a_model_is_fitted_to_are_those_of_training_rows(tmp_path, split):
+    """Whatever the split: ItemCF counts them, and knew next to nothing where parts overlap in time."""
+    planted_log.write(tmp_path, ROWS)
+    times = {"split_times": [172800, 259200]} if split == "time" else {}
+    loaders = build(planted_log.settings(tmp_path, split=split, **times))
+    held_out = {
+        (row.user, row.item, row.time)
+        for part in ("valid", "test")
+        for row in token_rows(loaders[part], "MARN")
+        if row.label
+    }
+    part = loaders["train"].part
+    events, training = part.protocol.events, part.protocol.part_of_event == 0
+    user, item = part.field2id_token["user_id"][events.user], part.field2id_token["item_id"][events.item]
+    expected = [key not in held_out for key in zip(user, item, events.time, strict=True)]
+    assert training.tolist() == expected
+    assert 10 < training.sum() < events.n_events == sum(row.label for row in ROWS)
+
+
+def test_given_histories_a_model_is_fitted_to_are_those_of_training_rows(tmp_path):
+    """Without times, those of test rows were taken for known: they tell what was clicked in validation."""
+    target = planted_log.write(tmp_path, ROWS)
+    header = ["user_id:token", "item_id:token", "timestamp:float", "label:float", "request_id:token", "part:token"]
+    past = {"train": "001 002", "valid": "", "test": "003 004 005"}
+    lines = [(r.user, r.item, r.time, r.label, r.request, r.part, past[r.part]) for r in ROWS]
+    tiny.write_table(target / "log.inter", [*header, "item_id_list:token_seq"], lines)
+    given = planted_log.settings(tmp_path, histories="given", context=None, behaviour=None)
+    part = build(given)["train"].part
+    events, training = part.protocol.events, part.protocol.part_of_event == 0
+    token = part.field2id_token["item_id"]
+    assert set(token[events.item[training]]) == {"001", "002"}
+    assert set(token[events.item[~training]]) == {"003", "004", "005"}
+
+
+# ------------------------------------------------------------------------------------------------------- odd batches
+def din(tmp_path, model="DIN", **changed):
+    return clean(planted_log.settings(tmp_path, model, **tiny.SIZES[model], **changed), model)
+
+
+def test_a_batch_of_one_row_is_trained_on(tmp_path):
+    """RecBole's DIN normalises over the batch, which one row is none for."""
+    planted_log.write(tmp_path, ROWS)
+    settings = din(tmp_path, train_batch_size=1, checkpoint_dir=str(tmp_path))
+    sizes = {len(batch) for batch in delivered(build(settings)["train"])}
+    assert 1 not in sizes and 2 in sizes
+    assert np.isfinite(quick_start.run(config_dict=settings, saved=False)["best_valid_score"])
+
+
+def test_dien_needs_a_history_of_two(tmp_path):
+    planted_log.write(tmp_path, [row._replace(time=0.0) for row in ROWS])
+    loader = build(din(tmp_path, "DIEN"))["train"]
+    with pytest.raises(InputError, match="history of two behaviours .* auxiliary loss. .*Raise train_batch_size"):
+        delivered(loader)
+    assert len(loader.part[[0]]) == 1, "a row alone may be looked at"
+
+
+# ------------------------------------------------------------------------------------------------- said, not ignored
+def test_a_position_at_serving_that_no_training_row_has(tmp_path):
+    planted_log.write(tmp_path, ROWS)
+    with pytest.raises(InputError, match=r"position: at_serving to be a position of training rows .* Got 99"):
+        build(planted_log.settings(tmp_path, position={"field": "position", "at_serving": 99}))
+
+
+def test_no_negatives_kept(tmp_path):
+    planted_log.write(tmp_path, ROWS)
+    with pytest.raises(InputError, match="the train part, of which keep_negatives: 0 keeps"):
+        build(planted_log.settings(tmp_path, keep_negatives=0.0))
+
+
+@pytest.mark.parametrize(
+    ("given", "reads"),
+    [
+        ({"split_times": [1, 2]}, "split_times: split: time reads it, and this is split: field"),
+        ({"split_ratios": [6, 2, 2]}, "split_ratios: split: random reads it"),
+        ({"split": "time", "split_field": "part"}, "split_field: split: field reads it, and this is split: time"),
+    ],
+)
+def test_keys_of_another_split(tmp_path, given, reads):
+    planted_log.write(tmp_path, ROWS)
+    with pytest.raises(InputError, match=f"Leave out {reads}"):
+        build(planted_log.settings(tmp_path, **given))
+
+
+def test_names_of_split_files_may_be_short(tmp_path):
+    target = planted_log.write(tmp_path, ROWS)
+    header = (target / "log.inter").read_text().splitlines()[0].split("\t")
+    for part in PARTS:
+        tiny.write_table(target / f"log.{part[:2]}.inter", header, [row for row in ROWS if row.part == part])
+    names = [part[:2] for part in PARTS]
+    loaders = build(planted_log.settings(tmp_path, split="files", split_files=names))
+    check_rows(loaders, "MARN", ROWS, parts_of("field"))
+    with pytest.raises(InputError, match="'split_files' to have at least 3 entries"):
+        build(planted_log.settings(tmp_path, split="files", split_files=names[:2]))
