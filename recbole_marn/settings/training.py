@@ -22,3 +22,6 @@ class TrainSettings:
         "none", "a step from scores to click rates that is fitted on validation after the best epoch"
     )
     probe_every: int | None = option(None, "steps between reports on the adversary, kept in the history", low=1)
+    copied_vectors_mb: int = option(
+        256, "vectors of a modality up to so many MB are copied beside checkpoints, for scoring without the data", low=0
+    )

@@ -18,7 +18,7 @@ from recbole_marn.errors import InputError, first_line
 from recbole_marn.files import plain, write_aside
 from recbole_marn.training.click_rates import ClickRates
 
-__all__ = ["FORMAT", "NotPlain", "click_rates_of", "fill", "fill_optimizer", "load", "save"]
+__all__ = ["FORMAT", "NotPlain", "click_rates_of", "digest", "fill", "fill_optimizer", "load", "save"]
 
 FORMAT = 1
 MARK = "recbole_marn"
@@ -46,7 +46,7 @@ def save(path: str | Path, content: Mapping[str, Any]) -> None:
         OSError: it could not be written.
     """
     content = plain(content)
-    payload = {MARK: {"format": FORMAT, "version": __version__, "sha256": _digest(content)}, **content}
+    payload = {MARK: {"format": FORMAT, "version": __version__, "sha256": digest(content)}, **content}
 
     def write(temporary: Path) -> None:
         try:
@@ -57,14 +57,17 @@ def save(path: str | Path, content: Mapping[str, Any]) -> None:
     write_aside(path, write)
 
 
-def load(path: str | Path, map_location: Any = "cpu") -> dict[str, Any]:
+def load(path: str | Path, map_location: Any = "cpu", *, mapped: bool = False) -> dict[str, Any]:
     """Read a checkpoint of this package.
+
+    Args:
+        mapped: leave tensors in the file until they are used; the file must then stay as it is.
 
     Raises:
         NotPlain: a file with more than plain data and tensors; nothing of it was run.
         InputError: no such file, damaged, not one of ours, or of a newer format.
     """
-    content = _read(path, map_location)
+    content = _read(path, map_location, mapped)
     mark = content.pop(MARK, None) if isinstance(content, dict) else None
     if not isinstance(mark, dict) or not isinstance(mark.get("format"), int):
         raise InputError("a checkpoint written by this package", f"{path}, which has no mark of it", "Train again.")
@@ -75,7 +78,7 @@ def load(path: str | Path, map_location: Any = "cpu") -> dict[str, Any]:
             "Upgrade recbole_marn.",
         )
     # Version 0.1.0 wrote none.
-    if "sha256" in mark and mark["sha256"] != _digest(content):
+    if "sha256" in mark and mark["sha256"] != digest(content):
         raise InputError(
             "a checkpoint whose content has the digest it was written with",
             f"{path}, whose content has another",
@@ -84,12 +87,12 @@ def load(path: str | Path, map_location: Any = "cpu") -> dict[str, Any]:
     return content
 
 
-def _read(path: str | Path, map_location: Any) -> Any:
+def _read(path: str | Path, map_location: Any, mapped: bool) -> Any:
     if not Path(path).is_file():
         raise InputError("a checkpoint file", f"{path}, which does not exist", "Check the path.")
     kind = InputError
     try:
-        return torch.load(path, map_location=map_location, weights_only=True)
+        return torch.load(path, map_location=map_location, weights_only=True, mmap=mapped)
     except pickle.UnpicklingError:  # its text tells how to run what the file says
         kind, reason = NotPlain, "it holds more than that"
     except (RuntimeError, EOFError, OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
@@ -165,12 +168,12 @@ def fill_optimizer(optimizer: torch.optim.Optimizer, content: Mapping[str, Any],
         ) from None
 
 
-def _digest(content: Any) -> str:
+def digest(content: Any) -> str:
     """SHA-256 of plain data and tensors, whatever device they are on."""
-    digest = hashlib.sha256()
+    found = hashlib.sha256()
     for piece in _pieces(content):
-        digest.update(piece)
-    return digest.hexdigest()
+        found.update(piece)
+    return found.hexdigest()
 
 
 def _pieces(value: Any) -> Iterator[bytes | memoryview]:

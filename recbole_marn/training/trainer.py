@@ -22,6 +22,7 @@ from recbole_marn.settings.training import TrainSettings
 from recbole_marn.training import checkpoint, click_rates
 from recbole_marn.training.click_rates import ClickRates
 from recbole_marn.training.identity import check_same_data, check_same_settings, run_name
+from recbole_marn.training.items_file import write_items
 from recbole_marn.training.log import bar, epoch_line
 from recbole_marn.training.metrics import UserCollector, named_metrics
 from recbole_marn.training.optimizers import build_adagrad, build_adam, read_by_row
@@ -49,6 +50,7 @@ class CTRTrainer(Trainer):
         self.history: list[dict[str, Any]] = []
         self.click_rates = ClickRates(self._kept_negatives())
         self._split_sha256 = ""
+        self._items: dict[str, str] | None = None
         self._keep_state = False
         self._valid_seconds = 0.0
         self._valid_data: Any = None
@@ -85,6 +87,9 @@ class CTRTrainer(Trainer):
         self._split_sha256 = train_data.part.split_sha256
         self._keep_state = saved
         self._valid_data = valid_data
+        if saved and self.config["local_rank"] == 0 and isinstance(self.model, OurModel):
+            largest_copy = self.settings.copied_vectors_mb * 1_000_000
+            self._items = write_items(self.checkpoint_dir, self.model, train_data.part, largest_copy)
         if isinstance(self.model, OurModel):
             self.model.prepare_training(steps_per_epoch=len(train_data), epochs=self.epochs)
         if self.settings.resume and os.path.exists(self.state_file):
@@ -255,6 +260,7 @@ class CTRTrainer(Trainer):
         return {
             "config": self.plain_settings(),
             "split_sha256": self._split_sha256,
+            "items": self._items,
             "epoch": epoch,
             "cur_step": self.cur_step,
             "best_valid_score": float(self.best_valid_score),
