@@ -24,7 +24,7 @@ OURS = ("width", "prediction_hidden", "attention_hidden")
 
 def settings(folder, model="MultimodalDIN", **changed):
     given = {**planted_log.settings(folder, model), "checkpoint_dir": str(folder / "saved"), "valid_metric": "AUC"}
-    left_out = OURS if model in ("LR", "DIEN", "DIN") else OURS[2:] if model == "Popularity" else ()
+    left_out = OURS if model in ("LR", "DIEN", "DIN", "Popularity") else ()
     given = {key: value for key, value in given.items() if key not in left_out} | changed
     return {key: value for key, value in given.items() if value is not None}
 
