@@ -13,6 +13,7 @@ import torch
 
 from recbole_marn import __version__
 from recbole_marn.data.item_table import IdTable, StatisticTable, TextTable, VectorTable
+from recbole_marn.errors import InputError
 from recbole_marn.files import sha256, write_json
 from recbole_marn.files.folders import staged_folder
 from recbole_marn.prepare.encoders import need
@@ -51,6 +52,12 @@ def export(
     """
     for package in ("onnx", "onnxscript", "onnxruntime"):
         need(package, "serve", "exporting a model")
+    if scorer.click_rates.state():
+        raise InputError(
+            "a model whose outputs are its probabilities",
+            "one with a correction or calibration, which an export does not carry yet",
+            "Serve it by load_scorer or recbole-marn predict, or train with calibration: none.",
+        )
     side = user_side(scorer.model)
     with staged_folder(Path(folder), overwrite) as staging:
         _write_vectors(scorer, staging)

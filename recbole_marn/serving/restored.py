@@ -18,6 +18,7 @@ from recbole_marn.registry import MODELS, model_class
 from recbole_marn.settings.data import BehaviourSettings, DataSettings, ModalitySettings
 from recbole_marn.settings.parsing import from_mapping
 from recbole_marn.training import checkpoint
+from recbole_marn.training.click_rates import ClickRates
 from recbole_marn.training.items_file import read_items
 
 __all__ = ["Restored", "restore"]
@@ -32,12 +33,14 @@ class Restored:
         catalogue: items, vocabularies and bins.
         settings: of the data: modalities and behaviour.
         longest: behaviours of a history that are read, the latest ones.
+        click_rates: from the model's outputs to probabilities: correction and calibration of the run.
     """
 
     model: CTRModel
     catalogue: Catalogue
     settings: DataSettings
     longest: int
+    click_rates: ClickRates
 
 
 def restore(path: str | Path, vectors: Mapping[str, str | Path] | None = None) -> Restored:
@@ -60,7 +63,8 @@ def restore(path: str | Path, vectors: Mapping[str, str | Path] | None = None) -
     with torch.random.fork_rng(devices=[]):  # first weights are drawn, and overwritten
         model = model_class(config["model"])(config, _ModelData(catalogue, settings))
     checkpoint.fill(model, content, path)
-    return Restored(model.eval(), catalogue, settings, int(config["MAX_ITEM_LIST_LENGTH"]))
+    rates = checkpoint.click_rates_of(content)
+    return Restored(model.eval(), catalogue, settings, int(config["MAX_ITEM_LIST_LENGTH"]), rates)
 
 
 def _check_model(name: str, path: str | Path) -> None:

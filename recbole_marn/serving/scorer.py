@@ -67,7 +67,7 @@ class CTRScorer(Answers):
     """
 
     def __init__(self, restored: Restored):
-        self.model, self.catalogue = restored.model, restored.catalogue
+        self.model, self.catalogue, self.click_rates = restored.model, restored.catalogue, restored.click_rates
         self._modalities = restored.settings.modality_settings()
         fields = self.catalogue.fields
         reads = [module for module in self.model.modules() if isinstance(module, BehaviourProperty)]
@@ -96,7 +96,8 @@ class CTRScorer(Answers):
         if not run.model.makes_item_vectors:
             raise InputError("a model with item vectors", run.config["model"], "Score its parts with its trainer.")
         longest = run.config["MAX_ITEM_LIST_LENGTH"]
-        return cls(Restored(run.model.cpu().eval(), Catalogue.of(part), part.settings, longest))
+        rates = run.trainer.click_rates
+        return cls(Restored(run.model.cpu().eval(), Catalogue.of(part), part.settings, longest, rates))
 
     # ------------------------------------------------------------------------------------------------ items
     def item_vectors(self, items: Sequence[Any] | None = None) -> np.ndarray:
@@ -222,4 +223,4 @@ class CTRScorer(Answers):
             gap=None if self.facts.gap is None else self.facts.gap.codes(since),
         )
         vector = self._vectors_of(batch.item.numpy())[batch.item]
-        return torch.sigmoid(self.model.score(vector, batch)).float().numpy()
+        return self.click_rates(torch.sigmoid(self.model.score(vector, batch))).float().numpy()

@@ -18,6 +18,7 @@ from recbole_marn.registry import model_class
 from recbole_marn.serving.histories import History
 from recbole_marn.serving.scorer import CTRScorer, load_scorer
 from recbole_marn.training import checkpoint
+from recbole_marn.training.click_rates import ClickRates
 
 TOWERS = [name for name in OUR_MODELS if model_class(name).makes_item_vectors]
 
@@ -306,3 +307,15 @@ def test_recboles_rankings_say_what_to_use(settings):
     rows = run.test.part.batch(np.arange(3))
     with pytest.raises(InputError, match=r"load_scorer\(CHECKPOINT\)"):
         run.model.predict(rows.repeat_interleave(2))
+
+
+def test_calibration_and_correction_are_those_of_the_run(serve):
+    """A served probability is the one that was evaluated."""
+    served = serve(calibration="platt")
+    scorer = served.scorer()
+    assert scorer.click_rates.state(), "the run fitted one"
+    found = scorer.score(served.rows, served.histories)
+    np.testing.assert_allclose(found, served.expected, atol=1e-6)
+    scorer.click_rates = ClickRates()
+    plain = scorer.score(served.rows, served.histories)
+    assert np.abs(plain - served.expected).max() > 1e-3
