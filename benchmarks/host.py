@@ -108,7 +108,7 @@ def through_recbole(model: str, size: int, number: int) -> Callable[[], None]:
     }
     config = without_arguments(Config)(model=model, dataset=NAME, config_dict=settings)
     train, _, _ = data_preparation(config, create_dataset(config))
-    net = get_model(model)(config, train.part).to(config["device"])
+    net = get_model(model)(config, train._dataset).to(config["device"])
     trainer = get_trainer(config["MODEL_TYPE"], model)(config, net)
     batches = FewBatches(train, number)
 

@@ -63,6 +63,8 @@ class SyntheticData:
     def __init__(self, shape: Shape = CLOTHING, *, seed: int = 0):
         self.shape = shape
         self.rng = np.random.default_rng(seed)
+        self.settings = DataSettings(eval_negatives=1)
+        self.context_fields = ()
         self.behaviour_settings = BehaviourSettings(time="timestamp")
         self.behaviour_cardinality = None
         self.modality_settings = {
@@ -71,7 +73,7 @@ class SyntheticData:
             "title": TextModality(field="title", word_vectors="given"),
             "statistic": StatisticModality(fields=("train_interactions", "price")),
         }
-        self.protocol = Protocol(self._events(), DataSettings(eval_negatives=1), shape.items + 1, shape.history)
+        self.protocol = Protocol(self._events(), self.settings, shape.items + 1, shape.history)
         training = self.protocol.labelled("train")
         self.item_table, at_time = self._item_table(training)
         self.features = SimpleNamespace(gap=self._gap_bins(training))

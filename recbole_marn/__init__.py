@@ -13,8 +13,11 @@ from recbole_marn import plugin  # noqa: E402  (whoever imports a part of this p
 plugin.watch()
 
 FACE = {
+    "CTRScorer": "serving.scorer",
+    "History": "serving.histories",
     "InputError": "errors",
     "load_run": "quick_start",
+    "load_scorer": "serving.scorer",
     "objective_function": "quick_start",
     "run": "quick_start",
 }

@@ -87,11 +87,13 @@ def loaders_of_our_rows(module: types.ModuleType) -> None:
 
 
 def user_auc(module: types.ModuleType) -> None:
-    """RecBole's table of metrics learns UAUC."""
-    metric = importlib.import_module("recbole_marn.training.metrics").UAUC
-    module.metrics_dict["uauc"] = metric
-    module.metric_types["uauc"] = metric.metric_type
-    module.metric_information["uauc"] = metric.metric_need
+    """RecBole's table of metrics learns UAUC, and GAUC of labelled rows."""
+    ours = importlib.import_module("recbole_marn.training.metrics")
+    names = {"uauc": ours.UAUC, importlib.import_module("recbole_marn.settings.host").GAUC_NAME.lower(): ours.GAUC}
+    for name, metric in names.items():
+        module.metrics_dict[name] = metric
+        module.metric_types[name] = metric.metric_type
+        module.metric_information[name] = metric.metric_need
 
 
 def settings_of_our_data(module: types.ModuleType) -> None:
@@ -213,7 +215,7 @@ PATCHES = (
         loaders_of_our_rows,
     ),
     Patch(
-        "recbole.evaluator.register", "metrics_dict and its two companions", "the metric UAUC",
+        "recbole.evaluator.register", "metrics_dict and its two companions", "the metrics UAUC and GAUC",
         "metrics: [UAUC] is unknown", "test_trainer.py", user_auc,
     ),
     Patch(

@@ -20,6 +20,7 @@ from recbole_marn.settings.models import (
     MARNSettings,
     MMSSSettings,
     NAMLSettings,
+    RankingSettings,
     RecBoleAutoIntSettings,
     RecBoleDCNV2Settings,
     RecBoleDIENSettings,
@@ -64,7 +65,7 @@ class ModelRow:
     @property
     def family(self) -> str:
         """What the rows of a table are told apart by."""
-        if self.name in ("ItemCF", "Popularity", "RandomScore"):
+        if self.settings is RankingSettings:
             return "no embeddings"
         if not self.ours:
             return "IDs only"
@@ -110,9 +111,9 @@ MODELS: dict[str, ModelRow] = {
         ModelRow("MMSS", OURS + "rivals.mmss", MMSSSettings, "Li et al., IJCAI 2018"),
         ModelRow("NAML", OURS + "rivals.naml", NAMLSettings, "Wu et al., IJCAI 2019"),
         # Rankings without item vectors.
-        ModelRow("ItemCF", OURS + "baselines.item_cf", CTRSettings, "Sarwar et al., WWW 2001"),
-        ModelRow("Popularity", OURS + "baselines.popularity", CTRSettings, "training count of the candidate"),
-        ModelRow("RandomScore", OURS + "baselines.random_score", CTRSettings, "a hash of user and item"),
+        ModelRow("ItemCF", OURS + "baselines.item_cf", RankingSettings, "Sarwar et al., WWW 2001"),
+        ModelRow("Popularity", OURS + "baselines.popularity", RankingSettings, "training count of the candidate"),
+        ModelRow("RandomScore", OURS + "baselines.random_score", RankingSettings, "a hash of user and item"),
         # RecBole's own models, trained and scored on the same rows: the ID-only anchors.
         _recboles("LR", EmbeddingSettings, "Richardson et al., WWW 2007"),
         _recboles("FM", EmbeddingSettings, "Rendle, ICDM 2010"),

@@ -107,7 +107,7 @@ class ModelCase:
     def test_is_in_the_table_with_yaml_settings_and_paper(self, name):
         row = MODELS[name]
         assert (properties_folder() / "model" / f"{name}.yaml").is_file()
-        assert issubclass(row.settings, CTRSettings)
+        assert issubclass(row.settings, CTRSettings) == model_class(name).makes_item_vectors
         assert row.paper
         assert model_class(name).__doc__
 
@@ -254,7 +254,8 @@ class PlantedRun:
     def __init__(self, name: str, paths: dict[str, Any], *, epochs: int, taste: bool = True):
         self.seen = "ids" if name == "BaseModelIDs" else "image"
         known = {field.name for field in dataclasses.fields(MODELS[name].settings)}
-        small = {key: value for key, value in SMALL.items() if key in known}
+        sizes = SMALL | {"width": 16, "prediction_hidden": [32]}
+        small = {key: value for key, value in sizes.items() if key in known}
         settings = tiny.settings(
             paths[self.seen if taste else "nothing"],
             name,
@@ -262,8 +263,6 @@ class PlantedRun:
             | {
                 # Less to learn by heart with, more to see with.
                 "modalities": tiny.MODALITIES | {"ids": {"kind": "id", "fields": {"item_id": 2, "category": 6}}},
-                "width": 16,
-                "prediction_hidden": [32],
                 "eval_negatives": 10,
                 "train_batch_size": 128,
                 "eval_batch_size": 4096,

@@ -98,7 +98,7 @@ def test_a_known_dataset_that_is_not_on_this_machine(refused, monkeypatch):
         ("--learning_rate=-1", "Expected 'learning_rate' to be at least 0. Got -1."),
         ("--train_batch_size=0", "Expected 'train_batch_size' to be between 1 and 16777216. Got 0."),
         ("--seed=-1", "Expected 'seed' to be between 0 and 4294967295. Got -1."),
-        ("--metrics=[NDCG]", "Expected metrics among AUC, UAUC, LogLoss, MAE, RMSE. Got 'NDCG'."),
+        ("--metrics=[NDCG]", "Expected metrics among AUC, UAUC, GAUC, LogLoss, MAE, RMSE. Got 'NDCG'."),
         ("--valid_metric=AUCC", "Got 'AUCC'. Choose one of them, or add it to metrics. Did you mean 'AUC'?"),
         ("--use_modalities=[imag]", "Got 'imag'. Correct the name. Did you mean 'image'?"),
         ("--modalities={a: {kind: imag}}", "Expected modality 'a' to be a mapping with kind: one of id, vector"),
@@ -300,7 +300,7 @@ def test_only_users_with_one_event(refused, tmp_path):
 def test_fewer_items_than_negatives_need(refused):
     text = refused("--eval_negatives=20")
     assert "Expected at least 20 items to draw negatives from for every row" in text
-    assert "Ask for fewer negatives, or remove users who touched nearly every item." in text
+    assert "Ask for fewer negatives (eval_negatives, train_negatives)" in text
 
 
 # ----------------------------------------------------------------------------------------------------- checkpoints

@@ -1,31 +1,31 @@
 """No child outlives its parent, however the parent ends."""
 
-import multiprocessing
-import os
-import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import psutil
 import pytest
 import tiny
 import yaml
 
+# A parent of one child, in a process of its own: what other tests left in this one must not matter.
+PARENT = """
+import multiprocessing, os, sys, time
 from recbole_marn.training.children import end_with_parent
-
 
 def linger(started):
     end_with_parent()
-    Path(started).write_text(str(os.getpid()))
+    with open(started + ".part", "w") as file:
+        file.write(str(os.getpid()))
+    os.replace(started + ".part", started)
     time.sleep(600)
 
-
-def parent_of_one(started):
-    child = multiprocessing.get_context("spawn").Process(target=linger, args=(started,))
+if __name__ == "__main__":
+    child = multiprocessing.get_context("spawn").Process(target=linger, args=(sys.argv[1],))
     child.start()
     child.join()
+"""
 
 
 def gone(pid, seconds):
@@ -39,13 +39,15 @@ def gone(pid, seconds):
 
 
 def test_a_child_ends_with_its_parent(tmp_path):
-    started = tmp_path / "started"
-    parent = multiprocessing.get_context("spawn").Process(target=parent_of_one, args=(str(started),))
-    parent.start()
-    while not started.exists() or not started.read_text():
+    started, script = tmp_path / "started", tmp_path / "parent.py"
+    script.write_text(PARENT)
+    parent = subprocess.Popen([sys.executable, str(script), str(started)], stderr=subprocess.PIPE, text=True)
+    end = time.monotonic() + 60
+    while not started.exists() and parent.poll() is None and time.monotonic() < end:
         time.sleep(0.05)
-    os.kill(parent.pid, signal.SIGKILL)
-    parent.join()
+    assert started.exists(), parent.communicate()[1] if parent.poll() is not None else parent.kill()
+    parent.kill()
+    parent.wait()
     assert gone(int(started.read_text()), 20)
 
 

@@ -99,7 +99,8 @@ def test_load_data_and_model(finished):
 def test_load_data_and_model_reads_ours_with_trust_too(finished, monkeypatch, word):
     if word == "variable":
         monkeypatch.setenv(TRUST, "1")
-    config, model, *_ = load_data_and_model(finished[0]["checkpoint"], **({"trust": True} if word == "argument" else {}))
+    given = {"trust": True} if word == "argument" else {}
+    config, model, *_ = load_data_and_model(finished[0]["checkpoint"], **given)
     assert config["model"] == type(model).__name__ == "MARN"
 
 

@@ -39,7 +39,7 @@ def test_what_a_run_returns(finished):
     assert result["test_result"]["auc"] == result["test"]["AUC"]
     assert result["epochs"] == 2 and result["seconds_per_epoch"] > 0 and result["parameters"] > 100
     assert len(result["split_sha256"]) == 64
-    assert {path.suffix for path in folder.iterdir()} == {".pth", ".json", ".npz"}
+    assert {path.suffix for path in folder.iterdir()} == {".pth", ".json", ".npz", ".pt"}
 
 
 def test_the_record_repeats_the_result_and_names_all_it_depends_on(finished):

@@ -182,7 +182,7 @@ DEFAULTS = {
         ({"learner": "adams"}, "Did you mean 'adam'?"),
         ({"seed": -1}, "Expected 'seed' to be between 0 and 4294967295. Got -1."),
         ({"MAX_ITEM_LIST_LENGTH": 0}, "Expected 'MAX_ITEM_LIST_LENGTH' to be between 1 and 100000. Got 0."),
-        ({"metrics": ["NDCG"]}, "Expected metrics among AUC, UAUC, LogLoss, MAE, RMSE. Got 'NDCG'."),
+        ({"metrics": ["NDCG"]}, "Expected metrics among AUC, UAUC, GAUC, LogLoss, MAE, RMSE. Got 'NDCG'."),
         ({"metrics": ["AUC"]}, "Expected valid_metric to be one of the metrics (AUC). Got 'UAUC'."),
         ({"valid_metric": "LogLoss"}, "Expected valid_metric to be one of the metrics (AUC, UAUC). Got 'LogLoss'."),
     ],

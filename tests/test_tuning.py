@@ -248,7 +248,7 @@ def test_kinds_of_lines():
     ("line", "text"),
     [
         ("learning_rate", "Expected NAME choice, uniform, quniform or loguniform, and values in line 2 of mine.hyper."),
-        ("learning_rate chioce [1]", "Got 'learning_rate chioce [1]'. Correct the line. Did you mean 'choice'?"),
+        ("learning_rate chioce [1]", "or NAME uniform 0,1. Did you mean 'choice'?"),
         ("learning_rate choice", "Expected NAME choice [a, b] in line 2 of mine.hyper. Got 'learning_rate choice'."),
         ("learning_rate choice []", "Expected NAME choice [a, b] in line 2"),
         ("learning_rate choice 0.1,0.2 0.3", "Expected NAME choice [a, b] in line 2"),
@@ -346,3 +346,23 @@ def test_the_sub_command_refuses_bad_input(space, capsys):
     out, err = capsys.readouterr()
     assert code == 2 and "Traceback" not in err
     assert "in line 1 of mine.hyper. Got 'x y z'." in err
+
+
+@pytest.mark.parametrize("values", ["[{[1]: 2}]", "[f(1)]", "[g(f(1))]", "{1: [2]}"])
+def test_a_choice_that_is_no_list_of_literals_is_named(values, tmp_path):
+    (tmp_path / "mine.hyper").write_text(f"lambda0 choice {values}\n")
+    with pytest.raises(InputError, match=r"Expected NAME choice \[a, b\] in line 1"):
+        read_space(tmp_path / "mine.hyper")
+
+
+def test_a_space_in_another_encoding_is_named(tmp_path):
+    (tmp_path / "mine.hyper").write_bytes("lambda0 choice [1]  # für".encode("latin-1"))
+    with pytest.raises(InputError, match="in UTF-8"):
+        read_space(tmp_path / "mine.hyper")
+
+
+def test_a_file_that_cannot_be_written_is_found_out_before_the_first_trial(settings, space, monkeypatch):
+    monkeypatch.setattr(search, "objective_function", None)
+    Path("file").touch()
+    with pytest.raises(OSError):
+        tune(model="MARN", dataset="tiny", config_dict=own(settings()), params_file=space(), output_file="file/t.json")

@@ -24,7 +24,6 @@ OURS = {"width": 8, "prediction_hidden": [8], "attention_hidden": [4]}
 DEEP = {"embedding_size": 4, "mlp_hidden_size": [8]}
 SIZES: dict[str, dict[str, Any]] = {
     "MARN": OURS,
-    "Popularity": {"width": 8},
     "LR": {"embedding_size": 4},
     "FM": {"embedding_size": 4},
     "xDeepFM": DEEP | {"cin_layer_size": [4]},

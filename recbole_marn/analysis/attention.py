@@ -123,8 +123,8 @@ def attention_report(model: CTRModel, trainer: Any, data: Any, field: str = "cat
         report["fused norm"] = _means(sizes["fused"], category[1:], labels, names)
     report["accuracy lost"] = _means(*_losses(model, trainer, data, category), labels, names)
     truth = Path(dataset.dataset_path) / f"{dataset.dataset_name}.truth.json"
-    if truth.is_file():
-        importance = json.loads(truth.read_text(encoding="utf-8"))["importance"]
+    importance = json.loads(truth.read_text(encoding="utf-8")).get("importance") if truth.is_file() else None
+    if importance:
         measures = [name for name, table in report.items() if name not in ("field", "items")]
         report["truth"] = {name: compare_with_truth(report[name], importance) for name in measures}
     return report
@@ -132,7 +132,8 @@ def attention_report(model: CTRModel, trainer: Any, data: Any, field: str = "cat
 
 def _categories(dataset: Any, field: str) -> tuple[np.ndarray, dict[int, str]]:
     """Code of each item (n_items,), and the label of each code that occurs; code 0 is a missing one."""
-    columns = [name for name in dataset.item_feat.columns if name in dataset.field2id_token]
+    tokens = [name for name in dataset.item_feat.columns if name in dataset.field2id_token]
+    columns = [name for name in tokens if dataset.item_feat[name].dim() == 1]  # one value an item, not words
     if field not in columns:
         raise InputError(
             f"a token field of the items that the modalities read ({', '.join(columns)})",
@@ -146,6 +147,12 @@ def _categories(dataset: Any, field: str) -> tuple[np.ndarray, dict[int, str]]:
 
 def _losses(model: CTRModel, trainer: Any, data: Any, category: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(P, M) accuracy lost by each positive without each modality, and the category of the positive (P,)."""
+    if data.part.is_log:
+        raise InputError(
+            "clicks with drawn negatives, whose pairs are compared",
+            f"a click log ({data.part.dataset_name})",
+            "Analyze a model of clicks; --report adversary and curves take logs too.",
+        )
     per_group = data.part.rows.rows_per_group
     full = trainer.scores(data)
     accuracy = pair_accuracy(full["score"], full["label"], per_group)

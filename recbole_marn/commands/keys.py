@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import types
 import typing
 from collections.abc import Iterator
 from typing import Any
@@ -89,8 +90,9 @@ def _type_name(hint: Any) -> str:
     choices = typing.get_args(hint)
     if typing.get_origin(hint) is typing.Literal:
         return " | ".join(map(str, choices))
-    if choices and type(None) in choices:
-        return " | ".join([*(_type_name(choice) for choice in choices if choice is not type(None)), "null"])
+    if typing.get_origin(hint) in (typing.Union, types.UnionType):
+        kinds = [_type_name(choice) for choice in choices if choice is not type(None)]
+        return " | ".join([*kinds, *(["null"] if type(None) in choices else [])])
     origin = typing.get_origin(hint)
     if origin is not None and issubclass(origin, typing.Mapping):
         return f"mapping to {_type_name(choices[1])}"

@@ -40,6 +40,7 @@ class CTRDataset(Dataset):
         item_numbers: float columns of the items by internal id; NaN where a number is missing.
         item_sequences: float_seq columns of the items by internal id; an empty array where one is missing.
         behaviour_cardinality: number of behaviour types, padding included; None where events have none.
+        behaviour_types: (behaviour_cardinality,) their names by code; None where events have none.
         notes: what was dropped or odd while the files were read.
 
     Raises:
@@ -65,6 +66,7 @@ class CTRDataset(Dataset):
             super().__init__(config)
         kind = self.behaviour_settings.kind
         self.behaviour_cardinality = None if kind is None else self.num(kind)
+        self.behaviour_types = None if kind is None else self.field2id_token[kind]
         self._take_rows()
         self._drop_columns()
         with host_errors():

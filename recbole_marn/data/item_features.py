@@ -113,10 +113,11 @@ class ItemFeatures:
                 notes.append(f"{name}: {int((~present[1:, index]).sum())} of {columns.n_items - 1} items have no words")
             else:
                 start = sum(codes.shape[1] for codes in statistic)
-                codes, cardinalities, bins = _statistic(columns, name, settings, training, moving)
-                found.update({start + first: fitted for first, fitted in bins.items()})
+                codes, bins, changing = _statistic(columns, name, settings, training, moving)
+                found.update({start + first: fitted for first, fitted in changing.items()})
                 statistic.append(codes)
-                tables[name] = StatisticTable(start, start + codes.shape[1], cardinalities)
+                cardinalities = tuple(number for fitted in bins for number in fitted.cardinalities)
+                tables[name] = StatisticTable(start, start + codes.shape[1], cardinalities, bins)
                 present[1:, index] = codes[1:].any(axis=1)
         codes = np.concatenate(statistic, axis=1) if statistic else np.zeros((columns.n_items, 0), dtype=np.int64)
         codes[0] = 0
@@ -191,9 +192,9 @@ def _text(columns: ItemColumns, name: str, settings: TextModality) -> TextTable:
 
 def _statistic(
     columns: ItemColumns, name: str, settings: StatisticModality, training: GroupedRows, moving: MovingStatistics
-) -> tuple[np.ndarray, tuple[int, ...], dict[int, tuple[str, EqualFrequencyBins]]]:
-    """Codes at the end of training, cardinalities, and of what changes over time: first column -> name and bins."""
-    codes, cardinalities, at_time = [], [], {}
+) -> tuple[np.ndarray, tuple[EqualFrequencyBins, ...], dict[int, tuple[str, EqualFrequencyBins]]]:
+    """Codes at the end of training, each field's bins, and of what changes over time: first column -> name and bins."""
+    codes, fitted, at_time = [], [], {}
     for field in settings.fields:
         if field in moving.training:
             known, seen = moving.training[field], training.columns(_sample(training.n_rows))
@@ -212,8 +213,8 @@ def _statistic(
                 )
             bins = EqualFrequencyBins.fit(trained, bins=settings.bins)
         codes.append(bins.assign(values))
-        cardinalities += bins.cardinalities
-    return np.concatenate(codes, axis=1), tuple(cardinalities), at_time
+        fitted.append(bins)
+    return np.concatenate(codes, axis=1), tuple(fitted), at_time
 
 
 def _gap(behaviour: BehaviourSettings, training: GroupedRows) -> GapBins | None:

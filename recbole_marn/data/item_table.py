@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from recbole_marn.data.statistics import EqualFrequencyBins
 from recbole_marn.data.vector_file import open_vectors
 from recbole_marn.errors import InputError
 
@@ -45,11 +46,12 @@ class TextTable:
 
 @dataclass(frozen=True)
 class StatisticTable:
-    """One modality of kind `statistic`: the columns [start, stop) of the item table's codes."""
+    """One modality of kind `statistic`: the columns [start, stop) of the item table's codes, and each field's bins."""
 
     start: int
     stop: int
     cardinalities: tuple[int, ...]
+    bins: tuple[EqualFrequencyBins, ...] = ()
 
 
 @dataclass

@@ -222,7 +222,7 @@ class NegativeSampler:
         short = np.flatnonzero(eligible < number)
         if short.size == 0:
             return
-        ways_out = ["ask for fewer negatives"]
+        ways_out = ["ask for fewer negatives (eval_negatives, train_negatives)"]
         if self.source == "released":
             ways_out.append("draw them from source 'all'")
             ways_out.append("leave such early rows out (eligible_count finds them)")
@@ -234,7 +234,7 @@ class NegativeSampler:
         raise InputError(
             f"at least {number} items to draw negatives from for every row"
             f" (strategy {self.strategy!r}, source {self.source!r})",
-            f"{eligible[short[0]]} for user {user[short[0]]} and too few in {short.size} of {user.size} rows",
+            f"{eligible.min()} for some users: {short.size} of {user.size} rows have too few",
             f"{text[0].upper()}{text[1:]}.",
         )
 

@@ -63,6 +63,9 @@ RUN: dict[Any, Any] = {
     "metrics": {
         ...: {"AUC": share, "UAUC": share, "LogLoss": measure, "ECE": measure, "predicted/observed": measure}
     },
+    "calibration?": {
+        "kept_negatives": share, "fitted": str, "steps": [{"kind": str}], "before": {...: {...: measure}},
+    },
     "parameters": whole,
     "epochs": whole,
     "seconds_per_epoch": measure,
@@ -91,6 +94,11 @@ def _ends(value: Any) -> bool:
     )
 
 
+def _numbers(value: Any) -> bool:
+    """Score files a curve is of, or its numbers."""
+    return isinstance(value, list) and (all(isinstance(entry, str) for entry in value) or all(map(number, value)))
+
+
 def _resamples(value: Any) -> bool:
     return whole(value) and 2 <= value <= 1_000_000
 
@@ -110,6 +118,7 @@ SHAPES: dict[str, dict[Any, Any]] = {
     "statistics": {
         "dataset": plain_name, "baseline": str, "resamples": _resamples, "confidence": share, "records": {...: str},
         "intervals": {...: {"of": [str], ...: _ends}}, "command": str,
+        "unit?": str, "reliability?": {...: {"of": [str], ...: _numbers}},
         "tests": [TEST | {"relative_improvement": measure}],
     },
 }  # fmt: skip

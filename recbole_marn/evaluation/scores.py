@@ -12,12 +12,23 @@ from typing import Any
 import numpy as np
 
 from recbole_marn.errors import InputError, first_line
-from recbole_marn.evaluation.metrics import auc, expected_calibration_error, log_loss, predicted_over_observed, uauc
+from recbole_marn.evaluation.metrics import (
+    auc,
+    expected_calibration_error,
+    gauc,
+    log_loss,
+    normalised_entropy,
+    predicted_over_observed,
+    uauc,
+)
+from recbole_marn.evaluation.request_metrics import request_metrics
 from recbole_marn.files import sha256
 
-__all__ = ["check_scores_file", "load_scores", "measured", "part_metrics", "rows_sha256"]
+__all__ = ["calibration_metrics", "check_scores_file", "load_scores", "measured", "part_metrics", "rows_sha256"]
 
 COLUMNS = ("user", "item", "label", "score")
+# What a file may have besides: the request of each row, and its score before a calibration that was fitted.
+FURTHER = ("request", "uncalibrated")
 # What a library says of a file that is no archive of plain arrays.
 UNREADABLE = (
     OSError, ValueError, KeyError, EOFError, TypeError, AttributeError, RuntimeError, MemoryError, zipfile.BadZipFile,
@@ -25,9 +36,22 @@ UNREADABLE = (
 )  # fmt: skip
 
 
-def part_metrics(columns: Mapping[str, Any]) -> dict[str, float]:
-    """Every metric of one part, from its columns user, label and score (B,)."""
+def part_metrics(columns: Mapping[str, Any], log: bool = False) -> dict[str, float]:
+    """Every metric of one part.
+
+    Args:
+        columns: user, label and score (B,), and request where rows have one.
+        log: rows are exposures of a log, with its own click rate; else clicks against drawn negatives.
+    """
     user, label, score = columns["user"], columns["label"], columns["score"]
+    if log:
+        ranking = {
+            "AUC": auc(label, score),
+            "UAUC": uauc(user, label, score),
+            "GAUC": gauc(user, label, score),
+            "GAUC-clicks": gauc(user, label, score, "clicks"),
+        }
+        return ranking | calibration_metrics(label, score) | _request_means(columns)
     return {
         "AUC": auc(label, score),
         "UAUC": uauc(user, label, score),
@@ -37,15 +61,42 @@ def part_metrics(columns: Mapping[str, Any]) -> dict[str, float]:
     }
 
 
-def measured(parts: Mapping[str, Mapping[str, np.ndarray]]) -> tuple[dict[str, Any], dict[str, Any]]:
+def calibration_metrics(label: np.ndarray, score: np.ndarray) -> dict[str, float]:
+    """What a calibration changes, of labels and probabilities (B,); ECE over ten bins of equal mass."""
+    return {
+        "LogLoss": log_loss(label, score),
+        "NE": normalised_entropy(label, score),
+        "predicted/observed": predicted_over_observed(label, score),
+        "ECE": expected_calibration_error(label, score, equal_frequency=True),
+    }
+
+
+def _request_means(columns: Mapping[str, Any]) -> dict[str, float]:
+    """Means over the requests with both classes, and how many were left out."""
+    if "request" not in columns:
+        return {}
+    found = request_metrics(columns["request"], columns["label"], columns["score"], top=())
+    means = found.means()
+    counts = {
+        "requests": len(found.request),
+        "requests without a click": found.without_click,
+        "requests without a non-click": found.without_non_click,
+    }
+    return {"request AUC": means.pop("AUC"), **means, **counts}
+
+
+def measured(
+    parts: Mapping[str, Mapping[str, np.ndarray]], log: bool = False
+) -> tuple[dict[str, Any], dict[str, Any]]:
     """What a record says of scores: its `metrics`, and what is added to its `data`.
 
     Args:
         parts: columns user, item, label and score (B,) by part.
+        log: as `part_metrics`.
     """
     rows = {part: rows_sha256(columns) for part, columns in parts.items()}
     users = {part: len(np.unique(columns["user"])) for part, columns in parts.items()}
-    metrics = {part: part_metrics(columns) for part, columns in parts.items()}
+    metrics = {part: part_metrics(columns, log) for part, columns in parts.items()}
     return metrics, {"rows_sha256": rows, "users_scored": users}
 
 
@@ -78,12 +129,13 @@ def check_scores_file(path: Path, digest: str) -> bool:
 def load_scores(
     path: Path, part: str | None = None, columns: Sequence[str] = COLUMNS
 ) -> dict[str, dict[str, np.ndarray]]:
-    """The columns (B,) of a score file by part, or of one part alone.
+    """The columns (B,) of a score file by part, or of one part alone; `FURTHER` columns where the file has them.
 
     Raises:
         InputError: no archive of plain arrays, a column missing, or of another length or kind.
     """
-    wanted = (lambda name: True) if part is None else {f"{part}_{column}" for column in columns}.__contains__
+    read = (*columns, *FURTHER)
+    wanted = (lambda name: True) if part is None else {f"{part}_{column}" for column in read}.__contains__
     parts: dict[str, dict[str, np.ndarray]] = {}
     try:
         with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as file:
@@ -95,7 +147,8 @@ def load_scores(
     for name in parts if part is None else [part]:
         found = parts.get(name, {})
         kinds = {values.dtype.kind in "biuf" and values.ndim == 1 for values in found.values()}
-        if set(found) != set(columns) or kinds != {True} or len({len(values) for values in found.values()}) != 1:
+        lengths = {len(values) for values in found.values()}
+        if not set(columns) <= set(found) <= set(read) or kinds != {True} or len(lengths) != 1:
             raise _no_scores(path, f"{', '.join(found) or 'none'} of part '{name}'")
     return parts
 

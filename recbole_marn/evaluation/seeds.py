@@ -1,6 +1,7 @@
-"""Intervals and tests of the mean over seeds; users are the independent unit, the same ones are drawn for all seeds.
+"""Intervals and tests of the mean over seeds; users or requests are the independent unit, drawn alike for all seeds.
 
-Columns are user, label and score (B,) of one seed; the rows of all seeds are in one order.
+Columns are user, label and score (B,) of one seed, and request where rows have one; the rows of all seeds are in one
+order.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from recbole_marn.evaluation.bootstrap import bootstrap_over_users
+from recbole_marn.evaluation.bootstrap import bootstrap_over_clusters
 from recbole_marn.evaluation.metrics import per_user_auc
 from recbole_marn.evaluation.significance import delong_test, sign_flip_p_value, t_test_p_value
 
@@ -19,15 +20,25 @@ __all__ = ["Columns", "auc_of_means_test", "interval", "paired_over_users", "use
 Columns = Mapping[str, np.ndarray]
 
 
-def interval(columns: Sequence[Columns], metric: str, resamples: int, confidence: float = 0.95) -> list[float]:
+def interval(
+    columns: Sequence[Columns], metric: str, resamples: int, confidence: float = 0.95, unit: str = "user"
+) -> list[float]:
     """Percentile interval of the mean over S seeds of a metric; every seed is resampled by the same users.
+
+    Args:
+        metric: as `bootstrap_over_clusters`, or ``request AUC``.
+        unit: "user" or "request": what is drawn. Means over users (UAUC, GAUC) are drawn by users whatever it says.
 
     Returns:
         [low, high]; NaN where the metric is undefined.
     """
     first = columns[0]
     table = np.stack([column["score"] for column in columns])
-    drawn = bootstrap_over_users(first["user"], first["label"], table, metric, resamples, confidence)
+    of_requests = metric == "request AUC" or metric.startswith(("MRR", "nDCG"))
+    cluster = first["user" if metric in ("UAUC", "GAUC", "GAUC-clicks") else unit]
+    group = first["request"] if of_requests else None
+    metric = "UAUC" if metric == "request AUC" else metric
+    drawn = bootstrap_over_clusters(cluster, first["label"], table, metric, resamples, confidence, group=group)
     means = drawn.samples.mean(axis=1)
     means = means[~np.isnan(means)]
     if len(means) < 2:
@@ -35,8 +46,8 @@ def interval(columns: Sequence[Columns], metric: str, resamples: int, confidence
     return [float(end) for end in np.quantile(means, [(1 - confidence) / 2, (1 + confidence) / 2])]
 
 
-def auc_of_means_test(a: Sequence[Columns], b: Sequence[Columns]) -> dict[str, float]:
-    """DeLong's test, rows clustered by user, that two rows have the same mean AUC over their seeds.
+def auc_of_means_test(a: Sequence[Columns], b: Sequence[Columns], unit: str = "user") -> dict[str, float]:
+    """DeLong's test, rows clustered by user or request, that two rows have the same mean AUC over their seeds.
 
     The seeds are laid one after another as one long column, the scores of each lifted above those before. Pairs
     within a seed keep their order, and pairs across seeds are ordered by the lift alone, alike for both models:
@@ -49,7 +60,7 @@ def auc_of_means_test(a: Sequence[Columns], b: Sequence[Columns]) -> dict[str, f
         np.tile(first["label"], length),
         _lifted([a[index % len(a)]["score"] for index in range(length)]),
         _lifted([b[index % len(b)]["score"] for index in range(length)]),
-        user=np.tile(first["user"], length),
+        user=np.tile(first[unit], length),
     )
     # The pairs within seeds are one in `length` of all pairs; z does not change by the factor.
     return {"difference": found.difference * length, "z": found.z, "p": found.p_value}

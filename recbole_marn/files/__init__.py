@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import json
 import os
@@ -61,11 +62,30 @@ def write_aside(path: str | Path, write: Callable[[Path], Any], aside: Path | No
     for folder in (path.parent, aside or path.parent):
         folder.mkdir(parents=True, exist_ok=True)
     temporary = (aside or path.parent) / f".{path.name}.{os.getpid()}.part"
+    _clean_leftovers(temporary.parent, path.name)
     try:
         write(temporary)
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _clean_leftovers(folder: Path, name: str) -> None:
+    """Remove what killed processes left while they wrote a file of this name."""
+    for left in folder.glob(f".{glob.escape(name)}.*.part"):
+        pid = left.name.split(".")[-2]
+        if pid.isdigit() and os.name == "posix" and not _lives(int(pid)):
+            left.unlink(missing_ok=True)
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        return True
+    return True
 
 
 def write_text(path: str | Path, text: str, aside: Path | None = None) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import importlib.util
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 from typing import Any
 
 from recbole_marn.errors import InputError
@@ -13,7 +13,7 @@ from recbole_marn.files import check_plain_name
 from recbole_marn.host.vocabulary import translate
 from recbole_marn.registry import ModelRow, committed_data_folder, properties_folder
 from recbole_marn.settings.data import LOG_KEYS, SPLIT_KEYS, DataSettings
-from recbole_marn.settings.host import CLICKS_ALONE, INSTEAD, METRICS, REFUSED, TAKEN, HostSettings
+from recbole_marn.settings.host import CLICKS_ALONE, GAUC_NAME, INSTEAD, METRICS, REFUSED, TAKEN, HostSettings
 from recbole_marn.settings.parsing import from_mapping, nearest
 from recbole_marn.settings.training import TrainSettings
 
@@ -39,6 +39,7 @@ def add_our_files(config: Any, row: ModelRow, dataset: str) -> None:
     translate(given, config.internal_config_dict)
     check_keys(row, given, recboles | config.internal_config_dict)
     check_host_settings(given, config.internal_config_dict)
+    name_gauc(given, config.internal_config_dict)
     check_names(dataset, given)
     use_committed_data(given, dataset)
 
@@ -135,7 +136,7 @@ def check_host_settings(given: Mapping[str, Any], defaults: Mapping[str, Any]) -
     from_mapping(HostSettings, values, complete=False)
     metrics = values["metrics"]
     metrics = [metrics] if isinstance(metrics, str) else metrics
-    known = {metric.lower(): metric for metric in METRICS}
+    known = {metric.lower() for metric in (*METRICS, GAUC_NAME)}  # a checkpoint has the name inside RecBole
     for metric in metrics:
         if str(metric).lower() not in known:
             raise InputError(
@@ -163,6 +164,16 @@ def check_host_settings(given: Mapping[str, Any], defaults: Mapping[str, Any]) -
         )
     if "gpu_id" in given and given["gpu_id"] != defaults.get("gpu_id") and values.get("use_gpu"):
         _check_gpu(given["gpu_id"])
+
+
+def name_gauc(given: MutableMapping[str, Any], defaults: Mapping[str, Any]) -> None:
+    """GAUC under the name that RecBole does not have."""
+    metrics = given.get("metrics", defaults.get("metrics"))
+    metrics = [metrics] if isinstance(metrics, str) else list(metrics or ())
+    if any(str(metric).lower() == "gauc" for metric in metrics):
+        given["metrics"] = [GAUC_NAME if str(metric).lower() == "gauc" else metric for metric in metrics]
+    if str(given.get("valid_metric", defaults.get("valid_metric"))).lower() == "gauc":
+        given["valid_metric"] = GAUC_NAME
 
 
 def _positive(value: Any) -> bool:

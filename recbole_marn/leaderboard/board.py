@@ -10,7 +10,8 @@ from functools import cached_property
 from typing import Any
 
 from recbole_marn.leaderboard.grid import config_id, without_defaults
-from recbole_marn.leaderboard.statistics import PARTS, TESTS, TableRow, best_row, mean_of_seeds
+from recbole_marn.leaderboard.measures import Measures, measures_of
+from recbole_marn.leaderboard.statistics import TableRow, best_row, mean_of_seeds
 
 __all__ = ["Board", "Cell", "Table", "board_of", "rows_of_records", "seconds_per_epoch"]
 
@@ -40,14 +41,14 @@ class Table:
 
 @dataclass(frozen=True)
 class Board:
-    """All that is rendered: rows in order of UAUC, their statistics, and the tables made of both."""
+    """All that is rendered: rows in order of their main metric, their statistics, and the tables made of both."""
 
     rows: tuple[TableRow, ...]
     statistics: Mapping[str, Any]
 
     # The tables; `numbers` has all of them in full, one line a row: the CSV.
     results = cached_property(lambda self: _results(self))
-    evidence = cached_property(lambda self: tuple(_evidence(self, metric, part) for metric, part in TESTS))
+    evidence = cached_property(lambda self: tuple(_evidence(self, *pair) for pair in self.measures.tests))
     sizes = cached_property(lambda self: _sizes(self))
     hyper_parameters = cached_property(lambda self: _hyper_parameters(self))
     numbers = cached_property(lambda self: _numbers(self))
@@ -55,6 +56,11 @@ class Board:
     @cached_property
     def records(self) -> list[Mapping[str, Any]]:
         return [record for row in self.rows for record in row.records]
+
+    @cached_property
+    def measures(self) -> Measures:
+        """Which metrics the tables have."""
+        return measures_of(self.records)
 
     @cached_property
     def shared(self) -> dict[str, Any]:
@@ -75,7 +81,7 @@ def board_of(records: Iterable[Mapping[str, Any]], statistics: Mapping[str, Any]
 
 # --------------------------------------------------------------------------------------------------- rows
 def rows_of_records(records: Iterable[Mapping[str, Any]]) -> list[TableRow]:
-    """Records as rows: one for each set of settings, its seeds in order, the best UAUC first.
+    """Records as rows: one for each set of settings, its seeds in order, the best main metric first.
 
     Rows of one name and different settings get what sets them apart added to their names.
     """
@@ -91,8 +97,10 @@ def rows_of_records(records: Iterable[Mapping[str, Any]]) -> list[TableRow]:
         for members, more in zip(alike, _told_apart([members[0]["settings"] for members in alike]), strict=True):
             rows.append(TableRow(label + more, tuple(members)))
 
+    main = measures_of(record for row in rows for record in row.records).main if rows else ""
+
     def order(row: TableRow) -> tuple[float, str]:
-        mean = mean_of_seeds(row, "UAUC")[0]
+        mean = mean_of_seeds(row, main)[0]
         return (math.inf if math.isnan(mean) else -mean, row.label)
 
     return sorted(rows, key=order)
@@ -117,7 +125,9 @@ def _told_apart(settings: Sequence[Mapping[str, Any]]) -> list[str]:
 
 # -------------------------------------------------------------------------------------------------- cells
 def sampling_of(part: str, settings: Mapping[str, Any]) -> str:
-    """How a test part's negatives were drawn."""
+    """How a test part's negatives were drawn; of a log, which has its own, the name of the part."""
+    if settings.get("label") is not None:
+        return part
     return str(settings.get("eval_sampling", "uniform")) if part == "test" else part.removeprefix("test_")
 
 
@@ -152,11 +162,11 @@ def _results(board: Board) -> Table:
     columns: list[tuple[str, list[Cell]]] = [
         ("Model", [Cell(row.label, row.label) for row in rows]),
     ]
-    measures = [("UAUC", part) for part in PARTS] + [("AUC", "test"), ("LogLoss", "test")]
-    for metric, part in measures:
-        title = f"UAUC {sampling_of(part, shared)}" if metric == "UAUC" else metric
+    log = board.measures.log
+    for metric, part in board.measures.shown:
+        title = f"UAUC {sampling_of(part, shared)}" if metric == "UAUC" and not log else metric
         found = [mean_of_seeds(row, metric, part) for row in rows]
-        cells = _mark([(spread(*pair), round(pair[0], 4)) for pair in found], metric == "LogLoss")
+        cells = _mark([(spread(*pair), round(pair[0], 4)) for pair in found], metric in ("LogLoss", "NE"))
         columns.append((title, cells))
     calibration = [mean_of_seeds(row, "ECE")[0] for row in rows]
     columns.append(("ECE", _mark([(number(value), round(value, 4)) for value in calibration], lower=True)))
@@ -169,13 +179,29 @@ def _results(board: Board) -> Table:
     columns.append(("Seeds", [Cell(str(len(row.records)), len(row.records)) for row in rows]))
     families = [row.records[0].get("family") for row in rows]
     columns.append(("Family", [Cell(family or ABSENT, family) for family in families]))
-    note = (
+    note = _note_of_log(board) if log else (
         "Mean over the seeds ± standard deviation; the best of each column in bold. UAUC: AUC of each user's own rows, "
         "averaged over users, against negatives drawn in three ways; AUC, LogLoss, ECE and predicted over observed "
         f"clicks against the first. Training draws {shared.get('train_negatives', '?')} and evaluation "
         f"{shared.get('eval_negatives', '?')} negatives a positive, which alone moves the last away from 1."
     )
     return _table("results", "Evaluation Results", columns, note)
+
+
+def _note_of_log(board: Board) -> str:
+    told = (
+        "Mean over the seeds ± standard deviation; the best of each column in bold. Test rows are the log's own. UAUC: "
+        "AUC of each user's own rows, averaged over users; GAUC: weighted by their rows. NE: LogLoss over that of the "
+        "constant click rate. ECE: over ten bins of as many rows each."
+    )
+    found = board.records[0]["metrics"]["test"]
+    if "requests" not in found:
+        return told
+    left_out = found["requests without a click"] + found["requests without a non-click"]
+    return told + (
+        f" Request AUC, MRR and nDCG are means over the {found['requests']:,} requests with a click and a non-click; "
+        f"{left_out:,} are left out."
+    )
 
 
 def seconds_per_epoch(row: TableRow) -> float:
@@ -207,12 +233,13 @@ def _evidence(board: Board, metric: str, part: str) -> Table:
         columns.append((f"p {against}", [_test_cell(test, "p_holm") for test in tests]))
         if against == "baseline":
             columns.append(("RelaImpr", [_test_cell(test, "relative_improvement") for test in tests]))
-    test = "DeLong's test, rows clustered by user" if metric == "AUC" else "Student's test, paired over users"
+    unit = board.statistics.get("unit", "user")
+    test = f"DeLong's test, rows clustered by {unit}" if metric == "AUC" else "Student's test, paired over users"
     note = (
         f"Best: {best.label if best else ABSENT}. Baseline: {baseline}. {test}; Holm's correction by column, "
         "for the best among all pairs of rows."
     )
-    title = f"{metric}, {sampling_of(part, board.shared)} negatives"
+    title = f"{metric}, test part" if board.measures.log else f"{metric}, {sampling_of(part, board.shared)} negatives"
     return _table(f"{metric} {part}", title, columns, note)
 
 
@@ -233,17 +260,18 @@ def _cell(value: float, text: str) -> Cell:
 def _sizes(board: Board) -> Table:
     """Data set statistics; the same in every record, but for runs with other training negatives."""
     names = {
-        "users": "Users", "items": "Items with an event", "catalogue": "Items in the catalogue", "events": "Clicks",
+        "users": "Users", "items": "Items with an event", "catalogue": "Items in the catalogue",
+        "events": "Behaviours" if board.measures.log else "Clicks", "exposures": "Exposures",
         "train_rows": "Training rows", "valid_rows": "Validation rows", "test_rows": "Test rows",
     }  # fmt: skip
     data, shared = board.records[0]["data"], board.shared
     cells = [(title, f"{data[key]:,}") for key, title in names.items() if key in data]
-    if all(data.get(key) for key in ("users", "items", "events")):
+    if all(data.get(key) for key in ("users", "items", "events")) and not board.measures.log:
         density = data["events"] / (data["users"] * data["items"])
         cells.insert(4, ("Sparsity", f"{1 - density:.2%}"))
     scored = data.get("users_scored", {})
     cells += [("Test users", f"{scored['test']:,}")] if "test" in scored else []
-    for kind in ("train", "eval"):
+    for kind in () if board.measures.log else ("train", "eval"):
         told = [f"{shared[key]}" for key in (f"{kind}_negatives", f"{kind}_sampling") if key in shared]
         cells += [(f"Negatives a click, {NEGATIVES[kind]}", ", ".join(told))] if told else []
     columns = [("Statistic", [Cell(name) for name, _ in cells]), ("Value", [Cell(value) for _, value in cells])]
@@ -266,17 +294,25 @@ def _hyper_parameters(board: Board) -> Table:
     )
 
 
+def _all_measures(board: Board) -> tuple[tuple[str, str], ...]:
+    """What the CSV has: what is tested, then the rest."""
+    measures = board.measures
+    of_clicks = (("LogLoss", "test"), ("ECE", "test"), ("predicted/observed", "test"))
+    rest = measures.intervals if measures.log else of_clicks
+    return (*measures.tests, *(pair for pair in rest if pair not in measures.tests))
+
+
 def _numbers(board: Board) -> Table:
     tests = {(test["row"], test["metric"], test["part"], test["against"]): test for test in board.statistics["tests"]}
     lines = []
     for row in board.rows:
         first = row.records[0]
         line: dict[str, Any] = {"row": row.label, "model": first["model"], "seeds": len(row.records)}
-        for metric, part in (*TESTS, ("LogLoss", "test"), ("ECE", "test"), ("predicted/observed", "test")):
+        for metric, part in _all_measures(board):
             title = f"{metric} {sampling_of(part, board.shared)}"
             (mean, std), (low, high) = mean_of_seeds(row, metric, part), board.interval(row, metric, part)
             line |= {title: mean, f"{title} std": std, f"{title} low": low, f"{title} high": high}
-            for against in ("best", "baseline") if (metric, part) in TESTS else ():
+            for against in ("best", "baseline") if (metric, part) in board.measures.tests else ():
                 test = tests.get((row.label, metric, part, against), {})
                 line |= {f"{title} - {against}": test.get("difference"), f"{title} p {against}": test.get("p_holm")}
                 line[f"{title} RelaImpr {against}"] = test.get("relative_improvement")

@@ -53,7 +53,8 @@ def build(request: Request) -> tuple[dict[str, Any], list[Failure]]:
     given = dict(request.settings)
     checkpoint_dir = given.pop("checkpoint_dir", None)
     config_files = tuple(os.path.abspath(file) for file in request.config_files)
-    plan = Plan(request.dataset, {"also_test": ALSO_TEST, **given}, config_files).anywhere()
+    log = Plan(request.dataset, given, config_files).data.label is not None  # it has its own negatives
+    plan = Plan(request.dataset, given if log else {"also_test": ALSO_TEST, **given}, config_files).anywhere()
     grid = read_space(request.grid)
     models = plan.possible_models() if request.models is None else request.models
     rows = plan_rows(models, grid)

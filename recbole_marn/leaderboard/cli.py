@@ -29,6 +29,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="runs at once (default: one a core)")
     parser.add_argument("--resamples", type=int, help="bootstrap resamples of the users (default: the table's, or 500)")
+    parser.add_argument(
+        "--unit", choices=("user", "request"), help="what intervals and tests of a log draw anew (default: user)"
+    )
     add_config_files(parser)
     parser.add_argument(
         "--without_anchors", action="store_true",
@@ -43,7 +46,7 @@ def main(args: argparse.Namespace) -> int:
     request = Request(
         dataset=args.dataset, models=models, seeds=args.seeds, grid=args.grid, tune=args.tune, space=args.space,
         baseline=args.baseline, anchors=not args.without_anchors, out=args.out, jobs=args.jobs,
-        resamples=args.resamples, config_files=config_files(args.config_files), settings=args.settings,
+        resamples=args.resamples, unit=args.unit, config_files=config_files(args.config_files), settings=args.settings,
     )  # fmt: skip
     try:
         line, failures = (render(request), []) if args.render_only else _build(request)

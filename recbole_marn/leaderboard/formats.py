@@ -24,9 +24,17 @@ MARKED = re.compile("\x02(.*?)\x03(.*?)\x04")
 SETTING_KEYS = (
     "split", "split_times", "repeats", "val_interval", "MAX_ITEM_LIST_LENGTH", "train_sampling", "eval_sampling",
     "negatives_from", "train_negatives", "eval_negatives", "matched_pool", "resample_negatives", "sample_seed",
-    "modalities", "behaviour", "epochs", "stopping_step", "train_batch_size", "learner", "learning_rate",
+    "label", "request", "user", "context", "position", "behaviours", "histories", "keep_negatives", "statistics_until",
+    "calibration", "modalities", "behaviour", "epochs", "stopping_step", "train_batch_size", "learner", "learning_rate",
     "weight_decay", "adagrad_init", "metrics", "valid_metric",
 )  # fmt: skip
+
+# Keys that do nothing where rows are exposures, or where they are not.
+OF_CLICKS_ALONE = {
+    "train_sampling", "eval_sampling", "negatives_from", "train_negatives", "eval_negatives", "matched_pool",
+    "resample_negatives",
+}  # fmt: skip
+OF_LOGS_ALONE = {"histories", "keep_negatives", "statistics_until", "calibration"}
 
 
 # ----------------------------------------------------------------------------------------------- escaping
@@ -90,7 +98,9 @@ def _template(
 
 
 def _context(board: Board) -> dict[str, Any]:
-    shared = {key: board.shared[key] for key in SETTING_KEYS if board.shared.get(key) not in (None, [], {})}
+    unread = OF_CLICKS_ALONE if board.measures.log else OF_LOGS_ALONE
+    told = [key for key in SETTING_KEYS if key not in unread]
+    shared = {key: board.shared[key] for key in told if board.shared.get(key) not in (None, [], {})}
     records = board.records
     versions = {f"{name} {version}" for record in records for name, version in record["versions"].items()}
     return {

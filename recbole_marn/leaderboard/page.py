@@ -8,7 +8,17 @@ from collections.abc import Callable, Sequence
 from recbole_marn.errors import printable
 from recbole_marn.leaderboard.board import Board, number, seconds_per_epoch
 from recbole_marn.leaderboard.statistics import TableRow, mean_of_seeds
-from recbole_marn.plots.svg import Curve, Interval, Plot, Point, curves_plot, interval_plot, scatter_plot
+from recbole_marn.plots.svg import (
+    Curve,
+    Interval,
+    Plot,
+    Point,
+    Reliability,
+    curves_plot,
+    interval_plot,
+    reliability_plot,
+    scatter_plot,
+)
 
 __all__ = ["drawn_rows", "leader", "plots"]
 
@@ -16,8 +26,9 @@ STRONG_CURVES = 5
 
 
 def leader(board: Board) -> str:
-    """Who leads by UAUC, and whether other users might change that."""
-    ranked = [(row, mean_of_seeds(row, "UAUC")[0], *board.interval(row, "UAUC", "test")) for row in board.rows[:2]]
+    """Who leads by the main metric, and whether other users might change that."""
+    main = board.measures.main
+    ranked = [(row, mean_of_seeds(row, main)[0], *board.interval(row, main, "test")) for row in board.rows[:2]]
     first, *second = [
         f"{row.label} ({number(value)}" + ("" if math.isnan(low) else f", 95 % interval {low:.4f} to {high:.4f}") + ")"
         for row, value, low, high in ranked
@@ -31,7 +42,8 @@ def leader(board: Board) -> str:
         sure = "Their intervals do not overlap."
     else:
         sure = "Their intervals overlap; the tests below and the deviation over seeds say more."
-    return f"{first} leads by UAUC, the AUC of each user's own rows, before {second[0]}. {sure}"
+    metric = "AUC over all test rows" if main == "AUC" else "UAUC, the AUC of each user's own rows"
+    return f"{first} leads by {metric}, before {second[0]}. {sure}"
 
 
 def drawn_rows(board: Board) -> list[tuple[int, TableRow]]:
@@ -56,11 +68,24 @@ def plots(board: Board) -> list[tuple[str, Plot | None]]:
         points = [Point(at, printable(row.label), float(of(row)), auc.value) for at, row, auc in drawn]
         return scatter_plot(points, f"AUC against {x_axis}", x_axis, "AUC")
 
+    reliable = [("Reliability: observed against predicted click rate", reliability_plot(_reliability(board, rows)))]
     return [
+        *(reliable if board.measures.log else ()),
         ("AUC, 95 % interval", interval_plot([auc for *_, auc in drawn], "AUC with intervals", "AUC")),
         ("Learning curves", curves_plot(_curves(board, rows), "Learning curves", f"{metric}, validation")),
         (f"AUC against the time of a training {unit}", scatter(time, "ms a step" if in_steps else "s an epoch")),
         ("AUC against trained parameters", scatter(lambda row: row.records[0]["parameters"], "parameters")),
+    ]
+
+
+def _reliability(board: Board, rows: Sequence[TableRow]) -> list[Reliability]:
+    """The first seed's curves of the best rows and the baseline."""
+    strong = {row.label for row in board.rows[:STRONG_CURVES]} | {board.statistics["baseline"]}
+    known = board.statistics.get("reliability", {})
+    return [
+        Reliability(printable(row.label), tuple(curve["predicted"]), tuple(curve["observed"]))
+        for row in rows
+        if row.label in strong and (curve := known.get(row.label)) is not None
     ]
 
 

@@ -27,7 +27,8 @@ ATOMIC = (".inter", ".item", ".user")
 # Settings that decide which rows exist outside training.
 ROW_SETTINGS = (
     "split", "split_times", "repeats", "eval_sampling", "negatives_from", "release_field", "eval_negatives",
-    "matched_pool", "sample_seed", "val_interval", "user_inter_num_interval", "item_inter_num_interval",
+    "matched_pool", "sample_seed", "label", "request", "split_ratios", "split_order", "split_group", "split_unit",
+    "split_field", "split_files", "val_interval", "user_inter_num_interval", "item_inter_num_interval",
 )  # fmt: skip
 # What holds in a record that is older than the setting.
 ROW_DEFAULTS = {entry.name: entry.default for entry in fields(DataSettings)}

@@ -15,6 +15,7 @@ from recbole_marn.evaluation.record import read_record, read_records, sealed_tex
 from recbole_marn.files import write_text
 from recbole_marn.leaderboard.board import board_of, rows_of_records
 from recbole_marn.leaderboard.formats import FORMATS, plain
+from recbole_marn.leaderboard.measures import OF_REQUESTS, measures_of
 from recbole_marn.leaderboard.records import Folders, ScoreStore, check_alike
 from recbole_marn.leaderboard.statistics import TableRow, statistics_of, tests_to_make
 
@@ -46,6 +47,7 @@ class Request:
     out: Path = Path("results")
     jobs: int = 1
     resamples: int | None = None
+    unit: str | None = None
     config_files: Sequence[str] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)
     show_progress: bool = True
@@ -70,6 +72,7 @@ class Request:
         given = [("grid", self.grid), ("tune", self.tune), ("space", self.space), ("baseline", self.baseline)]
         parts += [f"--{name}={value}" for name, value in given if value is not None]
         parts += [] if self.resamples in (None, RESAMPLES) else [f"--resamples={self.resamples}"]
+        parts += [] if self.unit in (None, "user") else [f"--unit={self.unit}"]
         parts += [] if self.anchors else ["--without_anchors"]
         parts += [f"--config_files={' '.join(self.config_files)}"] if self.config_files else []
         return shlex.join(parts + setting_arguments(self.settings))
@@ -116,19 +119,21 @@ def render(request: Request, made: bool = False) -> dict[str, Any]:
     known = read_record(folders.statistics, "statistics") if folders.statistics.exists() else None
     baseline = _baseline(request.baseline or (known["baseline"] if known and not made else None), rows)
     resamples = request.resamples or (known or {}).get("resamples", RESAMPLES)
+    unit = request.unit or (known or {}).get("unit", "user")
+    _check_unit(unit, records)
     folders.prepare()
     store = ScoreStore(folders.scores)
     total = len(rows) + sum(1 for _ in tests_to_make(rows, baseline))
     with tqdm(total=total, desc="statistics", disable=not request.show_progress) as bar:
         statistics = statistics_of(
             request.dataset, rows, lambda row, part: store.of_seeds(row.records, part),
-            baseline=baseline, resamples=resamples, known=known, progress=bar.update,
+            baseline=baseline, resamples=resamples, unit=unit, known=known, progress=bar.update,
         )  # fmt: skip
     _check_kept(rows, statistics, known)
-    command = replace(request, resamples=resamples).command()
+    command = replace(request, resamples=resamples, unit=unit).command()
     if known and not made:
         command = known["command"]
-        for name in ("baseline", "resamples"):
+        for name in ("baseline", "resamples", "unit"):
             command = _with_option(command, name, getattr(request, name))
     write_text(folders.statistics, sealed_text({**statistics, "command": command}), folders.scores)
     board = board_of(records, read_record(folders.statistics, "statistics"))
@@ -142,6 +147,11 @@ def render(request: Request, made: bool = False) -> dict[str, Any]:
         "without_scores": [row.label for row in rows if row.label not in statistics["intervals"]],
         "tables": {suffix: str(folders.table(suffix)) for suffix in FORMATS},
     }
+
+
+def _check_unit(unit: str, records: Sequence[Mapping[str, Any]]) -> None:
+    if unit == "request" and measures_of(records) is not OF_REQUESTS:
+        raise InputError("rows with requests for --unit=request", "rows without", "Leave --unit out.")
 
 
 def check_baseline(baseline: str | None, names: Sequence[str]) -> None:

@@ -16,16 +16,16 @@ import numpy as np
 
 from recbole_marn.evaluation.metrics import relative_improvement
 from recbole_marn.evaluation.record import FORMAT
+from recbole_marn.evaluation.reliability import reliability_curve
 from recbole_marn.evaluation.seeds import Columns, auc_of_means_test, interval, paired_over_users, user_means
 from recbole_marn.evaluation.significance import holm, mean_and_std
+from recbole_marn.leaderboard.measures import Measures, measures_of
 
-__all__ = ["PARTS", "TESTS", "TableRow", "best_row", "mean_of_seeds", "statistics_of", "tests_to_make"]
+__all__ = ["TableRow", "best_row", "mean_of_seeds", "statistics_of", "tests_to_make"]
 
 CONFIDENCE = 0.95
-PARTS = ("test", "test_popularity", "test_matched")
-# (metric, part): what has an interval, and what is tested.
-INTERVALS = (("AUC", "test"), ("LogLoss", "test"), *(("UAUC", part) for part in PARTS))
-TESTS = (("AUC", "test"), *(("UAUC", part) for part in PARTS))
+# Of rows in a curve of reliability.
+BINS = 10
 
 
 @dataclass(frozen=True)
@@ -53,6 +53,11 @@ class TableRow:
         return [float("nan") if value is None else value for value in found]
 
 
+def measures_of_rows(rows: Sequence[TableRow]) -> Measures:
+    """The measures that all rows of a table have."""
+    return measures_of(record for row in rows for record in row.records)
+
+
 def mean_of_seeds(row: TableRow, metric: str, part: str = "test") -> tuple[float, float]:
     """Mean and standard deviation over the seeds; NaN for what is not known."""
     values = row.values(metric, part)
@@ -76,7 +81,7 @@ Scores = Callable[[TableRow, str], Sequence[Columns] | None]
 def tests_to_make(rows: Sequence[TableRow], baseline: str) -> Iterator[tuple[str, str, str, TableRow, TableRow]]:
     """(metric, part, "best" or "baseline", row, reference) of every test of a table."""
     named = next((row for row in rows if row.label == baseline), None)
-    for metric, part in TESTS:
+    for metric, part in measures_of_rows(rows).tests:
         for reference, name in ((best_row(rows, metric, part), "best"), (named, "baseline")):
             for row in rows:
                 if reference is not None and row is not reference and part in row.parts and part in reference.parts:
@@ -90,6 +95,7 @@ def statistics_of(
     *,
     baseline: str,
     resamples: int,
+    unit: str = "user",
     known: Mapping[str, Any] | None = None,
     recompute: bool = False,
     progress: Callable[[], None] = lambda: None,
@@ -98,6 +104,7 @@ def statistics_of(
 
     Args:
         scores: (row, part) -> the score columns of each seed; None where a file is not on this machine.
+        unit: "user" or "request", what is independent and drawn anew.
         baseline: label of a row; nothing is tested against one that is not there.
         known: an earlier result. What it says of the same score files is kept, so that a folder whose scores lie
             elsewhere can still be rendered; what nobody can compute is left out.
@@ -107,15 +114,22 @@ def statistics_of(
     Raises:
         InputError: fewer than two resamples.
     """
-    known = known if known and known.get("confidence") == CONFIDENCE else {}
+    measures = measures_of_rows(rows)
+    known = known if known and known.get("confidence") == CONFIDENCE and known.get("unit", "user") == unit else {}
     earlier = known.get("intervals", {}).values() if known.get("resamples") == resamples else ()
     kept = {tuple(entry["of"]): dict(entry) for entry in earlier}
+    drawn = {tuple(entry["of"]): entry for entry in known.get("reliability", {}).values()}
     intervals: dict[str, Any] = {}
+    reliability: dict[str, Any] = {}
     for row in rows:
         found = None if recompute else kept.get(tuple(row.scores))
-        found = found or _intervals(row, scores, resamples) or kept.get(tuple(row.scores))
+        found = found or _intervals(row, scores, measures, resamples, unit) or kept.get(tuple(row.scores))
         if found is not None:
             intervals[row.label] = found
+        if measures.log:
+            curve = None if recompute else drawn.get(tuple(row.scores))
+            curve = curve or _reliability(row, scores) or drawn.get(tuple(row.scores))
+            reliability |= {} if curve is None else {row.label: curve}
         progress()
     kept = {_of(test): test for test in known.get("tests", [])}
     means: dict[tuple[str, str], np.ndarray] = {}
@@ -123,7 +137,7 @@ def statistics_of(
     for metric, part, against, row, reference in tests_to_make(rows, baseline):
         test = {"metric": metric, "part": part, "of": row.scores, "reference_of": reference.scores}
         found = None if recompute else kept.get(_of(test))
-        found = found or _test(metric, part, (row, reference), scores, means) or kept.get(_of(test))
+        found = found or _test(metric, part, (row, reference), scores, means, unit) or kept.get(_of(test))
         if found is not None:
             test |= {**found, "row": row.label, "against": against, "reference": reference.label}
             tests.append({**test, "relative_improvement": _improvement(row, reference, metric, part)})
@@ -135,6 +149,7 @@ def statistics_of(
         "dataset": dataset,
         "baseline": baseline,
         "resamples": resamples,
+        **({"unit": unit, "reliability": reliability} if measures.log else {}),
         "confidence": CONFIDENCE,
         "records": {record["run"]: record["sha256"] for row in rows for record in row.records},
         "intervals": intervals,
@@ -146,27 +161,45 @@ def _of(test: Mapping[str, Any]) -> tuple[Any, ...]:
     return test["metric"], test["part"], tuple(test["of"]), tuple(test["reference_of"])
 
 
-def _intervals(row: TableRow, scores: Scores, resamples: int) -> dict[str, Any] | None:
+def _intervals(
+    row: TableRow, scores: Scores, measures: Measures, resamples: int, unit: str
+) -> dict[str, Any] | None:
     found: dict[str, Any] = {"of": row.scores}
-    for metric, part in INTERVALS:
+    for metric, part in measures.intervals:
         if part not in row.parts:
             continue
         columns = scores(row, part)
         if columns is None:
             return None
         undefined = any(math.isnan(value) for value in row.values(metric, part))
-        found[f"{metric} {part}"] = [math.nan] * 2 if undefined else interval(columns, metric, resamples, CONFIDENCE)
+        drawn = [math.nan] * 2 if undefined else interval(columns, metric, resamples, CONFIDENCE, unit)
+        found[f"{metric} {part}"] = drawn
     return found
 
 
+def _reliability(row: TableRow, scores: Scores) -> dict[str, Any] | None:
+    """Predicted and observed click rates of the first seed, by bins of equal mass."""
+    columns = scores(row, "test")
+    if columns is None:
+        return None
+    curve = reliability_curve(columns[0]["label"], columns[0]["score"], BINS, CONFIDENCE)
+    names = ("predicted", "observed", "low", "high", "rows")
+    return {"of": row.scores, **{name: getattr(curve, name).tolist() for name in names}}
+
+
 def _test(
-    metric: str, part: str, pair: Sequence[TableRow], scores: Scores, means: dict[tuple[str, str], np.ndarray]
+    metric: str,
+    part: str,
+    pair: Sequence[TableRow],
+    scores: Scores,
+    means: dict[tuple[str, str], np.ndarray],
+    unit: str,
 ) -> dict[str, float] | None:
     columns = [scores(row, part) for row in pair]
     if any(found is None for found in columns):
         return None
     if metric == "AUC":
-        return auc_of_means_test(*columns)
+        return auc_of_means_test(*columns, unit)
     for row, found in zip(pair, columns, strict=True):
         if (row.label, part) not in means:
             means[row.label, part] = user_means(found)

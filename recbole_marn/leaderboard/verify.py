@@ -21,6 +21,7 @@ from recbole_marn.evaluation.scores import check_scores_file, load_scores, part_
 from recbole_marn.leaderboard.board import Board, board_of, rows_of_records
 from recbole_marn.leaderboard.formats import FORMATS, parts_of_line, plain
 from recbole_marn.leaderboard.grid import best_trial, config_id
+from recbole_marn.leaderboard.measures import is_log
 from recbole_marn.leaderboard.records import Folders, ScoreStore, check_alike
 from recbole_marn.leaderboard.statistics import TableRow, statistics_of
 
@@ -129,7 +130,7 @@ def _check_scores(folders: Folders, record: Mapping[str, Any], report: Report) -
         if part not in parts or rows_sha256(parts[part]) != record["data"]["rows_sha256"].get(part):
             report.problems.append(f"Record {record['run']}: the {part} rows are not those of its score file.")
             continue
-        for metric, value in part_metrics(parts[part]).items():
+        for metric, value in part_metrics(parts[part], is_log(record["settings"])).items():
             if not _same(metrics.get(metric), value):
                 report.problems.append(
                     f"Record {record['run']}: {metric} of {part} is {metrics.get(metric)}, its scores give {value}."
@@ -183,7 +184,8 @@ def _check_statistics(
 
     computed = statistics_of(
         folders.dataset, rows_of_records(records), scores, baseline=statistics["baseline"],
-        resamples=statistics["resamples"], known=statistics, recompute=True, progress=progress,
+        resamples=statistics["resamples"], unit=statistics.get("unit", "user"), known=statistics, recompute=True,
+        progress=progress,
     )  # fmt: skip
     there, here = dict(_numbers(statistics)), dict(_numbers(computed))
     for name in sorted(set(there) | set(here)):
@@ -198,6 +200,10 @@ def _numbers(statistics: Mapping[str, Any]) -> Iterator[tuple[str, float | None]
             if key != "of":
                 named = zip(("low", "high"), ends, strict=True)
                 yield from ((f"the {end} end of {key} of {row}", value) for end, value in named)
+    for row, curve in statistics.get("reliability", {}).items():
+        for key, values in curve.items():
+            if key != "of":
+                yield from ((f"reliability of {row}, {key} of bin {at}", value) for at, value in enumerate(values, 1))
     for test in statistics["tests"]:
         name = f"{test['metric']} {test['part']} of {test['row']} against the {test['against']} ({test['reference']})"
         for key in ("difference", "z", "t", "p", "p_sign_flip", "p_holm", "relative_improvement"):

@@ -15,16 +15,31 @@ from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from recbole_marn.data.batch import RaggedBatch
+from recbole_marn.data.part import CTRInteraction
+from recbole_marn.errors import InputError
 from recbole_marn.layers.context import side_by_side
 from recbole_marn.models.diagnostics import Diagnostics
 from recbole_marn.models.item_encoder import Cells, ItemEncoder
 from recbole_marn.models.parts import context_encoder_of
 from recbole_marn.registry import settings_of
 
-__all__ = ["CTRModel", "OurModel", "Represented"]
+__all__ = ["CTRModel", "OurModel", "Represented", "batch_of"]
 
 # Items encoded at a time when vectors are extracted: bounds the memory of a catalogue of any size.
 EXTRACTION_CHUNK = 4096
+# What does the job of RecBole's rankings.
+INSTEAD = "For users and items of yours: recbole_marn.load_scorer(CHECKPOINT), its score and top (docs/serving.md)."
+
+
+def batch_of(interaction: Any) -> RaggedBatch:
+    """The ragged batch that comes with the rows of a loader of this package.
+
+    Raises:
+        InputError: rows that RecBole made, or changed.
+    """
+    if not isinstance(interaction, CTRInteraction):
+        raise InputError("rows of a loader of this package", f"a {type(interaction).__name__} of RecBole", INSTEAD)
+    return interaction.batch
 
 
 class OurModel(SequentialRecommender):
@@ -73,6 +88,16 @@ class OurModel(SequentialRecommender):
 
     def forward(self, interaction: Any) -> Tensor:
         return self.predict(interaction)
+
+    def full_sort_predict(self, interaction: Any) -> Tensor:
+        """RecBole's rankings take rows by the number of an event, which is no number of a labelled row.
+
+        Raises:
+            InputError: always.
+        """
+        raise InputError(
+            "rows of this package, which are labelled and not ranked by RecBole", "a ranking of all items", INSTEAD
+        )
 
     # ------------------------------------------------------------------------------------------- training
     def _count_step(self, gradient: Tensor) -> None:
@@ -170,7 +195,7 @@ class CTRModel(OurModel):
 
     # -------------------------------------------------------------------------------------------- RecBole
     def named_losses(self, interaction: Any) -> dict[str, Tensor]:
-        return self.losses(interaction.batch, interaction[self.label_field])
+        return self.losses(batch_of(interaction), interaction[self.label_field])
 
     def losses(self, batch: RaggedBatch, label: Tensor) -> dict[str, Tensor]:
         """Named losses of one batch with labels (B,)."""
@@ -183,7 +208,7 @@ class CTRModel(OurModel):
 
     def predict(self, interaction: Any) -> Tensor:
         """Click probabilities (B,)."""
-        batch = interaction.batch
+        batch = batch_of(interaction)
         if self.training or self.statistics_until == "row":
             vector = self.represent(self.encoder(batch)).vector
         else:

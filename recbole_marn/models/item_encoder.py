@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
@@ -138,32 +140,35 @@ class ItemEncoder(nn.Module):
             for name, modality in table.modalities.items()
             if isinstance(modality, StatisticTable)
         }
-        frozen = {"present": torch.from_numpy(table.present), "statistic": torch.from_numpy(table.statistic)}
-        frozen["is_statistic"] = torch.tensor([name in self.statistic_columns for name in self.names])
         self.encoders = nn.ModuleDict()
         for name, modality in table.modalities.items():
             if isinstance(modality, IdTable):
-                frozen[f"{name}_codes"] = torch.from_numpy(modality.codes)
                 encoder = CategoricalEncoder(
                     cardinalities=modality.cardinalities, sizes=modality.sizes, width=width
                 )
             elif isinstance(modality, VectorTable):
-                frozen[f"{name}_matrix"] = torch.from_numpy(modality.matrix)
-                frozen[f"{name}_row"] = torch.from_numpy(modality.row).clamp(min=0)
                 encoder = VectorEncoder(size=modality.matrix.shape[1], width=width, reference=reference_kernels)
             elif isinstance(modality, TextTable):
-                frozen[f"{name}_words"] = torch.from_numpy(modality.words)
                 encoder = _text_encoder(modality, settings[name], width, reference_kernels)
             else:
                 sizes = (settings[name].size,) * len(modality.cardinalities)
                 encoder = CategoricalEncoder(cardinalities=modality.cardinalities, sizes=sizes, width=width)
             self.encoders[name] = encoder
-        self.frozen = FrozenTables(frozen)
+        self.frozen = FrozenTables(_frozen(table))
         self.norm = ModalityBatchNorm(n_modalities=len(self.names), width=width) if normalise else None
 
     @property
     def n_items(self) -> int:
         return len(self.frozen["present"])
+
+    @contextmanager
+    def reading(self, table: ItemTable) -> Iterator[None]:
+        """Encode other items, whose codes are of the same vocabularies and bins."""
+        own, self.frozen = self.frozen, FrozenTables(_frozen(table)).to(self.frozen["present"].device)
+        try:
+            yield
+        finally:
+            self.frozen = own
 
     def forward(self, batch: RaggedBatch, *, stop_at_raw: bool = False) -> Cells:
         """Encode the unique items and statistics of a batch.
@@ -217,6 +222,20 @@ class ItemEncoder(nn.Module):
             return encoder(self.frozen[f"{name}_matrix"], self.frozen[f"{name}_row"][item])
         lookup = "words" if isinstance(encoder, TextEncoder) else "codes"
         return _aligned(encoder, self.frozen[f"{name}_{lookup}"][item], stop_at_raw)
+
+
+def _frozen(table: ItemTable) -> dict[str, Tensor]:
+    """What is looked up of an item table, by name."""
+    is_statistic = [isinstance(modality, StatisticTable) for modality in table.modalities.values()]
+    frozen = {"present": table.present, "statistic": table.statistic, "is_statistic": np.array(is_statistic)}
+    for name, modality in table.modalities.items():
+        if isinstance(modality, IdTable):
+            frozen[f"{name}_codes"] = modality.codes
+        elif isinstance(modality, VectorTable):
+            frozen[f"{name}_matrix"], frozen[f"{name}_row"] = modality.matrix, modality.row.clip(min=0)
+        elif isinstance(modality, TextTable):
+            frozen[f"{name}_words"] = modality.words
+    return {name: torch.from_numpy(value) for name, value in frozen.items()}
 
 
 def _aligned(encoder: nn.Module, codes: Tensor, stop_at_raw: bool) -> Tensor:

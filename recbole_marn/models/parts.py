@@ -19,7 +19,7 @@ __all__ = ["BehaviourProperty", "PredictionHead", "UserPooling", "context_encode
 
 def context_encoder_of(dataset: Any) -> ContextEncoder | None:
     """The embeddings of a data set's profile and context fields, or None without any."""
-    fields = getattr(dataset, "context_fields", ())
+    fields = dataset.context_fields
     if not fields:
         return None
     return ContextEncoder(

@@ -7,7 +7,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from html import escape
 
-__all__ = ["Curve", "Interval", "Plot", "Point", "curves_plot", "interval_plot", "scatter_plot"]
+__all__ = [
+    "Curve", "Interval", "Plot", "Point", "Reliability",
+    "curves_plot", "interval_plot", "reliability_plot", "scatter_plot",
+]  # fmt: skip
 
 WIDTH = 480
 LEFT, RIGHT, TOP, BOTTOM = 58, 16, 14, 44
@@ -41,6 +44,15 @@ class Curve:
     label: str
     values: tuple[float, ...]
     strong: bool
+
+
+@dataclass(frozen=True)
+class Reliability:
+    """A labelled line of observed over predicted click rates, ascending."""
+
+    label: str
+    predicted: tuple[float, ...]
+    observed: tuple[float, ...]
 
 
 @dataclass(frozen=True)
@@ -132,12 +144,44 @@ def curves_plot(curves: Sequence[Curve], title: str, y_axis: str) -> Plot | None
             fill = style.replace("stroke", "fill")
             place = f'cx="{x(1):.1f}" cy="{y(curve.values[0]):.1f}"'
             parts.append(f'<circle class="{kind} alone"{fill} {place} r="4">{told}</circle>')
-    for index, curve in enumerate(strong):
-        line = 320 + 20 * index + 4
-        place = f'x1="{LEFT}" x2="{LEFT + 24}" y1="{line}" y2="{line}"'
-        parts.append(f'<line class="curve strong" style="stroke:{COLOURS[index]}" {place}/>')
-        parts.append(_text(LEFT + 32, line + 4, _cut(curve.label, 44), "start"))
-    return Plot(title, height, "".join(parts))
+    return Plot(title, height, "".join([*parts, *_legend([curve.label for curve in strong])]))
+
+
+def reliability_plot(curves: Sequence[Reliability]) -> Plot | None:
+    """Observed against predicted click rates beside the diagonal, on logarithmic axes. None without a line.
+
+    Bins without a click have no place on a logarithmic axis and are left out.
+    """
+    lines = []
+    for curve in curves[: len(COLOURS)]:
+        points = [pair for pair in zip(curve.predicted, curve.observed, strict=True) if min(pair) > 0]
+        lines += [(curve.label, points)] if points else []
+    if not lines:
+        return None
+    values = [value for _, points in lines for pair in points for value in pair]
+    ticks = _log_ticks(min(values), max(values))
+    bottom = 320 - BOTTOM
+    across = _linear(math.log(ticks[0]), math.log(ticks[-1]), LEFT, WIDTH - RIGHT - 14)
+    up = _linear(math.log(ticks[0]), math.log(ticks[-1]), bottom, TOP)
+
+    def x(value: float) -> float:
+        return across(math.log(value))
+
+    def y(value: float) -> float:
+        return up(math.log(value))
+
+    ends = f'x1="{x(ticks[0]):.1f}" y1="{y(ticks[0]):.1f}" x2="{x(ticks[-1]):.1f}" y2="{y(ticks[-1]):.1f}"'
+    parts = [
+        _x_axis(x, ticks, bottom, "predicted click rate", (LEFT + WIDTH) / 2),
+        _y_axis(y, ticks, "observed click rate"),
+        f'<line class="axis" {ends}/>',
+    ]
+    for colour, (label, points) in zip(COLOURS, lines, strict=False):
+        path = " ".join(f"{x(predicted):.1f},{y(observed):.1f}" for predicted, observed in points)
+        told = f"<title>{escape(label)}</title>"
+        parts.append(f'<polyline class="curve strong" style="stroke:{colour}" points="{path}">{told}</polyline>')
+    parts += _legend([label for label, _ in lines])
+    return Plot("Reliability", 320 + 20 * len(lines), "".join(parts))
 
 
 # --------------------------------------------------------------------------------------------------- parts
@@ -194,6 +238,17 @@ def _y_axis(y: Scale, ticks: Sequence[float], label: str) -> str:
     middle = (y(ticks[0]) + y(ticks[-1])) / 2
     turned = f'<text class="label" text-anchor="middle" transform="translate(13 {middle:.1f}) rotate(-90)">'
     return "".join(parts) + f"{turned}{escape(label)}</text>"
+
+
+def _legend(labels: Sequence[str]) -> list[str]:
+    """Names below a plot of 320 units, a line each, in the order of `COLOURS`."""
+    parts = []
+    for index, label in enumerate(labels):
+        line = 320 + 20 * index + 4
+        place = f'x1="{LEFT}" x2="{LEFT + 24}" y1="{line}" y2="{line}"'
+        parts.append(f'<line class="curve strong" style="stroke:{COLOURS[index]}" {place}/>')
+        parts.append(_text(LEFT + 32, line + 4, _cut(label, 44), "start"))
+    return parts
 
 
 def _free_place(x: float, y: float, taken: Sequence[tuple[float, float]]) -> tuple[float, float]:

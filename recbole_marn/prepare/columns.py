@@ -170,6 +170,7 @@ def choose(
             f"columns for {', '.join(missing)} in {table.path}",
             f"the columns {', '.join(map(repr, table.names[:30]))}",
             f"Name them, such as --column {missing[0]}=YOUR_COLUMN."
+            + ("" if "user_id" in chosen.columns or "user_id" in missing else " Users are named likewise: user_id=...")
             + (" If that is the first row, the file has no header: write one." if _is_data(table.names) else ""),
         )
     taken = set(chosen.columns.values())

@@ -8,10 +8,12 @@ from typing import Any, Literal
 
 from recbole_marn.settings.parsing import option
 
-__all__ = ["CLICKS_ALONE", "INSTEAD", "METRICS", "REFUSED", "TAKEN", "HostSettings"]
+__all__ = ["CLICKS_ALONE", "GAUC_NAME", "INSTEAD", "METRICS", "REFUSED", "TAKEN", "HostSettings"]
 
 # Metrics of labelled rows; RecBole's ranking metrics need whole lists of items.
-METRICS = ("AUC", "UAUC", "LogLoss", "MAE", "RMSE")
+METRICS = ("AUC", "UAUC", "GAUC", "LogLoss", "MAE", "RMSE")
+# What GAUC is called inside RecBole, whose metric of that name ranks whole lists of items.
+GAUC_NAME = "GAUC-exposures"
 
 _ROWS = "split, train_sampling, train_negatives, eval_sampling and eval_negatives make the rows"
 _STATISTIC = "a modality of kind: statistic bins numbers"
@@ -32,7 +34,7 @@ REFUSED = {
     "threshold": "label: {field, at_least} reads a log; where every line is a click, val_interval leaves others out",
     "LABEL_FIELD": "label: {field} reads a log; where every line is a click, labels are made",
     "RATING_FIELD": "no model here reads ratings; val_interval leaves events out by a column",
-    "topk": "labelled rows are not ranked; metrics are AUC, UAUC, LogLoss, MAE and RMSE",
+    "topk": "labelled rows are not ranked; metrics are AUC, UAUC, GAUC, LogLoss, MAE and RMSE",
     "valid_metric_bigger": "valid_metric tells",
     "eval_type": "metrics tell",
     "loss_type": "each model has its own loss",

@@ -21,6 +21,7 @@ __all__ = [
     "NAMLSettings",
     "RecBoleAutoIntSettings",
     "RecBoleDCNV2Settings",
+    "RankingSettings",
     "RecBoleDIENSettings",
     "RecBoleDINSettings",
     "RecBoleMLPSettings",
@@ -29,6 +30,11 @@ __all__ = [
 ]
 
 Activation = Literal["relu", "leakyrelu", "tanh", "none"]
+
+
+@dataclass(frozen=True)
+class RankingSettings:
+    """Keys of Popularity, ItemCF and RandomScore: none of their own."""
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from recbole_marn.settings.parsing import option
 
@@ -17,4 +18,10 @@ class TrainSettings:
     threads: int | None = option(1, "CPU threads of torch; null: torch's own choice", low=1, high=1024)
     resume: bool = option(False, "go on from the last finished epoch of the same run")
     run_name: str | None = option(None, "name of the run's files; null: from model, dataset, seed and settings")
+    calibration: Literal["none", "platt", "isotonic"] = option(
+        "none", "a step from scores to click rates that is fitted on validation after the best epoch"
+    )
     probe_every: int | None = option(None, "steps between reports on the adversary, kept in the history", low=1)
+    copied_vectors_mb: int = option(
+        256, "vectors of a modality up to so many MB are copied beside checkpoints, for scoring without the data", low=0
+    )

@@ -16,8 +16,9 @@ from torch import Tensor, nn
 from recbole_marn import __version__
 from recbole_marn.errors import InputError, first_line
 from recbole_marn.files import plain, write_aside
+from recbole_marn.training.click_rates import ClickRates
 
-__all__ = ["FORMAT", "NotPlain", "fill", "fill_optimizer", "load", "save"]
+__all__ = ["FORMAT", "NotPlain", "click_rates_of", "digest", "fill", "fill_optimizer", "load", "save"]
 
 FORMAT = 1
 MARK = "recbole_marn"
@@ -45,7 +46,7 @@ def save(path: str | Path, content: Mapping[str, Any]) -> None:
         OSError: it could not be written.
     """
     content = plain(content)
-    payload = {MARK: {"format": FORMAT, "version": __version__, "sha256": _digest(content)}, **content}
+    payload = {MARK: {"format": FORMAT, "version": __version__, "sha256": digest(content)}, **content}
 
     def write(temporary: Path) -> None:
         try:
@@ -56,14 +57,17 @@ def save(path: str | Path, content: Mapping[str, Any]) -> None:
     write_aside(path, write)
 
 
-def load(path: str | Path, map_location: Any = "cpu") -> dict[str, Any]:
+def load(path: str | Path, map_location: Any = "cpu", *, mapped: bool = False) -> dict[str, Any]:
     """Read a checkpoint of this package.
+
+    Args:
+        mapped: leave tensors in the file until they are used; the file must then stay as it is.
 
     Raises:
         NotPlain: a file with more than plain data and tensors; nothing of it was run.
         InputError: no such file, damaged, not one of ours, or of a newer format.
     """
-    content = _read(path, map_location)
+    content = _read(path, map_location, mapped)
     mark = content.pop(MARK, None) if isinstance(content, dict) else None
     if not isinstance(mark, dict) or not isinstance(mark.get("format"), int):
         raise InputError("a checkpoint written by this package", f"{path}, which has no mark of it", "Train again.")
@@ -74,7 +78,7 @@ def load(path: str | Path, map_location: Any = "cpu") -> dict[str, Any]:
             "Upgrade recbole_marn.",
         )
     # Version 0.1.0 wrote none.
-    if "sha256" in mark and mark["sha256"] != _digest(content):
+    if "sha256" in mark and mark["sha256"] != digest(content):
         raise InputError(
             "a checkpoint whose content has the digest it was written with",
             f"{path}, whose content has another",
@@ -83,12 +87,12 @@ def load(path: str | Path, map_location: Any = "cpu") -> dict[str, Any]:
     return content
 
 
-def _read(path: str | Path, map_location: Any) -> Any:
+def _read(path: str | Path, map_location: Any, mapped: bool) -> Any:
     if not Path(path).is_file():
         raise InputError("a checkpoint file", f"{path}, which does not exist", "Check the path.")
     kind = InputError
     try:
-        return torch.load(path, map_location=map_location, weights_only=True)
+        return torch.load(path, map_location=map_location, weights_only=True, mmap=mapped)
     except pickle.UnpicklingError:  # its text tells how to run what the file says
         kind, reason = NotPlain, "it holds more than that"
     except (RuntimeError, EOFError, OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
@@ -131,6 +135,22 @@ def fill(model: nn.Module, content: Mapping[str, Any], path: str | Path) -> None
         ) from None
 
 
+def click_rates_of(content: Mapping[str, Any]) -> ClickRates:
+    """What a checkpoint of a run says of its probabilities: they go through it before anybody sees them.
+
+    Raises:
+        InputError: a calibration that is none.
+    """
+    config = content["config"]
+    share = 1.0 if config.get("label") is None else float(config.get("keep_negatives") or 1.0)
+    state = content.get("calibration")
+    if state is None:  # version 0.1.0 wrote none
+        return ClickRates(share)
+    if not isinstance(state, list):
+        raise InputError("a list of calibrations in the checkpoint", type(state).__name__, "Train again.")
+    return ClickRates.from_state(state, share)
+
+
 def fill_optimizer(optimizer: torch.optim.Optimizer, content: Mapping[str, Any], path: str | Path) -> None:
     """Give an optimizer the state of a checkpoint.
 
@@ -148,12 +168,12 @@ def fill_optimizer(optimizer: torch.optim.Optimizer, content: Mapping[str, Any],
         ) from None
 
 
-def _digest(content: Any) -> str:
+def digest(content: Any) -> str:
     """SHA-256 of plain data and tensors, whatever device they are on."""
-    digest = hashlib.sha256()
+    found = hashlib.sha256()
     for piece in _pieces(content):
-        digest.update(piece)
-    return digest.hexdigest()
+        found.update(piece)
+    return found.hexdigest()
 
 
 def _pieces(value: Any) -> Iterator[bytes | memoryview]:

@@ -61,7 +61,6 @@ class DistributedTrainer(CTRTrainer, _Replicas):
     ) -> Any:
         """Metrics of a part from the scores of all processes; the same in each of them."""
         if load_best_model:
-            distributed.barrier()  # the first process may still be writing it
             self._load_best(model_file or self.saved_model_file, eval_data)
         columns, struct = self.scores(eval_data), DataStruct()
         for key, name in COLLECTED.items():
@@ -69,6 +68,10 @@ class DistributedTrainer(CTRTrainer, _Replicas):
         result = self.evaluator.evaluate(struct)
         self.wandblogger.log_eval_metrics(result, head="eval")
         return result
+
+    def _load_best(self, path: str, data: Any) -> None:
+        distributed.barrier()  # the first process may still be writing it
+        super()._load_best(path, data)
 
     @torch.no_grad()
     def scores(self, eval_data: Any) -> dict[str, np.ndarray]:

@@ -9,9 +9,10 @@ from recbole.evaluator.collector import Collector
 from recbole.utils import EvaluatorType
 from torch import Tensor
 
-from recbole_marn.evaluation.metrics import uauc
+from recbole_marn.evaluation.metrics import gauc, uauc
+from recbole_marn.settings.host import GAUC_NAME
 
-__all__ = ["UAUC", "UserCollector", "named_metrics"]
+__all__ = ["GAUC", "UAUC", "UserCollector", "named_metrics"]
 
 
 class UAUC:
@@ -29,6 +30,17 @@ class UAUC:
         return {"uauc": round(float(value), self.decimal_place)}
 
 
+class GAUC(UAUC):
+    """RecBole metric: mean of per-user AUC weighted by a user's rows (Zhou et al., KDD 2017).
+
+    RecBole's own GAUC ranks whole lists of items and weights by clicks; it keeps its name `gauc` there.
+    """
+
+    def calculate_metric(self, data: Any) -> dict[str, float]:
+        value = gauc(data.get("data.uid").numpy(), data.get("data.label").numpy(), data.get("rec.score").numpy())
+        return {GAUC_NAME.lower(): round(float(value), self.decimal_place)}
+
+
 class UserCollector(Collector):
     """RecBole's collector, which also keeps whose row each score is."""
 
@@ -44,5 +56,5 @@ class UserCollector(Collector):
 
 def named_metrics(result: Mapping[str, float] | None) -> dict[str, float]:
     """RecBole's lower-case metric names as they are written in the field."""
-    spelled = {"auc": "AUC", "uauc": "UAUC", "logloss": "LogLoss"}
+    spelled = {"auc": "AUC", "uauc": "UAUC", "logloss": "LogLoss", GAUC_NAME.lower(): "GAUC"}
     return {spelled.get(name, name): float(value) for name, value in (result or {}).items()}

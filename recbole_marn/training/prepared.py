@@ -76,6 +76,7 @@ def load_run(path: str | Path, **changed: Any) -> Prepared:
     parts = prepare_run(rebuild_config(content["config"] | changed), quiet=True)
     check_same_data(content, path, parts.train.part.split_sha256)
     checkpoint.fill(parts.model, content, path)
+    parts.trainer.click_rates = checkpoint.click_rates_of(content)
     parts.model.eval()
     return parts
 

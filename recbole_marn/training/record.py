@@ -12,14 +12,15 @@ from typing import Any
 import numpy as np
 
 from recbole_marn import __version__
+from recbole_marn.data.part import Part
 from recbole_marn.data.protocol import PARTS
 from recbole_marn.evaluation.record import FORMAT, sealed_text
-from recbole_marn.evaluation.scores import measured
+from recbole_marn.evaluation.scores import calibration_metrics, measured
 from recbole_marn.files import plain, sha256, write_aside, write_text
 from recbole_marn.registry import MODELS
 from recbole_marn.training.prepared import Prepared
 
-__all__ = ["data_facts", "write_record"]
+__all__ = ["calibration_told", "data_facts", "with_request", "write_record"]
 
 LIBRARIES = ("recbole", "torch", "numpy", "pandas", "scipy")
 
@@ -35,6 +36,32 @@ def data_facts(parts: Prepared) -> dict[str, int]:
     }
 
 
+def with_request(columns: Mapping[str, np.ndarray], part: Part) -> dict[str, np.ndarray]:
+    """Columns of all rows of a part, and the request of each where the log says what was shown together."""
+    if not part.is_log or part.settings.request is None:
+        return dict(columns)
+    return {**columns, "request": part.rows.request_of(np.arange(len(part)))}
+
+
+def calibration_told(trainer: Any, scores: Mapping[str, Mapping[str, np.ndarray]]) -> dict[str, Any]:
+    """How probabilities were corrected and calibrated, and what metrics they had before the fitted step.
+
+    Args:
+        scores: columns by part, with `uncalibrated` where a step was fitted.
+    """
+    rates = trainer.click_rates
+    return {
+        "kept_negatives": 1.0 if rates.correction is None else float(trainer.config["keep_negatives"]),
+        "fitted": trainer.settings.calibration,
+        "steps": rates.state(),
+        "before": {
+            part: calibration_metrics(columns["label"], columns["uncalibrated"])
+            for part, columns in scores.items()
+            if "uncalibrated" in columns
+        },
+    }
+
+
 def write_record(parts: Prepared, result: Mapping[str, Any], scores: Mapping[str, Mapping[str, np.ndarray]]) -> str:
     """Write `<run>.scores.npz` and `<run>.json` (`evaluation/record.py`), which names the scores by their SHA-256."""
     base = Path(parts.trainer.checkpoint_dir) / parts.trainer.run_name
@@ -46,7 +73,7 @@ def write_record(parts: Prepared, result: Mapping[str, Any], scores: Mapping[str
             np.savez_compressed(file, **flat)
 
     write_aside(scores_file, write_scores)
-    metrics, data = measured(scores)
+    metrics, data = measured(scores, parts.test.part.is_log)
     record = {
         "format": FORMAT,
         "run": base.name,
@@ -57,6 +84,7 @@ def write_record(parts: Prepared, result: Mapping[str, Any], scores: Mapping[str
         "settings": parts.trainer.plain_settings(),
         "data": {"split_sha256": result["split_sha256"], **data, **data_facts(parts)},
         "metrics": metrics,
+        "calibration": result["calibration"],
         "notes": parts.train.part.notes,
         "history": parts.trainer.history,
         "scores": {"file": scores_file.name, "sha256": sha256(scores_file)},

@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 
 from recbole_marn.data.loader import CTRDataLoader
+from recbole_marn.evaluation.scores import part_metrics
 from recbole_marn.host.config import build_config
 from recbole_marn.training.log import describe
 from recbole_marn.training.metrics import named_metrics
 from recbole_marn.training.prepared import prepare_data, prepare_run
 from recbole_marn.training.processes import run_processes
-from recbole_marn.training.record import data_facts, write_record
+from recbole_marn.training.record import calibration_told, data_facts, with_request, write_record
 
 __all__ = ["run"]
 
@@ -38,7 +39,8 @@ def run(
     Returns:
         RecBole's four keys (`best_valid_score`, `valid_score_bigger`, `best_valid_result`, `test_result`) and
         model, dataset, seed, split_sha256, valid, test, test_<sampling> for each of `also_test`, parameters,
-        seconds_per_epoch, epochs, record, checkpoint.
+        seconds_per_epoch, epochs, record, checkpoint. Of a log, valid and test hold all metrics of a log, and
+        calibration what its key changed.
     """
     config = build_config(model, dataset, config_file_list, config_dict)
     nproc = nproc or config["nproc"] or 1
@@ -56,7 +58,11 @@ def run(
     best_valid_score, best_valid_result = trainer.fit(
         parts.train, parts.valid, saved=saved, show_progress=config["show_progress"]
     )
-    test_result = trainer.evaluate(parts.test, load_best_model=saved, show_progress=config["show_progress"])
+    trainer.calibrate(parts.valid)
+    loaded = trainer.click_rates.fitted is not None  # with the calibration, which belongs to the best model
+    test_result = trainer.evaluate(
+        parts.test, load_best_model=saved and not loaded, show_progress=config["show_progress"]
+    )
     result = {
         "model": config["model"],
         "dataset": config["dataset"],
@@ -65,7 +71,8 @@ def run(
         "valid": named_metrics(best_valid_result),
         "test": named_metrics(test_result),
     }
-    scores = {"valid": parts.valid, "test": parts.test} if saved else {}
+    log, calibrated = parts.test.part.is_log, trainer.click_rates.fitted is not None
+    scores = {"valid": parts.valid, "test": parts.test} if saved or log or calibrated else {}
     for sampling in config["also_test"] or []:
         loader = CTRDataLoader(config, parts.test.part.against(sampling))
         result[f"test_{sampling}"] = named_metrics(trainer.evaluate(loader, load_best_model=False))
@@ -79,7 +86,11 @@ def run(
         "record": None,
         "checkpoint": trainer.saved_model_file if saved else None,
     }
-    columns = {name: trainer.scores(data) for name, data in scores.items()}  # every process has its share in them
+    # Every process has its share in the scores.
+    columns = {name: with_request(trainer.scores(data), data.part) for name, data in scores.items()}
+    if log or calibrated:
+        result |= {name: part_metrics(found, log) for name, found in columns.items()}
+    result["calibration"] = calibration_told(trainer, columns)
     if saved and config["local_rank"] == 0:
         result["record"] = write_record(parts, result, columns)
     return result | {

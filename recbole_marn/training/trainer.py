@@ -19,8 +19,10 @@ from recbole_marn.host.config import plain_config
 from recbole_marn.models.base import OurModel
 from recbole_marn.settings.parsing import from_mapping
 from recbole_marn.settings.training import TrainSettings
-from recbole_marn.training import checkpoint
+from recbole_marn.training import checkpoint, click_rates
+from recbole_marn.training.click_rates import ClickRates
 from recbole_marn.training.identity import check_same_data, check_same_settings, run_name
+from recbole_marn.training.items_file import write_items
 from recbole_marn.training.log import bar, epoch_line
 from recbole_marn.training.metrics import UserCollector, named_metrics
 from recbole_marn.training.optimizers import build_adagrad, build_adam, read_by_row
@@ -46,7 +48,9 @@ class CTRTrainer(Trainer):
         self.saved_model_file = os.path.join(self.checkpoint_dir, f"{self.run_name}.pth")
         self.state_file = os.path.join(self.checkpoint_dir, f"{self.run_name}.last.pth")
         self.history: list[dict[str, Any]] = []
+        self.click_rates = ClickRates(self._kept_negatives())
         self._split_sha256 = ""
+        self._items: dict[str, str] | None = None
         self._keep_state = False
         self._valid_seconds = 0.0
         self._valid_data: Any = None
@@ -83,6 +87,9 @@ class CTRTrainer(Trainer):
         self._split_sha256 = train_data.part.split_sha256
         self._keep_state = saved
         self._valid_data = valid_data
+        if saved and self.config["local_rank"] == 0 and isinstance(self.model, OurModel):
+            largest_copy = self.settings.copied_vectors_mb * 1_000_000
+            self._items = write_items(self.checkpoint_dir, self.model, train_data.part, largest_copy)
         if isinstance(self.model, OurModel):
             self.model.prepare_training(steps_per_epoch=len(train_data), epochs=self.epochs)
         if self.settings.resume and os.path.exists(self.state_file):
@@ -179,7 +186,15 @@ class CTRTrainer(Trainer):
     def _neg_sample_batch_eval(self, batched_data: Any) -> Any:
         # A batch is whole groups, of eval_batch_size rows or, in a log, of that many on average: it is not cut further.
         interaction, _, positive_u, positive_i = batched_data
-        return interaction, self.model.predict(interaction.to(self.device)), positive_u, positive_i
+        return interaction, self.click_rates(self._predicted(interaction)), positive_u, positive_i
+
+    def _predicted(self, interaction: Any) -> Tensor:
+        return self.model.predict(interaction.to(self.device))
+
+    def _kept_negatives(self) -> float:
+        """Share of a log's non-clicks that is trained on; rows of clicks alone keep what was drawn for them."""
+        labelled = self.config["label"] is not None
+        return float(self.config["keep_negatives"] or 1.0) if labelled else 1.0
 
     @torch.no_grad()
     def evaluate(
@@ -193,22 +208,47 @@ class CTRTrainer(Trainer):
 
     @torch.no_grad()
     def scores(self, eval_data: Any) -> dict[str, np.ndarray]:
-        """user, item, label and score of every row of a part, in its order."""
+        """user, item, label and score of every row of a part, in its order.
+
+        With a fitted calibration also `uncalibrated`, the score before it.
+        """
         self.model.eval()
         columns: dict[str, list[np.ndarray]] = {"user": [], "item": [], "label": [], "score": []}
         fields = {"user": "USER_ID_FIELD", "item": "ITEM_ID_FIELD", "label": "LABEL_FIELD"}
         for batched_data in eval_data:
-            interaction, score, _, _ = self._neg_sample_batch_eval(batched_data)
+            interaction = batched_data[0]
             for name, field in fields.items():
                 columns[name].append(interaction[self.config[field]].numpy())
-            columns["score"].append(score.float().cpu().numpy())
+            corrected = self.click_rates.corrected(self._predicted(interaction))
+            columns["score"].append(self.click_rates.calibrated(corrected).float().cpu().numpy())
+            if self.click_rates.fitted is not None:
+                columns.setdefault("uncalibrated", []).append(corrected.float().cpu().numpy())
         return {name: np.concatenate(values) for name, values in columns.items()}
+
+    def calibrate(self, valid_data: Any) -> None:
+        """Fit the key `calibration` on validation, for the best model where one was saved, and keep it with that.
+
+        Raises:
+            InputError: too few rows of a class.
+        """
+        if self.settings.calibration == "none":
+            return
+        if self._keep_state:
+            self._load_best(self.saved_model_file, valid_data)
+        self.click_rates.fitted = None
+        columns = self.scores(valid_data)
+        self.click_rates.fitted = click_rates.fit(self.settings.calibration, columns["label"], columns["score"])
+        if self._keep_state and self.config["local_rank"] == 0:
+            content = checkpoint.load(self.saved_model_file)
+            checkpoint.save(self.saved_model_file, content | {"calibration": self.click_rates.state()})
+        self.logger.info(f"calibrated {self.settings.calibration}, on {len(columns['label'])} rows of validation")
 
     def _load_best(self, path: str, data: Any) -> None:
         content = checkpoint.load(path, map_location=self.device)
         checkpoint.check_run(content, path)
         check_same_data(content, path, data.part.split_sha256)
         checkpoint.fill(self.model, content, path)
+        self.click_rates = checkpoint.click_rates_of(content)
         self.logger.info(f"best      epoch {content['epoch'] + 1}, read from {path}")
 
     # --------------------------------------------------------------------------------------- checkpoints
@@ -220,12 +260,14 @@ class CTRTrainer(Trainer):
         return {
             "config": self.plain_settings(),
             "split_sha256": self._split_sha256,
+            "items": self._items,
             "epoch": epoch,
             "cur_step": self.cur_step,
             "best_valid_score": float(self.best_valid_score),
             "best_valid_result": dict(self.best_valid_result or {}),
             "history": self.history,
             "state_dict": self.model.state_dict(),
+            "calibration": self.click_rates.state(),
             "other_parameter": {},
         }
 

@@ -17,7 +17,7 @@ import yaml
 from recbole.trainer import HyperTuning
 
 from recbole_marn.errors import InputError
-from recbole_marn.files import plain, write_json
+from recbole_marn.files import check_plain_name, plain, write_json
 from recbole_marn.host.config import build_config, read_files
 from recbole_marn.training.metrics import named_metrics
 from recbole_marn.training.objective import objective_function
@@ -124,7 +124,9 @@ class _Search:
         Raises:
             InputError: it holds something else.
         """
+        check_plain_name("output_file", self.output_file.name, "its folder may stand before it")
         if not self.output_file.exists():
+            self.write()  # finds out now, not after the first trial, whether it can be written
             return
         try:
             there = json.loads(self.output_file.read_text(encoding="utf-8"))

@@ -34,7 +34,11 @@ def read_space(file: Path) -> dict[str, tuple[str, list[Any]]]:
     if not Path(file).is_file():
         raise InputError("a file with a search space", f"{file}, which does not exist", "Check the path.")
     space: dict[str, tuple[str, list[Any]]] = {}
-    for number, line in enumerate(Path(file).read_text(encoding="utf-8").splitlines(), start=1):
+    try:
+        lines = Path(file).read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError as error:
+        raise InputError(f"a search space in UTF-8 in {file}", str(error), "Save the file in UTF-8.") from None
+    for number, line in enumerate(lines, start=1):
         if not line.strip() or line.lstrip().startswith("#"):
             continue
         name, kind, values = _parse(line, f"line {number} of {file}")
@@ -56,14 +60,14 @@ def _parse(line: str, where: str) -> tuple[str, str, list[Any]]:
             known = len(values) == len(RANGES[kind].split(","))
             if known and all(map(math.isfinite, values)) and values[0] < values[1] and all(v > 0 for v in values[2:]):
                 return name, kind, values
-    except (ValueError, SyntaxError):
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
         pass
     forms = "choice [a, b]" if kind == "choice" else f"{kind} {RANGES[kind]}" if kind in RANGES else ""
     kinds = ("choice", *RANGES)
     raise InputError(
         f"NAME {forms or 'choice, uniform, quniform or loguniform, and values'} in {where}",
         repr(line.strip()),
-        f"Correct the line.{'' if forms else nearest(kind, kinds)}",
+        f"Write it as NAME choice [1, 2], or NAME uniform 0,1.{'' if forms else nearest(kind, kinds)}",
     )
 
 

@@ -243,8 +243,8 @@ def test_too_few_eligible_items_are_refused_with_a_way_out():
         few.draw(**row, number=4)
     assert str(caught.value) == (
         "Expected at least 4 items to draw negatives from for every row (strategy 'uniform', source 'all')."
-        " Got 3 for user 1 and too few in 1 of 2 rows."
-        " Ask for fewer negatives, or remove users who touched nearly every item."
+        " Got 3 for some users: 1 of 2 rows have too few."
+        " Ask for fewer negatives (eval_negatives, train_negatives), or remove users who touched nearly every item."
     )
 
 
@@ -257,7 +257,7 @@ def test_too_few_popular_items_are_refused_with_another_strategy():
     )
     row = {"user": [1], "positive": [2], "time": [0.0], "seed": 0}
     assert popular.draw(**row, number=1).tolist() == [[3]]
-    with pytest.raises(InputError, match="at least 2 items.*Got 1 for user 1.*use strategy 'uniform' or"):
+    with pytest.raises(InputError, match="at least 2 items.*Got 1 for some users.*use strategy 'uniform' or"):
         popular.draw(**row, number=2)
 
 
@@ -272,7 +272,7 @@ def test_too_few_released_items_are_refused_with_another_source():
     )
     row = {"user": [1], "positive": [2], "seed": 0}
     assert released.draw(**row, time=[3.0], number=1).tolist() == [[3]]
-    with pytest.raises(InputError, match="source 'released'.*Got 0 for user 1.*from source 'all', or leave"):
+    with pytest.raises(InputError, match="source 'released'.*Got 0 for some users.*from source 'all', or leave"):
         released.draw(**row, time=[1.5], number=1)
 
 

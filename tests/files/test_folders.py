@@ -11,7 +11,7 @@ import pytest
 from prepare.raw_files import amazon_2014
 
 from recbole_marn.errors import InputError
-from recbole_marn.files import sha256
+from recbole_marn.files import sha256, write_json
 from recbole_marn.files.folders import clean_leftovers, staged_folder
 from recbole_marn.prepare import pipeline
 from recbole_marn.prepare.download import fetch_missing
@@ -104,7 +104,7 @@ def test_what_is_missing_is_prepared_once_or_it_says_how(tmp_path, monkeypatch):
     monkeypatch.setattr(pipeline, "fetch_missing", lambda source, raw: [])
     data_path, raw = tmp_path / "dataset", tmp_path / "raw"
     with pytest.raises(
-        InputError, match="reviews_Clothing.* On this machine you can run: ml-100k, amazon-clothing-syn"
+        InputError, match="reviews_Clothing.* On this machine you can run: ml-100k, .*amazon-clothing-syn"
     ):
         ensure_prepared("amazon-clothing", data_path, raw)
     amazon_2014(raw / "amazon-clothing")
@@ -198,3 +198,15 @@ def test_words_and_tables_need_neither_torch_nor_recbole(tmp_path):
     command(tmp_path, "--name", "other")
     done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0 and done.stdout.splitlines()[-1] == "[]", done.stdout + done.stderr
+
+
+def test_what_a_killed_process_left_beside_a_file_is_removed(tmp_path):
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    (tmp_path / f".a.json.{dead.pid}.part").write_text("half")
+    (tmp_path / f".a.json.{os.getppid()}.part").write_text("another process is writing it")
+    (tmp_path / f".b.json.{dead.pid}.part").write_text("another file")
+    write_json(tmp_path / "a.json", {"a": 1})
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
+        ["a.json", f".a.json.{os.getppid()}.part", f".b.json.{dead.pid}.part"]
+    )

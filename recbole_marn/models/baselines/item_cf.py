@@ -9,12 +9,13 @@ from torch import Tensor
 
 from recbole_marn.data.item_similarity import ItemSimilarity
 from recbole_marn.data.rows import TRAIN
-from recbole_marn.models.baselines.scorer import Scorer
+from recbole_marn.models.base import batch_of
+from recbole_marn.models.baselines.ranking_model import RankingModel
 
 __all__ = ["ItemCF"]
 
 
-class ItemCF(Scorer):
+class ItemCF(RankingModel):
     """evidence = sum over the history of the cosine similarity of its items to the candidate (Sarwar et al. 2001).
 
     Similarities come from training events alone. A training row is one of those events itself, so that evidence is
@@ -32,7 +33,7 @@ class ItemCF(Scorer):
         )
 
     def evidence(self, interaction: Any) -> Tensor:
-        batch = interaction.batch
+        batch = batch_of(interaction)
         item = batch.entity_id.cpu().numpy()
         index = (batch.token, batch.length, batch.row_sequence, batch.candidate)
         token, length, row_sequence, candidate = (value.cpu().numpy() for value in index)

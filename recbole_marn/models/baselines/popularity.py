@@ -7,12 +7,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from recbole_marn.models.baselines.scorer import Scorer
+from recbole_marn.models.base import batch_of
+from recbole_marn.models.baselines.ranking_model import RankingModel
 
 __all__ = ["Popularity"]
 
 
-class Popularity(Scorer):
+class Popularity(RankingModel):
     """evidence = log(1 + training count of the candidate)."""
 
     def __init__(self, config: Any, dataset: Any):
@@ -21,5 +22,5 @@ class Popularity(Scorer):
         self.register_buffer("log_count", torch.log1p(counts).float(), persistent=False)
 
     def evidence(self, interaction: Any) -> Tensor:
-        batch = interaction.batch
+        batch = batch_of(interaction)
         return self.log_count[batch.entity_id[batch.candidate]]

@@ -7,12 +7,12 @@ from typing import Any
 from torch import Tensor
 
 from recbole_marn.layers.kernels.hashing import uniform_hash
-from recbole_marn.models.baselines.scorer import Scorer
+from recbole_marn.models.baselines.ranking_model import RankingModel
 
 __all__ = ["RandomScore"]
 
 
-class RandomScore(Scorer):
+class RandomScore(RankingModel):
     """evidence = a hash of user, item and seed: the same row always scores the same, whatever stands beside it."""
 
     def __init__(self, config: Any, dataset: Any):

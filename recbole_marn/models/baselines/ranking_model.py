@@ -11,10 +11,10 @@ from torch.nn.functional import binary_cross_entropy_with_logits, softplus
 
 from recbole_marn.models.base import OurModel
 
-__all__ = ["Scorer"]
+__all__ = ["RankingModel"]
 
 
-class Scorer(OurModel):
+class RankingModel(OurModel):
     """logit = softplus(a) * evidence + b: ranks by the evidence alone, a and b only calibrate."""
 
     def __init__(self, config: Any, dataset: Any):

@@ -1,0 +1,44 @@
+"""`recbole-marn export`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+from recbole_marn.commands.predict import add_scorer_arguments, loaded_scorer
+from recbole_marn.serving.export import export
+from recbole_marn.training import checkpoint
+from recbole_marn.training.prepared import Prepared, load_run
+
+__all__ = ["add_arguments", "main"]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """A checkpoint, and where the export goes."""
+    add_scorer_arguments(parser)
+    parser.add_argument("--out", required=True, type=Path, help="folder to write, whole or not at all")
+    parser.add_argument("--overwrite", action="store_true", help="replace the export that is there")
+    parser.add_argument(
+        "--no-test", action="store_true",
+        help="do not score the test part by the export (it is left out, too, where the data are not there)",
+    )  # fmt: skip
+
+
+def main(args: argparse.Namespace) -> int:
+    """Write the export; print where it is and how it compares as one line of JSON."""
+    scorer = loaded_scorer(args)
+    manifest = export(
+        scorer, args.out, checkpoint=args.checkpoint, run=None if args.no_test else _run(args.checkpoint),
+        overwrite=args.overwrite,
+    )  # fmt: skip
+    told = {name: manifest[name] for name in ("model", "items", "width", "parity")}
+    print(json.dumps({"out": str(args.out), **told, "bytes": sum(f["bytes"] for f in manifest["files"].values())}))
+    return 0
+
+
+def _run(path: str) -> Prepared | None:
+    """The run with its data, where they are."""
+    config = checkpoint.load(path)["config"]
+    there = (Path(config["data_path"]) / f"{config['dataset']}.inter").is_file()
+    return load_run(path) if there else None

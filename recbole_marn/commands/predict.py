@@ -1,0 +1,63 @@
+"""`recbole-marn predict`."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+from pathlib import Path
+
+from recbole_marn.errors import InputError
+from recbole_marn.serving.predict import Request, predict
+from recbole_marn.serving.scorer import CTRScorer, load_scorer
+
+__all__ = ["add_arguments", "add_scorer_arguments", "loaded_scorer", "main"]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """A checkpoint, rows to answer, and what is known besides."""
+    add_scorer_arguments(parser)
+    tables = parser.add_argument_group("tables", "CSV, JSON lines or Parquet, with columns called as in training")
+    tables.add_argument("--rows", required=True, type=Path, help="user_id, item_id, timestamp; --top: no item_id")
+    tables.add_argument("--behaviours", type=Path, help="what users did: user_id, item_id, timestamp, type if read")
+    tables.add_argument("--items", type=Path, help="items to add or to replace: item_id and whatever the model reads")
+    tables.add_argument("--vectors", type=Path, help=".npy of vectors of those items")
+    tables.add_argument("--vector-ids", type=Path, help="ids of its rows, one a line (default: beside it, .ids)")
+    tables.add_argument("--modality", help="which the vectors are, where the model reads several")
+    tables.add_argument("--candidates", type=Path, help="item_id of the items that --top ranks (default: all)")
+    parser.add_argument("--out", required=True, type=Path, help="answers, .csv or .parquet, whole or not at all")
+    parser.add_argument("--top", type=int, metavar="K", help="the K likeliest items of every row in place of a score")
+    parser.add_argument("--unseen", action="store_true", help="rank no item the user had")
+    parser.add_argument("--inclusive", action="store_true", help="behaviours at the very time of a row were before it")
+    parser.add_argument(
+        "--time-unit", choices=["s", "ms", "us", "ns"], default="s",
+        help="of times that are numbers, against those of training (default: the same); dates are read as such",
+    )  # fmt: skip
+
+
+def add_scorer_arguments(parser: argparse.ArgumentParser) -> None:
+    """A checkpoint, and where its vectors are."""
+    parser.add_argument("checkpoint", help="<run>.pth, with its .items.pt beside it; the training data are not needed")
+    parser.add_argument(
+        "--stored-vectors", action="append", default=[], metavar="MODALITY=FILE",
+        help="where training vectors are that were too large to be copied",
+    )  # fmt: skip
+
+
+def loaded_scorer(args: argparse.Namespace) -> CTRScorer:
+    """The scorer that those arguments name."""
+    stored = {}
+    for text in args.stored_vectors:
+        name, equals, file = text.partition("=")
+        if not equals:
+            raise InputError("--stored-vectors MODALITY=FILE", repr(text), "Name the modality.")
+        stored[name] = file
+    return load_scorer(args.checkpoint, vectors=stored)
+
+
+def main(args: argparse.Namespace) -> int:
+    """Write the answers; print what was done as one line of JSON."""
+    scorer = loaded_scorer(args)
+    request = Request(**{field.name: getattr(args, field.name) for field in dataclasses.fields(Request)})
+    print(json.dumps({"checkpoint": args.checkpoint, **predict(scorer, request)}))
+    return 0

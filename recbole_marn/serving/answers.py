@@ -1,0 +1,279 @@
+"""From rows and behaviours to what a model is asked: the part of scoring that does not hang on how it is computed."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from recbole_marn.data.catalogue import Fields
+from recbole_marn.data.statistics import GapBins
+from recbole_marn.errors import InputError
+from recbole_marn.serving.histories import Behaviours, History, Needs, Windows, columns_of, times_of, tokens_of
+
+__all__ = ["UNKNOWN", "Answers", "Asked", "Facts", "Ranking"]
+
+# (row, behaviour) pairs scored at a time: bounds the memory of a batch of any size.
+PAIRS = 200_000
+UNKNOWN = 0  # the number of the item of which nothing is known; it takes the place of the padding
+
+
+class Ranking(NamedTuple):
+    """Items, the likeliest first, and their probabilities."""
+
+    items: list[str]
+    probability: np.ndarray
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is known of a model without its weights.
+
+    Attributes:
+        model: its name.
+        fields: names of the columns of user, item, time and behaviour type.
+        needs: what it reads of a behaviour.
+        longest: behaviours of a history that are read, the latest ones.
+        kinds: behaviour type -> code.
+        gap: bins of the time since a behaviour, or None.
+        latest: the last moment of training.
+    """
+
+    model: str
+    fields: Fields
+    needs: Needs
+    longest: int
+    kinds: Mapping[str, int]
+    gap: GapBins | None
+    latest: float
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Rows to be scored, and the histories they share.
+
+    Attributes:
+        item: (B,) numbers of items.
+        request: (B,) the history of each row.
+        start, length: (S,) slices of behaviours.
+        time: (S,) the moment of the rows of a history.
+    """
+
+    item: np.ndarray
+    request: np.ndarray
+    start: np.ndarray
+    length: np.ndarray
+    time: np.ndarray
+
+
+class Answers(ABC):
+    """Scores and rankings of known items for users who are nothing but their behaviours.
+
+    Columns are called as in the training data (`user_id`, `item_id`, `timestamp` unless its settings said otherwise).
+    """
+
+    def __init__(self, facts: Facts, tokens: Sequence[str]):
+        """`tokens`: ids of the items by number; that of number 0 is not read."""
+        self.facts = facts
+        self._tokens = list(tokens)
+        self._number = {token: number for number, token in enumerate(self._tokens) if number}
+
+    @abstractmethod
+    def _answers(self, asked: Asked, behaviours: Behaviours) -> np.ndarray:
+        """(B,) float32 probabilities."""
+
+    # ------------------------------------------------------------------------------------------------ items
+    @property
+    def items(self) -> list[str]:
+        """Ids of all items that can be ranked."""
+        return self._tokens[1:]
+
+    def knows(self, items: Sequence[Any]) -> np.ndarray:
+        """(n,) bool: items that training saw or that were added."""
+        return self.numbers(items) > 0
+
+    def numbers(self, items: Any) -> np.ndarray:
+        """(n,) numbers of items, -1 for unknown ones."""
+        tokens = tokens_of(np.asarray(items, dtype=object), self.facts.fields.item, "items")
+        return np.array([self._number.get(token, -1) for token in tokens], dtype=np.int64)
+
+    @staticmethod
+    def _check_known(items: Any, numbers: np.ndarray) -> None:
+        if (numbers <= 0).any():
+            which = np.asarray(items, dtype=object)[numbers <= 0]
+            raise InputError(
+                "items that training saw or that were added",
+                f"{which[0]!r}" + (f" and {len(which) - 1} more" if len(which) > 1 else ""),
+                "Add them first, or leave them out.",
+            )
+
+    # ----------------------------------------------------------------------------------------------- scores
+    def score(self, rows: Any, behaviours: Any = None, *, inclusive: bool = False) -> np.ndarray:
+        """Click probabilities of rows.
+
+        Args:
+            rows: a data frame or mapping of columns: user, item and time (the latter only where behaviours are a
+                table, or the model reads the time since a behaviour).
+            behaviours: what the users did: a data frame or mapping of columns (user, item, time, and the type where
+                the model reads it), of which a row sees its user's before its time; or one `History` a row; or None.
+            inclusive: behaviours at the very time of a row were before it, in the order given.
+
+        Returns:
+            (B,) float32.
+
+        Raises:
+            InputError: columns or values are missing.
+        """
+        return self._scored(rows, self.behaviours(behaviours), inclusive)
+
+    def behaviours(self, given: Any) -> Behaviours | None:
+        """Behaviours made ready for several calls of `score`."""
+        if given is None or isinstance(given, Behaviours):
+            return given
+        if isinstance(given, Sequence) and all(isinstance(history, History) for history in given):
+            return Behaviours.of_rows(given, self.facts.needs, self.numbers, self._kinds)
+        return Behaviours.of_table(given, self.facts.fields, self.facts.needs, self.numbers, self._kinds)
+
+    def _kinds(self, tokens: np.ndarray) -> np.ndarray:
+        return np.array([self.facts.kinds.get(token, 0) for token in tokens], dtype=np.int64)
+
+    def _scored(self, rows: Any, behaviours: Behaviours | None, inclusive: bool) -> np.ndarray:
+        by_row = behaviours is not None and behaviours.by_row
+        timed = behaviours is not None and (self.facts.needs.time or not by_row)
+        fields = self.facts.fields
+        columns = columns_of(rows, [*([] if by_row else [fields.user]), fields.item, *([fields.time] if timed else [])],
+                             "rows")  # fmt: skip
+        item = self.numbers(columns[fields.item]).clip(min=UNKNOWN)
+        time = self._times(columns[fields.time]) if timed else np.zeros(len(item))
+        if behaviours is None:
+            behaviours, windows = NOTHING, Windows(*np.zeros((2, len(item)), dtype=np.int64))
+        elif by_row:
+            behaviours.check_rows(len(item))
+            windows = behaviours.all_of(np.arange(len(item)), self.facts.longest)
+        else:
+            user = tokens_of(columns[fields.user], fields.user, "rows")
+            windows = behaviours.before(user, time, self.facts.longest, inclusive=inclusive)
+        return self.probabilities(item, time, windows, behaviours)
+
+    def probabilities(
+        self, item: np.ndarray, time: np.ndarray, windows: Windows, behaviours: Behaviours
+    ) -> np.ndarray:
+        """(B,) of rows in the numbers of `numbers` and of behaviours, scored in pieces.
+
+        Args:
+            item: (B,) numbers of items; 0 is one of which nothing is known.
+            time: (B,) moments.
+            windows: (B,) slices of `behaviours`.
+        """
+        found, (start, length) = np.empty(len(item), dtype=np.float32), (windows.start, windows.length)
+        for some in _batches(length):
+            found[some] = self._answers(_asked(item[some], time[some], start[some], length[some]), behaviours)
+        return found
+
+    def _times(self, column: np.ndarray) -> np.ndarray:
+        time = times_of(column, self.facts.fields.time, "rows")
+        latest = self.facts.latest
+        if len(time) and latest > 0 and time.max() > 100 * latest:
+            raise InputError(
+                f"times in the unit of the training data, which end at {latest:g}",
+                f"{time.max():g}",
+                "Convert them: milliseconds are a thousand times as many as seconds.",
+            )
+        return time
+
+    # --------------------------------------------------------------------------------------------- rankings
+    def top(
+        self,
+        history: History | Sequence[Any],
+        k: int = 10,
+        candidates: Sequence[Any] | None = None,
+        *,
+        time: float | None = None,
+        unseen: bool = False,
+    ) -> Ranking:
+        """The k likeliest items for a user.
+
+        Args:
+            history: what the user did, oldest first; ids alone where the model reads nothing else.
+            candidates: ids to choose from; None: all items known.
+            time: of the row; needed where the model reads the time since a behaviour.
+            unseen: leave out the items of the history.
+
+        Raises:
+            InputError: k below 1, no time where it is needed, or a candidate that nothing is known of.
+        """
+        history = history if isinstance(history, History) else History(list(history))
+        if k < 1:
+            raise InputError("k of at least 1", str(k), "Ask for one item or more.")
+        if self.facts.needs.time and time is None:
+            raise InputError(
+                f"a time, for {self.facts.model} reads the time since each behaviour", "none", "Give time=..."
+            )
+        behaviours = Behaviours.of_rows([history], self.facts.needs, self.numbers, self._kinds)
+        every = Windows(np.zeros(1, dtype=np.int64), np.array([len(behaviours.item)]))
+        return self._ranked(self.candidates(candidates), k, behaviours, every, 0.0 if time is None else time, unseen)
+
+    def candidates(self, items: Sequence[Any] | None) -> np.ndarray:
+        """Numbers of items to choose from, made ready for several rankings; None: of all.
+
+        Raises:
+            InputError: one that nothing is known of.
+        """
+        if items is None:
+            return np.arange(1, len(self._tokens))
+        numbers = self.numbers(items)
+        self._check_known(items, numbers)
+        return np.unique(numbers)
+
+    def top_of(
+        self,
+        user: np.ndarray,
+        time: np.ndarray,
+        behaviours: Behaviours,
+        k: int,
+        candidates: np.ndarray,
+        *,
+        inclusive: bool = False,
+        unseen: bool = False,
+    ) -> Iterator[Ranking]:
+        """The k likeliest items for each of users (B,) at moments (B,), by behaviours of a table; see `top`."""
+        every = behaviours.before(user, time, len(behaviours.item), inclusive=inclusive)
+        for row, at in enumerate(time):
+            one = Windows(every.start[row : row + 1], every.length[row : row + 1])
+            yield self._ranked(candidates, k, behaviours, one, at, unseen)
+
+    def _ranked(
+        self, numbers: np.ndarray, k: int, behaviours: Behaviours, every: Windows, time: float, unseen: bool
+    ) -> Ranking:
+        """`every`: all behaviours of the user so far, of which the latest are read."""
+        end = int(every.start[0] + every.length[0])
+        if unseen:
+            numbers = np.setdiff1d(numbers, behaviours.item[every.start[0] : end])
+        length = min(int(every.length[0]), self.facts.longest)
+        windows = Windows(np.full(len(numbers), end - length), np.full(len(numbers), length))
+        probability = self.probabilities(numbers, np.full(len(numbers), float(time)), windows, behaviours)
+        best = np.argsort(-probability, kind="stable")[:k]
+        return Ranking([self._tokens[numbers[place]] for place in best], probability[best])
+
+
+def _asked(item: np.ndarray, time: np.ndarray, start: np.ndarray, length: np.ndarray) -> Asked:
+    """Rows (B,) with histories of their own; those with one history and moment share it."""
+    keys = np.column_stack([start.astype(np.float64), length, time])
+    kept, request = np.unique(keys, axis=0, return_inverse=True)
+    return Asked(item, request.ravel(), kept[:, 0].astype(np.int64), kept[:, 1].astype(np.int64), kept[:, 2])
+
+
+def _batches(length: np.ndarray) -> list[slice]:
+    """Slices of rows with at most PAIRS behaviours, or of one row."""
+    ends = np.cumsum(np.maximum(length, 16))
+    cuts = [0]
+    while cuts[-1] < len(length):
+        before = ends[cuts[-1] - 1] if cuts[-1] else 0
+        cuts.append(max(cuts[-1] + 1, int(np.searchsorted(ends, before + PAIRS, side="right"))))
+    return [slice(first, last) for first, last in zip(cuts, cuts[1:], strict=False)]
+
+
+NOTHING = Behaviours({}, *np.zeros((2, 0), dtype=np.int64), np.zeros(0), np.zeros(0, dtype=np.int64))

@@ -1,0 +1,166 @@
+"""A folder written by `recbole-marn export`: checked before it is used, scored by ONNX Runtime."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from recbole_marn.data.batch import slices
+from recbole_marn.data.catalogue import Fields
+from recbole_marn.data.statistics import EqualFrequencyBins, GapBins
+from recbole_marn.data.vector_file import open_vectors
+from recbole_marn.errors import InputError
+from recbole_marn.files import sha256
+from recbole_marn.prepare.encoders import need
+from recbole_marn.serving.answers import PAIRS, UNKNOWN, Answers, Asked, Facts
+from recbole_marn.serving.histories import Behaviours, Needs
+
+__all__ = ["CODES", "FORMAT", "IDS", "MANIFEST", "SCORER", "VECTORS", "ExportedScorer"]
+
+FORMAT = 1
+MANIFEST, CODES, VECTORS, IDS, SCORER = "manifest.json", "codes.json", "items.npy", "items.ids", "scorer.onnx"
+
+
+class ExportedScorer(Answers):
+    """Scores rows by an export; see `Answers`. Nothing in the folder is code, and every file is what its manifest says.
+
+    Args:
+        folder: written by `recbole-marn export`.
+        threads: of ONNX Runtime.
+
+    Raises:
+        InputError: no export, one of a newer format, a file missing or changed, or no ONNX Runtime.
+    """
+
+    def __init__(self, folder: str | Path, *, threads: int = 1):
+        runtime = need("onnxruntime", "serve", "scoring an export")
+        folder = Path(folder)
+        self.manifest = _checked_manifest(folder)
+        codes = json.loads((folder / CODES).read_text(encoding="utf-8"))
+        gap = codes["gap"]
+        super().__init__(
+            Facts(
+                model=self.manifest["model"],
+                fields=Fields(**codes["fields"]),
+                needs=Needs(**codes["needs"]),
+                longest=codes["longest"],
+                kinds={token: code for code, token in enumerate(codes["behaviour_types"]) if code},
+                gap=None if gap is None else GapBins(EqualFrequencyBins.from_state(gap)),
+                latest=codes["latest"],
+            ),
+            ["", *(folder / IDS).read_text(encoding="utf-8").split("\n")[:-1]],
+        )
+        self._vectors = open_vectors(folder / VECTORS, what="item vectors", missing="Export again.")
+        self._unknown = np.array(codes["unknown_item"], dtype=np.float32)
+        if len(self._vectors) != len(self.items) or len(self._unknown) != self._vectors.shape[1]:
+            raise InputError(
+                f"one vector an id in {folder}", f"{len(self._vectors)} and {len(self.items)}", "Export again."
+            )
+        options = runtime.SessionOptions()
+        options.intra_op_num_threads = threads
+        self._session = runtime.InferenceSession(
+            (folder / SCORER).read_bytes(), options, providers=["CPUExecutionProvider"]
+        )
+
+    def item_vectors(self, items: Sequence[Any] | None = None) -> np.ndarray:
+        """(n, D) float32 vectors of items, or of all, in the order of `items`.
+
+        Raises:
+            InputError: an item that nothing is known of.
+        """
+        if items is None:
+            return np.array(self._vectors)
+        numbers = self.numbers(items)
+        self._check_known(items, numbers)
+        return self._vectors_of(numbers)
+
+    def _vectors_of(self, numbers: np.ndarray) -> np.ndarray:
+        found = np.asarray(self._vectors[(numbers - 1).clip(min=0)])
+        found[numbers == UNKNOWN] = self._unknown
+        return found
+
+    def _answers(self, asked: Asked, behaviours: Behaviours) -> np.ndarray:
+        """Requests of about as many candidates go together, padded."""
+        order = np.argsort(asked.request, kind="stable")
+        number = np.bincount(asked.request, minlength=len(asked.start))
+        first = np.cumsum(number) - number
+        probability = np.empty(len(asked.item), dtype=np.float32)
+        for requests in _alike(number, np.maximum(asked.length, 1)):
+            width = int(number[requests].max())
+            place = first[requests, None] + np.arange(width)
+            valid = np.arange(width) < number[requests, None]
+            row = order[np.where(valid, place, first[requests, None])]
+            found = self._run(asked, requests, asked.item[row], behaviours)
+            probability[row[valid]] = found[valid]
+        return probability
+
+    def _run(self, asked: Asked, requests: np.ndarray, item: np.ndarray, behaviours: Behaviours) -> np.ndarray:
+        """item (S, C) of requests (S,) -> (S, C)."""
+        length, start = asked.length[requests], asked.start[requests]
+        longest = max(1, int(length.max()))
+        event = slices(start, length)
+        valid = np.arange(longest) < length[:, None]  # (S, T)
+
+        def padded(values: np.ndarray) -> np.ndarray:
+            whole = np.zeros((*valid.shape, *values.shape[1:]), dtype=values.dtype)
+            whole[valid] = values
+            return whole
+
+        given = {
+            "history": padded(self._vectors_of(behaviours.item[event])),
+            "length": length,
+            "candidate": self._vectors_of(item.ravel()).reshape(*item.shape, -1),
+        }
+        if self.facts.needs.kind:
+            given["behaviour"] = padded(behaviours.kind[event])
+        if self.facts.gap is not None:
+            since = np.repeat(asked.time[requests], length) - behaviours.time[event]
+            given["gap"] = padded(self.facts.gap.codes(since))
+        return self._session.run(None, given)[0]
+
+
+def _alike(number: np.ndarray, length: np.ndarray) -> list[np.ndarray]:
+    """Requests in groups of at most PAIRS padded (candidate, behaviour) pairs, those with most candidates first."""
+    order = np.argsort(-number, kind="stable")
+    order = order[number[order] > 0]
+    groups, start = [], 0
+    while start < len(order):
+        rest = order[start:]
+        pairs = number[rest[0]] * np.maximum.accumulate(length[rest]) * np.arange(1, len(rest) + 1)
+        stop = start + max(1, int(np.searchsorted(pairs, PAIRS, side="right")))
+        groups.append(order[start:stop])
+        start = stop
+    return groups
+
+
+def _checked_manifest(folder: Path) -> dict[str, Any]:
+    file = folder / MANIFEST
+    try:
+        manifest = json.loads(file.read_text(encoding="utf-8"))
+        format_, files = manifest["format"], manifest["files"]
+        complete = {CODES, VECTORS, IDS, SCORER} <= set(files)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"an export in {folder}, with {MANIFEST}", f"none that can be read ({type(error).__name__})",
+            "Write one with recbole-marn export.",
+        ) from None  # fmt: skip
+    if not isinstance(format_, int) or format_ > FORMAT or not complete:
+        raise InputError(
+            f"a whole export of format {FORMAT}",
+            f"format {format_!r} in {file}",
+            "Upgrade recbole_marn, or export again.",
+        )
+    for name in (CODES, VECTORS, IDS, SCORER):
+        path, expected = folder / name, files[name]
+        found = sha256(path) if path.is_file() else "no file"
+        if found != expected["sha256"]:
+            raise InputError(
+                f"{path} as it was exported (SHA-256 {str(expected['sha256'])[:12]}...)",
+                found if found == "no file" else "another content",
+                "It was changed or cut off: copy the whole folder again, or export again.",
+            )
+    return manifest

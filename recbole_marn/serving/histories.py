@@ -1,0 +1,255 @@
+"""What users did before a row: given as one table of behaviours, or as a history of each row."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from recbole_marn.data.catalogue import Fields
+from recbole_marn.errors import InputError
+from recbole_marn.prepare.tokens import identifier
+
+__all__ = ["Behaviours", "History", "Needs", "Windows", "columns_of", "times_of", "tokens_of"]
+
+
+@dataclass(frozen=True)
+class History:
+    """What one user did, oldest first.
+
+    Attributes:
+        items: item ids.
+        times: one a behaviour, in the unit of the training data; needed by models that read the time since.
+        behaviours: one type a behaviour; needed by models that read it.
+    """
+
+    items: Sequence[Any]
+    times: Sequence[float] | None = None
+    behaviours: Sequence[str] | None = None
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What a model reads of a behaviour beside its item."""
+
+    time: bool
+    kind: bool
+
+
+@dataclass(frozen=True)
+class Windows:
+    """The histories of rows, as slices of behaviours."""
+
+    start: np.ndarray
+    length: np.ndarray
+
+
+@dataclass(frozen=True)
+class Behaviours:
+    """Behaviours of all users, by user and time; of equal times the order given stays.
+
+    Attributes:
+        users: user -> code.
+        user, item, time, kind: (E,) codes and times; `kind` is None where the model reads none.
+        left_out: behaviours with items that nothing is known of.
+        by_row: there is one history a row, and the row's number is its user.
+    """
+
+    users: Mapping[str, int]
+    user: np.ndarray
+    item: np.ndarray
+    time: np.ndarray
+    kind: np.ndarray | None
+    left_out: int = 0
+    by_row: bool = False
+
+    @classmethod
+    def of_table(
+        cls,
+        table: Any,
+        fields: Fields,
+        needs: Needs,
+        items: Callable[[np.ndarray], np.ndarray],
+        kinds: Callable[[np.ndarray], np.ndarray],
+    ) -> Behaviours:
+        """Behaviours from a table with columns of user, item, time and, where the model reads it, type.
+
+        Args:
+            table: a mapping of columns or a data frame.
+            items: tokens -> numbers of items, below 0 for unknown ones.
+            kinds: tokens -> codes of behaviour types.
+
+        Raises:
+            InputError: a column is missing, or a value in it.
+        """
+        wanted = [fields.user, fields.item, fields.time, *([fields.behaviour] if needs.kind else [])]
+        columns = columns_of(table, wanted, "behaviours")
+        tokens = tokens_of(columns[fields.user], fields.user, "behaviours")
+        found, user = np.unique(tokens, return_inverse=True)
+        item = items(tokens_of(columns[fields.item], fields.item, "behaviours"))
+        time = times_of(columns[fields.time], fields.time, "behaviours")
+        kind = kinds(tokens_of(columns[fields.behaviour], fields.behaviour, "behaviours")) if needs.kind else None
+        return cls._sorted({token: code for code, token in enumerate(found.tolist())}, user, item, time, kind)
+
+    @classmethod
+    def of_rows(
+        cls,
+        histories: Sequence[History],
+        needs: Needs,
+        items: Callable[[np.ndarray], np.ndarray],
+        kinds: Callable[[np.ndarray], np.ndarray],
+    ) -> Behaviours:
+        """Behaviours of one history a row; the row's number is the user. Their order is the one given.
+
+        Raises:
+            InputError: lists of different lengths, or none where the model reads them.
+        """
+        for number, history in enumerate(histories):
+            for what, values, needed in (
+                ("times", history.times, needs.time),
+                ("behaviours", history.behaviours, needs.kind),
+            ):
+                if (values is None and needed and len(history.items)) or (
+                    values is not None and len(values) != len(history.items)
+                ):
+                    raise InputError(
+                        f"{what} of a history, one an item",
+                        f"{'none' if values is None else len(values)} for {len(history.items)} items in row {number}",
+                        "Give History(items, times, behaviours) lists of one length.",
+                    )
+        length = [len(history.items) for history in histories]
+        user = np.repeat(np.arange(len(histories)), length)
+        item = items(tokens_of(_joined([history.items for history in histories], object), "items", "histories"))
+        time = np.zeros(len(user))
+        if needs.time:
+            given = _joined([history.times or () for history in histories], np.float64)
+            time = times_of(given, "times", "histories")
+            back = np.flatnonzero((np.diff(user) == 0) & (np.diff(time) < 0))
+            if len(back):
+                raise InputError(
+                    "histories with the oldest behaviour first",
+                    f"a later one before an earlier one in row {user[back[0]]}",
+                    "Sort each history by its times.",
+                )
+        kind = None
+        if needs.kind:
+            kind = kinds(tokens_of(_joined([h.behaviours or () for h in histories], object), "behaviours", "histories"))
+        rows = {str(row): row for row in range(len(histories))}
+        return replace(cls._sorted(rows, user, item, time, kind), by_row=True)
+
+    @classmethod
+    def _sorted(
+        cls, users: Mapping[str, int], user: np.ndarray, item: np.ndarray, time: np.ndarray, kind: np.ndarray | None
+    ) -> Behaviours:
+        order = np.lexsort((time, user))  # stable
+        order = order[item[order] >= 0]
+        kind = None if kind is None else kind[order]
+        return cls(users, user[order], item[order], time[order], kind, len(item) - len(order))
+
+    def before(self, user: np.ndarray, time: np.ndarray, longest: int, *, inclusive: bool) -> Windows:
+        """The last `longest` behaviours of users (B,) before moments (B,); none of an unknown user.
+
+        Args:
+            user: tokens.
+            inclusive: behaviours at the very moment are among them.
+        """
+        codes, row = np.unique(user, return_inverse=True)
+        code = np.array([self.users.get(token, -1) for token in codes.tolist()], dtype=np.int64)[row]
+        moments = np.unique(self.time)
+        stride = len(moments) + 1
+        keys = self.user * stride + np.searchsorted(moments, self.time)
+        until = np.searchsorted(moments, time, side="right" if inclusive else "left")
+        end = np.searchsorted(keys, code * stride + until)
+        start = np.maximum(np.searchsorted(keys, code * stride), end - longest)
+        length = np.where(code < 0, 0, end - start)
+        return Windows(np.where(length > 0, start, 0), length)
+
+    def check_rows(self, number: int) -> None:
+        """There is a history for each of `number` rows.
+
+        Raises:
+            InputError: there is not.
+        """
+        if len(self.users) != number:
+            raise InputError("one History a row", f"{len(self.users)} for {number} rows", "Give an empty one for none.")
+
+    def all_of(self, row: np.ndarray, longest: int) -> Windows:
+        """The last `longest` behaviours of the histories of rows (B,)."""
+        end = np.searchsorted(self.user, row, side="right")
+        start = np.maximum(np.searchsorted(self.user, row), end - longest)
+        return Windows(start, end - start)
+
+
+def _joined(parts: Sequence[Sequence[Any]], kind: type) -> np.ndarray:
+    joined = np.empty(sum(map(len, parts)), dtype=kind)
+    joined[:] = [value for part in parts for value in part]
+    return joined
+
+
+def columns_of(table: Any, wanted: Sequence[str], what: str) -> dict[str, np.ndarray]:
+    """Columns of a mapping or data frame.
+
+    Raises:
+        InputError: one is missing, or they are not of one length.
+    """
+    if not isinstance(table, (pd.DataFrame, Mapping)):
+        raise InputError(
+            f"{what} as a data frame or a mapping of columns",
+            type(table).__name__,
+            "Give e.g. {'user_id': [...], ...}.",
+        )
+    missing = [name for name in wanted if name not in table]
+    if missing:
+        raise InputError(
+            f"columns {', '.join(wanted)} of {what}",
+            f"{', '.join(map(str, table)) or 'none'}, without {', '.join(missing)}",
+            "Add them, or rename yours.",
+        )
+    columns = {name: np.asarray(table[name]) for name in wanted}
+    if len({column.shape for column in columns.values()}) > 1 or any(c.ndim != 1 for c in columns.values()):
+        shapes = ", ".join(f"{name} {column.shape}" for name, column in columns.items())
+        raise InputError(f"columns of {what} of one length", shapes, "Give one value a row.")
+    return columns
+
+
+def tokens_of(column: np.ndarray, name: str, what: str) -> np.ndarray:
+    """Ids as text, as the training data spell them: 5 and 5.0 are '5'.
+
+    Raises:
+        InputError: a missing one.
+    """
+    codes, values = pd.factorize(np.asarray(column, dtype=object), use_na_sentinel=True)
+    tokens = np.array([value if isinstance(value, str) else identifier(value) for value in values], dtype=object)
+    empty = np.flatnonzero(codes < 0)
+    if not len(empty) and len(tokens):
+        empty = np.flatnonzero((tokens == "")[codes])
+    if len(empty):
+        raise InputError(
+            f"an id in every line of {name} of {what}", f"none in row {empty[0]}", "Fill it in, or leave the row out."
+        )
+    return tokens[codes] if len(tokens) else np.empty(0, dtype=object)
+
+
+def times_of(column: np.ndarray, name: str, what: str) -> np.ndarray:
+    """Times as float64; dates become unix seconds.
+
+    Raises:
+        InputError: a missing one, or no number.
+    """
+    if np.issubdtype(column.dtype, np.datetime64):
+        column = (column - np.datetime64(0, "s")) / np.timedelta64(1, "s")
+    try:
+        time = np.asarray(column, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise InputError(
+            f"times as numbers or dates in {name} of {what}", f"{column[:1].tolist()}", "Convert them to unix seconds."
+        ) from None
+    wrong = np.flatnonzero(~np.isfinite(time))
+    if len(wrong):
+        raise InputError(
+            f"a time in every line of {name} of {what}", f"{time[wrong[0]]} in row {wrong[0]}", "Fill it in."
+        )
+    return time

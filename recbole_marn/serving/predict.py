@@ -1,0 +1,160 @@
+"""Answers for a file of rows, streamed: probabilities, or the likeliest items of each user."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from recbole_marn.errors import InputError
+from recbole_marn.files import write_aside
+from recbole_marn.serving.histories import Behaviours
+from recbole_marn.serving.new_items import vector_modalities
+from recbole_marn.serving.scorer import CTRScorer
+from recbole_marn.serving.tables import ReadTable, open_answers, read_vectors_of
+
+__all__ = ["Request", "predict"]
+
+
+@dataclass(frozen=True)
+class Request:
+    """Which rows to answer, with what, and where to.
+
+    Attributes:
+        rows: users, items and times; with `top` users and times.
+        out: `.csv` or `.parquet`.
+        behaviours: users, items, times and, where the model reads it, types; None: no user did anything.
+        items: ids and content of items to add.
+        vectors, vector_ids: of those items, or alone.
+        modality: which the vectors are; None: the only one.
+        top: rank so many items for every row; None: score the rows' items.
+        candidates: ids to rank; None: all.
+        inclusive: behaviours at the very time of a row were before it.
+        unseen: rank no item that the user had.
+        time_unit: of times that are numbers.
+    """
+
+    rows: Path
+    out: Path
+    behaviours: Path | None = None
+    items: Path | None = None
+    vectors: Path | None = None
+    vector_ids: Path | None = None
+    modality: str | None = None
+    top: int | None = None
+    candidates: Path | None = None
+    inclusive: bool = False
+    unseen: bool = False
+    time_unit: str = "s"
+
+
+def predict(scorer: CTRScorer, request: Request) -> dict[str, Any]:
+    """Write the answers, whole or not at all.
+
+    Returns:
+        Counts for the user: rows, rows of unknown users and items, what became of added items, what was not used.
+
+    Raises:
+        InputError: files that cannot be read or lack what the model needs.
+    """
+    if request.out.suffix not in (".csv", ".parquet"):
+        raise InputError("--out to end in .csv or .parquet", repr(request.out.name), "Name the file so.")
+    for name in ("candidates", "unseen"):
+        if request.top is None and getattr(request, name):
+            raise InputError(f"--top with --{name}", "none", "Say how many items to rank, or leave it out.")
+    if request.top is not None and request.top < 1:
+        raise InputError("--top of at least 1", str(request.top), "Ask for one item or more.")
+    told: dict[str, Any] = {"rows": 0, "unknown_users": 0}
+    fields = scorer.facts.fields
+    rows = ReadTable(
+        request.rows, "--rows", [fields.user] if request.top else [fields.user, fields.item], fields.time,
+        request.time_unit,
+    )  # fmt: skip
+    _add_items(scorer, request, told)
+    behaviours = _behaviours(scorer, request, told)
+    told["columns_not_used"] = rows.others
+
+    def write(path: Path) -> None:
+        with open_answers(path, request.out.suffix) as writer:
+            for chunk in rows.chunks():
+                told["rows"] += len(chunk[fields.user])
+                unknown = [user not in behaviours.users for user in chunk[fields.user]]
+                told["unknown_users"] += sum(unknown)
+                for answers in _answers(scorer, request, behaviours, chunk, told):
+                    writer(answers)
+
+    write_aside(request.out, write)
+    return told | {"out": str(request.out)}
+
+
+def _answers(
+    scorer: CTRScorer, request: Request, behaviours: Behaviours, chunk: dict[str, np.ndarray], told: dict[str, Any]
+) -> Iterator[dict[str, np.ndarray]]:
+    fields = scorer.facts.fields
+    if request.top is None:
+        told["unknown_items"] = told.get("unknown_items", 0) + int((~scorer.knows(chunk[fields.item])).sum())
+        probability = scorer.score(chunk, behaviours, inclusive=request.inclusive)
+        yield {name: chunk[name] for name in (fields.user, fields.item, fields.time)} | {"probability": probability}
+        return
+    among = None
+    if request.candidates is not None:
+        among = ReadTable(request.candidates, "--candidates", [fields.item]).whole()[fields.item]
+    rankings = scorer.top_of(
+        chunk[fields.user], chunk[fields.time], behaviours, request.top, scorer.candidates(among),
+        inclusive=request.inclusive, unseen=request.unseen,
+    )  # fmt: skip
+    for user, time, ranking in zip(chunk[fields.user], chunk[fields.time], rankings, strict=True):
+        number = len(ranking.items)
+        yield {
+            fields.user: np.full(number, user, dtype=object),
+            fields.time: np.full(number, time),
+            "rank": np.arange(1, number + 1),
+            fields.item: np.array(ranking.items, dtype=object),
+            "probability": ranking.probability,
+        }
+
+
+def _behaviours(scorer: CTRScorer, request: Request, told: dict[str, Any]) -> Behaviours:
+    fields = scorer.facts.fields
+    if request.behaviours is None:
+        names = (fields.user, fields.item, fields.time, fields.behaviour)
+        return scorer.behaviours({name: [] for name in names if name})
+    kinds = [fields.behaviour] if scorer.facts.needs.kind else []
+    table = ReadTable(
+        request.behaviours, "--behaviours", [fields.user, fields.item, *kinds], fields.time, request.time_unit
+    )
+    behaviours = scorer.behaviours(table.whole())
+    told |= {
+        "behaviours": len(behaviours.item),
+        "behaviours_with_unknown_items_left_out": behaviours.left_out,
+        "behaviour_columns_not_used": table.others,
+    }
+    return behaviours
+
+
+def _add_items(scorer: CTRScorer, request: Request, told: dict[str, Any]) -> None:
+    if request.vectors is None and (request.vector_ids or request.modality):
+        raise InputError("--vectors FILE with its ids or modality", "none", "Give the file, or leave them out.")
+    if request.items is None and request.vectors is None:
+        return
+    columns: dict[str, Any] = {}
+    ids = None
+    if request.items is not None:
+        table = ReadTable(request.items, "--items", [scorer.facts.fields.item])
+        columns = table.whole(table.others)
+        ids = columns[scorer.facts.fields.item].tolist()
+    vectors = None
+    if request.vectors is not None:
+        ids, matrix, others = read_vectors_of(request.vectors, request.vector_ids, ids)
+        columns.setdefault(scorer.facts.fields.item, np.array(ids, dtype=object))
+        names = vector_modalities(scorer.catalogue)
+        if request.modality is None and len(names) != 1:
+            raise InputError(
+                f"--modality, one of {', '.join(names) or 'none: the model reads no vectors'}", "none", "Name it."
+            )
+        vectors = {request.modality or names[0]: matrix}
+        told["vectors_of_other_items_not_used"] = others
+    told["items"] = asdict(scorer.add_items(columns, vectors))

@@ -1,0 +1,117 @@
+"""A trained model from its checkpoint and the items beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import torch
+
+from recbole_marn.data.catalogue import Catalogue
+from recbole_marn.data.item_features import ItemFeatures
+from recbole_marn.data.item_table import ItemTable
+from recbole_marn.errors import InputError
+from recbole_marn.models.base import CTRModel
+from recbole_marn.registry import MODELS, model_class
+from recbole_marn.settings.data import BehaviourSettings, DataSettings, ModalitySettings
+from recbole_marn.settings.parsing import from_mapping
+from recbole_marn.training import checkpoint
+from recbole_marn.training.click_rates import ClickRates
+from recbole_marn.training.items_file import read_items
+
+__all__ = ["Restored", "restore"]
+
+
+@dataclass(frozen=True)
+class Restored:
+    """A model in evaluation, and what it knows of items.
+
+    Attributes:
+        model: on the CPU.
+        catalogue: items, vocabularies and bins.
+        settings: of the data: modalities and behaviour.
+        longest: behaviours of a history that are read, the latest ones.
+        click_rates: from the model's outputs to probabilities: correction and calibration of the run.
+    """
+
+    model: CTRModel
+    catalogue: Catalogue
+    settings: DataSettings
+    longest: int
+    click_rates: ClickRates
+
+
+def restore(path: str | Path, vectors: Mapping[str, str | Path] | None = None) -> Restored:
+    """The model of a checkpoint written by `run`; neither the data nor RecBole's objects are needed.
+
+    Args:
+        path: `<run>.pth`; the file of its items lies beside it.
+        vectors: modality -> file, of modalities whose vectors were too large to be copied.
+
+    Raises:
+        InputError: no checkpoint of this package, of a model without item vectors, or without its items.
+    """
+    content = checkpoint.load(path)
+    checkpoint.check_run(content, path)
+    config = content["config"] | {"device": torch.device("cpu")}
+    _check_model(config["model"], path)
+    files = {name: Path(file) for name, file in (vectors or {}).items()}
+    catalogue = read_items(path, content, files)
+    settings = from_mapping(DataSettings, config, complete=False)
+    with torch.random.fork_rng(devices=[]):  # first weights are drawn, and overwritten
+        model = model_class(config["model"])(config, _ModelData(catalogue, settings))
+    checkpoint.fill(model, content, path)
+    rates = checkpoint.click_rates_of(content)
+    return Restored(model.eval(), catalogue, settings, int(config["MAX_ITEM_LIST_LENGTH"]), rates)
+
+
+def _check_model(name: str, path: str | Path) -> None:
+    if name in MODELS and MODELS[name].ours and model_class(name).makes_item_vectors:
+        return
+    towers = [row.name for row in MODELS.values() if row.family in ("MARN", "multimodal")]
+    raise InputError(
+        f"a model that makes a vector of every item ({', '.join(towers)})",
+        f"{name} in {path}",
+        "Where the data are, recbole.quick_start.load_data_and_model loads it, and its predict scores their rows.",
+    )
+
+
+@dataclass(frozen=True)
+class _ModelData:
+    """What a model asks its data set for when it is built."""
+
+    catalogue: Catalogue
+    settings: DataSettings
+    context_fields = ()  # only logs have any, whose runs keep no items
+
+    def num(self, field: str) -> int:
+        return self.catalogue.n_items  # RecBole asks for that of the items alone
+
+    @property
+    def rows(self) -> _ModelData:
+        return self
+
+    def n_batches(self, size: int) -> int:
+        return 1  # no training follows, and with it no schedule
+
+    @property
+    def item_table(self) -> ItemTable:
+        return self.catalogue.table
+
+    @property
+    def features(self) -> ItemFeatures:
+        return self.catalogue.features
+
+    @property
+    def behaviour_cardinality(self) -> int | None:
+        return self.catalogue.behaviour_cardinality
+
+    @cached_property
+    def modality_settings(self) -> Mapping[str, ModalitySettings]:
+        return self.settings.modality_settings()
+
+    @cached_property
+    def behaviour_settings(self) -> BehaviourSettings:
+        return self.settings.behaviour_settings()

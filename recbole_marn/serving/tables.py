@@ -1,0 +1,211 @@
+"""Tables of rows, behaviours and items read from files, and answers written to one: CSV or Parquet."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from recbole_marn.data.vector_file import open_vectors
+from recbole_marn.errors import InputError
+from recbole_marn.prepare.encoders import need
+from recbole_marn.prepare.lines import Tally
+from recbole_marn.prepare.tabular import CsvTable, open_table
+from recbole_marn.prepare.times import UNITS, Clock
+from recbole_marn.prepare.tokens import identifier, number
+from recbole_marn.prepare.vectors import read_ids
+
+__all__ = ["ReadTable", "Writer", "open_answers", "read_vectors_of"]
+
+CHUNK = 65_536  # rows in memory at a time
+
+
+class ReadTable:
+    """A table whose columns are called as in the training data; every row of it must be usable.
+
+    Args:
+        path: CSV, JSON lines, Parquet or a folder of Parquet.
+        option: what names it on the command line, for messages.
+        ids: columns that are ids.
+        time: the column that is a time, or None.
+        unit: of times that are numbers, a key of `prepare.times.UNITS`; dates are read as such.
+
+    Raises:
+        InputError: no table, or a column is missing.
+    """
+
+    def __init__(self, path: Path, option: str, ids: Sequence[str], time: str | None = None, unit: str = "s"):
+        self.table, self.path, self.option = open_table(path, option), path, option
+        self.ids, self.time = list(ids), time
+        self._per_second, self._clock = UNITS[unit], Clock()
+        wanted = [*self.ids, *([time] if time else [])]
+        missing = [name for name in wanted if name not in self.table.kinds]
+        if missing:
+            raise InputError(
+                f"columns {', '.join(wanted)} in {path}",
+                f"{', '.join(self.table.names)}, without {', '.join(missing)}",
+                "Rename yours, or add them.",
+            )
+
+    @property
+    def others(self) -> list[str]:
+        """Columns that are neither ids nor the time."""
+        return [name for name in self.table.names if name not in (*self.ids, self.time)]
+
+    def chunks(self, others: Sequence[str] = ()) -> Iterator[dict[str, np.ndarray]]:
+        """Columns of at most CHUNK rows at a time: ids as text, times as numbers, `others` as they are.
+
+        Raises:
+            InputError: a row without an id or a time, or that cannot be read.
+        """
+        names = [*self.ids, *([self.time] if self.time else []), *others]
+        tally = Tally(self.path.name, limit=0.0)
+        rows: list[list[Any]] = []
+        with self._progress() as bar:
+            for line, values in self.table.rows(names, tally):
+                for place, name in enumerate(self.ids):
+                    values[place] = identifier(values[place])
+                    if not values[place]:
+                        raise self._unusable(f"an id in {name}", line)
+                if self.time:
+                    values[len(self.ids)] = self._seconds(values[len(self.ids)], line)
+                rows.append(values)
+                if len(rows) == CHUNK:
+                    yield _columns(names, rows)
+                    bar(len(rows))
+                    rows = []
+        tally.check()
+        if rows:
+            yield _columns(names, rows)
+
+    def whole(self, others: Sequence[str] = ()) -> dict[str, np.ndarray]:
+        """All rows as `chunks` gives them."""
+        chunks = list(self.chunks(others))
+        return {name: np.concatenate([chunk[name] for chunk in chunks]) for name in chunks[0]}
+
+    def _seconds(self, value: object, line: int) -> float:
+        amount = number(value)
+        if amount is not None:
+            return amount / self._per_second
+        at, reason = self._clock.read(value)
+        if at is None:
+            raise self._unusable(f"a time in {self.time}", line, reason)
+        return at
+
+    def _unusable(self, what: str, line: int, reason: str = "none") -> InputError:
+        return InputError(f"{what} in every line of {self.path}", f"{reason} in line {line}", "Correct that line.")
+
+    @contextmanager
+    def _progress(self):
+        """CSV tells a progress bar itself, by bytes; other tables tell rows."""
+        if isinstance(self.table, CsvTable):
+            yield lambda rows: None
+            return
+        from tqdm import tqdm
+
+        with tqdm(desc=self.path.name, unit=" rows", disable=None, leave=False) as bar:
+            yield bar.update
+
+
+def _columns(names: Sequence[str], rows: list[list[Any]]) -> dict[str, np.ndarray]:
+    columns = {}
+    for name, values in zip(names, zip(*rows, strict=True), strict=True):
+        column = np.empty(len(values), dtype=object)
+        column[:] = values
+        columns[name] = column.astype(np.float64) if isinstance(values[0], float) and None not in values else column
+    return columns
+
+
+def read_vectors_of(
+    file: Path, ids_file: Path | None, items: Sequence[str] | None
+) -> tuple[list[str], np.ndarray, int]:
+    """Vectors of items from a `.npy` file and the ids of its rows.
+
+    Args:
+        items: ids in the order wanted; None: those of the file.
+
+    Returns:
+        The ids, their vectors (n, width) with NaN where there is none, and how many vectors are of other items.
+
+    Raises:
+        InputError: files that do not fit together.
+    """
+    matrix = open_vectors(file, what="the vectors of items", missing="Check the path given as --vectors.")
+    ids_file = ids_file or file.with_suffix(".ids")
+    if not ids_file.is_file():
+        raise InputError("the ids of the vectors, one a line", f"no file {ids_file}", "Give it as --vector-ids FILE.")
+    ids = [identifier(token) for token in read_ids(ids_file)]
+    if len(ids) != len(matrix) or len(set(ids)) != len(ids):
+        raise InputError(
+            f"one id a vector, each once, in {ids_file}",
+            f"{len(ids)} ids, {len(set(ids))} of them different, for {len(matrix)} vectors",
+            "Write both files anew from the same list of items.",
+        )
+    if items is None:
+        return ids, np.asarray(matrix, dtype=np.float32), 0
+    place = {token: row for row, token in enumerate(ids)}
+    row = np.array([place.get(token, -1) for token in items], dtype=np.int64)
+    found = np.full((len(items), matrix.shape[1]), np.nan, dtype=np.float32)
+    found[row >= 0] = matrix[row[row >= 0]]
+    return list(items), found, len(ids) - int((row >= 0).sum())
+
+
+class Writer(Protocol):
+    """Takes columns of one length, the same names each time."""
+
+    def __call__(self, columns: dict[str, Any]) -> None: ...
+
+
+@contextmanager
+def open_answers(path: Path, kind: str) -> Iterator[Writer]:
+    """A table that is written piece by piece.
+
+    Args:
+        path: where.
+        kind: suffix that says how: `.csv` or `.parquet`.
+
+    Raises:
+        InputError: another suffix.
+    """
+    if kind == ".parquet":
+        arrow, parquet = need("pyarrow", "parquet", "writing Parquet"), need("pyarrow.parquet", "parquet", "writing it")
+        writer = None
+
+        def write_parquet(columns: dict[str, Any]) -> None:
+            nonlocal writer
+            table = arrow.table({name: arrow.array(list(v) if v.dtype == object else v) for name, v in columns.items()})
+            writer = writer or parquet.ParquetWriter(path, table.schema)
+            writer.write_table(table)
+
+        try:
+            yield write_parquet
+        finally:
+            if writer is not None:
+                writer.close()
+        return
+    if kind != ".csv":
+        raise InputError("--out to end in .csv or .parquet", repr(kind), "Name the file so.")
+    with open(path, "w", encoding="utf-8", newline="") as file:
+        lines, first = csv.writer(file, lineterminator="\n"), True
+
+        def write_csv(columns: dict[str, Any]) -> None:
+            nonlocal first
+            if first:
+                lines.writerow(columns)
+                first = False
+            lines.writerows(zip(*(_texts(column) for column in columns.values()), strict=True))
+
+        yield write_csv
+
+
+def _texts(column: np.ndarray) -> list[Any]:
+    """Numbers as short as they can be and still be read back the same."""
+    if column.dtype == np.float32:
+        return [f"{value:.9g}" for value in column.tolist()]
+    if column.dtype == np.float64:
+        return [int(value) if value.is_integer() else value for value in column.tolist()]
+    return column.tolist()

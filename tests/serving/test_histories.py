@@ -1,0 +1,63 @@
+"""Which behaviours a row sees, against a loop over all of them."""
+
+import numpy as np
+import pytest
+
+from recbole_marn.data.catalogue import Fields
+from recbole_marn.errors import InputError
+from recbole_marn.serving.histories import Behaviours, History, Needs
+
+FIELDS = Fields("user_id", "item_id", "timestamp", "kind")
+
+
+def numbers(tokens):
+    return np.array([int(token) for token in tokens], dtype=np.int64)
+
+
+@pytest.mark.parametrize("inclusive", [False, True])
+def test_a_row_sees_the_last_behaviours_before_it(inclusive):
+    rng = np.random.default_rng(0)
+    n, longest = 300, 3
+    user, time = rng.integers(0, 20, n), rng.integers(0, 30, n)
+    table = {"user_id": [f"u{u}" for u in user], "item_id": np.arange(n), "timestamp": time}
+    behaviours = Behaviours.of_table(table, FIELDS, Needs(time=True, kind=False), numbers, numbers)
+    rows_user, rows_time = rng.integers(0, 25, 200), rng.integers(-1, 32, 200).astype(float)
+    tokens = np.array([f"u{u}" for u in rows_user], dtype=object)
+    found = behaviours.before(tokens, rows_time, longest, inclusive=inclusive)
+    assert len(np.unique(time)) < n / 5, "no equal times"
+    for row in range(200):
+        seen = [i for i in np.argsort(time, kind="stable") if user[i] == rows_user[row]
+                and (time[i] <= rows_time[row] if inclusive else time[i] < rows_time[row])]  # fmt: skip
+        start, length = found.start[row], found.length[row]
+        assert behaviours.item[start : start + length].tolist() == seen[-longest:]
+
+
+def test_behaviours_with_unknown_items_are_left_out_and_counted():
+    table = {"user_id": [1, 1, 1], "item_id": [5, -1, 7], "timestamp": [1, 2, 3], "kind": [1, 2, 3]}
+    behaviours = Behaviours.of_table(table, FIELDS, Needs(time=True, kind=True), numbers, numbers)
+    assert behaviours.item.tolist() == [5, 7] and behaviours.kind.tolist() == [1, 3] and behaviours.left_out == 1
+    window = behaviours.before(np.array(["1"], dtype=object), np.array([9.0]), 2, inclusive=False)
+    assert (window.start.tolist(), window.length.tolist()) == ([0], [2])
+
+
+def test_histories_of_rows_keep_their_order_and_their_end():
+    given = [History([4, 3, 2]), History([]), History([9])]
+    behaviours = Behaviours.of_rows(given, Needs(time=False, kind=False), numbers, numbers)
+    found = behaviours.all_of(np.array([2, 0, 1]), 2)
+    slices = [behaviours.item[s : s + n].tolist() for s, n in zip(found.start, found.length, strict=True)]
+    assert slices == [[9], [3, 2], []]
+
+
+@pytest.mark.parametrize(
+    ("table", "text"),
+    [
+        ({"user_id": [1], "item_id": [2]}, "without timestamp"),
+        ({"user_id": [1], "item_id": [2], "timestamp": [None]}, "Got nan in row 0."),
+        ({"user_id": [None], "item_id": [2], "timestamp": [1]}, "Got none in row 0."),
+        ("file.csv", "Got str."),
+    ],
+)
+def test_tables_that_cannot_be_read(table, text):
+    with pytest.raises(InputError) as error:
+        Behaviours.of_table(table, FIELDS, Needs(time=True, kind=False), numbers, numbers)
+    assert text in str(error.value)

@@ -1,0 +1,138 @@
+"""`recbole-marn predict`: answers for a file, whole or not at all."""
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from recbole_marn.cli import main
+from recbole_marn.serving import tables
+from recbole_marn.serving.histories import History
+
+RUNS = ("MARN", "MARNPlus", "MultimodalDIN", "NAML")
+
+
+def read(name):
+    with open(name, encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def told(capsys):
+    return json.loads(capsys.readouterr().out.splitlines()[-1])
+
+
+@pytest.fixture
+def files(served, write_csv):
+    write_csv("rows.csv", served.rows)
+    write_csv("behaviours.csv", served.behaviours())
+    return ["predict", served.path, "--rows", "rows.csv", "--behaviours", "behaviours.csv", "--inclusive"]
+
+
+@pytest.mark.parametrize("model", RUNS)
+@pytest.mark.parametrize("chunk", [7, 65_536])
+def test_scores_are_those_of_the_record(serve, model, chunk, write_csv, capsys, monkeypatch):
+    monkeypatch.setattr(tables, "CHUNK", chunk)
+    served = serve(model)
+    write_csv("rows.csv", served.rows)
+    write_csv("behaviours.csv", served.behaviours())
+    capsys.readouterr()
+    assert main(["predict", served.path, "--rows", "rows.csv", "--behaviours", "behaviours.csv", "--inclusive",
+                 "--out", "scores.csv"]) == 0  # fmt: skip
+    found = read("scores.csv")
+    record = json.loads(Path(served.result["record"]).read_text())
+    scores = np.load(Path(served.path).with_name(record["scores"]["file"]))
+    assert np.abs(scores["test_score"] - [float(row["probability"]) for row in found]).max() <= 1e-6
+    assert [row["item_id"] for row in found] == served.rows["item_id"]
+    assert list(found[0]) == ["user_id", "item_id", "timestamp", "probability"]
+    line = told(capsys)
+    assert (line["rows"], line["unknown_users"], line["unknown_items"]) == (len(found), 0, 0)
+
+
+def test_parquet_in_and_out(served, files, capsys):
+    pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    pq.write_table(pa.table(served.rows), "rows.parquet")
+    assert main([*files[:3], "rows.parquet", *files[4:], "--out", "scores.parquet"]) == 0
+    found = pq.read_table("scores.parquet").to_pydict()
+    np.testing.assert_allclose(found["probability"], served.expected, rtol=0, atol=1e-6)
+    assert found["user_id"] == served.rows["user_id"]
+
+
+def test_new_items_and_users(served, scorer, write_csv, capsys):
+    write_csv("rows.csv", {"user_id": ["a", "b"], "item_id": ["new", "newer"], "timestamp": [1e6, 1e6], "shop": [1, 2]})
+    behaviours = {"user_id": ["a", "a"], "item_id": ["003", "gone"], "timestamp": [1e5, 2e5], "kind": ["view"] * 2}
+    write_csv("behaviours.csv", behaviours)
+    items = {"item_id": ["new", "newer"], "title": ["Red house", "sofa"], "price": [2, ""], "size": [1, 2]}
+    write_csv("items.csv", items)
+    np.save("photos.npy", np.arange(12, dtype=np.float32).reshape(2, 6))
+    Path("photos.ids").write_text("newer\nother\n")
+    assert main(["predict", served.path, "--rows", "rows.csv", "--behaviours", "behaviours.csv", "--items", "items.csv",
+                 "--vectors", "photos.npy", "--out", "scores.csv"]) == 0  # fmt: skip
+    line = told(capsys)
+    assert line["items"] == {
+        "added": 2, "replaced": 0, "unknown": {"title": 1}, "unreadable": {}, "without": {"image": 1, "title": 1},
+        "not_read": ["size"],
+    }  # fmt: skip
+    assert line["vectors_of_other_items_not_used"] == 1 and line["columns_not_used"] == ["shop"]
+    assert line["unknown_users"] == 1 and line["behaviours_with_unknown_items_left_out"] == 1
+    scorer.add_items(
+        {"item_id": ["new", "newer"], "title": ["Red house", "sofa"], "price": [2, None]},
+        np.array([[np.nan] * 6, np.arange(6.0)]),
+    )
+    expected = scorer.score(
+        {"item_id": ["new", "newer"], "timestamp": [1e6, 1e6]}, [History(["003"], [1e5], ["view"]), History([])]
+    )
+    np.testing.assert_allclose([float(row["probability"]) for row in read("scores.csv")], expected, atol=1e-6)
+
+
+def test_the_likeliest_items_of_every_row(served, scorer, write_csv, capsys):
+    write_csv("rows.csv", {"user_id": ["a", "new"], "timestamp": [1e6, 1e6]})
+    write_csv("behaviours.csv", {"user_id": ["a"], "item_id": ["003"], "timestamp": [1e5], "kind": ["view"]})
+    given = ["predict", served.path, "--rows", "rows.csv", "--behaviours", "behaviours.csv", "--out", "top.csv"]
+    assert main([*given, "--top", "3"]) == 0
+    history = History(["003"], [1e5], ["view"])
+    assert [row["item_id"] for row in read("top.csv")[:3]] == scorer.top(history, 3, time=1e6).items
+    assert [row["rank"] for row in read("top.csv")] == ["1", "2", "3"] * 2
+    write_csv("some.csv", {"item_id": ["003", "004"]})
+    assert main([*given, "--top", "3", "--candidates", "some.csv", "--unseen"]) == 0
+    assert [(row["user_id"], row["item_id"]) for row in read("top.csv") if row["user_id"] == "a"] == [("a", "004")]
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        ({"rows.csv": "user_id,item_id\na,001\n"}, "without timestamp"),
+        ({"rows.csv": "user_id,item_id,timestamp\na,001,5\nb,,6\n"}, "none in line 3"),
+        ({"rows.csv": "user_id,item_id,timestamp\na,001,5\nb,001,soon\n"}, "in line 3"),
+        ({"rows.csv": "user_id,item_id,timestamp\na,001,5,7\n"}, "not 3 columns"),
+        ({"rows.csv": "user_id,item_id,timestamp\n"}, "at least one line"),
+        ({"behaviours.csv": "user_id,item_id,timestamp\na,001,5\n"}, "without kind"),
+        ({"--out": "scores.txt"}, "--out to end in .csv or .parquet"),
+        ({"--candidates": "rows.csv"}, "Expected --top with --candidates."),
+        ({"--top": "0"}, "--top of at least 1"),
+        ({"--vector-ids": "rows.csv"}, "Expected --vectors FILE"),
+        ({"--vectors": "no.npy"}, "no file no.npy"),
+        ({"--rows": "no.csv"}, "no.csv"),
+        ({"--stored-vectors": "image"}, "MODALITY=FILE"),
+    ],
+)
+def test_bad_input_leaves_no_answers(files, capsys, change, text):
+    options = {"--out": "scores.csv"}
+    for name, value in change.items():
+        if name.startswith("--"):
+            options[name] = value
+        else:
+            Path(name).write_text(value)
+    before = sorted(path.name for path in Path().iterdir())
+    assert main([*files, *(word for option in options.items() for word in option)]) == 2
+    assert text in capsys.readouterr().err
+    assert sorted(path.name for path in Path().iterdir()) == before
+
+
+def test_what_breaks_off_half_way_leaves_no_answers(files, capsys, monkeypatch):
+    monkeypatch.setattr(tables, "CHUNK", 5)
+    with open("rows.csv", "a") as file:
+        file.write("x,001,\n")
+    assert main([*files, "--out", "scores.csv"]) == 2
+    assert not list(Path().glob("*scores*"))

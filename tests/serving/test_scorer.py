@@ -1,0 +1,321 @@
+"""Scores and item vectors without the data: those of training, of unknown users and of new items."""
+
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import planted_log
+import pytest
+import tiny
+import torch
+from cases import OUR_MODELS
+
+import recbole_marn
+from recbole_marn.errors import InputError
+from recbole_marn.registry import model_class
+from recbole_marn.serving.histories import History
+from recbole_marn.serving.scorer import CTRScorer, load_scorer
+from recbole_marn.training import checkpoint
+from recbole_marn.training.click_rates import ClickRates
+
+TOWERS = [name for name in OUR_MODELS if model_class(name).makes_item_vectors]
+
+
+@pytest.mark.parametrize("model", TOWERS)
+def test_scores_are_those_of_the_run(serve, model):
+    """Of its test part, from histories alone; the folder of the data is gone."""
+    served = serve(model)
+    scorer = served.scorer()
+    np.testing.assert_allclose(scorer.score(served.rows, served.histories), served.expected, rtol=0, atol=1e-6)
+    in_a_table = scorer.score(pd.DataFrame(served.rows), pd.DataFrame(served.behaviours()), inclusive=True)
+    np.testing.assert_allclose(in_a_table, served.expected, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("model", TOWERS)
+def test_a_user_who_did_nothing_has_a_score_that_is_no_other_rows_affair(serve, model):
+    scorer = serve(model).scorer()
+    rows = {"user_id": ["new", "new"], "item_id": ["001", "002"], "timestamp": [1e6, 1e6]}
+    alone = scorer.score(rows)
+    assert ((alone > 0) & (alone < 1)).all()
+    beside = scorer.score({"item_id": ["001", "002", "003"], "timestamp": [1e6] * 3},
+                          [History([]), History([]), History(["004"], [1e5], ["view"])])  # fmt: skip
+    np.testing.assert_allclose(beside[:2], alone, atol=1e-6)
+
+
+@pytest.mark.parametrize("model", TOWERS)
+def test_item_vectors_are_those_of_the_model(serve, model):
+    served = serve(model)
+    scorer, theirs = served.scorer(), served.run.model.eval().item_vectors().numpy()
+    np.testing.assert_array_equal(scorer.item_vectors(), theirs[1:])
+    tokens = served.run.train.part.field2id_token["item_id"]
+    assert scorer.items == tokens[1:].tolist()
+    places = [tokens.tolist().index(item) for item in ("007", "003")]
+    np.testing.assert_array_equal(scorer.item_vectors(["007", "003"]), theirs[places])
+
+
+def described(served, items, names=None):
+    """Columns and vectors of items as the data set has them."""
+    rows = [served.items[item] for item in items]
+    columns = {"item_id": names or items} | {
+        field: [row[field] or None for row in rows] for field in ("category", "title", "price")
+    }
+    place = {item: row for row, item in enumerate(served.vector_ids)}
+    vectors = np.full((len(items), served.vectors.shape[1]), np.nan, dtype=np.float32)
+    for row, item in enumerate(items):
+        if item in place:
+            vectors[row] = served.vectors[place[item]]
+    return columns, vectors
+
+
+@pytest.mark.parametrize("model", ["MARN", "MARNPlus", "MultimodalxDeepFM", "MMSS"])
+def test_a_known_item_described_again_is_the_same(serve, model):
+    """Category, words, price in its bin, photo, training interactions: all codes are those of training."""
+    served = serve(model)
+    scorer = served.scorer()
+    before = scorer.item_vectors()
+    columns, vectors = described(served, scorer.items)
+    assert None in columns["title"] and None in columns["price"] and np.isnan(vectors).any(), "nothing is missing"
+    added = scorer.add_items(columns, {"image": vectors})
+    assert (added.added, added.replaced, added.unknown, added.not_read) == (0, len(before), {}, [])
+    np.testing.assert_allclose(scorer.item_vectors(), before, atol=1e-6)
+
+
+def test_a_new_item_is_what_its_content_is(serve):
+    """Without ids and statistics, a copy of an item under another name is that item."""
+    served = serve("MARN", use_modalities=["image", "title"])
+    scorer = served.scorer()
+    items = scorer.items[:9]
+    columns, vectors = described(served, items, [f"copy of {item}" for item in items])
+    added = scorer.add_items(pd.DataFrame(columns), vectors)  # the model's only vectors need no name
+    assert added.added == 9 and added.not_read == ["category", "price"]
+    np.testing.assert_allclose(scorer.item_vectors(columns["item_id"]), scorer.item_vectors(items), atol=1e-6)
+    assert scorer.items[-9:] == columns["item_id"]
+    row = {"timestamp": [1e6]}
+    history = [History([items[0], f"copy of {items[1]}"], [1e5, 2e5], ["view", "buy"])]
+    same = [History([items[0], items[1]], [1e5, 2e5], ["view", "buy"])]
+    assert scorer.score(row | {"item_id": [f"copy of {items[2]}"]}, history) == pytest.approx(
+        scorer.score(row | {"item_id": [items[2]]}, same), abs=1e-6
+    )
+
+
+def test_an_unknown_item_is_an_item_without_content(scorer):
+    row = {"user_id": ["u"], "timestamp": [1e6]}
+    unknown = scorer.score(row | {"item_id": ["nobody knows"]})
+    assert not scorer.knows(["nobody knows"])[0]
+    scorer.add_items({"item_id": ["nobody knows"]})
+    assert scorer.knows(["nobody knows"])[0]
+    np.testing.assert_allclose(scorer.score(row | {"item_id": ["nobody knows"]}), unknown, atol=1e-6)
+    scorer.add_items({"item_id": ["nobody knows"], "title": ["red house"]})
+    assert abs(scorer.score(row | {"item_id": ["nobody knows"]}) - unknown) > 1e-6
+
+
+def test_what_is_not_known_of_new_items_is_told(scorer):
+    added = scorer.add_items(
+        {
+            "item_id": ["a", "b", 3],
+            "title": ["Red sofa", "the River's house", None],
+            "category": ["toy", "sofa", "book"],
+            "price": [3.5, "cheap", None],
+            "colour": [1, 2, 3],
+        },
+        {"image": np.array([[1.0] * 6, [np.nan] * 6, [2.0] * 6])},
+    )
+    assert added.added == 3
+    assert added.unknown == {"category": 1, "title": 2}  # sofa; sofa, the
+    assert added.unreadable == {"price": 1}
+    assert added.without == {"image": 1, "title": 1}
+    assert added.not_read == ["colour"]
+    assert scorer.knows(["3", 3, 3.0]).all()
+
+
+@pytest.mark.parametrize(
+    ("items", "vectors", "text"),
+    [
+        ({"title": ["x"]}, None, "without item_id"),
+        ({"item_id": ["a", "a"]}, None, "Expected each item once"),
+        ({"item_id": ["a", None]}, None, "Got none in row 1."),
+        ({"item_id": ["a"]}, np.zeros((1, 5)), "Expected vectors of modality 'image' of shape (1, 6). Got (1, 5)."),
+        ({"item_id": ["a"]}, {"photo": np.zeros((1, 6))}, "Expected vectors of a modality of the model (image)."),
+        (["a"], None, "Expected items as a data frame or a mapping of columns. Got list."),
+    ],
+)
+def test_items_that_cannot_be_added(scorer, items, vectors, text):
+    before = scorer.items
+    with pytest.raises(InputError) as error:
+        scorer.add_items(items, vectors)
+    assert text in str(error.value)
+    assert scorer.items == before
+
+
+def test_the_likeliest_items_are_those_with_the_highest_scores(scorer):
+    history = History(["005", "003"], [1e5, 2e5], ["view", "buy"])
+    scores = scorer.score(
+        {"item_id": scorer.items, "timestamp": [3e5] * len(scorer.items)}, [history] * len(scorer.items)
+    )
+    best = scorer.top(history, 4, time=3e5)
+    order = np.argsort(-scores)[:4]
+    assert best.items == [scorer.items[place] for place in order]
+    np.testing.assert_allclose(best.probability, scores[order], atol=1e-6)
+    assert set(scorer.top(history, 99, time=3e5, unseen=True).items) == set(scorer.items) - {"005", "003"}
+    some = ["011", "002", "007"]
+    assert sorted(scorer.top(history, 9, some, time=3e5).items) == sorted(some)
+    for wrong, text in (({"time": None}, "Expected a time"), ({"k": 0}, "Expected k of at least 1"),
+                        ({"candidates": ["002", "zzz"]}, "Got 'zzz'.")):  # fmt: skip
+        with pytest.raises(InputError) as error:
+            scorer.top(**{"history": history, "time": 3e5, **wrong})
+        assert text in str(error.value)
+
+
+def test_a_model_without_the_behaviour_property_needs_no_times(serve):
+    scorer = serve("NAML").scorer()
+    assert len(scorer.top(["003", "005"], 2).items) == 2
+    assert scorer.score({"item_id": ["001"]}, [History(["003"])]).shape == (1,)
+
+
+@pytest.mark.parametrize(
+    ("rows", "behaviours", "text"),
+    [
+        ({"item_id": ["001"]}, None, "Expected columns user_id, item_id of rows. Got item_id, without user_id."),
+        ({"item_id": ["001"]}, [History(["003"], [1.0], ["view"])], "without timestamp"),
+        ({"item_id": ["001"], "timestamp": [2.0]}, [History(["003"])], "Expected times of a history, one an item."),
+        ({"item_id": ["001"], "timestamp": [2.0]}, [], "Expected one History a row. Got 0 for 1 rows."),
+        ({"item_id": ["001"], "timestamp": [np.nan]}, [History([])], "Got nan in row 0."),
+        ({"item_id": ["001"], "timestamp": [1e12]}, [History([])], "in the unit of the training data"),
+        ({"item_id": ["001"], "timestamp": ["soon"]}, [History([])], "Expected times as numbers or dates"),
+        ({"item_id": ["001"], "timestamp": [2.0]}, [History(["003", "004"], [2.0, 1.0], ["view"] * 2)], "oldest"),
+        ({"item_id": ["001", "002"], "timestamp": [2.0]}, [History([])] * 2, "of one length"),
+    ],
+)
+def test_rows_that_cannot_be_scored(scorer, rows, behaviours, text):
+    with pytest.raises(InputError) as error:
+        scorer.score(rows, behaviours)
+    assert text in str(error.value)
+
+
+def test_no_rows_have_no_scores(scorer):
+    empty = {"user_id": [], "item_id": [], "timestamp": []}
+    assert scorer.score(empty, empty | {"kind": []}).shape == (0,)
+
+
+# --------------------------------------------------------------------------------------------- checkpoints
+def copied(served, *suffixes):
+    folder = Path(served.path).parent
+    for file in folder.iterdir():
+        if file.name.endswith(suffixes):
+            shutil.copy(file, file.name)
+    return Path(served.path).name
+
+
+def test_a_checkpoint_is_small_and_goes_with_its_items(served):
+    path = copied(served, ".pth", ".items.pt")
+    assert len(list(Path().glob("*.items.pt"))) == 1, "the two epochs' files share one of items"
+    content = checkpoint.load(path)
+    assert content["items"]["file"] == next(Path().glob("*.items.pt")).name
+    np.testing.assert_array_equal(load_scorer(path).item_vectors(), served.scorer().item_vectors())
+    assert type(recbole_marn.load_scorer(path)) is recbole_marn.CTRScorer
+
+
+def test_without_its_items(served):
+    path = copied(served, ".pth")
+    with pytest.raises(InputError, match="Copy it there, too"):
+        load_scorer(path)
+
+
+def test_other_items(served, serve):
+    path = copied(served, ".pth", ".items.pt")
+    file = next(Path().glob("*.items.pt"))
+    other = serve("MARN", use_modalities=["image", "title"])
+    shutil.copy(next(Path(other.path).parent.glob("*.items.pt")), file)
+    with pytest.raises(InputError, match="with another content"):
+        load_scorer(path)
+    file.write_bytes(file.read_bytes()[:1000])
+    with pytest.raises(InputError, match="cannot be read so"):
+        load_scorer(path)
+
+
+class Dropper:
+    def __reduce__(self):
+        return os.mkdir, ("dropped",)
+
+
+def test_items_that_are_a_pickle_run_nothing(served):
+    path = copied(served, ".pth", ".items.pt")
+    torch.save({"recbole_marn": {"format": 1}, "modalities": Dropper()}, next(Path().glob("*.items.pt")))
+    with pytest.raises(InputError, match="plain data and tensors"):
+        load_scorer(path)
+    assert not os.path.exists("dropped")
+
+
+def test_a_checkpoint_of_version_0_1_0_says_what_it_lacks_and_is_scored_where_the_data_are(settings):
+    path = recbole_marn.run(config_dict=settings(epochs=1))["checkpoint"]
+    content = checkpoint.load(path)
+    del content["items"]
+    checkpoint.save("old.pth", content)
+    with pytest.raises(InputError) as error:
+        load_scorer("old.pth")
+    assert "trained by recbole_marn 0.1.0" in str(error.value) and "CTRScorer.of" in str(error.value)
+    of_run = CTRScorer.of(recbole_marn.load_run("old.pth"))
+    np.testing.assert_array_equal(of_run.item_vectors(), load_scorer(path).item_vectors())
+
+
+@pytest.mark.parametrize("model", ["Popularity", "DIN"])
+def test_a_model_without_item_vectors_says_what_to_use(settings, model):
+    path = recbole_marn.run(config_dict=settings(model, epochs=1))["checkpoint"]
+    with pytest.raises(InputError) as error:
+        load_scorer(path)
+    assert f"Got {model} in {path}." in str(error.value) and "load_data_and_model" in str(error.value)
+
+
+def test_a_run_on_a_click_log_says_that_its_rows_need_more(tmp_path):
+    planted_log.write(tmp_path, planted_log.exposures(), planted_log.behaviours())
+    given = planted_log.settings(tmp_path, epochs=1, use_gpu=False, show_progress=False)
+    path = recbole_marn.run(config_dict=given)["checkpoint"]
+    with pytest.raises(InputError, match="or on a click log"):
+        load_scorer(path)
+    with pytest.raises(InputError, match="Got a click log"):
+        CTRScorer.of(recbole_marn.load_run(path))
+
+
+def test_vectors_too_large_to_be_copied_are_read_where_they_are(tmp_path):
+    folder = tiny.write_dataset(tmp_path / "data")
+    given = tiny.settings(tmp_path / "data", epochs=1, copied_vectors_mb=0)
+    path = recbole_marn.run(config_dict=given)["checkpoint"]
+    expected = load_scorer(path).item_vectors()
+    copied = recbole_marn.run(config_dict=given | {"copied_vectors_mb": 1})["checkpoint"]
+    np.testing.assert_array_equal(load_scorer(copied).item_vectors(), expected)
+    path = recbole_marn.run(config_dict=given)["checkpoint"]
+    os.rename(folder / "image.npy", "moved.npy")
+    with pytest.raises(InputError, match="vectors={'image': FILE}"):
+        load_scorer(path)
+    np.testing.assert_array_equal(load_scorer(path, vectors={"image": "moved.npy"}).item_vectors(), expected)
+    np.save("other.npy", np.load("moved.npy") * 2)
+    with pytest.raises(InputError, match="with another content"):
+        load_scorer(path, vectors={"image": "other.npy"})
+
+
+# ------------------------------------------------------------------------------------------ RecBole's own
+def test_recboles_rankings_say_what_to_use(settings):
+    """They take labelled rows by the number of an event: a wrong row, if nobody stopped them."""
+    from recbole.utils.case_study import full_sort_topk
+
+    run = recbole_marn.load_run(recbole_marn.run(config_dict=settings(epochs=1))["checkpoint"])
+    user = run.train.part.token2id("user_id", ["u7"])
+    with pytest.raises(InputError, match=r"load_scorer\(CHECKPOINT\)"):
+        full_sort_topk(user, run.model, run.test, k=5)
+    rows = run.test.part.batch(np.arange(3))
+    with pytest.raises(InputError, match=r"load_scorer\(CHECKPOINT\)"):
+        run.model.predict(rows.repeat_interleave(2))
+
+
+def test_calibration_and_correction_are_those_of_the_run(serve):
+    """A served probability is the one that was evaluated."""
+    served = serve(calibration="platt")
+    scorer = served.scorer()
+    assert scorer.click_rates.state(), "the run fitted one"
+    found = scorer.score(served.rows, served.histories)
+    np.testing.assert_allclose(found, served.expected, atol=1e-6)
+    scorer.click_rates = ClickRates()
+    plain = scorer.score(served.rows, served.histories)
+    assert np.abs(plain - served.expected).max() > 1e-3

@@ -1,0 +1,155 @@
+"""Runs on click logs: kept negatives corrected, calibration fitted on validation, metrics recomputed from scores."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import planted_log
+import pytest
+import torch
+
+from recbole_marn.errors import InputError
+from recbole_marn.evaluation.calibration import Calibration
+from recbole_marn.evaluation.metrics import log_loss, normalised_entropy
+from recbole_marn.evaluation.request_metrics import request_metrics
+from recbole_marn.evaluation.scores import load_scores, part_metrics
+from recbole_marn.quick_start import load_run, run
+from recbole_marn.training import checkpoint
+
+ROWS = planted_log.exposures(n_requests=160)
+
+
+OURS = ("width", "prediction_hidden", "attention_hidden")
+
+
+def settings(folder, model="MultimodalDIN", **changed):
+    given = {**planted_log.settings(folder, model), "checkpoint_dir": str(folder / "saved"), "valid_metric": "AUC"}
+    left_out = OURS if model in ("LR", "DIEN", "DIN", "Popularity") else ()
+    given = {key: value for key, value in given.items() if key not in left_out} | changed
+    return {key: value for key, value in given.items() if value is not None}
+
+
+def record_of(result):
+    return json.loads(Path(result["record"]).read_text(encoding="utf-8"))
+
+
+@pytest.fixture
+def log(tmp_path):
+    planted_log.write(tmp_path, ROWS)
+    return tmp_path
+
+
+def test_every_metric_of_a_log_is_in_result_and_record_and_comes_back_from_the_scores(log):
+    result = run(config_dict=settings(log))
+    record = record_of(result)
+    scores = load_scores(Path(result["record"]).with_name(record["scores"]["file"]))
+    for part in ("valid", "test"):
+        assert record["metrics"][part] == pytest.approx(result[part]) == part_metrics(scores[part], log=True)
+        rows = {(row.user, row.item, row.request) for row in ROWS if row.part == part}
+        assert len(scores[part]["request"]) == len(rows)
+        assert len(np.unique(scores[part]["request"])) == len({request for *_, request in rows})
+    names = {"AUC", "UAUC", "GAUC", "GAUC-clicks", "LogLoss", "NE", "predicted/observed", "ECE", "request AUC", "MRR"}
+    counts = {"requests", "requests without a click", "requests without a non-click"}
+    assert set(result["test"]) == names | counts | {"nDCG@5", "nDCG@10"}
+    by_request = {}
+    for row in ROWS:
+        if row.part == "test":
+            by_request.setdefault(row.request, []).append(row.label)
+    assert result["test"]["requests without a click"] == sum(not any(labels) for labels in by_request.values())
+    assert result["test"]["requests without a non-click"] == sum(all(labels) for labels in by_request.values())
+
+
+def test_a_log_without_requests_has_no_metrics_of_them(log):
+    result = run(config_dict=settings(log, request=None), saved=False)
+    assert "MRR" not in result["test"] and "NE" in result["test"]
+
+
+@pytest.mark.parametrize("model", ["MultimodalDIN", "LR", "DIEN", "Popularity"])
+def test_kept_negatives_are_corrected_before_every_metric(log, model):
+    """p = q / (q + (1 - q) / w) of the model's own output q, in validation, test, scores and record."""
+    share = 0.5
+    result = run(config_dict=settings(log, model, keep_negatives=share, metrics=["AUC", "LogLoss"]))
+    loaded = load_run(result["checkpoint"])
+    record = record_of(result)
+    scores = load_scores(Path(result["record"]).with_name(record["scores"]["file"]))
+    for name, loader in (("valid", loaded.valid), ("test", loaded.test)):
+        with torch.no_grad():
+            raw = torch.cat([loaded.model.predict(batch[0]) for batch in loader]).double().numpy()
+        expected = raw / (raw + (1 - raw) / share)
+        np.testing.assert_allclose(scores[name]["score"], expected, rtol=1e-5)
+        assert result[name]["LogLoss"] == pytest.approx(log_loss(scores[name]["label"], expected), abs=1e-5)
+    assert result["best_valid_result"]["logloss"] == pytest.approx(result["valid"]["LogLoss"], abs=1e-5)
+    assert result["test_result"]["logloss"] == pytest.approx(result["test"]["LogLoss"], abs=1e-5)
+    assert record["calibration"]["kept_negatives"] == share
+    assert record["calibration"]["steps"] == [{"kind": "logit", "slope": 1.0, "intercept": np.log(share)}]
+
+
+@pytest.mark.parametrize("kind", ["platt", "isotonic"])
+def test_a_fitted_calibration_belongs_to_the_checkpoint(log, kind):
+    result = run(config_dict=settings(log, calibration=kind, keep_negatives=0.5))
+    told = record_of(result)["calibration"]
+    correction, fitted = map(Calibration.from_state, told["steps"])
+    assert checkpoint.load(result["checkpoint"])["calibration"] == told["steps"]
+    scores = load_scores(Path(result["record"]).with_name(record_of(result)["scores"]["file"]))
+    for part in ("valid", "test"):
+        np.testing.assert_allclose(fitted.apply(scores[part]["uncalibrated"]), scores[part]["score"], rtol=1e-5)
+        before = told["before"][part]
+        assert before["NE"] == pytest.approx(normalised_entropy(scores[part]["label"], scores[part]["uncalibrated"]))
+        assert result["calibration"]["before"][part] == pytest.approx(before)
+    loaded = load_run(result["checkpoint"])
+    again = loaded.trainer.scores(loaded.test)
+    np.testing.assert_array_equal(again["score"], scores["test"]["score"])
+    # Fitted on validation, whose mean it therefore has; the test part had no say.
+    assert result["valid"]["predicted/observed"] == pytest.approx(1, abs=0.05)
+
+
+def test_too_few_clicks_to_calibrate_on(tmp_path):
+    planted_log.write(tmp_path, planted_log.exposures(n_requests=20))
+    with pytest.raises(InputError, match="10 clicks"):
+        run(config_dict=settings(tmp_path, calibration="platt"))
+
+
+@pytest.mark.parametrize("metric", ["UAUC", "GAUC", "AUC", "LogLoss", "MAE", "RMSE"])
+def test_names_that_choose_the_epoch(log, metric):
+    result = run(config_dict=settings(log, "Popularity", metrics=["AUC", metric], valid_metric=metric))
+    assert result["valid_score_bigger"] == (metric in ("UAUC", "GAUC", "AUC"))
+    if metric in result["valid"]:
+        assert result["best_valid_score"] == pytest.approx(result["valid"][metric], abs=1e-5)
+    load_run(result["checkpoint"])
+
+
+@pytest.mark.parametrize("metric", ["NDCG", "MRR", "Hit"])
+def test_metrics_of_whole_lists_are_refused(log, metric):
+    with pytest.raises(InputError, match="lists are not ranked"):
+        run(config_dict=settings(log, metrics=[metric], valid_metric=metric))
+
+
+def test_a_constant_model_has_a_normalised_entropy_of_one():
+    label = np.random.default_rng(0).random(5000) < 0.04
+    columns = {"user": np.arange(5000) % 50, "label": label, "score": np.full(5000, label.mean())}
+    metrics = part_metrics({**columns, "request": np.arange(5000) // 10}, log=True)
+    assert metrics["NE"] == pytest.approx(1, abs=1e-12)
+    assert metrics["AUC"] == metrics["UAUC"] == metrics["GAUC"] == metrics["request AUC"] == 0.5
+    assert metrics["predicted/observed"] == pytest.approx(1)
+
+
+def test_counts_and_means_of_requests_by_hand():
+    columns = {"user": np.array([1, 1, 1, 1, 2, 2]), "request": np.array([0, 0, 1, 1, 2, 2])}
+    columns |= {"label": np.array([1, 0, 0, 0, 1, 1]), "score": np.array([0.2, 0.6, 0.5, 0.1, 0.3, 0.3])}
+    metrics = part_metrics(columns, log=True)
+    for name in ("requests", "requests without a click", "requests without a non-click"):
+        assert metrics[name] == 1
+    assert (metrics["request AUC"], metrics["MRR"]) == (0, 0.5)
+    assert metrics["MRR"] == request_metrics(**{k: columns[k] for k in ("request", "label", "score")}).means()["MRR"]
+
+
+def test_shuffled_labels_teach_nothing(tmp_path):
+    """Labels drawn apart from everything: what is learned of training rows says nothing of the others."""
+    rows = planted_log.exposures(seed=3, n_requests=900)
+    labels = np.random.default_rng(5).permutation([row.label for row in rows])
+    planted_log.write(tmp_path, [row._replace(label=int(label)) for row, label in zip(rows, labels, strict=True)])
+    result = run(config_dict=settings(tmp_path, "MARN"), saved=False)
+    rows_in_test = sum(row.part == "test" for row in rows)
+    clicks = sum(label for row, label in zip(rows, labels, strict=True) if row.part == "test")
+    deviation = np.sqrt((rows_in_test + 1) / (12 * clicks * (rows_in_test - clicks)))
+    assert abs(result["test"]["AUC"] - 0.5) < 4 * deviation
