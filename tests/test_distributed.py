@@ -111,15 +111,18 @@ def test_the_key_nproc_does_the_same(settings, tmp_path, forked):
     assert found["epochs"] == 1 and os.path.exists(found["record"])
 
 
-@pytest.mark.parametrize(("model", "more", "ours"), [("MARN", {}, True), ("DIN", {"same_rows": True}, True),
-                                                     ("DIN", {}, False)])  # fmt: skip
-def test_recboles_own_run_of_several_processes(monkeypatch, model, more, ours):
+@pytest.mark.parametrize(("model", "more", "said", "ours"), [
+    ("MARN", {}, "", True), ("DIN", {"same_rows": True}, "", True), ("DIN", {}, "", False),
+    ("DIN", {}, "same_rows: true", True), ("DIN", {"same_rows": False}, "same_rows: true", False),
+])  # fmt: skip
+def test_recboles_own_run_of_several_processes(monkeypatch, model, more, said, ours):
     """Its processes would not know MARN, and need GPUs; plain RecBole runs stay RecBole's."""
     from torch import multiprocessing
 
     done = []
     monkeypatch.setattr("recbole_marn.training.run.run", lambda *args: done.append(args))
     monkeypatch.setattr(multiprocessing, "spawn", lambda function, **more: done.append(function))
+    Path("a.yaml").write_text(said)
     recbole_quick_start.run(model, "tiny", ["a.yaml"], dict(more), nproc=2)
     theirs = recbole_quick_start.quick_start.run_recboles
     assert done == [(model, "tiny", ["a.yaml"], more, True, 2) if ours else theirs]
