@@ -26,7 +26,7 @@ def extras():
 
 
 def test_calls_are_found():
-    assert {extra for _, _, extra in NEEDED} == {"images", "vgg16", "words", "sentences", "parquet"}
+    assert {extra for _, _, extra in NEEDED} == {"images", "vgg16", "words", "sentences", "parquet", "serve"}
 
 
 @pytest.mark.parametrize(("file", "package", "extra"), NEEDED)
