@@ -121,7 +121,6 @@ def test_recboles_own_run_of_several_processes(monkeypatch, model, more, said, o
     from torch import multiprocessing
 
     done = []
-    Path("a.yaml").write_text("epochs: 1\n")  # same_rows may stand in a file
     monkeypatch.setattr("recbole_marn.training.run.run", lambda *args: done.append(args))
     monkeypatch.setattr(multiprocessing, "spawn", lambda function, **more: done.append(function))
     Path("a.yaml").write_text(said)
