@@ -147,9 +147,9 @@ def _run_of_several_processes(original: Callable[..., Any]) -> Callable[..., Any
         model: str, dataset: str, config_file_list: Any = None, config_dict: Any = None, saved: bool = True,
         nproc: int = 1, world_size: int = -1, **network: Any,
     ) -> Any:  # fmt: skip
-        several, row = nproc != 1 or world_size > 1, MODELS.get(model)
-        same_rows = several and (read_files(config_file_list or []) | (config_dict or {})).get("same_rows")
-        if not several or row is None or not (row.ours or same_rows):
+        row = MODELS.get(model)
+        alone = row is None or (nproc == 1 and world_size <= 1)
+        if alone or not (row.ours or (read_files(config_file_list or []) | (config_dict or {})).get("same_rows")):
             return original(model, dataset, config_file_list, config_dict, saved, nproc, world_size, **network)
         if world_size not in (-1, nproc):
             raise InputError(
