@@ -53,7 +53,7 @@ def test_shares_of_the_batches_make_the_whole(settings, model, batch, world, mon
         found = parts.trainer.scores(parts.test)
     for name, values in wanted.items():
         np.testing.assert_array_equal(found[name], values)
-    assert sum(map(len, sent)) == -(-parts.test.sample_size // parts.test.step)
+    assert sum(map(len, sent)) == -(-parts.test.sample_size // parts.test.samples_a_batch)
     assert len({number for mine in sent for number in mine}) == sum(map(len, sent))
 
 

@@ -13,13 +13,16 @@ import pytest
 import yaml
 
 from recbole_marn.errors import Diverged, InputError
+from recbole_marn.host.compat import old_numpy_names
 from recbole_marn.quick_start import run
 from recbole_marn.training.trainer import CTRTrainer
 from recbole_marn.tuning import ray as ray_tuning
 from recbole_marn.tuning.ray import Cluster
 from recbole_marn.tuning.search import tune
 
-pytest.importorskip("ray.air", reason="ray is not installed or does not import here")
+with old_numpy_names():
+    pytest.importorskip("ray.air", reason="ray is not installed or does not import here")
+    import ray.tune  # noqa: F401
 pytestmark = pytest.mark.host
 
 CHOICES = "learning_rate choice [0.001, 0.05]\nlambda0 choice [0.01, 0.2]\n"

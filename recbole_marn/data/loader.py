@@ -45,7 +45,8 @@ class CTRDataLoader(AbstractDataLoader):
 
     def _init_batch_size_and_step(self) -> None:
         rows = self.config["train_batch_size" if self.part.name == "train" else "eval_batch_size"]
-        self.step = rows if self.by_row else self.part.rows.groups_a_batch(rows)
+        # RecBole divides `step` by the number of processes; this is that of all of them together.
+        self.samples_a_batch = self.step = rows if self.by_row else self.part.rows.groups_a_batch(rows)
         self.set_batch_size(self.step * max(1, self.part.rows.n_rows // self.sample_size))
 
     def set_epoch(self, epoch: int) -> None:

@@ -22,6 +22,7 @@ __all__ = [
     "generator_for_hyperopt",
     "literal_settings",
     "numpy_names",
+    "old_numpy_names",
     "ray_on_demand",
     "without_arguments",
 ]
@@ -70,6 +71,22 @@ def anomaly_detection_as_it_was() -> Iterator[None]:
         yield
     finally:
         torch.autograd.set_detect_anomaly(before)
+
+
+@contextmanager
+def old_numpy_names() -> Iterator[None]:
+    """ray 2.6, which RecBole pins, looks up names at its import that numpy 2 no longer has; they go again with it."""
+    import numpy
+
+    old = {"float_": numpy.float64, "complex_": numpy.complex128, "unicode_": numpy.str_, "bool8": numpy.bool_}
+    lent = [name for name in old if name not in vars(numpy)]
+    for name in lent:
+        setattr(numpy, name, old[name])
+    try:
+        yield
+    finally:
+        for name in lent:
+            delattr(numpy, name)
 
 
 # -------------------------------------------------------------------------------------------- after an import

@@ -44,6 +44,12 @@ def build_config(
         if not isinstance(value, str):
             raise InputError(f"the name of a {name}", repr(value), f"Give it as --{name}=NAME or in a file.")
     model_class(model)
+    if not given.get("same_rows"):
+        raise InputError(
+            "same_rows to be true, for our rows are what this trains on",
+            repr(given.get("same_rows")),
+            "Leave the key out, or train on RecBole's own rows by its run_recbole.",
+        )
     return without_arguments(Config)(model=model, dataset=dataset, config_file_list=files, config_dict=settings)
 
 

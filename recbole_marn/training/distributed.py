@@ -96,7 +96,7 @@ class DistributedTrainer(CTRTrainer, _Replicas):
         The size of a product may show in the last bit of its rows. Item vectors, which are kept from batch to batch,
         are therefore also computed for the batches of the others, in the order and company they have in one process.
         """
-        step = eval_data.step
+        step = eval_data.samples_a_batch
         starts = range(0, eval_data.sample_size, step)
         rank, world = distributed.get_rank(), distributed.get_world_size()
         for number, start in enumerate(starts):

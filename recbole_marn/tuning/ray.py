@@ -18,6 +18,7 @@ from typing import Any
 
 from recbole_marn.errors import InputError
 from recbole_marn.files import plain, write_json
+from recbole_marn.host.compat import old_numpy_names
 from recbole_marn.host.config import build_config
 from recbole_marn.training.metrics import named_metrics
 from recbole_marn.training.prepared import prepare_run
@@ -184,12 +185,13 @@ def _told(result: Any) -> dict[str, Any]:
 
 # --------------------------------------------------------------------------------------------------- Ray
 def _ray() -> tuple[Any, Any]:
-    import ray
-    from ray import tune
-
     try:
-        from ray.tune import Tuner  # noqa: F401
-    except ImportError as error:
+        with old_numpy_names():
+            import ray
+            import ray.air
+            from ray import tune
+            from ray.tune import Tuner  # noqa: F401
+    except (ImportError, AttributeError) as error:  # AttributeError: of a numpy that this ray does not know
         raise InputError(
             "the package ray with its Tune, which this engine is", f"none that imports here ({error})",
             "Install it: pip install 'recbole-marn[ray]', or take --engine=recbole.",
