@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from recbole_marn.errors import InputError
+from recbole_marn.files import plain
 
 __all__ = [
     "check_alias",
@@ -129,7 +130,7 @@ def check_all_are_clicks(values: pd.Series, file: str) -> None:
     if len(other):
         raise InputError(
             f"nothing but clicks in {file}, for every line is taken for one",
-            f"column '{values.name}' with {len(other)} of {len(values)} other values (first {other.iloc[0]!r})",
+            f"column '{values.name}' with {len(other)} of {len(values)} other values (first {plain(other.iloc[0])!r})",
             f"If it says what was clicked, set label: {{field: {values.name}}}. Or keep the clicks, e.g. val_interval:"
             f" {{{values.name}: '[1,1]'}} for a float column; or, if the column is none of clicks, name it in"
             " unload_col or rename it.",
