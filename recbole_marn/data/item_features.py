@@ -131,6 +131,16 @@ class ItemFeatures:
         table = ItemTable(columns.n_items, tables, codes, at_time.columns if at_time else (), present, notes)
         return cls(table, at_time, _gap(behaviour, training), in_evaluation)
 
+    def without_ids_of(self, item: np.ndarray, field: str) -> ItemFeatures:
+        """Items (n_items,) of a mask get code 0, that of an unknown item, in the ID modalities that read `field`."""
+        tables = dict(self.table.modalities)
+        for name, table in tables.items():
+            if isinstance(table, IdTable) and field in table.fields:
+                codes = table.codes.copy()
+                codes[item, table.fields.index(field)] = 0
+                tables[name] = dataclasses.replace(table, codes=codes)
+        return dataclasses.replace(self, table=dataclasses.replace(self.table, modalities=tables))
+
     def seen_by(self, rows: Rows, *, training: bool) -> Rows:
         """Rows with statistics as known at their time or, in evaluation, at the end of training, and with gaps."""
         return dataclasses.replace(rows, at_time=self.at_time if training else self.in_evaluation, gap=self.gap)
@@ -149,7 +159,8 @@ def _ids(columns: ItemColumns, name: str, settings: IdModality) -> IdTable:
     for field in settings.fields:
         _need(columns, field, name, "token")
     codes, cardinalities = zip(*(columns.codes(field) for field in settings.fields), strict=True)
-    return IdTable(np.stack(codes, axis=1), cardinalities, tuple(int(size) for size in settings.fields.values()))
+    sizes = tuple(int(size) for size in settings.fields.values())
+    return IdTable(np.stack(codes, axis=1), cardinalities, sizes, tuple(settings.fields))
 
 
 def _vectors(columns: ItemColumns, name: str, settings: VectorModality) -> tuple[VectorTable, str]:

@@ -20,11 +20,12 @@ CHECK_ROWS = 256
 
 @dataclass(frozen=True)
 class IdTable:
-    """One modality of kind `id`: codes (n_items, F), 0 = missing, and how many codes each field has."""
+    """One modality of kind `id`: codes (n_items, F), 0 = missing, how many codes each field has, and its column."""
 
     codes: np.ndarray
     cardinalities: tuple[int, ...]
     sizes: tuple[int, ...]
+    fields: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

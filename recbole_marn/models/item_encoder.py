@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -121,6 +121,9 @@ class ItemEncoder(nn.Module):
         width: D.
         reference_kernels: slow, readable kernels for titles and images.
         normalise: batch normalisation of each aligned modality.
+        id_field: the field of ID modalities that tells one item from all others.
+        id_dropout: share of a batch's items whose `id_field` is unknown (code 0) while the model trains, so that an
+            item without a known id is no stranger.
     """
 
     def __init__(
@@ -131,10 +134,19 @@ class ItemEncoder(nn.Module):
         width: int,
         reference_kernels: bool = False,
         normalise: bool = False,
+        id_field: str = "",
+        id_dropout: float = 0.0,
     ):
         super().__init__()
         self.names = table.names
         self.width = width
+        self.id_dropout = id_dropout
+        self.id_columns = {
+            name: modality.fields.index(id_field)
+            for name, modality in table.modalities.items()
+            if isinstance(modality, IdTable) and id_field in modality.fields
+        }
+        self._hidden: Tensor | None = None
         self.statistic_columns = {
             name: slice(modality.start, modality.stop)
             for name, modality in table.modalities.items()
@@ -170,6 +182,15 @@ class ItemEncoder(nn.Module):
         finally:
             self.frozen = own
 
+    @contextmanager
+    def hiding(self, names: Collection[str]) -> Iterator[None]:
+        """Encode as if no item had the modalities `names`, statistics known at the row's time among them."""
+        self._hidden = torch.tensor([name in names for name in self.names], device=self.frozen["present"].device)
+        try:
+            yield
+        finally:
+            self._hidden = None
+
     def forward(self, batch: RaggedBatch, *, stop_at_raw: bool = False) -> Cells:
         """Encode the unique items and statistics of a batch.
 
@@ -204,6 +225,8 @@ class ItemEncoder(nn.Module):
         for index, name in enumerate(self.names):
             if name in self.statistic_columns:
                 present_statistic[:, index] = statistic[:, self.statistic_columns[name]].any(1)
+        if self._hidden is not None:
+            present_item, present_statistic = present_item & ~self._hidden, present_statistic & ~self._hidden
         if len(entity_item) <= len(item) + len(statistic) or not self.statistic_columns:
             index = [entity_statistic if name in self.statistic_columns else entity_item for name in self.names]
             encoded = [value.index_select(0, entity) for value, entity in zip(encoded, index, strict=True)]
@@ -221,7 +244,17 @@ class ItemEncoder(nn.Module):
         if isinstance(encoder, VectorEncoder):
             return encoder(self.frozen[f"{name}_matrix"], self.frozen[f"{name}_row"][item])
         lookup = "words" if isinstance(encoder, TextEncoder) else "codes"
-        return _aligned(encoder, self.frozen[f"{name}_{lookup}"][item], stop_at_raw)
+        codes = self.frozen[f"{name}_{lookup}"][item]
+        if self.training and self.id_dropout and name in self.id_columns:
+            codes = self._without_some_ids(codes, self.id_columns[name])
+        return _aligned(encoder, codes, stop_at_raw)
+
+    def _without_some_ids(self, codes: Tensor, column: int) -> Tensor:
+        """Codes (U, F) with 0 in a column of items drawn at random."""
+        dropped = torch.rand(len(codes), device=codes.device) < self.id_dropout
+        codes = codes.clone()
+        codes[:, column] = codes[:, column].masked_fill(dropped, 0)
+        return codes
 
 
 def _frozen(table: ItemTable) -> dict[str, Tensor]:

@@ -21,9 +21,17 @@ INCIDENTAL |= {"data_path", "log_wandb", "wandb_project", "also_test", "verbose"
 INCIDENTAL |= {"nproc", "saved", "threads", "probe_every", "copied_vectors_mb"}
 
 
+# Keys that came later, with the value under which nothing is as it was not before: runs of old keep their names.
+ADDED = {"id_dropout": 0.0}
+
+
 def settings_that_matter(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Plain settings without those that do not change what a run computes."""
-    return {key: value for key, value in settings.items() if key not in INCIDENTAL}
+    return {
+        key: value
+        for key, value in settings.items()
+        if key not in INCIDENTAL and not (key in ADDED and value == ADDED[key])
+    }
 
 
 DEFAULTS = {
@@ -31,7 +39,7 @@ DEFAULTS = {
     for kind in (DataSettings, TrainSettings)
     for field in dataclasses.fields(kind)
     if field.default is not dataclasses.MISSING
-}
+} | ADDED
 
 
 def run_name(config: Any) -> str:
