@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from recbole_marn.plots.style import Picture
@@ -17,6 +17,7 @@ class Table:
 
     Attributes:
         shown: rows that the page shows; the file has all of them.
+        folded: the page shows it when asked to.
     """
 
     name: str
@@ -24,6 +25,7 @@ class Table:
     columns: Sequence[str]
     rows: Sequence[Sequence[Any]]
     shown: int = 40
+    folded: bool = False
 
 
 @dataclass(frozen=True)
@@ -71,4 +73,4 @@ class Section:
     tables: Sequence[Table] = ()
     figures: Sequence[Figure] = ()
     notes: Sequence[str] = ()
-    cases: Sequence[Case] = field(default=())
+    cases: Sequence[Case] = ()

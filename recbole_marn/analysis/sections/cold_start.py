@@ -13,6 +13,7 @@ from recbole_marn.analysis.subject import Subject, fitted
 from recbole_marn.errors import InputError
 from recbole_marn.evaluation.pairs import clustered_means
 from recbole_marn.evaluation.recall import Places, recall_at
+from recbole_marn.evaluation.reliability import wilson_interval
 from recbole_marn.models.base import CTRModel
 from recbole_marn.models.baselines.item_cf import ItemCF
 from recbole_marn.plots.lines import Line, lines
@@ -80,7 +81,7 @@ def cold_start(context: Context) -> Section:
         "It cannot say how new items do once people have seen them, and a whole catalogue holds items that would have "
         "been clicked had they been shown.",
         tables=[recall, *pairs],
-        figures=[_figure(places, ranked, context)],
+        figures=[_figure(places)],
         notes=_notes(context, found, ranked, names),
     )
 
@@ -130,23 +131,23 @@ def _catalogue(model: Subject, row: np.ndarray, size: int) -> Iterator[tuple[np.
 
 
 def _recall_table(context: Context, places: dict[str, Places], row: np.ndarray) -> Table:
-    user = context.subject.columns["user"][row]
-    rows = []
-    for label, found in places.items():
-        means = clustered_means(recall_at(found, KS), user)
-        rows += [
-            [label, k, *ends] for k, *ends in zip(KS, means.mean, means.low, means.high, strict=True)
-        ]
+    users = len(np.unique(context.subject.columns["user"][row]))
+    rows = [[k] for k in KS]
+    for found in places.values():
+        recall = recall_at(found, KS).mean(axis=0)
+        low, high = wilson_interval(recall * users, np.full(len(KS), users))
+        for cells, *values in zip(rows, recall, low, high, strict=True):
+            cells += map(float, values)
     return Table(
         "recall",
         f"Recall@K of {len(row)} clicks on cold items among the whole catalogue but the row's own history, ties in "
-        "random order; 95 % intervals over users.",
-        ["model", "K", "recall", "low", "high"],
+        f"random order; Wilson's 95 % intervals, the {users} users taken as independent.",
+        ["K", *(name for label in places for name in (label, f"{label} low", f"{label} high"))],
         rows,
     )
 
 
-def _figure(places: dict[str, Places], row: np.ndarray, context: Context) -> Figure:
+def _figure(places: dict[str, Places]) -> Figure:
     curves = {label: Line(KS, recall_at(found, KS).mean(axis=0)) for label, found in places.items()}
     picture = lines(curves, title="Recall of cold items", x_axis="K", y_axis="recall@K", log_x=True)
     return Figure("recall", "Recall@K of clicks on cold items, K on a logarithmic axis.", picture)
