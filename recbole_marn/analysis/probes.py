@@ -8,7 +8,7 @@ from typing import Any
 
 __all__ = ["panels_of"]
 
-# Heading and y axis of a plot -> its lines: label -> keys of a report, the mean over modalities where a mapping is left.
+# Heading and y axis of a plot -> its lines: label -> keys of a report; the mean where they lead to one a modality.
 SUMMARY = {
     ("Naming the modality from c", "accuracy"): {
         "D0 on c": ["D0 accuracy"],

@@ -22,7 +22,6 @@ from recbole_marn.analysis.sections.cold_start import cold_start
 from recbole_marn.analysis.sections.convergence import convergence
 from recbole_marn.analysis.sections.popularity import popularity
 from recbole_marn.analysis.sections.separation import separation
-from recbole_marn.analysis.subject import Subject
 from recbole_marn.errors import InputError, printable
 from recbole_marn.evaluation.bootstrap import bootstrap_over_users
 from recbole_marn.evaluation.metrics import auc
@@ -116,7 +115,7 @@ def _models(context: Context) -> tuple[Table, list[str]]:
         value = auc(columns["label"], scores[number])
         rows.append([subject.label, epochs, value, float(found.estimate[number]), low, high])
         if epochs == 0:
-            doubts.append(f"{subject.label} has no finished epoch behind it: what follows shows how it was initialised.")
+            doubts.append(f"{subject.label} has no finished epoch behind it: what follows shows how it started.")
         elif not low > 0.5:
             doubts.append(
                 f"{subject.label} orders these rows no better than chance does (UAUC {low:.3f} to {high:.3f}): read "
@@ -136,7 +135,7 @@ def write_report(report: Report, folder: Path, overwrite: bool) -> list[str]:
         InputError: the folder has files in it and `overwrite` is false, or nothing can be written there.
     """
     if folder.exists() and not overwrite and (not folder.is_dir() or any(folder.iterdir())):
-        raise InputError(f"an empty folder, or none, at {folder}", "files", "Pass --overwrite, or choose another --out.")
+        raise InputError(f"no folder with files at {folder}", "one", "Pass --overwrite, or choose another --out.")
     files = _files(report)
     with staged_folder(folder, overwrite=True) as staging:
         for name, content in files.items():

@@ -113,7 +113,8 @@ def modality_worth(
     columns = subject.scores_of(rows)
     clicked, full = columns["label"] > 0, accuracy(columns)
     everything = (1 << len(names)) - 1
-    needed = range(everything) if len(names) <= MOST_MODALITIES else [0, *(everything ^ 1 << m for m in range(len(names)))]
+    every_subset = len(names) <= MOST_MODALITIES
+    needed = range(everything) if every_subset else [0, *(everything ^ 1 << m for m in range(len(names)))]
     worth = {number: of(coalition(number, len(names))) for number in needed} | {everything: full}
     permuted = []
     for name in names:
@@ -124,7 +125,7 @@ def modality_worth(
         with with_permuted(model, permuted_table(table, name, rng)):
             permuted.append(full - accuracy(subject.scores_of(rows)))
     shapley = None
-    if len(names) <= MOST_MODALITIES:
+    if every_subset:
         shapley = shapley_values(np.stack([worth[number] for number in range(everything + 1)])).T
     return Worth(
         item=columns["item"][clicked],

@@ -44,5 +44,6 @@ def test_pieces_add_up_and_masked_items_are_no_rivals():
     pieces = Places.among(wanted, score[:, :7], mask[:, :7]) + Places.among(wanted, score[:, 7:], mask[:, 7:])
     assert (whole.higher == pieces.higher).all() and (whole.tied == pieces.tied).all()
     for row in range(5):
-        alone = Places.among(wanted[row : row + 1], score[row : row + 1, mask[row]], np.ones((1, mask[row].sum()), bool))
+        kept = score[row : row + 1, mask[row]]
+        alone = Places.among(wanted[row : row + 1], kept, np.ones_like(kept, dtype=bool))
         assert (alone.higher[0], alone.tied[0]) == (whole.higher[row], whole.tied[row])

@@ -138,5 +138,5 @@ def _group_picture(context: Context, name: str, groups: list[tuple[str, int, int
     for index, subject in enumerate(context.subjects):
         series[subject.label] = Series([group[3][index] for group in shown], nothing, nothing)
     picture = intervals([group[0] for group in shown], series, title=f"Click rate by {name}", x_axis="click rate")
-    caption = f"Observed and predicted click rates by {name}" + (f", the {DRAWN} of most rows" if shown != groups else "")
-    return Figure(f"by_{name}", caption + ".", picture)
+    which = f", the {DRAWN} of most rows" if shown != groups else ""
+    return Figure(f"by_{name}", f"Observed and predicted click rates by {name}{which}.", picture)

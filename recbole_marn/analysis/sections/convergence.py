@@ -48,7 +48,8 @@ def _epochs(history: Sequence[Mapping[str, Any]], at: Sequence[int]) -> Table:
     parts = {what: _named(history, what) for what in ("losses", "valid", "diagnostics")}
     columns = [name if what != "losses" else f"loss {name}" for what, found in parts.items() for name in found]
     series = [values for found in parts.values() for values in found.values()]
-    rows = [[epoch["epoch"] + 1, step, *row] for epoch, step, row in zip(history, at, zip(*series, strict=True), strict=True)]
+    number = [epoch["epoch"] + 1 for epoch in history]
+    rows = [[*start, *row] for *start, row in zip(number, at, zip(*series, strict=True), strict=True)]
     return Table("epochs", "Every epoch as the run told it.", ["epoch", "steps", *columns], rows)
 
 

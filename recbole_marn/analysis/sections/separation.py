@@ -68,8 +68,8 @@ def separation(context: Context) -> Section:
     figures += _over_training(context.subject.history, notes)
     return Section(
         "Separation",
-        "If the two branches do what they are for, modalities lie apart in s and mixed in c, a probe names the modality "
-        "of a held-out s_m always and of a c_m no better than by chance, and CKA says what two modalities have in "
+        "If the two branches do what they are for, modalities lie apart in s and mixed in c, and a probe names the "
+        "modality of a held-out s_m always and of a c_m no better than by chance; CKA says what two modalities have in "
         "common.",
         "A t-SNE picture cannot say how far groups are from each other nor how dense they are, and mixed dots are no "
         "proof of mixed distributions: the probes are.",
@@ -186,9 +186,8 @@ def _adversary_table(context: Context) -> Table:
         pairs = value.items() if isinstance(value, dict) else [("", value)]
         rows += [[name, of, number] for of, number in pairs]
     caption = (
-        f"The adversary's game: probes on the catalogue and on a training batch, the discriminators, degrees, sizes, and "
-        f"UAUC with and without c on {len(data.part.rows.columns(np.arange(data.part.rows.n_rows))['label'])} rows "
-        "(docs/adversary.md)."
+        "The adversary's game: probes on the catalogue and on a training batch, the discriminators, degrees, sizes, "
+        f"and UAUC with and without c on {data.part.rows.n_rows} rows (docs/adversary.md)."
     )
     return Table("adversary", caption, ["number", "of", "value"], rows)
 
