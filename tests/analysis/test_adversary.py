@@ -1,5 +1,10 @@
+import numpy as np
 import pytest
 import torch
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import KFold, cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from recbole_marn.analysis import adversary
 from recbole_marn.analysis.adversary import probe_accuracy, scores_without_invariant
@@ -101,3 +106,13 @@ def test_a_model_without_a_game_is_told_so(settings, changed):
     assert not adversary.has_adversary(parts.model)
     with pytest.raises(InputError, match="Expected a MARN with an invariant branch and two modalities"):
         adversary.check_adversary(parts.model)
+
+
+def test_the_linear_probe_is_scikit_learns():
+    """Cross-validated accuracy of a pipeline of scikit-learn's on the same vectors."""
+    x, present = vectors(0.7)
+    features, target = x.transpose(0, 1).reshape(-1, 8).numpy(), np.repeat(np.arange(3), 400)
+    pipeline = make_pipeline(StandardScaler(), LogisticRegression())
+    expected = cross_val_score(pipeline, features, target, cv=KFold(5, shuffle=True, random_state=0)).mean()
+    assert 0.5 < expected < 0.95
+    assert probe_accuracy(x, present) == pytest.approx(expected, abs=0.04)
