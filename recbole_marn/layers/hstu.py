@@ -80,7 +80,7 @@ class HSTULayer(nn.Module):
         distance = to_device(length[row_sequence][:, None] - torch.arange(history_key.shape[1]), query.device)  # (B, L)
         score = torch.einsum("bhd,bjhd->bjh", query, history_key.index_select(0, sequence))
         weight = F.silu(score + self.distance[distance.clamp_min(0)]) / self.max_length
-        weight = weight.masked_fill(distance[:, :, None] <= 0, 0.0)
+        # Behind a history the values are zeros, so that its weights there read nothing.
         read = torch.einsum("bjh,bjhd->bhd", weight, history_value.index_select(0, sequence))
         itself = F.silu((query * key).sum(2) + self.distance[0]) / self.max_length
         return (read + itself[:, :, None] * value).flatten(1)
