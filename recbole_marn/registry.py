@@ -118,7 +118,10 @@ MODELS: dict[str, ModelRow] = {
         ModelRow("SimTier", OURS + "rivals.sim_tier", SimTierSettings, "Sheng et al., CIKM 2024"),
         ModelRow("QIN", OURS + "rivals.qin", QINSettings, "Li et al., 2025, arXiv 2504.17699"),
         ModelRow(
-            "TransformerDCN", OURS + "rivals.transformer_dcn", TransformerDCNSettings, "Xu et al., 2025, arXiv 2505.03543"
+            "TransformerDCN",
+            OURS + "rivals.transformer_dcn",
+            TransformerDCNSettings,
+            "Xu et al., 2025, arXiv 2505.03543",
         ),
         ModelRow("HSTU", OURS + "rivals.hstu", HSTUSettings, "Zhai et al., ICML 2024"),
         # Rankings without item vectors.
