@@ -104,6 +104,9 @@ class DataSettings:
         None, "behaviours that repeat a (user, item) pair, or its type; null: error, and keep in a log"
     )
     atomic_files: str | None = option(None, "another data set whose files are read; null: its own", least=1)
+    columnar_from_mb: float | None = option(
+        64, "MB of an atomic file from which it is read through its columnar twin; null: never", low=0
+    )
     split: Literal["leave_last", "time", "random", "field", "files"] = option(
         "leave_last", "how rows become train, valid and test; the last three need a label"
     )
