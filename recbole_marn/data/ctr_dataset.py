@@ -235,8 +235,9 @@ class CTRDataset(Dataset):
         """Of coded events RecBole gets the sorted ones, as they are: its own conversion would widen and copy them."""
         if data is not self.inter_feat or not self._is_coded:
             return super()._dataframe_to_interaction(data)
-        columns = {self.uid_field: self.events.user, self.iid_field: self.events.item, self.time_field: self.events.time}
-        return Interaction({field: torch.from_numpy(values) for field, values in columns.items()})
+        fields, events = (self.uid_field, self.iid_field, self.time_field), self.events
+        columns = zip(fields, (events.user, events.item, events.time), strict=True)
+        return Interaction({field: torch.from_numpy(values) for field, values in columns})
 
     def _fill_nan(self) -> None:
         # RecBole fills missing numbers with the mean; a statistic must know that they were missing.
