@@ -89,7 +89,7 @@ def user_side(model: CTRModel) -> UserSide:
     names = ", ".join(kind.__name__ for kind in SIDES)
     raise InputError(
         f"a model out of {names}, or a preset of one", type(model).__name__,
-        "Its user side rolls every candidate through a GRU of its own: recbole-marn predict does that.",
+        "Its user side has no form for ONNX here: recbole-marn predict scores with it.",
     )  # fmt: skip
 
 
