@@ -183,7 +183,7 @@ class ItemEncoder(nn.Module):
     def unit_vectors(self, name: str, item: Tensor) -> Tensor:
         """Frozen vectors (n, V) of items (n,) at length 1; zeros for an item without."""
         vector = self.frozen[f"{name}_matrix"][self.frozen[f"{name}_row"][item]].float()
-        present = self.frozen["present"][item, self.names.index(name)]
+        present = self._shown(self.frozen["present"][item])[:, self.names.index(name)]
         return normalize(vector, dim=1).masked_fill(~present[:, None], 0.0)
 
     @contextmanager
@@ -203,6 +203,10 @@ class ItemEncoder(nn.Module):
             yield
         finally:
             self._hidden = None
+
+    def _shown(self, present: Tensor) -> Tensor:
+        """(R, M) without the modalities that are hidden."""
+        return present if self._hidden is None else present & ~self._hidden
 
     def forward(self, batch: RaggedBatch, *, stop_at_raw: bool = False) -> Cells:
         """Encode the unique items and statistics of a batch.
@@ -238,8 +242,7 @@ class ItemEncoder(nn.Module):
         for index, name in enumerate(self.names):
             if name in self.statistic_columns:
                 present_statistic[:, index] = statistic[:, self.statistic_columns[name]].any(1)
-        if self._hidden is not None:
-            present_item, present_statistic = present_item & ~self._hidden, present_statistic & ~self._hidden
+        present_item, present_statistic = self._shown(present_item), self._shown(present_statistic)
         if len(entity_item) <= len(item) + len(statistic) or not self.statistic_columns:
             index = [entity_statistic if name in self.statistic_columns else entity_item for name in self.names]
             encoded = [value.index_select(0, entity) for value, entity in zip(encoded, index, strict=True)]

@@ -13,6 +13,9 @@ from recbole_marn.analysis.subject import Subject
 from recbole_marn.analysis.worth import modality_worth, permuted_table, with_permuted, without_modalities
 from recbole_marn.errors import InputError
 from recbole_marn.quick_start import build_config, prepare_run
+from recbole_marn.registry import MODELS
+
+SMALL = {"width": 8, "prediction_hidden": [8]}
 
 
 def prepared(settings, model="MARN", **changed):
@@ -174,3 +177,14 @@ def test_a_subject_is_not_changed_by_what_is_asked_of_it(parts):
     group = rows.group_of(np.arange(rows.n_rows))
     modality_worth(subject, rows, group, np.random.default_rng(0))
     assert (subject.scores_of(rows)["score"] == before).all()
+
+
+@pytest.mark.parametrize("name", [n for n, row in MODELS.items() if row.family in ("MARN", "multimodal")])
+def test_items_without_modalities_are_all_alike_to_every_model(settings, name):
+    """Whatever a model reads of an item passes the modalities that are hidden."""
+    parts = prepare_run(build_config(name, "tiny", config_dict=settings(name, **SMALL)), quiet=True)
+    with without_modalities(parts.model, set(parts.model.encoder.names)):
+        score = parts.trainer.scores(parts.valid)["score"]
+    per_group = parts.valid.part.rows.rows_per_group
+    assert (np.ptp(score.reshape(-1, per_group), axis=1) < 1e-6).all()
+    assert np.ptp(parts.trainer.scores(parts.valid)["score"].reshape(-1, per_group), axis=1).max() > 1e-6
