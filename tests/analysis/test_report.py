@@ -90,7 +90,7 @@ def test_every_section_comes_with_numbers_and_pictures(runs, capsys, tmp_path):
 
 def test_the_same_command_gives_the_same_files(runs, capsys, tmp_path):
     for name in ("a", "b"):
-        wanted = ["--sections", "attention,separation,cases", "--out", tmp_path / name]
+        wanted = ["--sections", "attention,cases", "--out", tmp_path / name]
         analyzed(capsys, runs["MARN"]["checkpoint"], *wanted)
     files = sorted(path.name for path in (tmp_path / "a").iterdir())
     assert files == sorted(path.name for path in (tmp_path / "b").iterdir())
@@ -99,16 +99,17 @@ def test_the_same_command_gives_the_same_files(runs, capsys, tmp_path):
 
 
 def test_one_section_can_be_asked_for(runs, capsys, tmp_path):
-    told = analyzed(capsys, runs["MARN"]["checkpoint"], "--out", tmp_path / "o", "--sections", "calibration")
-    assert told["sections"] == {"calibration": "made"}
-    assert {path.name.split(".")[0] for path in (tmp_path / "o").iterdir()} == {"report", "models", "calibration"}
+    told = analyzed(capsys, runs["MARN"]["checkpoint"], "--out", tmp_path / "o", "--sections", "cases")
+    assert told["sections"] == {"cases": "made"}
+    assert {path.name.split(".")[0] for path in (tmp_path / "o").iterdir()} == {"report", "models", "cases"}
 
 
 def test_a_model_without_the_parts_is_told_so_and_the_other_sections_come(runs, capsys, tmp_path):
-    told = analyzed(capsys, runs["DIN"]["checkpoint"], "--out", tmp_path / "o")
+    wanted = "popularity,attention,separation,calibration,cases"
+    told = analyzed(capsys, runs["DIN"]["checkpoint"], "--out", tmp_path / "o", "--sections", wanted)
     for name in ("attention", "separation"):
         assert told["sections"][name].startswith("Expected a"), told["sections"][name]
-    for name in ("popularity", "convergence", "calibration", "cases"):
+    for name in ("popularity", "calibration", "cases"):
         assert told["sections"][name] == "made"
     text = (tmp_path / "o" / "report.html").read_text(encoding="utf-8")
     assert text.count("This section cannot be made.") == sum(what != "made" for what in told["sections"].values())
@@ -149,7 +150,7 @@ def test_an_untrained_model_is_told_so(runs, capsys, tmp_path, monkeypatch):
     content = checkpoint.load(runs["MARN"]["checkpoint"])
     untrained = Path(runs["MARN"]["checkpoint"]).with_name("untrained.pth")
     checkpoint.save(untrained, content | {"history": []})
-    told = analyzed(capsys, untrained, "--out", tmp_path / "o", "--sections", "convergence,calibration")
+    told = analyzed(capsys, untrained, "--out", tmp_path / "o", "--sections", "convergence,cases")
     assert told["sections"]["convergence"].startswith("Expected a trained model")
     assert any("no finished epoch behind it" in note for note in told["notes"])
     text = (tmp_path / "o" / "report.html").read_text(encoding="utf-8")
@@ -158,7 +159,7 @@ def test_an_untrained_model_is_told_so(runs, capsys, tmp_path, monkeypatch):
 
 def test_a_model_at_chance_is_told_so(runs, capsys, tmp_path):
     """Twelve test clicks tell nobody from chance."""
-    told = analyzed(capsys, runs["MARN"]["checkpoint"], "--out", tmp_path / "o", "--sections", "calibration")
+    told = analyzed(capsys, runs["MARN"]["checkpoint"], "--out", tmp_path / "o", "--sections", "cases")
     assert any("no better than chance does" in note for note in told["notes"])
 
 
@@ -170,7 +171,7 @@ def test_a_category_of_one_item_is_told_so(capsys, tmp_path):
     lines[5] = "\t".join([fields[0], "<b>unique</b>", *fields[2:]])
     items.write_text("\n".join(lines) + "\n", encoding="utf-8")
     path = run("MARN", "lonely", config_dict=tiny.settings(tmp_path, dataset="lonely", epochs=1))["checkpoint"]
-    told = analyzed(capsys, path, "--out", tmp_path / "o", "--sections", "attention,calibration,separation,cases")
+    told = analyzed(capsys, path, "--out", tmp_path / "o", "--sections", "attention,cases")
     assert set(told["sections"].values()) == {"made"}
     text = (tmp_path / "o" / "report.html").read_text(encoding="utf-8")
     assert "Categories of one item" in text and "&lt;b&gt;unique" in text and "<b>unique" not in text
@@ -180,7 +181,7 @@ def test_every_section_but_the_games_comes_for_a_log(capsys, tmp_path):
     planted_log.write(tmp_path, planted_log.exposures(n_requests=200))
     given = planted_log.settings(tmp_path, epochs=1)
     path = run(config_dict=given)["checkpoint"]
-    wanted = "popularity,attention,convergence,calibration,cases"
+    wanted = "popularity,attention,cases"
     told = analyzed(capsys, path, "--out", tmp_path / "o", "--sections", wanted)
     assert set(told["sections"].values()) == {"made"}
     with open(tmp_path / "o" / "attention.worth.csv", encoding="utf-8") as file:
@@ -225,7 +226,7 @@ def test_a_folder_with_files_is_replaced_only_when_asked(runs, capsys, tmp_path)
     out = tmp_path / "o"
     out.mkdir()
     (out / "mine.txt").write_text("kept")
-    given = [runs["MARN"]["checkpoint"], "--out", out, "--sections", "calibration"]
+    given = [runs["MARN"]["checkpoint"], "--out", out, "--sections", "cases"]
     assert "Pass --overwrite" in analyzed(capsys, *given, code=2)
     assert [path.name for path in out.iterdir()] == ["mine.txt"]
     analyzed(capsys, *given, "--overwrite")
@@ -237,7 +238,7 @@ def test_a_report_that_fails_leaves_nothing_behind(runs, capsys, tmp_path, monke
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(report, "_csv", broken)
-    analyzed(capsys, runs["MARN"]["checkpoint"], "--out", tmp_path / "o", "--sections", "calibration", code=2)
+    analyzed(capsys, runs["MARN"]["checkpoint"], "--out", tmp_path / "o", "--sections", "cases", code=2)
     assert not (tmp_path / "o").exists()
 
 
@@ -245,9 +246,9 @@ def test_a_fault_of_ours_is_no_missing_section(runs, tmp_path, monkeypatch):
     def broken(context):
         raise ZeroDivisionError
 
-    monkeypatch.setitem(report.SECTIONS, "calibration", broken)
+    monkeypatch.setitem(report.SECTIONS, "cases", broken)
     with pytest.raises(ZeroDivisionError):
-        cli.main(["analyze", runs["MARN"]["checkpoint"], "--out", str(tmp_path / "o"), "--sections", "calibration"])
+        cli.main(["analyze", runs["MARN"]["checkpoint"], "--out", str(tmp_path / "o"), "--sections", "cases"])
 
 
 def test_without_matplotlib_the_extra_is_named(runs, capsys, tmp_path, monkeypatch):
