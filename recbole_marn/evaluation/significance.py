@@ -301,7 +301,8 @@ def paired_user_test(
         label: (B,) of 0 and 1.
         score_a: (B,) of the first model.
         score_b: (B,) of the second.
-        permutations, seed: as ``sign_flip_p_value``.
+        permutations: as ``sign_flip_p_value``.
+        seed: as ``sign_flip_p_value``.
 
     Raises:
         InputError: as ``uauc``.
