@@ -94,7 +94,7 @@ def rooms_imported(path):
 @pytest.mark.parametrize("path", FILES, ids=name)
 def test_imports_run_down(path):
     own = room(path)
-    if own == "__init__":  # the face: it imports the plugin, which says what it imports when; the rest is for type checkers
+    if own == "__init__":  # the face: it imports the plugin when it is imported, and the rest for type checkers
         assert rooms_imported(path) <= {"plugin"} | {place.split(".")[0] for place in recbole_marn.FACE.values()}
         return
     assert own in FLOOR, f"{own} has no floor"

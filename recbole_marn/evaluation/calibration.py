@@ -45,7 +45,7 @@ class Calibration:
     predicted: tuple[float, ...] = ()
     observed: tuple[float, ...] = ()
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise InputError(f"a calibration of kind {' or '.join(KINDS)}", repr(self.kind), "Fit it again.")
         # Odds beyond exp(700) overflow float64.

@@ -8,6 +8,7 @@ import hashlib
 import io
 import zipfile
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -199,7 +200,7 @@ def unpack(packed: bytes, clusters: ClusterStatistics | None = None) -> ClusterS
     """
     try:
         with np.load(io.BytesIO(packed), allow_pickle=False) as file:
-            arrays = {name: _wide(file[name]) for name in file.files}
+            arrays: dict[str, Any] = {name: _wide(file[name]) for name in file.files}
     except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
         raise _unusable(str(error)) from error
     if digest := arrays.pop("clusters_sha256", None):
@@ -213,7 +214,7 @@ def unpack(packed: bytes, clusters: ClusterStatistics | None = None) -> ClusterS
     needed = {*_CLUSTER_ARRAYS, *_MODEL_ARRAYS}
     if not needed <= set(arrays) <= needed | set(_PROBABILITY_ARRAYS) or len(arrays) not in (6, 9):
         raise _unusable(f"arrays {sorted(arrays)}")
-    statistics = ClusterStatistics(**{name: arrays.get(name) for name in (*needed, *_PROBABILITY_ARRAYS)})
+    statistics = ClusterStatistics(**{name: None for name in _PROBABILITY_ARRAYS} | arrays)
     _check(statistics)
     return statistics
 

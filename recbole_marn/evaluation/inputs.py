@@ -97,7 +97,7 @@ def check_score_table(score: ArrayLike, rows: int) -> np.ndarray:
         single = np.ndim(score) < 2
     except ValueError:  # columns of several lengths: let the check of each name them
         single = False
-    columns = [score] if single else list(score)
+    columns: list[ArrayLike] = [score] if single else list(score)  # type: ignore[arg-type]  # of two axes
     if not columns:
         raise InputError("the scores of at least one model", "none", "Pass (B,) or (K, B).")
     return np.stack([check_scores(column, rows) for column in columns])

@@ -234,17 +234,17 @@ def sign_flip_p_value(difference: ArrayLike, permutations: int = 10_000, seed: i
     Raises:
         InputError: a NaN, more than one axis, or no permutation.
     """
-    difference = _differences(difference)
+    differences = _differences(difference)
     if permutations < 1:
         raise InputError(
             "at least 1 permutation", f"{permutations}", "10,000 resolve p-values down to 0.0001."
         )
-    if not len(difference):
+    if not len(differences):
         return float("nan")
-    difference = difference[np.abs(difference) > _NO_SPREAD]
-    size = np.abs(difference)
+    differences = differences[np.abs(differences) > _NO_SPREAD]
+    size = np.abs(differences)
     # Sums of the same terms in another order differ by rounding; they are as extreme as the observed one.
-    observed = abs(difference.sum()) - 1e-10 * size.sum()
+    observed = abs(differences.sum()) - 1e-10 * size.sum()
     if len(size) < 60 and 2 ** len(size) <= permutations:
         bits = np.arange(2 ** len(size))[:, None] >> np.arange(len(size)) & 1
         return float(np.mean(np.abs((2 * bits - 1) @ size) >= observed))
