@@ -22,7 +22,7 @@ def _column(values: ArrayLike, name: str) -> np.ndarray:
         raise InputError(
             f"{name} to be an array",
             f"{type(values).__name__} ({error})",
-            "Pass a NumPy array, one entry a row.",
+            "Pass a NumPy array, one entry per row.",
         ) from error
     if column.ndim != 1:
         raise InputError(

@@ -277,7 +277,7 @@ def _differences(difference: ArrayLike) -> np.ndarray:
     column = np.asarray(difference, dtype=np.float64)
     if column.ndim != 1 or np.isnan(column).any():
         raise InputError(
-            "one difference a user (U,), none of them NaN",
+            "one difference per user (U,), none of them NaN",
             f"shape {column.shape} with {np.isnan(column).sum()} NaN",
             "Take per_user_auc of both models on the same rows and subtract.",
         )
