@@ -249,7 +249,7 @@ def _ranking_terms(
     cluster: np.ndarray, group: np.ndarray, label: np.ndarray, table: np.ndarray, metric: str
 ) -> np.ndarray:
     """(C, K, 2) of a mean over groups, of the clusters that have a group of both classes."""
-    values, weights, ids = [], None, None
+    values, weights, ids = [], np.empty(0), np.empty(0)
     k = _AT_K.fullmatch(metric)
     for score in table:
         if metric in _RANKING:

@@ -24,7 +24,8 @@ class ClusterStatistics:
 
     Attributes:
         cluster: ids of users, or of requests.
-        positives, negatives: clicks and non-clicks.
+        positives: clicks.
+        negatives: non-clicks.
         doubled_wins: 2 for each (click, non-click) pair of the cluster in order, 1 for each tie.
         positive_placements: sum over the cluster's clicks of the share of all rows' non-clicks that score lower, ties
             one half (DeLong's V10); its sum over clusters is the number of clicks times AUC.

@@ -199,8 +199,9 @@ def _check_clusters(one: ClusterStatistics) -> None:
             raise unusable(f"{name} that are no whole numbers")
     if len({len(values) for values in vars(one).values()}) != 1:
         raise unusable("arrays of different lengths")
-    if np.any(one.cluster[1:] <= one.cluster[:-1]) or np.any(np.minimum(one.positives, one.negatives) < 0):
-        raise unusable("clusters out of order, or counts below zero")
+    below = np.any(np.minimum(one.positives, one.negatives) < 0) or np.any(one.rows < 1)
+    if below or np.any(one.cluster[1:] <= one.cluster[:-1]):
+        raise unusable("clusters out of order or without rows, or counts below zero")
     upper = {
         "doubled_wins": 2 * one.positives * one.negatives,
         "positive_placements": one.positives,

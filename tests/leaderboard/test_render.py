@@ -244,18 +244,21 @@ HOSTILE = {
 }
 
 
-@pytest.mark.parametrize("name", HOSTILE)
-def test_a_name_is_shown_and_not_obeyed(results, name):
-    fake_runs.write_run(results, "LR", 2020, row=name, width=3)
+def test_names_are_shown_and_not_obeyed(results):
+    for width, name in enumerate(HOSTILE, start=3):
+        fake_runs.write_run(results, "LR", 2020, row=name, width=width)
     render(Request("tiny", out=results, resamples=50, baseline="LR", show_progress=False))
-    for suffix, forbidden in HOSTILE[name].items():
-        assert forbidden not in (results / f"tiny.{suffix}").read_text(), suffix
+    for name, files in HOSTILE.items():
+        for suffix, forbidden in files.items():
+            assert forbidden not in (results / f"tiny.{suffix}").read_text(), (name, suffix)
     shown = board(results)
-    label = next(row.label for row in shown.rows if row.label not in fake_runs.SKILL)
-    assert cells_of("html", shown)["results", printable(label), "AUC"].startswith("0.")
+    cells = cells_of("html", shown)
+    labels = [row.label for row in shown.rows if row.label not in fake_runs.SKILL]
+    assert len(labels) == len(HOSTILE)
+    assert all(cells["results", printable(label), "AUC"].startswith("0.") for label in labels)
     lines = list(csv.reader(io.StringIO((results / "tiny.csv").read_text())))
-    assert len({len(line) for line in lines}) == 1 and len(lines) == 6
-    assert printable(name) in (line[0].removeprefix("'") for line in lines)
+    assert len({len(line) for line in lines}) == 1 and len(lines) == 5 + len(HOSTILE)
+    assert {printable(name) for name in HOSTILE} <= {line[0].removeprefix("'") for line in lines}
     assert verify(results, "tiny").problems == []
 
 
