@@ -39,6 +39,9 @@ class Photos:
         if not self._path:
             raise InputError(f"photos {', '.join(sorted(SUFFIXES))} in {folder}", "none", "Correct --photos.")
 
+    def __contains__(self, token: str) -> bool:
+        return token in self._path
+
     def of(self, token: str) -> str:
         """A data URI, empty where there is no photo of that item."""
         path = self._path.get(token)

@@ -111,18 +111,18 @@ def _models(context: Context) -> tuple[Table, list[str]]:
     rows, doubts = [], []
     for number, subject in enumerate(context.subjects):
         low, high = float(found.low[number]), float(found.high[number])
-        epochs = len(subject.history)
         value = auc(columns["label"], scores[number])
-        rows.append([subject.label, epochs, value, float(found.estimate[number]), low, high])
-        if epochs == 0:
+        trained = [subject.label, len(subject.history), subject.kept]
+        rows.append([*trained, value, float(found.estimate[number]), low, high])
+        if not subject.history:
             doubts.append(f"{subject.label} has no finished epoch behind it: what follows shows how it started.")
         elif not low > 0.5:
             doubts.append(
                 f"{subject.label} orders these rows no better than chance does (UAUC {low:.3f} to {high:.3f}): read "
                 "nothing of what follows as learned."
             )
-    caption = "AUC over all rows and UAUC, the mean over users, with its 95 % interval."
-    return Table("models", caption, ["model", "epochs", "AUC", "UAUC", "low", "high"], rows), doubts
+    caption = "AUC over all rows and UAUC, the mean over users, with its 95 % interval; best is the epoch kept."
+    return Table("models", caption, ["model", "epochs", "best", "AUC", "UAUC", "low", "high"], rows), doubts
 
 
 def write_report(report: Report, folder: Path, overwrite: bool) -> list[str]:

@@ -14,6 +14,7 @@ import numpy as np
 from recbole_marn.data.grouped_rows import GroupedRows
 from recbole_marn.data.loader import CTRDataLoader
 from recbole_marn.data.part import Part
+from recbole_marn.evaluation.record import read_record
 from recbole_marn.models.base import CTRModel
 from recbole_marn.registry import model_class
 from recbole_marn.training import checkpoint
@@ -35,12 +36,14 @@ class Subject:
         prepared: data, model and trainer.
         part: the rows that are scored.
         history: what its training kept, epoch by epoch; empty for a model that is not trained.
+        kept: the epoch that its weights are of, from 1.
     """
 
     label: str
     prepared: Prepared
     part: Part
     history: tuple[Mapping[str, Any], ...] = ()
+    kept: int | None = None
 
     @property
     def model(self) -> Any:
@@ -85,15 +88,26 @@ class Subject:
             yield scores[:, 0], scores[:, 1:], item
 
 
-def load_subject(path: str | Path, part: str, label: str | None = None) -> Subject:
+def load_subject(path: str | Path, part: str) -> Subject:
     """The model of a checkpoint, with the data it was trained on.
 
     Raises:
-        InputError: no checkpoint of this package, or other data than it was trained on.
+        InputError: no checkpoint of this package, other data than it was trained on, or an altered record beside it.
     """
     prepared = load_run(path)
-    history = tuple(checkpoint.load(path)["history"])
-    return Subject(label or prepared.config["model"], prepared, getattr(prepared, part).part, history)
+    content = checkpoint.load(path)
+    rows = getattr(prepared, part).part
+    return Subject(prepared.config["model"], prepared, rows, _history(Path(path), content), content["epoch"] + 1)
+
+
+def _history(path: Path, content: Mapping[str, Any]) -> tuple[Mapping[str, Any], ...]:
+    """All epochs of the run where its record lies beside the checkpoint, which knows those until the best one."""
+    own, beside = content["history"], path.with_suffix(".json")
+    if not own or not beside.is_file():
+        return tuple(own)
+    whole = read_record(beside, "training")["history"]
+    same = [epoch["losses"] for epoch in whole[: len(own)]] == [epoch["losses"] for epoch in own]
+    return tuple(whole if same else own)
 
 
 def fitted(name: str, like: Subject) -> Subject | None:

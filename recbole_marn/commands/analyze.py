@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import shlex
 import sys
@@ -102,5 +103,5 @@ def _rivals(paths: list[str], subject: Subject) -> tuple[list[Subject], list[str
         if label in taken:
             raise InputError("each checkpoint once", f"{path} again", "Leave it out.")
         taken.add(label)
-        rivals.append(Subject(label, rival.prepared, rival.part, rival.history))
+        rivals.append(dataclasses.replace(rival, label=label))
     return rivals, notes

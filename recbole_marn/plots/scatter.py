@@ -20,10 +20,11 @@ def scatter(of: Mapping[str, np.ndarray], *, title: str) -> Picture:
         figure, axes = pyplot.subplots(figsize=(NARROW, 4.0), layout="constrained")
         for index, ((label, points), stroke) in enumerate(zip(of.items(), strokes(), strict=False)):
             axes.scatter(
-                points[:, 0], points[:, 1], s=9, alpha=0.7, linewidths=0.3, label=label, color=stroke["color"],
+                points[:, 0], points[:, 1], s=20, alpha=0.8, linewidths=0.4, label=label, color=stroke["color"],
                 marker=MARKERS[index % len(MARKERS)], edgecolors="white",
             )  # fmt: skip
         axes.set(title=title, xticks=[], yticks=[])
         axes.grid(visible=False)
-        axes.legend(fontsize=7, loc="upper center", bbox_to_anchor=(0.5, 0.0), ncols=3)
+        axes.spines[:].set_visible(False)
+        axes.legend(fontsize=8, loc="upper center", bbox_to_anchor=(0.5, 0.0), ncols=3)
         return picture(figure)

@@ -89,6 +89,7 @@ def _table(context: Context, name: str, groups: list[tuple[str, int, int, list[f
         f"Observed and predicted click rates by {name}; intervals of the observed ones are Wilson's, 95 %.",
         [name, "rows", "clicks", "observed", "low", "high", *said],
         rows,
+        folded=name != "level",
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cached_property
 
 import numpy as np
 
@@ -21,15 +22,16 @@ USERS = 10
 HISTORY = 8  # items shown, the latest ones
 RANKED = 8  # candidates shown, the highest ones, and the clicked ones below them
 SHORTEST = 3  # behaviours that make a history worth a look
+PHOTOS = 3  # photos that make a case worth a look
 
 
 def cases(context: Context) -> Section:
     """Histories and rankings with titles and photos."""
-    chosen = _chosen(context)
+    known = _Items(context)
+    chosen = _chosen(context, known)
     rows = context.part.rows.take(chosen)
     columns = context.subject.scores_of(rows)
     added = _added(context, rows, columns)
-    known = _Items(context)
     told, table = [], []
     for number in range(rows.n_groups):
         own = rows.rows_of_groups(np.array([number]))
@@ -54,7 +56,9 @@ def cases(context: Context) -> Section:
         ]  # fmt: skip
     names = [f"added by {name}" for name in added]
     notes = [f"{len(told)} users were drawn at random among those with {SHORTEST} behaviours and a click."]
-    if not context.photos:
+    if context.photos:
+        notes.append(f"They are of those of whose items {PHOTOS} or more have a photo, where there are such users.")
+    else:
         notes.append("Photos are shown with --photos FOLDER, of files named after the items.")
     if known.photos.unreadable:
         notes.append(f"{known.photos.unreadable} photos could not be read.")
@@ -78,7 +82,7 @@ def cases(context: Context) -> Section:
     )
 
 
-def _chosen(context: Context) -> np.ndarray:
+def _chosen(context: Context, known: _Items) -> np.ndarray:
     """Groups of ten users, one each, with a history, a click and something it is compared with."""
     rows = context.part.rows
     group, label = rows.group_of(np.arange(rows.n_rows)), context.subject.columns["label"] > 0
@@ -91,6 +95,13 @@ def _chosen(context: Context) -> np.ndarray:
             "none",
             "Name the column of requests (request: {field: ...}), or analyze data with histories.",
         )
+    if context.photos:
+        pictured = known.pictured[context.subject.columns["item"]]
+        event, length = rows.history(rows.first_row(usable))
+        seen = known.pictured[rows.events.item[event]]
+        number = np.bincount(np.repeat(np.arange(len(usable)), length), weights=seen, minlength=len(usable))
+        number += np.bincount(group, weights=pictured)[usable]
+        usable = usable[number >= PHOTOS] if (number >= PHOTOS).any() else usable
     usable = context.rng(8).permutation(usable)
     user = rows.columns(rows.first_row(usable))["user"]
     _, first = np.unique(user, return_index=True)
@@ -138,6 +149,11 @@ class _Items:
         field = next((name for name in [*fields, "title"] if name in columns), None)
         self._words = None if field is None else part.item_feat[field].numpy()
         self._word = None if field is None else part.field2id_token[field]
+
+    @cached_property
+    def pictured(self) -> np.ndarray:
+        """(n_items,) whether there is a photo."""
+        return np.array([str(token) in self.photos for token in self._token])
 
     def item(self, item: int, said: str = "", clicked: bool = False) -> Item:
         item, token = int(item), str(self._token[item])

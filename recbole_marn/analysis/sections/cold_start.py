@@ -210,6 +210,12 @@ def _notes(context: Context, found: Cold, ranked: np.ndarray, names: list[str]) 
         f"{int(found.cold.sum())} of {len(found.cold) - 1} items are cold; {len(found.click)} of "
         f"{int((context.subject.columns['label'] > 0).sum())} clicks are on them."
     ]
+    clicked = len(np.unique(context.subject.columns["item"][found.click]))
+    if clicked > found.cold.sum() / 2:
+        notes.append(
+            f"{clicked} of the cold items were clicked in these rows: the catalogue has hardly an item that nobody "
+            "clicked, so that a model which prefers whatever it does not know is right by construction."
+        )
     if len(ranked) < len(found.click):
         notes.append(
             f"{len(ranked)} of the clicks, drawn at random, were ranked (--pairs {context.pairs}); the AUC is of more."

@@ -60,7 +60,7 @@ def separation(context: Context) -> Section:
     for name, x in features.items():
         alike = _alike(x, present)
         rows = [[a, *alike[row]] for row, a in enumerate(names)]
-        tables.append(Table(f"cka_{name}", f"CKA between modalities, {NAMES[name]}", ["", *names], rows))
+        tables.append(Table(f"cka_{name}", f"CKA between modalities, {NAMES[name]}.", ["", *names], rows, folded=True))
         picture = heat_map(alike, names, names, title=f"CKA of {NAMES[name]}")
         figures.append(Figure(f"cka_{name}", "1: one is the other but for rotation and scale; 0: unrelated.", picture))
     if has_adversary(model):
@@ -189,7 +189,7 @@ def _adversary_table(context: Context) -> Table:
         "The adversary's game: probes on the catalogue and on a training batch, the discriminators, degrees, sizes, "
         f"and UAUC with and without c on {data.part.rows.n_rows} rows (docs/adversary.md)."
     )
-    return Table("adversary", caption, ["number", "of", "value"], rows)
+    return Table("adversary", caption, ["number", "of", "value"], rows, folded=True)
 
 
 def _over_training(history: Sequence[Mapping[str, Any]], notes: list[str]) -> list[Figure]:
