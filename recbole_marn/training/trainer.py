@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 import warnings
@@ -14,7 +15,7 @@ import torch
 from recbole.trainer import Trainer
 from torch import Tensor, optim
 
-from recbole_marn.errors import Diverged
+from recbole_marn.errors import Diverged, InputError
 from recbole_marn.host.config import plain_config
 from recbole_marn.models.base import OurModel
 from recbole_marn.settings.parsing import from_mapping
@@ -117,6 +118,12 @@ class CTRTrainer(Trainer):
     def _valid_epoch(self, valid_data: Any, show_progress: bool = False) -> tuple[float, Any]:
         start = time.perf_counter()
         score, result = super()._valid_epoch(valid_data, show_progress)
+        if math.isnan(score):
+            raise InputError(
+                f"a {self.config['valid_metric']} of the validation part, which chooses the epoch",
+                "none: no user has rows of both classes",
+                "Set valid_metric: AUC.",
+            )
         self._valid_seconds = time.perf_counter() - start
         self.history[-1]["valid"] = named_metrics(result)
         return score, result
