@@ -70,8 +70,8 @@ def read_log(options: Options) -> LogDataset:
                     f"Name it: --column exposures.user_id=YOUR_COLUMN. If there is none, leave --{name} out.",
                 )
         notes.append(
-            "no user id: every request is a user of its own, so there are no histories; if there is such a column, name "
-            "it: --column user_id=YOUR_COLUMN"
+            "no user id: every request is a user of its own, so there are no histories; if there is such a column, "
+            "name it: --column user_id=YOUR_COLUMN"
         )
     sources = [file for table in tables.values() for file in table.files()]
     data = LogDataset(exposures, items, users, behaviours, sources, tallies, notes=notes, columns=columns)
