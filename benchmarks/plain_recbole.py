@@ -2,10 +2,10 @@
 
 python benchmarks/plain_recbole.py --models LR,FM,DeepFM,xDeepFM,DIN,DIEN --seeds 3
 
-A rating of 4 or 5 is a click; all of RecBole's features of users and items; random 8:1:1 (seed 2020). LR, FM, DeepFM and xDeepFM
-read RecBole's own ml-100k there; DIN and DIEN read the rows written by `export-rows`, for RecBole's own histories hold what was
-not clicked. Both sides shuffle single rows, train a fixed number of passes with the same settings, and score the test part
-once. A seed decides first weights and order: nobody has the other's.
+A rating of 4 or 5 is a click; all of RecBole's features of users and items; random 8:1:1 (seed 2020). There LR, FM,
+DeepFM and xDeepFM read RecBole's own ml-100k; DIN and DIEN read the rows written by `export-rows`, for RecBole's own
+histories hold what was not clicked. Both sides shuffle single rows, train a fixed number of passes with the same
+settings, and score the test part once. A seed decides first weights and order: nobody has the other's.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ MODELS: dict[str, dict[str, Any]] = {
     "LR": {"learning_rate": 0.03, "epochs": 10},
     "FM": {"learning_rate": 0.003, "epochs": 10},
     "DeepFM": {"learning_rate": 0.003, "epochs": 4, **DEEP},
-    "xDeepFM": {"learning_rate": 0.003, "epochs": 4, "cin_layer_size": [16, 16], "direct": False, "reg_weight": 0.0, **DEEP},
+    "xDeepFM": {"learning_rate": 0.003, "epochs": 4, "cin_layer_size": [16, 16], "reg_weight": 0.0, **DEEP},
     "DIN": {"learning_rate": 0.003, "epochs": 2, **DEEP},
     "DIEN": {"learning_rate": 0.003, "epochs": 1, "gru_type": "AUGRU", "alpha": 1.0, **DEEP},
 }

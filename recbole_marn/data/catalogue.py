@@ -73,7 +73,7 @@ class Catalogue:
             behaviour_cardinality=part.behaviour_cardinality,
             latest=protocol.latest(),
             moving=_moving(part),
-            context=protocol.context_vocabulary() if isinstance(protocol, LogProtocol) else (),
+            context=protocol.context.vocabulary() if isinstance(protocol, LogProtocol) else (),
         )
 
     @property

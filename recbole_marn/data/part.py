@@ -181,7 +181,7 @@ class Part(_Fields):
     @property
     def context_fields(self) -> tuple[ContextField, ...]:
         """Profile and context, in the order of the columns of `RaggedBatch.context`."""
-        return self.protocol.context_fields if isinstance(self.protocol, LogProtocol) else ()
+        return self.protocol.context.fields if isinstance(self.protocol, LogProtocol) else ()
 
     @property
     def kept_negatives(self) -> float:
@@ -192,7 +192,7 @@ class Part(_Fields):
         """The same rows with the position fixed as `position: at_serving` says; this part where nothing is fixed."""
         if not isinstance(self.rows, LoggedRows) or self.settings.position is None:
             return self
-        fixed = self.protocol.at_serving()
+        fixed = self.protocol.context.at_serving()
         rows = self.rows
         for column, code in fixed.codes.items():
             rows = rows.at_position(column, code)

@@ -14,7 +14,14 @@ from recbole_marn.host.config import plain_config
 from recbole_marn.settings.data import DataSettings
 from recbole_marn.settings.training import TrainSettings
 
-__all__ = ["INCIDENTAL", "check_same_numbers", "check_same_rows", "check_same_settings", "run_name", "settings_that_matter"]
+__all__ = [
+    "INCIDENTAL",
+    "check_same_numbers",
+    "check_same_rows",
+    "check_same_settings",
+    "run_name",
+    "settings_that_matter",
+]
 
 # Settings that do not change what a run computes, so that a resumed run may differ in them.
 INCIDENTAL = {"show_progress", "resume", "device", "gpu_id", "use_gpu", "state", "worker", "checkpoint_dir"}
