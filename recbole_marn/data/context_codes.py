@@ -14,7 +14,7 @@ from recbole_marn.data.context import ContextField
 from recbole_marn.data.statistics import EqualFrequencyBins
 from recbole_marn.errors import InputError
 
-__all__ = ["Column", "FieldCodes", "Fixed", "RowCodes", "coded", "in_order"]
+__all__ = ["Column", "FieldCodes", "Fixed", "RowCodes", "as_codes", "coded", "in_order"]
 
 
 class Fixed(NamedTuple):
@@ -131,19 +131,20 @@ def coded(column: Column, trained: np.ndarray, bins: Sequence[int]) -> FieldCode
             ContextField(f"{column.name}/{number}", cardinality, column.width, column.source)
             for number, cardinality in zip(bins, fitted.cardinalities, strict=True)
         )
-        return FieldCodes(column, fields, _small(fitted.assign(column.values), max(fitted.cardinalities)), bins=fitted)
+        return FieldCodes(column, fields, as_codes(fitted.assign(column.values), max(fitted.cardinalities)), bins=fitted)
     known = np.zeros(len(column.tokens), dtype=bool)
     known[trained.ravel()] = True
     known[0] = False
     size = int(known.sum()) + 1
-    code_of = _small(np.where(known, np.cumsum(known), 0), size)
+    code_of = as_codes(np.where(known, np.cumsum(known), 0), size)
     codes = code_of[column.values]
     codes = codes if codes.ndim == 2 else codes[:, None]
     field = ContextField(column.name, size, column.width, column.source, codes.shape[1])
     return FieldCodes(column, (field,), codes, code_of)
 
 
-def _small(codes: np.ndarray, cardinality: int) -> np.ndarray:
+def as_codes(codes: np.ndarray, cardinality: int) -> np.ndarray:
+    """Codes from 0 to below `cardinality` in as few bytes as they need."""
     return codes.astype(np.min_scalar_type(max(1, cardinality - 1)))
 
 

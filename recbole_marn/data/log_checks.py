@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from recbole_marn.data.rows import runs
 from recbole_marn.errors import InputError
 from recbole_marn.evaluation.leak import tells_label
 
@@ -89,7 +90,7 @@ def check_one_each(group: np.ndarray, values: np.ndarray, tokens: np.ndarray, *,
     """
     # Rows of a group that stand together, a run, are compared side by side, then runs with their group's first.
     inside = np.flatnonzero((values[1:] != values[:-1]) & (group[1:] == group[:-1])) + 1
-    run = np.flatnonzero(np.diff(group, prepend=group[:1] - 1))
+    run = runs(group)
     first = np.zeros(int(group.max()) + 1, dtype=np.int64)
     first[group[run][::-1]] = run[::-1]
     across = run[values[run] != values[first[group[run]]]]

@@ -74,7 +74,7 @@ class LogContext:
         return in_order(self.codes)
 
     def rows(self, row: np.ndarray) -> RowCodes | None:
-        """The codes of some rows, or None where a log has neither profile nor context."""
+        """The codes of some rows, a mask or numbers, or None where a log has neither profile nor context."""
         return RowCodes.of_rows(self.codes, row) if self.columns else None
 
     def at_serving(self) -> Fixed:

@@ -255,7 +255,7 @@ class LogProtocol:
             requests,
             self.histories.start[request],
             self.histories.length[request],
-            self.context.rows(np.flatnonzero(kept)),
+            self.context.rows(kept),
             {name: values[requests.line] for name, values in self.extra.items()},
         )
 

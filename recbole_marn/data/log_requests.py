@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from recbole_marn.data.logged_rows import Requests
-from recbole_marn.data.rows import slices
+from recbole_marn.data.rows import runs, slices
 
 __all__ = ["Exposures", "group", "small"]
 
@@ -66,7 +66,7 @@ def _by_user_and_time(rows: Exposures) -> tuple[np.ndarray, np.ndarray]:
 
 def _by_request(rows: Exposures) -> tuple[np.ndarray, np.ndarray]:
     """As `_by_user_and_time`. Rows of a request that stand together in the file, a run, are moved as one."""
-    run = np.flatnonzero(np.diff(rows.request, prepend=rows.request[:1] - 1))
+    run = runs(rows.request)
     length, request = np.diff(run, append=len(rows.request)), rows.request[run]
     line = np.zeros(int(request.max()) + 1, dtype=np.int64)
     line[request[::-1]] = run[::-1]  # of each request's first row: users and times are one a request

@@ -130,7 +130,7 @@ class LoggedRows(GroupedRows):
         return None if self.codes is None else self.codes.of(row, self.requests.user[self.group_of(row)])
 
     def extra_of(self, row: np.ndarray) -> dict[str, np.ndarray]:
-        return {name: values[row] for name, values in self.extra.items()}
+        return {name: values[row].astype(np.int64) for name, values in self.extra.items()}
 
     def request_of(self, row: np.ndarray) -> np.ndarray:
         """(B,) the request of each row, for metrics by request."""
