@@ -131,7 +131,8 @@ def coded(column: Column, trained: np.ndarray, bins: Sequence[int]) -> FieldCode
             ContextField(f"{column.name}/{number}", cardinality, column.width, column.source)
             for number, cardinality in zip(bins, fitted.cardinalities, strict=True)
         )
-        return FieldCodes(column, fields, as_codes(fitted.assign(column.values), max(fitted.cardinalities)), bins=fitted)
+        codes = as_codes(fitted.assign(column.values), max(fitted.cardinalities))
+        return FieldCodes(column, fields, codes, bins=fitted)
     known = np.zeros(len(column.tokens), dtype=bool)
     known[trained.ravel()] = True
     known[0] = False
