@@ -21,7 +21,7 @@ from recbole_marn.serving.parity import latency_and_difference, of_test_part
 from recbole_marn.serving.scorer import CTRScorer
 from recbole_marn.training.prepared import Prepared
 
-__all__ = ["export"]
+__all__ = ["export", "write_vectors"]
 
 
 def export(
@@ -51,7 +51,7 @@ def export(
         need(package, "serve", "exporting a model")
     side = user_side(scorer.model)
     with staged_folder(Path(folder), overwrite) as staging:
-        _write_vectors(scorer, staging)
+        write_vectors(scorer, staging)
         write_json(staging / CODES, _codes(scorer))
         write_user_side(side, scorer.facts, scorer.model.vector_size, staging / SCORER)
         files = {name: {"sha256": sha256(staging / name), "bytes": (staging / name).stat().st_size}
@@ -75,7 +75,7 @@ def export(
     return manifest
 
 
-def _write_vectors(scorer: CTRScorer, folder: Path) -> None:
+def write_vectors(scorer: CTRScorer, folder: Path) -> None:
     """Piece by piece: memory does not grow with the catalogue."""
     shape = (len(scorer.items), scorer.model.vector_size)
     with open(folder / VECTORS, "wb") as file:

@@ -86,7 +86,8 @@ class CTRScorer(Answers):
             context=self.catalogue.context,
         )
         super().__init__(facts, self.catalogue.vocabularies[fields.item])
-        self._vectors = torch.zeros(len(self._tokens), self.model.vector_size)
+        # NumPy's zeros take no memory until they are written.
+        self._vectors = torch.from_numpy(np.zeros((len(self._tokens), self.model.vector_size), dtype=np.float32))
         self._ready = np.zeros(len(self._tokens), dtype=bool)
         self._vectors[UNKNOWN] = self._encoded([""], {}, {})[0]
         self._ready[UNKNOWN] = True
