@@ -207,6 +207,12 @@ class CTRScorer(Answers):
                     vectors[missing - start] = self.model.represent(cells).vector
             yield vectors.numpy()
 
+    @torch.no_grad()
+    def user_vector(self, history: np.ndarray) -> np.ndarray | None:
+        vectors = self._vectors_of(history)[torch.from_numpy(history)]
+        user = self.model.user_vectors(vectors, torch.tensor([len(history)]))
+        return None if user is None else user[0].numpy()
+
     # ----------------------------------------------------------------------------------------------- scores
     @torch.no_grad()
     def _answers(self, asked: Asked, behaviours: Behaviours) -> np.ndarray:
