@@ -48,7 +48,10 @@ class ItemColumns(Interface):
     folder: Path
 
     def fields(self) -> list[str]: ...
-    def codes(self, field: str) -> tuple[np.ndarray, int]: ...
+    def codes(self, field: str) -> tuple[np.ndarray, int]:
+        """Codes (n_items, 1) of a token field, or (n_items, longest) of lists, zeros behind; how many codes exist."""
+        ...
+
     def numbers(self, field: str) -> np.ndarray: ...
     def words(self, field: str) -> tuple[np.ndarray, Mapping[str, int]]: ...
     def vectors(self, field: str) -> list[np.ndarray]: ...
@@ -135,9 +138,9 @@ class ItemFeatures:
         """Items (n_items,) of a mask get code 0, that of an unknown item, in the ID modalities that read `field`."""
         tables = dict(self.table.modalities)
         for name, table in tables.items():
-            if isinstance(table, IdTable) and field in table.fields:
+            if isinstance(table, IdTable) and (column := table.column_of(field)) is not None:
                 codes = table.codes.copy()
-                codes[item, table.fields.index(field)] = 0
+                codes[item, column] = 0
                 tables[name] = dataclasses.replace(table, codes=codes)
         return dataclasses.replace(self, table=dataclasses.replace(self.table, modalities=tables))
 
@@ -157,10 +160,18 @@ def _need(columns: ItemColumns, field: str, name: str, kind: str) -> None:
 
 def _ids(columns: ItemColumns, name: str, settings: IdModality) -> IdTable:
     for field in settings.fields:
-        _need(columns, field, name, "token")
+        _need(columns, field, name, "token or token_seq")
     codes, cardinalities = zip(*(columns.codes(field) for field in settings.fields), strict=True)
+    for field, of_field in zip(settings.fields, codes, strict=True):
+        if not of_field.any():
+            raise InputError(
+                f"a value of {field} of some item, for modality '{name}'",
+                "none",
+                f"Leave {field} out of the fields of '{name}', or fill it in.",
+            )
+    bags = tuple(of_field.shape[1] for of_field in codes)
     sizes = tuple(int(size) for size in settings.fields.values())
-    return IdTable(np.stack(codes, axis=1), cardinalities, sizes, tuple(settings.fields))
+    return IdTable(np.concatenate(codes, axis=1), cardinalities, sizes, bags, tuple(settings.fields))
 
 
 def _vectors(columns: ItemColumns, name: str, settings: VectorModality) -> tuple[VectorTable, str]:

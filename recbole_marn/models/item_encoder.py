@@ -144,9 +144,9 @@ class ItemEncoder(nn.Module):
         self.width = width
         self.id_dropout = id_dropout
         self.id_columns = {
-            name: modality.fields.index(id_field)
+            name: column
             for name, modality in table.modalities.items()
-            if isinstance(modality, IdTable) and id_field in modality.fields
+            if isinstance(modality, IdTable) and (column := modality.column_of(id_field)) is not None
         }
         self._hidden: Tensor | None = None
         self.statistic_columns = {
@@ -157,8 +157,9 @@ class ItemEncoder(nn.Module):
         self.encoders = nn.ModuleDict()
         for name, modality in table.modalities.items():
             if isinstance(modality, IdTable):
+                sizes, bags = modality.sizes, modality.bags
                 encoder = CategoricalEncoder(
-                    cardinalities=modality.cardinalities, sizes=modality.sizes, width=width
+                    cardinalities=modality.cardinalities, sizes=sizes, width=width, bags=bags
                 )
             elif isinstance(modality, VectorTable):
                 encoder = VectorEncoder(size=modality.matrix.shape[1], width=width, reference=reference_kernels)

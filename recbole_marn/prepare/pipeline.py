@@ -24,6 +24,7 @@ from recbole_marn.prepare.meeting import check_meeting
 from recbole_marn.prepare.record import fingerprint, lines_read, span, vector_notes, write_record
 from recbole_marn.prepare.registry import DATASETS, reader_of, source_of
 from recbole_marn.prepare.report import coverage, histograms, summarise
+from recbole_marn.prepare.settings_file import settings_of_events, spelled
 from recbole_marn.prepare.sources import Options
 from recbole_marn.prepare.tables import RawDataset, VectorSource
 from recbole_marn.prepare.vectors import VectorWriter
@@ -155,6 +156,9 @@ def write_dataset(
         (folder / f"{dataset}.histograms.svg").write_text(histograms(events), encoding="utf-8", newline="\n")
         for file_name, text in data.more_files.items():
             (folder / file_name).write_text(text, encoding="utf-8", newline="\n")
+        if dataset not in known_datasets():
+            settings = settings_of_events(events, data.items, sorted(written))
+            (folder / f"{dataset}.yaml").write_text(spelled(settings), encoding="utf-8", newline="\n")
         fields = {
             name: {token for token in tokens if _known(data.items.rows.get(token, {}).get(name))}
             for name in data.items.fields

@@ -49,7 +49,7 @@ def test_an_item_that_training_never_saw_is_unknown(settings, share):
     table = part.item_table.modalities["ids"]
     trained = part.protocol.counts.snapshot() > 0
     assert isinstance(table, IdTable) and not trained[1:].all()
-    column = table.fields.index("item_id")
+    column = table.column_of("item_id")
     unknown = table.codes[1:, column] == 0
     assert (unknown == (~trained[1:] if share else np.zeros_like(unknown))).all()
     assert (table.codes[1:, 1 - column] > 0).all(), "its category is known"
