@@ -59,9 +59,9 @@ def run(
         parts.train, parts.valid, saved=saved, show_progress=config["show_progress"]
     )
     trainer.calibrate(parts.valid)
-    loaded = trainer.click_rates.fitted is not None  # with the calibration, which belongs to the best model
+    calibrated = trainer.click_rates.fitted is not None  # which belongs to the best model, and has loaded it
     test_result = trainer.evaluate(
-        parts.test, load_best_model=saved and not loaded, show_progress=config["show_progress"]
+        parts.test, load_best_model=saved and not calibrated, show_progress=config["show_progress"]
     )
     result = {
         "model": config["model"],
@@ -71,7 +71,7 @@ def run(
         "valid": named_metrics(best_valid_result),
         "test": named_metrics(test_result),
     }
-    log, calibrated = parts.test.part.is_log, trainer.click_rates.fitted is not None
+    log = parts.test.part.is_log
     scores = {"valid": parts.valid, "test": parts.test} if saved or log or calibrated else {}
     for sampling in config["also_test"] or []:
         loader = CTRDataLoader(config, parts.test.part.against(sampling))

@@ -64,7 +64,7 @@ def read_log(options: Options) -> LogDataset:
     if "user_id" not in roles["exposures"].columns:
         notes.append("no user id: every request is a user of its own, so there are no histories")
     sources = [file for table in tables.values() for file in table.files()]
-    data = LogDataset(exposures, items, users, behaviours, sources, tallies, notes=notes, columns=columns)
+    data = LogDataset(exposures, items, users, behaviours, sources, tallies=tallies, notes=notes, columns=columns)
     data.counts_time = options.time_unit == "relative"
     return data
 

@@ -41,4 +41,4 @@ def read(raw: Path, options: Options) -> RawDataset:
         elif (token := identifier(item)) not in items.rows:
             items.rows[token] = {"category": "" if category == "0" else clean(category)}
     tally.check()
-    return RawDataset(events.build(), items, [path], [tally], published=dict(SOURCE.published))
+    return RawDataset(events.build(), items, [path], tallies=[tally], published=dict(SOURCE.published))
