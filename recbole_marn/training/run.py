@@ -11,10 +11,11 @@ import numpy as np
 from recbole_marn.data.loader import CTRDataLoader
 from recbole_marn.evaluation.scores import part_metrics
 from recbole_marn.host.config import build_config
+from recbole_marn.host.processes import launched
 from recbole_marn.training.log import describe
 from recbole_marn.training.metrics import named_metrics
 from recbole_marn.training.prepared import prepare_data, prepare_run
-from recbole_marn.training.processes import run_processes
+from recbole_marn.training.processes import run_launched, run_processes
 from recbole_marn.training.record import calibration_told, data_facts, with_request, write_record
 
 __all__ = ["run"]
@@ -32,7 +33,8 @@ def run(
 
     Args:
         model, dataset: names; may also be keys of the files or the dictionary.
-        config_file_list, config_dict: settings, as in RecBole.
+        config_file_list, config_dict: settings, as in RecBole. In a process that torchrun has started the run is one of
+            all its processes, on however many machines.
         saved: write checkpoint, record and scores to `checkpoint_dir`. Without, the last epoch is tested.
         nproc: processes to train with, on this machine; also the key `nproc`.
 
@@ -44,10 +46,13 @@ def run(
     """
     config = build_config(model, dataset, config_file_list, config_dict)
     nproc = nproc or config["nproc"] or 1
-    if nproc > 1 and config["single_spec"]:
+    world = launched()
+    if config["single_spec"] and (nproc > 1 or world):
+        settings = {**(config_dict or {}), "model": config["model"], "dataset": config["dataset"]}
+        if world:
+            return run_launched(run, world, nproc, config_file_list or [], settings, saved)
         prepare_data(config)  # once, before the processes look for it
-        names = {"model": config["model"], "dataset": config["dataset"]}
-        return run_processes(run, nproc, config_file_list or [], {**(config_dict or {}), **names}, saved)
+        return run_processes(run, nproc, config_file_list or [], settings, saved)
     parts = prepare_run(config)
     trainer, logger = parts.trainer, logging.getLogger()
     parameters = sum(parameter.numel() for parameter in parts.model.parameters() if parameter.requires_grad)
