@@ -155,7 +155,7 @@ def _run_of_several_processes(original: Callable[..., Any]) -> Callable[..., Any
             raise InputError(
                 "all processes of a run on one machine",
                 f"world_size={world_size} with nproc={nproc}",
-                "Leave world_size out; many machines are for searching settings (recbole-marn tune --engine=ray).",
+                "Leave world_size out; torchrun starts processes on many machines (docs/training.md).",
             )
         return our_run(model, dataset, config_file_list, config_dict, saved, nproc)
 
