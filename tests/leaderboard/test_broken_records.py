@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 
+import fake_runs
 import numpy as np
 import pytest
 from tampering import first_record, problems, tamper
@@ -100,7 +101,7 @@ def test_a_score_file_of_another_folder_is_not_read(results, capsys):
 def test_every_key_that_is_missing_is_named(record):
     text, path = record
     sound = json.loads(text)
-    for key in set(sound) - {"sha256", "tuned", "family", "memory_mb", "seconds"}:
+    for key in set(sound) - {"sha256", "tuned", "evidence", "family", "memory_mb", "seconds"}:
         path.write_text(sealed_text({name: value for name, value in sound.items() if name != key}))
         with pytest.raises(InputError, match=path.name):
             read_record(path)
@@ -173,6 +174,7 @@ def test_scores_that_cannot_be_read_are_named_though_their_digest_is_right(resul
     tamper(record, True, lambda content: content["scores"].update(sha256=sha256(path)))
     found = problems(results)
     assert any(str(path) in problem and "columns" in problem for problem in found)
+    fake_runs.forget_evidence(results)
     Folders(results, "tiny").statistics.unlink()
     assert main(["leaderboard", "--dataset=tiny", "--render_only", f"--out={results}"]) == 2
     assert str(path) in capsys.readouterr().err
