@@ -73,6 +73,7 @@ RUN: dict[Any, Any] = {
     "notes": [str],
     "versions": {...: str},
     "scores": {"file": plain_name, "sha256": str},
+    "evidence?": {"file": plain_name, "sha256": str},
     "command": str,
 }  # fmt: skip
 

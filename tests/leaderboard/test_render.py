@@ -126,6 +126,7 @@ def test_intervals_that_cannot_be_made_again_are_kept(results):
     before = file.read_bytes()
     render(Request("tiny", out=results, show_progress=False))
     assert json.loads(file.read_bytes())["resamples"] == 50, "the table's own number is the default"
+    fake_runs.forget_evidence(results)
     next(Folders(results, "tiny").scores.glob("DIN-*.npz")).unlink()
     with pytest.raises(InputError, match="no scores of DIN on this machine"):
         render(Request("tiny", out=results, resamples=60, show_progress=False))
@@ -184,6 +185,7 @@ def test_rendering_needs_no_scores(results):
 
 def test_a_row_whose_scores_are_elsewhere_has_no_interval(results):
     record = fake_runs.write_run(results, "DIN", 2020, row="DIN wide", width=9)
+    fake_runs.forget_evidence(results)
     (Folders(results, "tiny").scores / f"{record.stem}.scores.npz").unlink()
     line = render(Request("tiny", out=results, resamples=50, show_progress=False))
     assert line["without_scores"] == ["DIN wide"] and line["rows"] == 5
