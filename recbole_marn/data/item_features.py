@@ -50,7 +50,10 @@ class ItemColumns(Interface):
     folder: Path
 
     def fields(self) -> list[str]: ...
-    def codes(self, field: str) -> tuple[np.ndarray, int]: ...
+    def codes(self, field: str) -> tuple[np.ndarray, int]:
+        """Codes (n_items, 1) of a token field, or (n_items, longest) of lists, zeros behind; how many codes exist."""
+        ...
+
     def numbers(self, field: str) -> np.ndarray: ...
     def words(self, field: str) -> tuple[np.ndarray, Mapping[str, int]]: ...
     def vectors(self, field: str) -> list[np.ndarray]: ...
@@ -163,9 +166,18 @@ def _need(columns: ItemColumns, field: str, name: str, kind: str) -> None:
 
 def _ids(columns: ItemColumns, name: str, settings: IdModality) -> IdTable:
     for field in settings.fields:
-        _need(columns, field, name, "token")
+        _need(columns, field, name, "token or token_seq")
     codes, cardinalities = zip(*(columns.codes(field) for field in settings.fields), strict=True)
-    return IdTable(np.stack(codes, axis=1), cardinalities, tuple(int(size) for size in settings.fields.values()))
+    for field, of_field in zip(settings.fields, codes, strict=True):
+        if not of_field.any():
+            raise InputError(
+                f"a value of {field} of some item, for modality '{name}'",
+                "none",
+                f"Leave {field} out of the fields of '{name}', or fill it in.",
+            )
+    bags = tuple(of_field.shape[1] for of_field in codes)
+    sizes = tuple(int(size) for size in settings.fields.values())
+    return IdTable(np.concatenate(codes, axis=1), cardinalities, sizes, bags)
 
 
 def _vectors(columns: ItemColumns, name: str, settings: VectorModality) -> tuple[VectorTable, str]:

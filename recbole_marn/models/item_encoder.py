@@ -145,8 +145,9 @@ class ItemEncoder(nn.Module):
         self.encoders = nn.ModuleDict()
         for name, modality in table.modalities.items():
             if isinstance(modality, IdTable):
+                sizes, bags = modality.sizes, modality.bags
                 encoder = CategoricalEncoder(
-                    cardinalities=modality.cardinalities, sizes=modality.sizes, width=width
+                    cardinalities=modality.cardinalities, sizes=sizes, width=width, bags=bags
                 )
             elif isinstance(modality, VectorTable):
                 encoder = VectorEncoder(size=modality.matrix.shape[1], width=width, reference=reference_kernels)

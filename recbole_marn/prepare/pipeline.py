@@ -24,6 +24,7 @@ from recbole_marn.prepare.meeting import check_meeting
 from recbole_marn.prepare.record import origin, span, vector_notes, write_record
 from recbole_marn.prepare.registry import DATASETS, reader_of, source_of
 from recbole_marn.prepare.report import coverage, histograms, summarise
+from recbole_marn.prepare.settings_file import settings_of_events, spelled
 from recbole_marn.prepare.sources import Options
 from recbole_marn.prepare.tables import RawDataset, VectorSource
 from recbole_marn.prepare.vectors import VectorWriter
@@ -151,6 +152,9 @@ def write_dataset(
         vectors = {name: _describe_vectors(source, written[name], len(tokens)) for name, source in data.vectors.items()}
         words = _write_words(data, tokens, folder, options)
         (folder / f"{dataset}.histograms.svg").write_text(histograms(events), encoding="utf-8", newline="\n")
+        if dataset not in known_datasets():
+            settings = settings_of_events(events, data.items, sorted(written))
+            (folder / f"{dataset}.yaml").write_text(spelled(settings), encoding="utf-8", newline="\n")
         fields = {
             name: {token for token in tokens if _known(data.items.rows.get(token, {}).get(name))}
             for name in data.items.fields

@@ -36,9 +36,9 @@ Sampling = Literal["uniform", "popularity", "matched"]
 
 @dataclass(frozen=True)
 class IdModality:
-    """One-hot fields of the item, each with its own table (MARN eq. 1)."""
+    """Fields of the item, each with its own table: one-hot (MARN eq. 1), or of a list the mean of its entries."""
 
-    fields: Mapping[str, int] = option(MISSING, "token field -> width of its embedding", low=1, least=1)
+    fields: Mapping[str, int] = option(MISSING, "token or token_seq field -> width of its embedding", low=1, least=1)
     kind: Literal["id"] = option("id", "says which kind this is")
 
 

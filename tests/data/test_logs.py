@@ -211,7 +211,7 @@ def test_statistics_are_those_known_before_the_row(tmp_path, until):
     prior = sum(r.label for r in train) / len(train)
     features = loaders["train"].part.features
     bins = [fitted for _, fitted in features.at_time.statistics.values()]
-    codes = loaders["train"].part.protocol.field_codes
+    codes = loaders["train"].part.protocol.context.codes
     for part in PARTS:
         whole = ROWS if until == "row" and part != "train" else train
         first = 0
