@@ -150,6 +150,16 @@ class ItemFeatures:
         table = ItemTable(columns.n_items, tables, codes, at_time.columns if at_time else (), present, notes)
         return cls(table, at_time, _gap(behaviour, training), in_evaluation)
 
+    def without_ids_of(self, item: np.ndarray, field: str) -> ItemFeatures:
+        """Items (n_items,) of a mask get code 0, that of an unknown item, in the ID modalities that read `field`."""
+        tables = dict(self.table.modalities)
+        for name, table in tables.items():
+            if isinstance(table, IdTable) and (column := table.column_of(field)) is not None:
+                codes = table.codes.copy()
+                codes[item, column] = 0
+                tables[name] = dataclasses.replace(table, codes=codes)
+        return dataclasses.replace(self, table=dataclasses.replace(self.table, modalities=tables))
+
     def seen_by(self, rows: Rows, *, training: bool) -> Rows:
         """Rows with statistics as known at their time or, in evaluation, at the end of training, and with gaps."""
         return dataclasses.replace(rows, at_time=self.at_time if training else self.in_evaluation, gap=self.gap)
@@ -177,7 +187,7 @@ def _ids(columns: ItemColumns, name: str, settings: IdModality) -> IdTable:
             )
     bags = tuple(of_field.shape[1] for of_field in codes)
     sizes = tuple(int(size) for size in settings.fields.values())
-    return IdTable(np.concatenate(codes, axis=1), cardinalities, sizes, bags)
+    return IdTable(np.concatenate(codes, axis=1), cardinalities, sizes, bags, tuple(settings.fields))
 
 
 def _vectors(columns: ItemColumns, name: str, settings: VectorModality) -> tuple[VectorTable, str]:

@@ -157,6 +157,8 @@ class CTRModel(OurModel):
             width=self.settings.width,
             reference_kernels=self.settings.reference_kernels,
             normalise=self.settings.modality_norm == "batch",
+            id_field=config["ITEM_ID_FIELD"],
+            id_dropout=self.settings.id_dropout,
         )
         self.statistics_until = dataset.settings.statistics_until
         self.context_encoder = context_encoder_of(dataset)

@@ -47,6 +47,10 @@ class CTRSettings:
 
     width: int = option(64, "D, width of every modality and of the item vector", paper="256", low=1, high=4096)
     modality_norm: Literal["none", "batch"] = option("none", "batch normalisation of each aligned modality e_m (ours)")
+    id_dropout: float = option(
+        0.0, "share of items whose id is unknown in a training step; untrained ids then count as unknown (ours)",
+        low=0, high=0.95,
+    )  # fmt: skip
     prediction_hidden: Sequence[int] = option(
         (128, 64), "hidden layers of the prediction", paper="[128, 64]", low=1, high=65536
     )

@@ -28,12 +28,20 @@ INCIDENTAL |= {"data_path", "log_wandb", "wandb_project", "also_test", "verbose"
 INCIDENTAL |= {"nproc", "saved", "threads", "probe_every", "copied_vectors_mb", "columnar_from_mb"}
 
 
+# Keys that came later, with the value that changes nothing: runs from before them keep their names.
+ADDED = {"id_dropout": 0.0}
+
+
 def settings_that_matter(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Plain settings without those that do not change what a run computes."""
-    return {key: value for key, value in settings.items() if key not in INCIDENTAL}
+    return {
+        key: value
+        for key, value in settings.items()
+        if key not in INCIDENTAL and not (key in ADDED and value == ADDED[key])
+    }
 
 
-DEFAULTS = defaults(DataSettings) | defaults(TrainSettings)
+DEFAULTS = defaults(DataSettings) | defaults(TrainSettings) | ADDED
 
 
 def run_name(config: Any) -> str:
