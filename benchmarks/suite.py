@@ -66,6 +66,7 @@ def run_gates(groups: Sequence[str], sizes: Sizes, *, quick: bool = False, shape
         "evaluation": lambda: evaluation_gates(bench, sizes),
         "memory": lambda: memory_gates(sizes),
         "host": lambda: host_gates(sizes, quick=quick),
+        "serving": lambda: serving(sizes, quick=quick),
         "build": build_gates,
         "log": lambda: log_gates(sizes.rounds),
     }
@@ -88,7 +89,21 @@ def _host_child(content: str) -> list[list[float]]:
     return compare_with_recbole(wanted["jobs"], wanted["rounds"])
 
 
+def serving(sizes: Sizes, *, quick: bool = False) -> list[Gate]:
+    """Those of answers; what the extra `serve` brings is imported only for them."""
+    from .serving_gates import serving_gates
+
+    return serving_gates(sizes, quick=quick)
+
+
+def _vectors_child(items: str) -> dict[str, float]:
+    from .serving_gates import extraction_peak
+
+    return extraction_peak(int(items))
+
+
 CHILDREN: dict[str, Callable[..., Any]] = {
     "memory": lambda variant, size: step_peak(variant, int(size)),
     "host": _host_child,
+    "vectors": _vectors_child,
 }

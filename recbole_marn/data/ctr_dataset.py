@@ -23,7 +23,7 @@ from recbole_marn.data.numbering import TokenIds, number_tokens
 from recbole_marn.data.part import Part, Parts
 from recbole_marn.data.protocol import PARTS, Protocol
 from recbole_marn.data.rows import Events
-from recbole_marn.data.twin import read_columns
+from recbole_marn.data.twin_table import read_columns
 from recbole_marn.errors import InputError
 from recbole_marn.registry import FROM_ELSEWHERE, atomic_files, datasets_at_hand, known_datasets
 from recbole_marn.settings.data import DataSettings, IdModality

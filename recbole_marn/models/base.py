@@ -179,6 +179,15 @@ class CTRModel(OurModel):
         """Further losses by name, given what `represent` returned; the names follow "click" in `loss_names`."""
         return {}
 
+    def user_vectors(self, history: Tensor, length: Tensor) -> Tensor | None:
+        """(S, D) whose inner products with item vectors rank a user's items as the score does; None: there are none.
+
+        Args:
+            history: (N, D) item vectors of all behaviours, sequence after sequence.
+            length: (S,) behaviours of each.
+        """
+        return None
+
     @property
     def vector_size(self) -> int:
         """Width of the item vector."""
