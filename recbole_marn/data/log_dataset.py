@@ -15,8 +15,9 @@ from recbole_marn.data import rows as row_rules
 from recbole_marn.data.atomic import AtomicTable
 from recbole_marn.data.ctr_dataset import CTRDataset
 from recbole_marn.data.log_columns import profile_and_context
+from recbole_marn.data.log_histories import GivenHistories
 from recbole_marn.data.log_protocol import LogProtocol
-from recbole_marn.data.log_requests import Exposures, GivenHistories
+from recbole_marn.data.log_requests import Exposures
 from recbole_marn.data.log_splits import parts_of_words, split_rows_at_random
 from recbole_marn.data.rows import Events
 from recbole_marn.errors import InputError

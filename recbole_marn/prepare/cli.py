@@ -14,6 +14,7 @@ from recbole_marn.prepare.pipeline import prepare
 from recbole_marn.prepare.report import render
 from recbole_marn.prepare.sources import Options
 from recbole_marn.prepare.times import UNITS
+from recbole_marn.registry import known_datasets
 
 __all__ = ["add_arguments", "main"]
 
@@ -171,5 +172,14 @@ def main(args: argparse.Namespace) -> int:
         print(f"InputError: {error}", file=sys.stderr)
         return 2
     print(render(record))
-    print(f"\nwritten to {args.out / record['dataset']}")
+    print(f"\nwritten to {args.out / record['dataset']}; {_how_to_run(args.out, record['dataset'])}")
     return 0
+
+
+def _how_to_run(out: Path, dataset: str) -> str:
+    """The command that trains on what was written."""
+    words = ["recbole-marn", "run", "--model=MARN", f"--dataset={dataset}"]
+    settings = out / dataset / f"{dataset}.yaml"
+    words += [f"--config_files={settings}"] if settings.is_file() and dataset not in known_datasets() else []
+    words += [] if out == Path("dataset") else [f"--data_path={out}"]
+    return "run it with\n" + shlex.join(words)

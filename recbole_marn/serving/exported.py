@@ -24,6 +24,7 @@ from recbole_marn.serving.histories import Behaviours, Needs
 __all__ = ["CODES", "FORMAT", "IDS", "MANIFEST", "SCORER", "VECTORS", "ExportedScorer"]
 
 FORMAT = 1
+FEW = 1_000  # padded pairs that are scored in about the time that a run takes whatever it does
 MANIFEST, CODES, VECTORS, IDS, SCORER = "manifest.json", "codes.json", "items.npy", "items.ids", "scorer.onnx"
 
 
@@ -144,14 +145,19 @@ class ExportedScorer(Answers):
 
 
 def _alike(number: np.ndarray, length: np.ndarray) -> list[np.ndarray]:
-    """Requests in groups of at most PAIRS padded (candidate, behaviour) pairs, those with most candidates first."""
-    order = np.argsort(-number, kind="stable")
+    """Requests in groups of at most PAIRS padded (candidate, behaviour) pairs, those with most candidates first.
+
+    Of a group that is worth a run of its own the smallest are at least half as large as the largest.
+    """
+    order = np.lexsort((-length, -number))
     order = order[number[order] > 0]
     groups, start = [], 0
     while start < len(order):
         rest = order[start:]
         pairs = number[rest[0]] * np.maximum.accumulate(length[rest]) * np.arange(1, len(rest) + 1)
-        stop = start + max(1, int(np.searchsorted(pairs, PAIRS, side="right")))
+        smaller = (2 * length[rest] < length[rest[0]]) | (2 * number[rest] < number[rest[0]])
+        ends = (pairs > PAIRS) | (smaller & (pairs > FEW))
+        stop = start + (max(1, int(ends.argmax())) if ends.any() else len(rest))
         groups.append(order[start:stop])
         start = stop
     return groups

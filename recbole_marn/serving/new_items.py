@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -69,8 +70,14 @@ def describe_items(
             fields = list(settings[name].fields)
             read |= set(fields)
             given = {**columns, catalogue.fields.item: items}
-            codes = np.stack([_codes(described, field, given.get(field), catalogue, n) for field in fields], axis=1)
-            table.modalities[name] = IdTable(_below_padding(codes), modality.cardinalities, modality.sizes)
+            codes = np.concatenate(
+                [
+                    _codes(described, field, given.get(field), catalogue, n, bag)
+                    for field, bag in zip(fields, modality.bags, strict=True)
+                ],
+                axis=1,
+            )
+            table.modalities[name] = dataclasses.replace(modality, codes=_below_padding(codes))
             present[1:, index] = True
         elif isinstance(modality, VectorTable):
             table.modalities[name] = _vectors(vectors.get(name), modality.matrix, n)
@@ -130,15 +137,27 @@ def _check_vectors(vectors: Mapping[str, np.ndarray], catalogue: Catalogue, n: i
             )
 
 
-def _codes(described: Described, name: str, values: Any, catalogue: Catalogue, n: int) -> np.ndarray:
-    if values is None:
-        return np.zeros(n, dtype=np.int64)
-    known = catalogue.codes[name]
-    tokens = ["" if is_missing(v) else v if isinstance(v, str) else identifier(v) for v in values]
-    codes = np.array([known.get(token, 0) for token in tokens], dtype=np.int64)
-    if name != catalogue.fields.item:
-        _count(described.unknown, name, sum(bool(token) for token in tokens) - int((codes > 0).sum()))
+def _codes(described: Described, name: str, values: Any, catalogue: Catalogue, n: int, bag: int) -> np.ndarray:
+    """(n, bag) codes; where training has lists, those of the first `bag` entries that it knows."""
+    codes, known = np.zeros((n, bag), dtype=np.int64), catalogue.codes[name]
+    for item, value in enumerate([] if values is None else values):
+        tokens = _entries(value, bag > 1)
+        found = [known[token] for token in tokens if token in known]
+        if name != catalogue.fields.item:
+            _count(described.unknown, name, len(tokens) - len(found))
+        codes[item, : len(found[:bag])] = found[:bag]
     return codes
+
+
+def _entries(value: Any, is_list: bool) -> list[str]:
+    """The tokens of a cell; those of a list may stand between blanks, as in an atomic file."""
+    if is_missing(value):
+        return []
+    if isinstance(value, (list, tuple, np.ndarray)):
+        entries = list(value)
+    else:
+        entries = value.split() if is_list and isinstance(value, str) else [value]
+    return [entry if isinstance(entry, str) else identifier(entry) for entry in entries if not is_missing(entry)]
 
 
 def _count(where: dict[str, int], name: str, number: int) -> None:

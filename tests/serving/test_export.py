@@ -139,7 +139,10 @@ def test_an_export_scores_as_the_run_did(exported, model):
     assert scorer.items == served.scorer().items
     parity = json.loads((folder / "manifest.json").read_text())["parity"]
     assert 0 < parity["largest_difference"] < 1e-5
-    assert set(parity["milliseconds_by_candidates"]) == {"1", "100", "1000"}
+    assert set(parity["by_candidates"]) == {"1", "100", "1000"}
+    for engines in parity["by_candidates"].values():
+        for told in engines.values():
+            assert 0 < told["p50_ms"] <= told["p95_ms"] <= told["p99_ms"] and told["candidates_per_cpu_second"] > 0
 
 
 def test_users_items_and_numbers_of_candidates_of_every_kind(exported):
