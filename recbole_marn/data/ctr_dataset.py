@@ -284,7 +284,7 @@ class CTRDataset(Dataset):
             )
             notes += features.table.notes
         rows |= {name: protocol.labelled(name) for name in PARTS if name in ("valid", "test")[: 1 if sealed else 2]}
-        sha256 = protocol.sha256(rows, self._token_hash(self.uid_field), self._token_hash(self.iid_field))
+        sha256 = protocol.sha256(rows, self.token_hash(self.uid_field), self.token_hash(self.iid_field))
         notes += [note for name, of_part in rows.items() for note in protocol.notes_on(name, of_part)]
 
         def part(name: str) -> Part | None:
@@ -319,8 +319,8 @@ class CTRDataset(Dataset):
             table[self.iid_field].to_numpy(dtype=np.int64),
             table[self.time_field].to_numpy(dtype=np.float64),
             None if kind is None else table[kind].to_numpy(dtype=np.int64),
-            user_key=self._token_hash(self.uid_field),
-            item_key=self._token_hash(self.iid_field),
+            user_key=self.token_hash(self.uid_field),
+            item_key=self.token_hash(self.iid_field),
         )
         repeats = row_rules.count_repeats(events)
         if repeats and self.settings.repeats in (None, "error"):
@@ -337,7 +337,7 @@ class CTRDataset(Dataset):
             self.notes.append(f"users: {alone} with a single event have no row (their event still counts)")
         return events
 
-    def _token_hash(self, field: str) -> np.ndarray:
+    def token_hash(self, field: str) -> np.ndarray:
         """(n,) uint64, a fixed hash of each token of a field by internal id."""
         return pd.util.hash_array(self.field2id_token[field].astype(object), categorize=False)
 
