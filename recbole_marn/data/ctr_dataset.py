@@ -25,7 +25,7 @@ from recbole_marn.data.protocol import PARTS, Protocol
 from recbole_marn.data.rows import Events
 from recbole_marn.data.twin_table import read_columns
 from recbole_marn.errors import InputError
-from recbole_marn.registry import FROM_ELSEWHERE, atomic_files, datasets_at_hand, known_datasets
+from recbole_marn.registry import atomic_files, datasets_at_hand, known_datasets
 from recbole_marn.settings.data import DataSettings, IdModality
 from recbole_marn.settings.parsing import from_mapping, nearest
 
@@ -406,7 +406,7 @@ class _Columns:
 
 def _no_such_dataset(name: str, path: str) -> InputError:
     known, there = known_datasets(), datasets_at_hand(Path(path).parent)
-    how = FROM_ELSEWHERE.get(name) or (
+    how = (
         f"Prepare it from its raw files: recbole-marn prepare {name} --raw DIR."
         if name in known
         else f"Put its atomic files there, or correct the name.{nearest(name, [*known, *there])}"

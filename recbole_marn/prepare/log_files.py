@@ -60,8 +60,9 @@ def write_log(
             writer.check(name, options.max_skipped)
         for file_name, content in data.more_files.items():
             (folder / file_name).write_bytes(content)
-        settings = settings_of_log(data, dataset, sorted(written))
-        (folder / f"{dataset}.yaml").write_text(spelled(settings), encoding="utf-8", newline="\n")
+        if data.has_settings:
+            settings = settings_of_log(data, dataset, sorted(written))
+            (folder / f"{dataset}.yaml").write_text(spelled(settings), encoding="utf-8", newline="\n")
         record = {
             "format": FORMAT_VERSION,
             "dataset": dataset,

@@ -141,7 +141,11 @@ class Behaviours:
 
 @dataclass
 class LogDataset:
-    """Everything a reader of a log found; as `RawDataset` where the names are the same."""
+    """Everything a reader of a log found; as `RawDataset` where the names are the same.
+
+    Attributes:
+        has_settings: `DATASET.yaml` is written; not where this package has settings that say more.
+    """
 
     exposures: Exposures
     items: ItemTable
@@ -157,3 +161,4 @@ class LogDataset:
     counts_time: bool = False
     made_by: dict[str, object] | None = None
     more_files: dict[str, bytes] = field(default_factory=dict)  # name -> content of further files of the dataset
+    has_settings: bool = True

@@ -17,7 +17,7 @@ from recbole_marn.host.config import rebuild_config
 from recbole_marn.host.torch_load import is_trusted, trusted, untrusted
 from recbole_marn.prepare.pipeline import ensure_prepared
 from recbole_marn.prepare.report import render
-from recbole_marn.registry import FROM_ELSEWHERE, atomic_files, known_datasets
+from recbole_marn.registry import atomic_files, known_datasets
 from recbole_marn.training import checkpoint
 from recbole_marn.training.identity import check_same_numbers, check_same_rows
 from recbole_marn.training.log import start_log
@@ -44,7 +44,7 @@ def prepare_data(config: Config) -> None:
         InputError: there are none and they cannot be downloaded; it says which, and which data sets run now.
     """
     folder, name = atomic_files(config)
-    if any(folder.glob(f"{name}*.inter")) or name in FROM_ELSEWHERE or name not in known_datasets():
+    if any(folder.glob(f"{name}*.inter")) or name not in known_datasets():
         return
     if record := ensure_prepared(name, folder.parent):
         print(render(record))
