@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Protocol as Interface
 from typing import TypeVar
@@ -25,6 +26,7 @@ from recbole_marn.data.statistics import EqualFrequencyBins, GapBins, KnownBefor
 from recbole_marn.errors import InputError
 from recbole_marn.settings.data import (
     BehaviourSettings,
+    DataSettings,
     IdModality,
     ModalitySettings,
     StatisticModality,
@@ -33,7 +35,7 @@ from recbole_marn.settings.data import (
 )
 from recbole_marn.settings.parsing import nearest
 
-__all__ = ["ItemColumns", "ItemFeatures", "MovingStatistics", "TRAIN_INTERACTIONS"]
+__all__ = ["ItemColumns", "ItemFeatures", "MovingStatistics", "OfItems", "TRAIN_INTERACTIONS"]
 
 # The statistic of clicks that changes over time: training interactions before the row.
 TRAIN_INTERACTIONS = "train_interactions"
@@ -56,6 +58,20 @@ class ItemColumns(Interface):
     def words(self, field: str) -> tuple[np.ndarray, Mapping[str, int]]: ...
     def vectors(self, field: str) -> list[np.ndarray]: ...
     def token_id(self) -> Mapping[str, int]: ...
+
+
+class OfItems:
+    """What a model reads of the settings when it is built: its modalities, and the property of a behaviour."""
+
+    settings: DataSettings
+
+    @cached_property
+    def modality_settings(self) -> Mapping[str, ModalitySettings]:
+        return self.settings.modality_settings()
+
+    @cached_property
+    def behaviour_settings(self) -> BehaviourSettings:
+        return self.settings.behaviour_settings()
 
 
 Rows = TypeVar("Rows", bound=GroupedRows)
