@@ -22,6 +22,7 @@ __all__ = [
     "first_of_each_pair",
     "latest_of_each_user",
     "rows_of_part",
+    "slices",
     "sort_events",
     "split_by_time",
     "split_leave_last",
@@ -273,3 +274,10 @@ def latest_of_each_user(events: Events, rows: Rows, number: int) -> np.ndarray:
 
 def _has_history(events: Events) -> np.ndarray:
     return np.arange(events.n_events) > events.user_start
+
+
+def slices(start: np.ndarray, length: np.ndarray) -> np.ndarray:
+    """Indices start[0], start[0]+1, ..., start[1], ...: the concatenated slices [start, start + length)."""
+    total = int(length.sum())
+    ends = np.cumsum(length)
+    return np.arange(total) + np.repeat(start - (ends - length), length)
