@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import argparse
-import importlib
 from pathlib import Path
 
 from recbole_marn.errors import InputError
 from recbole_marn.prepare.encoders import need
+from recbole_marn.serving.service.options import Options
 
 __all__ = ["add_arguments", "main"]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """An export, and how it is served."""
-    parser.add_argument("export", type=Path, help="folder written by recbole-marn export; another in its place is taken")
+    parser.add_argument("export", type=Path, help="folder written by recbole-marn export; one in its place is taken")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: this machine alone)")
     parser.add_argument("--port", type=int, default=8000, help="0: any that is free (default: %(default)s)")
     parser.add_argument("--workers", type=int, default=1, help="processes (default: %(default)s)")
@@ -40,8 +40,13 @@ def main(args: argparse.Namespace) -> int:
     """Check everything once, then start the workers."""
     for package in ("fastapi", "uvicorn", "prometheus_client", "onnxruntime"):
         need(package, "serve", "serving an export")
-    service = "recbole_marn.serving.service"
-    options = importlib.import_module(f"{service}.options").Options(
+    # These import what was asked for above.
+    from recbole_marn.serving.service.photos import Photos
+    from recbole_marn.serving.service.run import run
+    from recbole_marn.serving.service.state import State
+
+    _check(args)
+    options = Options(
         export=args.export.absolute(),
         added=(args.added or args.export.with_name(f"{args.export.name}.added")).absolute(),
         photos=args.photos,
@@ -52,7 +57,17 @@ def main(args: argparse.Namespace) -> int:
         largest_body=args.largest_body,
         waiting=args.waiting,
     )
-    return 0
+    State(options), Photos(options.photos)  # what is wrong with them is told here, and not by each worker
+    return run(options, args.port, args.workers)
+
+
+def _check(args: argparse.Namespace) -> None:
+    for name, value, low in (
+        ("port", args.port, 0), ("workers", args.workers, 1), ("waiting", args.waiting, 1),
+        ("largest-body", args.largest_body, 1), ("timeout", args.timeout, 0.001),
+    ):  # fmt: skip
+        if not low <= value < 2**31:
+            raise InputError(f"--{name} of at least {low}", str(value), "Correct it.")
 
 
 def _token(file: Path) -> str:

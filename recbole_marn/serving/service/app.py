@@ -9,9 +9,8 @@ from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from importlib import resources
 from typing import Annotated, Any
-from urllib.parse import quote
 
-from fastapi import FastAPI, Header, Path, Query, Request, Response
+from fastapi import FastAPI, Header, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse
 from starlette.exceptions import HTTPException
@@ -31,7 +30,9 @@ from recbole_marn.training.children import end_with_parent
 __all__ = ["create_app"]
 
 THREADS = 2  # that compute in a worker: a short request need not wait for a long one
-PAGE = {"/": ("index.html", "text/html"), "/page.css": ("page.css", "text/css"), "/page.js": ("page.js", "text/javascript")}
+PAGE = {
+    "/": ("index.html", "text/html"), "/page.css": ("page.css", "text/css"), "/page.js": ("page.js", "text/javascript"),
+}  # fmt: skip
 REFUSED = {
     status: {"model": schema.Problems, "description": text}
     for status, text in {
@@ -112,7 +113,7 @@ def create_app(options: Options) -> Any:
         _serve_file(app, path, name, kind)
     if options.is_local:
         # A page elsewhere whose name comes to mean this machine must not talk to the service.
-        app.add_middleware(TrustedHostMiddleware, allowed_hosts=[*LOOPBACK, "[::1]"])
+        app.add_middleware(TrustedHostMiddleware, allowed_hosts=[*LOOPBACK, "[::1]", *options.names])
     return Guard(app, options, endpoints.metrics)
 
 

@@ -19,6 +19,7 @@ class Options:
         added: the file of items that were added while running.
         photos: a folder of pictures named by item, or None.
         host: address that is listened on.
+        names: further ones that requests may call the service by, a proxy's say.
         token: what a request that adds items must bring; None: nobody has to bring one, and only where `host` is of
             this machine alone may items be added.
         timeout: seconds a request may take.
@@ -32,6 +33,7 @@ class Options:
     added: Path
     photos: Path | None = None
     host: str = LOOPBACK[0]
+    names: tuple[str, ...] = ()
     token: str | None = None
     timeout: float = 10.0
     largest_body: int = 1 << 20

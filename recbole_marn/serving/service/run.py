@@ -23,7 +23,8 @@ LOG: dict[str, Any] = {
     "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(process)d %(message)s"}},
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
     "loggers": {
-        name: {"handlers": ["stderr"], "level": "INFO", "propagate": False} for name in ("uvicorn", "recbole_marn.serve")
+        name: {"handlers": ["stderr"], "level": "INFO", "propagate": False}
+        for name in ("uvicorn", "recbole_marn.serve")
     },
 }
 

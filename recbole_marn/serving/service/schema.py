@@ -1,4 +1,4 @@
-"""What requests and answers look like; OpenAPI is made of it. Unknown fields, NaN and ids that are no text are refused."""
+"""What requests and answers look like; OpenAPI is made of it. Unknown fields and NaN are refused."""
 
 from __future__ import annotations
 

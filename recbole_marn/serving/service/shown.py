@@ -11,6 +11,8 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
+from recbole_marn.serving.exported import CODES, SHOWN
+
 __all__ = ["Facts", "Shown"]
 
 
@@ -29,6 +31,7 @@ class Shown:
     Attributes:
         title: name of the field that is the title; "" for none.
         about: names of the others.
+        items: ids of the export.
         place: id -> line of `lines`.
         lines: JSON of each item of the export.
         text: of every item what is searched, in lower case, one a line.
@@ -38,6 +41,7 @@ class Shown:
 
     title: str
     about: tuple[str, ...]
+    items: list[str]
     place: Mapping[str, int]
     lines: list[str]
     text: str
@@ -45,14 +49,15 @@ class Shown:
     added: Mapping[str, Facts] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, file: Path, items: list[str], title: str, about: list[str]) -> Shown:
-        """From the file of an export, whose lines are in the order of its items; no file: items are known by ids."""
-        lines = file.read_text(encoding="utf-8").split("\n")[:-1] if file.is_file() else []
-        titles = [json.loads(line)["title"] for line in lines] or [""] * len(items)
+    def of(cls, folder: Path, items: list[str]) -> Shown:
+        """From an export, whose lines are in the order of its items."""
+        fields = json.loads((folder / CODES).read_text(encoding="utf-8"))["shown"]
+        lines = (folder / SHOWN).read_text(encoding="utf-8").split("\n")[:-1]
+        titles = [json.loads(line)["title"] for line in lines]
         searched = [f"{title_} {item}".lower().replace("\n", " ") for item, title_ in zip(items, titles, strict=True)]
         starts = list(accumulate((len(line) + 1 for line in searched), initial=0))[:-1]
         place = {item: number for number, item in enumerate(items)}
-        return cls(title, tuple(about), place, lines, "\n".join(searched), starts)
+        return cls(fields["title"], tuple(fields["about"]), items, place, lines, "\n".join(searched), starts)
 
     def with_items(self, told: Mapping[str, Mapping[str, Any]]) -> Shown:
         """With items that were told of: id -> field -> value."""
@@ -65,13 +70,13 @@ class Shown:
     def facts(self, item: str) -> Facts:
         """Title, or the id where there is none, and the fields that are not empty."""
         found = self.added.get(item)
-        if found is None and self.lines and item in self.place:
+        if found is None and item in self.place:
             found = Facts(**json.loads(self.lines[self.place[item]]))
         if found is None:
             return Facts(item, {})
         return Facts(found.title or item, {name: value for name, value in found.about.items() if value})
 
-    def search(self, words: str, limit: int, items: list[str]) -> list[str]:
+    def search(self, words: str, limit: int) -> list[str]:
         """Ids of items whose title or id has all the words; those added first, then by the order of the export."""
         wanted = words.lower().split()
         found = [
@@ -81,8 +86,8 @@ class Shown:
         for number in self._lines_with(wanted):
             if len(found) >= limit:
                 break
-            if items[number] not in self.added:
-                found.append(items[number])
+            if self.items[number] not in self.added:
+                found.append(self.items[number])
         return found
 
     def _lines_with(self, words: list[str]) -> Iterator[int]:

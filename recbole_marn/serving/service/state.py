@@ -9,11 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from recbole_marn.errors import InputError
 from recbole_marn.files import sha256
-from recbole_marn.serving.exported import MANIFEST, ExportedScorer
+from recbole_marn.serving.exported import MANIFEST, TOWER, ExportedScorer
 from recbole_marn.serving.exported_items import ItemTower
 from recbole_marn.serving.new_items import ItemsAdded
 from recbole_marn.serving.service.added_file import AddedFile, AddedItem
@@ -54,8 +52,10 @@ class Answering:
         Raises:
             InputError: none that can be used.
         """
+        export = sha256(folder / MANIFEST)[:12] if (folder / MANIFEST).is_file() else ""
         scorer = ExportedScorer(folder)
-        return cls(scorer, ItemTower.of(folder, scorer), Shown.of(folder, scorer), sha256(folder / MANIFEST)[:12])
+        tower = ItemTower(folder, scorer) if TOWER in scorer.manifest["files"] else None
+        return cls(scorer, tower, Shown.of(folder, scorer.items), export)
 
     def encoder(self) -> ItemTower:
         """The item tower.
@@ -65,7 +65,7 @@ class Answering:
         """
         if self.tower is None:
             raise InputError(
-                "an export that can encode items", "one without an item tower", "Export again with this version."
+                "an export with an item tower", "one without", "Its model has none in ONNX."
             )
         return self.tower
 
@@ -78,7 +78,7 @@ class Answering:
         encoded = self.encoder().encode([item.item for item in items], *_columns(items))
         return dataclasses.replace(
             self,
-            scorer=self.scorer.with_items([item.item for item in items], encoded.vectors, encoded.left_out),
+            scorer=self.scorer.with_items([item.item for item in items], encoded.vectors, encoded.without),
             shown=self.shown.with_items({item.item: item.fields for item in items}),
             added=self.added | {item.item for item in items},
         )
@@ -121,7 +121,8 @@ class State:
             InputError: the export takes no items, not these, or no more.
         """
         now = self.answering()
-        told = now.encoder().encode([item.item for item in items], *_columns(items)).told
+        ids = [item.item for item in items]
+        described = now.encoder().encode(ids, *_columns(items)).described
         number = len(now.added | {item.item for item in items})
         if number > self.options.most_added:
             raise InputError(
@@ -129,7 +130,7 @@ class State:
                 "Add them to the model with load_scorer, export again, and start with a new file of added items.",
             )  # fmt: skip
         self.file.append(items)
-        return told
+        return described.told(new=int((~now.scorer.knows(ids)).sum()))
 
     def _caught_up(self, answering: Answering) -> Answering:
         """`answering` with what was added meanwhile."""
