@@ -17,9 +17,11 @@ from recbole_marn.settings.models import (
     DINSettings,
     DUPNSettings,
     EmbeddingSettings,
+    HSTUSettings,
     MARNSettings,
     MMSSSettings,
     NAMLSettings,
+    QINSettings,
     RankingSettings,
     RecBoleAutoIntSettings,
     RecBoleDCNV2Settings,
@@ -27,6 +29,8 @@ from recbole_marn.settings.models import (
     RecBoleDINSettings,
     RecBoleMLPSettings,
     RecBoleXDeepFMSettings,
+    SimTierSettings,
+    TransformerDCNSettings,
     XDeepFMSettings,
 )
 from recbole_marn.settings.parsing import from_mapping, nearest
@@ -110,6 +114,16 @@ MODELS: dict[str, ModelRow] = {
         ),
         ModelRow("MMSS", OURS + "rivals.mmss", MMSSSettings, "Li et al., IJCAI 2018"),
         ModelRow("NAML", OURS + "rivals.naml", NAMLSettings, "Wu et al., IJCAI 2019"),
+        # Rivals of today, with the same modalities.
+        ModelRow("SimTier", OURS + "rivals.sim_tier", SimTierSettings, "Sheng et al., CIKM 2024"),
+        ModelRow("QIN", OURS + "rivals.qin", QINSettings, "Li et al., 2025, arXiv 2504.17699"),
+        ModelRow(
+            "TransformerDCN",
+            OURS + "rivals.transformer_dcn",
+            TransformerDCNSettings,
+            "Xu et al., 2025, arXiv 2505.03543",
+        ),
+        ModelRow("HSTU", OURS + "rivals.hstu", HSTUSettings, "Zhai et al., ICML 2024"),
         # Rankings without item vectors.
         ModelRow("ItemCF", OURS + "baselines.item_cf", RankingSettings, "Sarwar et al., WWW 2001"),
         ModelRow("Popularity", OURS + "baselines.popularity", RankingSettings, "training count of the candidate"),

@@ -14,7 +14,7 @@ import pandas as pd
 
 from recbole_marn.errors import InputError, first_line
 
-__all__ = ["AtomicTable", "read_atomic"]
+__all__ = ["AtomicTable", "read_atomic", "read_header"]
 
 TYPES = ("token", "float", "token_seq", "float_seq")
 # What stands for a missing number. In a token column only an empty cell is missing: an item may be called "NA".
@@ -58,7 +58,7 @@ def read_atomic(
     """
     data = _as_utf8(path, encoding)
     head, _, body = data.partition(b"\n")
-    header = _header(head.decode("utf-8"), separator, path)
+    header = read_header(head.decode("utf-8"), separator, path)
     n_lines = _check_lines(body, separator, len(header), path)
     kept = [field for field in header if keep(field)]
     frame = _read_columns(body, separator, header, kept, path) if n_lines and kept else _no_lines(header, kept)
@@ -113,7 +113,12 @@ def _undecodable(data: bytes, error: UnicodeError) -> str:
     return f"bytes {data[error.start : error.end]!r} in line {data.count(10, 0, error.start) + 1}"
 
 
-def _header(line: str, separator: str, path: Path) -> dict[str, str]:
+def read_header(line: str, separator: str, path: Path) -> dict[str, str]:
+    """field -> type, of the first line of the atomic file `path`.
+
+    Raises:
+        InputError: a cell that is no name:type, or a name that occurs twice.
+    """
     header: dict[str, str] = {}
     for cell in line.split(separator):
         field, _, kind = cell.partition(":")

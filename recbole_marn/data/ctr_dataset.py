@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 from recbole.data.dataset import Dataset
 from recbole.data.interaction import Interaction
 from recbole.utils import FeatureSource, FeatureType
@@ -18,9 +19,11 @@ from recbole_marn.data import rows as row_rules
 from recbole_marn.data.atomic import AtomicTable, read_atomic
 from recbole_marn.data.host_errors import host_errors
 from recbole_marn.data.item_features import ItemFeatures
+from recbole_marn.data.numbering import TokenIds, number_tokens
 from recbole_marn.data.part import Part, Parts
 from recbole_marn.data.protocol import PARTS, Protocol
 from recbole_marn.data.rows import Events
+from recbole_marn.data.twin import read_columns
 from recbole_marn.errors import InputError
 from recbole_marn.registry import FROM_ELSEWHERE, atomic_files, datasets_at_hand, known_datasets
 from recbole_marn.settings.data import DataSettings, IdModality
@@ -57,6 +60,7 @@ class CTRDataset(Dataset):
         self.notes: list[str] = []
         self.item_numbers: dict[str, np.ndarray] = {}
         self.item_sequences: dict[str, list[np.ndarray]] = {}
+        self._is_coded = False
         self._feedback: list[str] = []
         self._first_rows: Part | None = None
         event_checks.check_keys(config)
@@ -73,6 +77,10 @@ class CTRDataset(Dataset):
             self._change_feat_format()
 
     # ------------------------------------------------------------------------------------------- loading
+    def _get_preset(self) -> None:
+        super()._get_preset()
+        self.field2token_id = TokenIds(self.field2id_token)
+
     def _load_data(self, token: str, dataset_path: str) -> None:
         folder, token = atomic_files(self.config)
         self.dataset_path = dataset_path = str(folder)
@@ -80,6 +88,7 @@ class CTRDataset(Dataset):
             raise _no_such_dataset(token, dataset_path)
         super()._load_data(token, dataset_path)
         self._check_columns()
+        self._is_coded = isinstance(self.inter_feat[self.uid_field].dtype, pd.CategoricalDtype)
         event_checks.check_lengths(self.config["seq_len"], self.seq_fields)
         for field, most in (self.config["seq_len"] or {}).items():
             self.field2seqlen[field] = min(most, self.field2seqlen[field])
@@ -97,15 +106,19 @@ class CTRDataset(Dataset):
         return [f"{token}.inter"]
 
     def _read(self, path: Path, keep: Callable[[str], bool]) -> AtomicTable:
-        table = read_atomic(
-            path,
-            separator=self.config["field_separator"],
-            list_separator=self.config["seq_separator"],
-            encoding=self.config["encoding"] or "utf-8",
-            keep=keep,
-        )
+        separator, encoding = self.config["field_separator"], self.config["encoding"] or "utf-8"
+        table = None
+        if self._wants_twin(path):
+            table = read_columns(path, separator=separator, encoding=encoding, keep=keep, whole=self.time_field)
+        if table is None:
+            lists = self.config["seq_separator"]
+            table = read_atomic(path, separator=separator, list_separator=lists, encoding=encoding, keep=keep)
         self.notes += table.notes
         return table
+
+    def _wants_twin(self, path: Path) -> bool:
+        least = self.settings.columnar_from_mb
+        return least is not None and path.is_file() and path.stat().st_size >= least * 2**20
 
     def _load_feat(self, filepath: str, source: FeatureSource | str) -> pd.DataFrame | None:
         """RecBole's reader takes quotation marks for quoting, and short lines for missing values; this one does not."""
@@ -206,6 +219,25 @@ class CTRDataset(Dataset):
             raise InputError(f"events in {self.dataset_name}.inter", "an empty table", "Check the file.")
         time = self.inter_feat[self.time_field].to_numpy(dtype=np.float64)
         event_checks.check_times(time, field=self.time_field, file=f"{self.dataset_name}.inter")
+
+    def _remap(self, remap_list: list[tuple[pd.DataFrame, str, FeatureType]]) -> None:
+        """RecBole's numbers, of coded columns too, and no dictionary of tokens before somebody asks for it."""
+        if any(kind != FeatureType.TOKEN for _, _, kind in remap_list):
+            super()._remap(remap_list)
+        elif remap_list:
+            ids, tokens = number_tokens([feat[field] for feat, field, _ in remap_list])
+            for (feat, field, _), numbers in zip(remap_list, ids, strict=True):
+                self.field2id_token.setdefault(field, tokens)
+                narrow = self._is_coded and feat is self.inter_feat
+                feat[field] = numbers if narrow else numbers.astype(np.int64)
+
+    def _dataframe_to_interaction(self, data: pd.DataFrame) -> Interaction:
+        """Of coded events RecBole gets the sorted ones, as they are: its own conversion would widen and copy them."""
+        if data is not self.inter_feat or not self._is_coded:
+            return super()._dataframe_to_interaction(data)
+        fields, events = (self.uid_field, self.iid_field, self.time_field), self.events
+        columns = zip(fields, (events.user, events.item, events.time), strict=True)
+        return Interaction({field: torch.from_numpy(values) for field, values in columns})
 
     def _fill_nan(self) -> None:
         # RecBole fills missing numbers with the mean; a statistic must know that they were missing.

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from recbole_marn.data.numbering import distinct
 from recbole_marn.errors import InputError
 from recbole_marn.files import plain
 
@@ -143,7 +144,7 @@ def check_ids_meet(events: pd.Series, table: pd.Series, *, events_file: str, tab
     Raises:
         InputError: hardly any has; one id of each side is shown.
     """
-    ids, known = pd.unique(events.dropna()), pd.unique(table.dropna())
+    ids, known = distinct(events), distinct(table)
     if len(ids) == 0 or len(known) == 0:
         return []
     met = pd.Series(ids).isin(known).to_numpy()  # by hash: numpy compares objects one by one

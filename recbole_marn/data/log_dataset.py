@@ -121,6 +121,10 @@ class LogDataset(CTRDataset):
             self._describe(kind, FeatureType.TOKEN, FeatureSource.INTERACTION, frame)
         self.behaviours_feat = frame
 
+    def _wants_twin(self, path: Path) -> bool:
+        """A log is read as text: its requests, lists and labels are made of text."""
+        return False
+
     def _find_feedback(self, table: AtomicTable, unwanted: set[str], file: str) -> None:
         """A log has labels."""
 

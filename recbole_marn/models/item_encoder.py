@@ -12,7 +12,7 @@ from functools import cached_property
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import pad
+from torch.nn.functional import normalize, pad
 
 from recbole_marn.data.batch import RaggedBatch
 from recbole_marn.data.item_table import IdTable, ItemTable, StatisticTable, TextTable, VectorTable
@@ -38,6 +38,7 @@ class Cells:
         entity_item: (E,) the item cell of each entity, or None when the cells are the entities.
         entity_statistic: (E,) the statistic cell of each entity, or None when the cells are the entities.
         is_statistic: (M,) bool.
+        item: (E,) the item of each entity.
         count: (R,) occurrences, if every row carried its own history; None in evaluation.
         candidate_count: (R,) occurrences as a candidate; None in evaluation.
     """
@@ -47,6 +48,7 @@ class Cells:
     entity_item: Tensor | None
     entity_statistic: Tensor | None
     is_statistic: Tensor
+    item: Tensor
     count: Tensor | None = None
     candidate_count: Tensor | None = None
 
@@ -161,6 +163,17 @@ class ItemEncoder(nn.Module):
     def n_items(self) -> int:
         return len(self.frozen["present"])
 
+    @property
+    def vector_sizes(self) -> dict[str, int]:
+        """Numbers in a frozen vector of each modality of kind `vector`."""
+        return {name: e.align.in_features for name, e in self.encoders.items() if isinstance(e, VectorEncoder)}
+
+    def unit_vectors(self, name: str, item: Tensor) -> Tensor:
+        """Frozen vectors (n, V) of items (n,) at length 1; zeros for an item without."""
+        vector = self.frozen[f"{name}_matrix"][self.frozen[f"{name}_row"][item]].float()
+        present = self.frozen["present"][item, self.names.index(name)]
+        return normalize(vector, dim=1).masked_fill(~present[:, None], 0.0)
+
     @contextmanager
     def reading(self, table: ItemTable) -> Iterator[None]:
         """Encode other items, whose codes are of the same vocabularies and bins."""
@@ -210,12 +223,13 @@ class ItemEncoder(nn.Module):
             present = present_item[entity_item]
             if self.statistic_columns:
                 present = present | present_statistic[entity_statistic]
-            return Cells(torch.stack(encoded, dim=1), present, None, None, is_statistic)
+            return Cells(torch.stack(encoded, dim=1), present, None, None, is_statistic, item[entity_item])
         behind, before = (0, 0, 0, len(statistic)), (0, 0, len(item), 0)  # rows of zeros
         empty = [before if name in self.statistic_columns else behind for name in self.names]
         encoded = [pad(value, rows) for value, rows in zip(encoded, empty, strict=True)]
         present = torch.cat([present_item, present_statistic])
-        return Cells(torch.stack(encoded, dim=1), present, entity_item, len(item) + entity_statistic, is_statistic)
+        aligned = torch.stack(encoded, dim=1)
+        return Cells(aligned, present, entity_item, len(item) + entity_statistic, is_statistic, item[entity_item])
 
     def _encode(self, name: str, encoder: nn.Module, item: Tensor, stop_at_raw: bool) -> Tensor:
         if isinstance(encoder, VectorEncoder):

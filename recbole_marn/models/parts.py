@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -116,6 +116,9 @@ class PredictionHead(nn.Module):
 
     A u of several times the candidate's width (states beside items) is multiplied part by part, so that averaged items
     meet the candidate in the items' own space; a u of another width is first mapped to the candidate's.
+
+    Args:
+        network: what takes the place of the MLP, made with the same arguments.
     """
 
     def __init__(
@@ -127,13 +130,14 @@ class PredictionHead(nn.Module):
         context_size: int = 0,
         product: bool = False,
         dropout: float = 0.0,
+        network: Callable[..., nn.Module] = MLP,
     ):
         super().__init__()
         self.product = product
         fits = user_size % item_size == 0
         self.user_to_item = nn.Identity() if fits or not product else nn.Linear(user_size, item_size)
         product_size = (user_size if fits else item_size) if product else 0
-        self.mlp = MLP(
+        self.mlp = network(
             input_size=user_size + item_size + product_size + context_size,
             hidden_sizes=hidden_sizes,
             output_size=1,
@@ -141,7 +145,15 @@ class PredictionHead(nn.Module):
         )
 
     @classmethod
-    def of(cls, settings: CTRSettings, *, user_size: int, item_size: int, context_size: int) -> PredictionHead:
+    def of(
+        cls,
+        settings: CTRSettings,
+        *,
+        user_size: int,
+        item_size: int,
+        context_size: int,
+        network: Callable[..., nn.Module] = MLP,
+    ) -> PredictionHead:
         """The prediction network a model's settings ask for."""
         return cls(
             user_size=user_size,
@@ -150,6 +162,7 @@ class PredictionHead(nn.Module):
             context_size=context_size,
             product=settings.prediction_product,
             dropout=settings.dropout,
+            network=network,
         )
 
     def forward(self, user: Tensor, candidate: Tensor, context: Tensor | None = None) -> Tensor:

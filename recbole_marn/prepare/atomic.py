@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import numpy as np
 
+from recbole_marn.data.twin import arrow
 from recbole_marn.prepare.tables import Events, ItemTable
 
 __all__ = ["spell_numbers", "write_inter", "write_item"]
 
-_PIECE = 100_000  # rows turned into text at once
+_PIECE = 1 << 18  # rows turned into text at once
 
 
 def write_inter(path: Path, events: Events) -> None:
@@ -21,20 +23,45 @@ def write_inter(path: Path, events: Events) -> None:
         header.append("behavior_type:token")
     if events.rating is not None:
         header.append("rating:float")
-    with open(path, "w", encoding="utf-8", newline="\n") as file:
-        file.write("\t".join(header) + "\n")
+    users, items, behaviors = _Column(events.users), _Column(events.items), _Column(events.behaviors)
+    with open(path, "wb") as file:
+        file.write(("\t".join(header) + "\n").encode())
         for start in range(0, len(events), _PIECE):
             piece = slice(start, start + _PIECE)
-            columns: list[list[str]] = [
-                [events.users[i] for i in events.user[piece].tolist()],
-                [events.items[i] for i in events.item[piece].tolist()],
-                spell_numbers(events.time[piece]),
-            ]
+            columns = [users.take(events.user[piece]), items.take(events.item[piece]), _numbers(events.time[piece])]
             if events.behavior is not None:
-                columns.append([events.behaviors[i] for i in events.behavior[piece].tolist()])
+                columns.append(behaviors.take(events.behavior[piece]))
             if events.rating is not None:
-                columns.append(spell_numbers(events.rating[piece]))
-            file.writelines("\t".join(row) + "\n" for row in zip(*columns, strict=True))
+                columns.append(_numbers(events.rating[piece]))
+            _write_rows(file, columns)
+
+
+class _Column:
+    """Spellings by number; pyarrow puts a million of them into a file in a second, where it is there."""
+
+    def __init__(self, words: Sequence[str]):
+        self._arrow = arrow()
+        self._words = list(words) if self._arrow is None else self._arrow.array(words, type=self._arrow.string())
+
+    def take(self, numbers: np.ndarray) -> Any:
+        if self._arrow is None:
+            return [self._words[i] for i in numbers.tolist()]
+        return self._words.take(self._arrow.array(numbers))
+
+
+def _numbers(values: np.ndarray) -> Any:
+    distinct, code = np.unique(values, return_inverse=True)
+    return _Column(_spelled(distinct)).take(code)
+
+
+def _write_rows(file: BinaryIO, columns: Sequence[Any]) -> None:
+    pa = arrow()
+    if pa is None:
+        file.write("".join("\t".join(row) + "\n" for row in zip(*columns, strict=True)).encode("utf-8"))
+        return
+    table = pa.table(list(columns), names=[str(number) for number in range(len(columns))])
+    options = pa.csv.WriteOptions(include_header=False, delimiter="\t", quoting_style="none")
+    pa.csv.write_csv(table, file, write_options=options)
 
 
 def write_item(path: Path, tokens: Sequence[str], items: ItemTable, key: str = "item_id") -> None:
@@ -56,6 +83,10 @@ def _number(value: float) -> str:
 def spell_numbers(values: np.ndarray) -> list[str]:
     """Each distinct value is spelled once: times and ratings recur."""
     distinct, code = np.unique(values, return_inverse=True)
-    # str of a float32 is its shortest spelling (4.7); of the float64 made from it, it would be 4.699999809265137
-    texts = [str(int(value)) if float(value).is_integer() else str(value) for value in distinct]
+    texts = _spelled(distinct)
     return [texts[i] for i in code.tolist()]
+
+
+def _spelled(distinct: np.ndarray) -> list[str]:
+    # str of a float32 is its shortest spelling (4.7); of the float64 made from it, it would be 4.699999809265137
+    return [str(int(value)) if float(value).is_integer() else str(value) for value in distinct]

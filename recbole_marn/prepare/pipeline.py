@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from recbole_marn import __version__
+from recbole_marn.data.twin import build_twin, twin_places
 from recbole_marn.errors import InputError
 from recbole_marn.files.folders import refuse_existing, staged_folder
 from recbole_marn.prepare.atomic import write_inter, write_item
@@ -28,6 +29,7 @@ from recbole_marn.prepare.tables import RawDataset, VectorSource
 from recbole_marn.prepare.vectors import VectorWriter
 from recbole_marn.prepare.word_vectors import write_word_vectors
 from recbole_marn.registry import datasets_at_hand, known_datasets
+from recbole_marn.settings.data import COLUMNAR_FROM_MB
 
 __all__ = ["FORMAT_VERSION", "ensure_prepared", "prepare", "write_dataset"]
 
@@ -139,7 +141,10 @@ def write_dataset(
     tokens = events.items + unseen if options.keep_unseen_items else events.items
 
     with staged_folder(out / dataset, overwrite) as folder:
-        write_inter(folder / f"{dataset}.inter", events)
+        inter = folder / f"{dataset}.inter"
+        write_inter(inter, events)
+        if inter.stat().st_size >= COLUMNAR_FROM_MB << 20:
+            build_twin(inter, twin_places(inter)[0], "\t")
         write_item(folder / f"{dataset}.item", tokens, data.items)
         written = {name: source.write(tokens, folder, name) for name, source in data.vectors.items()}
         present = {name: set(writer.tokens) for name, writer in written.items()}

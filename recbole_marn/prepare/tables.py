@@ -89,9 +89,12 @@ class Events:
 class Numbering:
     """Numbers tokens by first appearance; each spelling is read once, a missing one has number -1."""
 
+    LARGEST = 1 << 27  # whole numbers below are looked up in an array
+
     def __init__(self):
         self.tokens: list[str] = []
         self._numbers: dict[object, int] = {}
+        self._of_whole = np.full(0, -1, np.int32)
 
     def number(self, raw: object) -> int:
         if isinstance(raw, (list, dict)):  # JSON may have anything anywhere
@@ -105,6 +108,27 @@ class Numbering:
                 self.tokens.append(token)
             self._numbers[raw] = known
         return known
+
+    def number_whole(self, values: np.ndarray) -> np.ndarray | None:
+        """(n,) int32 numbers of whole numbers (n,) from 0, as if each was spelled in digits; None if one is huge."""
+        highest = int(values.max(initial=-1))
+        if highest >= self.LARGEST:
+            return None
+        if highest >= len(self._of_whole):
+            more = max(highest + 1, 2 * len(self._of_whole)) - len(self._of_whole)
+            self._of_whole = np.append(self._of_whole, np.full(more, -1, np.int32))
+        found = self._of_whole[values]
+        unknown = values[found < 0]
+        if unknown.size:
+            distinct, first = np.unique(unknown, return_index=True)
+            for value in distinct[np.argsort(first)].tolist():
+                token = str(value)
+                number = self._numbers.setdefault(token, len(self.tokens))
+                if number == len(self.tokens):
+                    self.tokens.append(token)
+                self._of_whole[value] = number
+            found = self._of_whole[values]
+        return found
 
 
 class EventBuilder:
@@ -125,8 +149,10 @@ class EventBuilder:
         rating: float | None = None,
     ) -> bool:
         """Append an event; False (and nothing appended) when the user or item id is missing."""
-        user_number, item_number = self._users.number(user), self._items.number(item)
-        if user_number < 0 or item_number < 0:
+        user_number = self._users.number(user)
+        # An item without an event is none of the data set, so that nobody's items are not numbered.
+        item_number = -1 if user_number < 0 else self._items.number(item)
+        if item_number < 0:
             return False
         self._user.append(user_number)
         self._item.append(item_number)
@@ -139,6 +165,33 @@ class EventBuilder:
         if rating is not None:
             self._rating.append(rating)
         return True
+
+    def extend(
+        self, user: np.ndarray, item: np.ndarray, time: np.ndarray, behavior: np.ndarray, names: Sequence[str]
+    ) -> np.ndarray | None:
+        """Append events whose ids are whole numbers from 0, with the effect of `add` one by one.
+
+        Args:
+            user, item: (n,) int64.
+            time: (n,) float64.
+            behavior: (n,) index into `names`, at most 127 of them, which stand in the order of first appearance.
+
+        Returns:
+            Positions below n of the first event of each new item, in the order of their numbers; None, and nothing
+            is appended, where an id is too large to be looked up.
+        """
+        before = len(self._items.tokens)
+        user_number, item_number = self._users.number_whole(user), self._items.number_whole(item)
+        if user_number is None or item_number is None:
+            return None
+        self._user.frombytes(user_number.tobytes())
+        self._item.frombytes(item_number.tobytes())
+        self._time.frombytes(time.tobytes())
+        number = [self._behaviors.setdefault(name, len(self._behaviors)) for name in names]
+        number = np.array(number, dtype=self._behavior.typecode)
+        self._behavior.frombytes(number[behavior].tobytes())
+        new = np.flatnonzero(item_number >= before)
+        return new[np.unique(item_number[new], return_index=True)[1]]
 
     @property
     def last_item(self) -> int:

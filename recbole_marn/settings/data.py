@@ -18,6 +18,7 @@ from recbole_marn.settings.parsing import from_mapping, nearest, option
 
 __all__ = [
     "BehaviourSettings",
+    "COLUMNAR_FROM_MB",
     "DataSettings",
     "IdModality",
     "LOG_KEYS",
@@ -28,6 +29,8 @@ __all__ = [
     "ModalitySettings",
 ]
 
+# Below, reading text takes a second, and a second file beside it would be one more to keep.
+COLUMNAR_FROM_MB = 64
 Sampling = Literal["uniform", "popularity", "matched"]
 
 
@@ -104,6 +107,9 @@ class DataSettings:
         None, "behaviours that repeat a (user, item) pair, or its type; null: error, and keep in a log"
     )
     atomic_files: str | None = option(None, "another data set whose files are read; null: its own", least=1)
+    columnar_from_mb: float | None = option(
+        COLUMNAR_FROM_MB, "MB of an atomic file from which it is read through its columnar twin; null: never", low=0
+    )
     split: Literal["leave_last", "time", "random", "field", "files"] = option(
         "leave_last", "how rows become train, valid and test; the last three need a label"
     )

@@ -16,9 +16,11 @@ __all__ = [
     "DenseFusionSettings",
     "EmbeddingSettings",
     "GRUSettings",
+    "HSTUSettings",
     "MARNSettings",
     "MMSSSettings",
     "NAMLSettings",
+    "QINSettings",
     "RecBoleAutoIntSettings",
     "RecBoleDCNV2Settings",
     "RankingSettings",
@@ -26,6 +28,8 @@ __all__ = [
     "RecBoleDINSettings",
     "RecBoleMLPSettings",
     "RecBoleXDeepFMSettings",
+    "SimTierSettings",
+    "TransformerDCNSettings",
     "XDeepFMSettings",
 ]
 
@@ -138,6 +142,45 @@ class DINSettings(CTRSettings):
         (64,), "hidden layers of the activation unit", paper="[36]", low=1, high=65536
     )
     attention_normalise: bool = option(False, "softmax over the history", paper="false")
+
+
+@dataclass(frozen=True)
+class SimTierSettings(DINSettings):
+    """Keys of SimTier."""
+
+    tiers: int = option(20, "N, tiers of similarity between -1 and 1", low=1, high=1000)
+
+
+@dataclass(frozen=True)
+class QINSettings(CTRSettings):
+    """Keys of QIN."""
+
+    prediction_hidden: Sequence[int] = option(
+        (), "hidden layers after the quadratic ones", paper="none", low=1, high=65536
+    )
+    attention_size: int | None = option(
+        None, "A, width of query, key and value; null: 2 * width", paper="2 * width", low=1, high=8192
+    )
+    quadratic_layers: int = option(3, "quadratic layers of the prediction", paper="4", low=1, high=16)
+
+
+@dataclass(frozen=True)
+class TransformerDCNSettings(CTRSettings):
+    """Keys of TransformerDCN."""
+
+    n_layers: int = option(1, "layers of the Transformer", paper="2", low=1, high=64)
+    n_heads: int = option(1, "heads of each layer; they divide 2 * width", paper="1", low=1, high=64)
+    inner_size: int = option(256, "hidden layer of the Transformer's feed-forward", paper="256", low=1, high=65536)
+    transformer_dropout: float = option(0.0, "dropout in the Transformer", paper=".1", low=0, high=0.95)
+    cross_layers: int = option(3, "layers of the cross network", paper="3", low=1, high=16)
+
+
+@dataclass(frozen=True)
+class HSTUSettings(CTRSettings):
+    """Keys of HSTU."""
+
+    n_layers: int = option(2, "layers of pointwise attention", low=1, high=64)
+    n_heads: int = option(1, "heads of each layer; they divide width", low=1, high=64)
 
 
 @dataclass(frozen=True)

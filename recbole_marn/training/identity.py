@@ -18,7 +18,7 @@ __all__ = ["INCIDENTAL", "check_same_data", "check_same_settings", "run_name", "
 # Settings that do not change what a run computes, so that a resumed run may differ in them.
 INCIDENTAL = {"show_progress", "resume", "device", "gpu_id", "use_gpu", "state", "worker", "checkpoint_dir"}
 INCIDENTAL |= {"data_path", "log_wandb", "wandb_project", "also_test", "verbose", "config_files", "run_name"}
-INCIDENTAL |= {"nproc", "saved", "threads", "probe_every", "copied_vectors_mb"}
+INCIDENTAL |= {"nproc", "saved", "threads", "probe_every", "copied_vectors_mb", "columnar_from_mb"}
 
 
 def settings_that_matter(settings: Mapping[str, Any]) -> dict[str, Any]:

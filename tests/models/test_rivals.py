@@ -236,13 +236,15 @@ def test_joined_cells_give_the_items_of_whole_ones(on_batch, name):
     """The encoder gives one cell an entity, or parts of items to be joined; a fusion must not care."""
     model, batch, _ = on_batch(name)
     cells = model.encoder(batch)
-    whole = Cells(cells.entities(cells.aligned), cells.entities(cells.present), None, None, cells.is_statistic)
+    aligned, present = cells.entities(cells.aligned), cells.entities(cells.present)
+    whole = Cells(aligned, present, None, None, cells.is_statistic, cells.item)
     other = Cells(
         torch.cat([whole.aligned, whole.aligned]),
         torch.cat([whole.present & ~whole.is_statistic, whole.present & whole.is_statistic]),
         torch.arange(len(whole.present)),
         len(whole.present) + torch.arange(len(whole.present)),
         whole.is_statistic,
+        cells.item,
     )
     assert torch.allclose(model.represent(whole).vector, model.represent(other).vector, atol=1e-6)
 

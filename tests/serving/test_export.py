@@ -20,7 +20,8 @@ from recbole_marn.serving.dense import user_side
 from recbole_marn.serving.exported import ExportedScorer
 from recbole_marn.serving.histories import History
 
-EXPORTED = [name for name in OUR_MODELS if model_class(name).makes_item_vectors]
+NOT_EXPORTED = {"SimTier", "QIN", "TransformerDCN", "HSTU"}
+EXPORTED = [name for name in OUR_MODELS if model_class(name).makes_item_vectors and name not in NOT_EXPORTED]
 VARIANTS = [(name, {}) for name in EXPORTED] + [
     ("MARN", {"pooling": "last"}),
     ("MARN", {"attention_hidden": []}),

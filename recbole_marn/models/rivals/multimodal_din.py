@@ -34,11 +34,14 @@ class MultimodalDIN(ConcatenatedModel):
         self.head = PredictionHead.of(x, user_size=x.width, item_size=x.width, context_size=self.context_size)
 
     def score(self, vector: Tensor, batch: RaggedBatch) -> Tensor:
+        return self.head(*self.interest(vector, batch), self.context_of(batch))
+
+    def interest(self, vector: Tensor, batch: RaggedBatch) -> tuple[Tensor, Tensor]:
+        """Users and candidates (B, D) of rows whose entities have the vectors (E, D)."""
         item = vector.index_select(0, batch.token)  # (N, D)
         candidate = vector.index_select(0, batch.candidate)  # (B, D)
         token, row = expand_rows(batch.length, batch.row_sequence, item.device)
         weight = self.attention(item, candidate, token, row)
         if self.settings.attention_normalise:
             weight = segment_softmax(weight, row, batch.n_rows)
-        user = weighted_sum(item, weight, token, row, batch.n_rows)  # (B, D)
-        return self.head(user, candidate, self.context_of(batch))
+        return weighted_sum(item, weight, token, row, batch.n_rows), candidate

@@ -1,0 +1,80 @@
+"""Tokens of several columns numbered together, as RecBole numbers them, without making text of coded columns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+__all__ = ["TokenIds", "distinct", "number_tokens"]
+
+AT_ONCE = 1 << 22  # events
+
+
+class TokenIds(dict):
+    """field -> {token: id}; a field's dictionary is made of its tokens when it is first asked for."""
+
+    def __init__(self, tokens: Mapping[str, np.ndarray]):
+        super().__init__()
+        self._tokens = tokens
+
+    def __missing__(self, field: str) -> dict[str, int]:
+        self[field] = {token: number for number, token in enumerate(self._tokens[field])}
+        return self[field]
+
+    def __contains__(self, field: object) -> bool:
+        return super().__contains__(field) or field in self._tokens
+
+
+def number_tokens(columns: Sequence[pd.Series]) -> tuple[list[np.ndarray], np.ndarray]:
+    """Ids of the tokens of all columns: 1 for the one that comes first, 0 for missing ones.
+
+    Args:
+        columns: text or categories; the first column's tokens come first.
+
+    Returns:
+        (n,) integers a column, of the narrowest type among int32 and int64, and all tokens by id, "[PAD]" being 0.
+    """
+    known = pd.Index([], dtype=object)
+    found = []
+    for column in columns:
+        codes, words = _coded(column)
+        # Rows that filters took away leave words that no row has, and others that come first.
+        order = _first_appearance(codes, len(words))
+        words = words.take(order)
+        place = known.get_indexer(words) if len(known) else np.full(len(words), -1)
+        new = np.flatnonzero(place < 0)
+        place[new] = len(known) + np.arange(len(new))
+        known = known.append(words.take(new))
+        number = np.zeros(max(order.max(initial=-1) + 2, 1), dtype=np.int32 if len(known) < 2**31 else np.int64)
+        number[order] = place + 1  # the last entry stays 0: that of code -1
+        found.append(number[codes])
+    return found, np.array(["[PAD]", *known])
+
+
+def _coded(column: pd.Series) -> tuple[np.ndarray, pd.Index]:
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        return column.cat.codes.to_numpy(), column.cat.categories
+    codes, words = pd.factorize(column.to_numpy())
+    return codes, pd.Index(words, dtype=object)
+
+
+def _first_appearance(codes: np.ndarray, n: int) -> np.ndarray:
+    """The codes that occur, without -1, in the order in which they first do."""
+    seen = np.zeros(n + 1, dtype=bool)
+    seen[-1] = True  # that of code -1
+    order = [np.zeros(0, dtype=np.int64)]
+    for start in range(0, len(codes), AT_ONCE):
+        some = pd.unique(codes[start : start + AT_ONCE])
+        some = some[~seen[some]]
+        seen[some] = True
+        order.append(some.astype(np.int64))
+    return np.concatenate(order)
+
+
+def distinct(column: pd.Series) -> np.ndarray:
+    """The tokens of a column of text or categories, without the missing one, each once."""
+    codes, words = _coded(column)
+    return words.take(_first_appearance(codes, len(words))).to_numpy()
+
