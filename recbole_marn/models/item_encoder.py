@@ -177,7 +177,13 @@ class ItemEncoder(nn.Module):
     @contextmanager
     def reading(self, table: ItemTable) -> Iterator[None]:
         """Encode other items, whose codes are of the same vocabularies and bins."""
-        own, self.frozen = self.frozen, FrozenTables(_frozen(table)).to(self.frozen["present"].device)
+        with self.looking_up(_frozen(table)):
+            yield
+
+    @contextmanager
+    def looking_up(self, tables: Mapping[str, Tensor]) -> Iterator[None]:
+        """Look items up in other tables of the same names."""
+        own, self.frozen = self.frozen, FrozenTables(tables).to(self.frozen["present"].device)
         try:
             yield
         finally:

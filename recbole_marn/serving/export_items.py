@@ -10,11 +10,10 @@ import numpy as np
 import torch
 
 from recbole_marn.data.item_table import IdTable, TextTable
-from recbole_marn.layers.encoders import TextEncoder
 from recbole_marn.layers.normalisation import ModalityWhitening
 from recbole_marn.serving.exported import SHOWN, STATISTICS, TOWER, WITHOUT
 from recbole_marn.serving.exported_items import ItemTower, tower_inputs
-from recbole_marn.serving.item_tower import ItemSide, vectors_without_modalities
+from recbole_marn.serving.item_tower import ItemSide, side_inputs, text_widths, vectors_without_modalities
 from recbole_marn.serving.onnx_files import write_onnx
 from recbole_marn.serving.scorer import CTRScorer
 
@@ -43,14 +42,9 @@ def write_items(scorer: CTRScorer, folder: Path, *, why: bool) -> list[str]:
 
 
 def _write_tower(scorer: CTRScorer, file: Path) -> None:
-    settings, widths = scorer.item_codes.settings, {}
-    for name, encoder in scorer.model.encoder.encoders.items():
-        if isinstance(encoder, TextEncoder):
-            widths[f"content.{name}"] = max(*encoder.windows, settings[name].max_words)
-    example = tower_inputs(scorer.catalogue.table, np.zeros(3, dtype=np.int64), widths)
-    tensors = {name: torch.from_numpy(np.ascontiguousarray(value)) for name, value in example.items()}
-    present, items = tensors.pop("present"), torch.export.Dim("items")
-    content = {name.removeprefix("content."): value for name, value in tensors.items()}
+    example = tower_inputs(scorer.catalogue.table, np.zeros(3, dtype=np.int64), text_widths(scorer))
+    present, content = side_inputs(example)
+    items = torch.export.Dim("items")
     write_onnx(
         ItemSide(scorer.model),
         {"present": present, "content": content},
