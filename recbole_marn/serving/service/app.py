@@ -20,7 +20,7 @@ from recbole_marn import __version__
 from recbole_marn.errors import InputError
 from recbole_marn.serving.service import schema
 from recbole_marn.serving.service.answers import Endpoints
-from recbole_marn.serving.service.guard import Guard, refusal
+from recbole_marn.serving.service.guard import FAULT, Guard, refusal
 from recbole_marn.serving.service.metrics import CONTENT_TYPE_LATEST, Metrics
 from recbole_marn.serving.service.options import LOOPBACK, Options
 from recbole_marn.serving.service.photos import Photos
@@ -163,3 +163,7 @@ def _refuse_with_reasons(app: FastAPI) -> None:
     @app.exception_handler(HTTPException)
     async def other(request: Request, error: HTTPException) -> Response:
         return refused(request, error.status_code, [("", str(error.detail))], error.headers)
+
+    @app.exception_handler(Exception)  # the guard writes it to the log
+    async def fault(request: Request, error: Exception) -> Response:
+        return refused(request, 500, [("", FAULT)])

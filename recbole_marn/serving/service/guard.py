@@ -14,10 +14,11 @@ import anyio
 from recbole_marn.serving.service.metrics import Metrics
 from recbole_marn.serving.service.options import Options
 
-__all__ = ["Guard", "Refused", "refusal"]
+__all__ = ["FAULT", "Guard", "Refused", "refusal"]
 
 log = logging.getLogger("recbole_marn.serve")
 
+FAULT = "A fault of the service; its log has more under this request's id."
 REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 # A page elsewhere can make a browser send other types here without asking, but not this one.
 JSON = b"application/json"
@@ -82,8 +83,7 @@ class Guard:
         except Exception:
             log.exception("request=%s failed", request_id)
             if not status:
-                problem = ("", "A fault of the service; its log has more under this request's id.")
-                await _send(answer, 500, refusal(request_id, [problem]))
+                await _send(answer, 500, refusal(request_id, [("", FAULT)]))
         finally:
             self._under_way -= 1
             seconds, path = time.perf_counter() - start, getattr(scope.get("route"), "path", OUTSIDE)
