@@ -1,8 +1,8 @@
 """Load on a running service from one process: requests at a fixed rate, or as many as it answers.
 
-`python -m recbole_marn.benchmarks.service_load http://127.0.0.1:8000 --rate 200 --seconds 20`. Requests are drawn from the
-items of the service. At a fixed rate a latency runs from the moment at which the request was due, whether or not the
-service was ready for it; without a rate, each connection asks again as soon as it is answered.
+`python -m recbole_marn.benchmarks.service_load http://127.0.0.1:8000 --rate 200 --seconds 20`. Requests are drawn from
+the items of the service. At a fixed rate a latency runs from the moment at which the request was due, ready or not the
+service; without a rate, each connection asks again as soon as it is answered.
 """
 
 from __future__ import annotations

@@ -148,7 +148,7 @@ function types(item) {
 function request() {
   const now = health.latest + DAY;
   const fields = Object.fromEntries([...at("fields").querySelectorAll("input")].map((one) => [one.name, one.value]));
-  const body = { k: SHOWN, why: true, context: fields, history: history.map((item, place) => ({ item: item.item })) };
+  const body = { k: SHOWN, why: true, context: fields, history: history.map((item) => ({ item: item.item })) };
   if (health.reads.time) {
     body.time = now;
     body.history.forEach((one, place) => { one.time = now - 60 * (history.length - place); });
@@ -177,9 +177,8 @@ function show(ranking) {
   at("ranking").replaceChildren(...ranking.map((item, place) => {
     const row = element("li", { class: "item" }, element("span", { class: "rank", "aria-hidden": "true" }, `${place + 1}`));
     if (photosExist(ranking)) row.append(picture(item));
-    const text = words(item);
-    if (item.why) text.append(why(item.why, largest));
-    row.append(text, element("span", { class: "probability" }, percent(item.probability)));
+    row.append(words(item), element("span", { class: "probability" }, percent(item.probability)));
+    if (item.why) row.append(why(item.why, largest));
     return row;
   }));
   at("why").hidden = !changes.length;
@@ -197,7 +196,7 @@ function why(parts, largest) {
     list.append(
       element("dt", {}, part.modality),
       element("dd", { "aria-hidden": "true" }, bar(part.change / largest)),
-      element("dd", { class: "number" }, `${sign}${Math.abs(points).toFixed(2)} points`));
+      element("dd", { class: "number" }, `${sign}${Math.abs(points).toFixed(2)}`));
   }
   return list;
 }
