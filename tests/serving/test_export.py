@@ -110,26 +110,6 @@ def test_scoring_an_export_imports_neither_torch_nor_recbole():
 
 
 # ---------------------------------------------------------------------------------------- with ONNX Runtime
-@pytest.fixture(scope="session")
-def exported(serve, tmp_path_factory):
-    """model -> the run and the folder of its export."""
-    for package in ("onnx", "onnxscript", "onnxruntime"):
-        pytest.importorskip(package, exc_type=ImportError)
-    made = {}
-
-    def export(model="MARN"):
-        if model not in made:
-            from recbole_marn.serving.export import export as write
-
-            served = serve(model)
-            folder = tmp_path_factory.mktemp("export") / model
-            write(served.scorer(), folder, checkpoint=served.path)
-            made[model] = served, folder
-        return made[model]
-
-    return export
-
-
 @pytest.mark.parametrize("model", ["MARN", "NAML", "MultimodalDIN", "MultimodalDIEN"])
 def test_an_export_scores_as_the_run_did(exported, model):
     served, folder = exported(model)
