@@ -16,9 +16,9 @@ from recbole_marn.serving.answers import UNKNOWN
 from recbole_marn.serving.export_items import shown_fields, tower_difference, write_items
 from recbole_marn.serving.exported import CODES, FORMAT, IDS, MANIFEST, SCORER, TOWER, VECTORS, ExportedScorer
 from recbole_marn.serving.exported_items import ItemTower, item_codes_state
-from recbole_marn.serving.graph import write_user_side
 from recbole_marn.serving.parity import latency_and_difference, of_test_part
 from recbole_marn.serving.scorer import CTRScorer
+from recbole_marn.serving.user_graph import write_user_side
 from recbole_marn.serving.user_sides import user_side
 from recbole_marn.training.prepared import Prepared
 

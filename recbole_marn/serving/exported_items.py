@@ -14,9 +14,9 @@ import numpy as np
 from recbole_marn.data.item_table import IdTable, ItemTable, StatisticTable, TextTable, VectorTable
 from recbole_marn.data.statistics import EqualFrequencyBins
 from recbole_marn.errors import InputError
-from recbole_marn.prepare.encoders import need
 from recbole_marn.serving.exported import CODES, STATISTICS, TOWER, ExportedScorer
 from recbole_marn.serving.new_items import Described, ItemCodes, describe_items
+from recbole_marn.serving.onnx_session import open_graph
 from recbole_marn.settings.data import parse_modality
 
 __all__ = ["Encoded", "ItemTower", "item_codes_state", "tower_inputs"]
@@ -47,15 +47,10 @@ class ItemTower:
     """
 
     def __init__(self, folder: Path, scorer: ExportedScorer):
-        runtime = need("onnxruntime", "serve", "encoding items")
         state = json.loads((folder / CODES).read_text(encoding="utf-8"))
         statistics = np.load(folder / STATISTICS, mmap_mode="r", allow_pickle=False)
         self.codes = _item_codes(state, scorer, statistics)
-        options = runtime.SessionOptions()
-        options.intra_op_num_threads = 1
-        self._session = runtime.InferenceSession(
-            (folder / TOWER).read_bytes(), options, providers=["CPUExecutionProvider"]
-        )
+        self._session = open_graph(folder / TOWER)
         self._widths = {entry.name: entry.shape[1] for entry in self._session.get_inputs()}
 
     @property
