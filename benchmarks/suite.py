@@ -17,6 +17,7 @@ from . import GROUPS
 from .bench import Bench, Sizes
 from .gates import Gate, gates_table
 from .host import compare_with_recbole, host_gates
+from .log_rows import log_gates
 from .memory import memory_gates, step_peak
 from .model_gates import evaluation_gates, extraction_gates, recurrent_gates, step_gates
 from .synthetic import CLOTHING, Shape
@@ -67,6 +68,7 @@ def run_gates(groups: Sequence[str], sizes: Sizes, *, quick: bool = False, shape
         "host": lambda: host_gates(sizes, quick=quick),
         "serving": lambda: serving(sizes, quick=quick),
         "build": build_gates,
+        "log": lambda: log_gates(sizes.rounds),
     }
     for group in (group for group in GROUPS if group in groups):
         print(f"measuring: {group}", file=sys.stderr, flush=True)

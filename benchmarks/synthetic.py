@@ -136,7 +136,7 @@ class SyntheticData:
         image_row = np.arange(-1, shape.items) % shape.image_rows
         image_row[0] = -1
         tables = {
-            "ids": IdTable(codes, (n_items, shape.categories + 1), (32, 16)),
+            "ids": IdTable(codes, (n_items, shape.categories + 1), (32, 16), (1, 1)),
             "image": VectorTable(self._images(), image_row),
             "title": TextTable(self._titles(n_items), shape.words + 1, self._word_vectors()),
             "statistic": StatisticTable(0, statistic.shape[1], cardinalities, fitted),

@@ -143,7 +143,9 @@ def item_codes_state(known: ItemCodes) -> dict[str, Any]:
     for name, table in known.table.modalities.items():
         state: dict[str, Any] = {"settings": dataclasses.asdict(known.settings[name])}
         if isinstance(table, IdTable):
-            state |= {"cardinalities": list(table.cardinalities), "sizes": list(table.sizes)}
+            state |= {
+                "cardinalities": list(table.cardinalities), "sizes": list(table.sizes), "bags": list(table.bags),
+            }  # fmt: skip
         elif isinstance(table, VectorTable):
             state |= {"width": table.matrix.shape[1], "numbers": table.matrix.dtype.name}
         elif isinstance(table, TextTable):
@@ -180,7 +182,7 @@ def _table(state: Mapping[str, Any]) -> IdTable | VectorTable | TextTable | Stat
     nothing = np.zeros((0, 0), dtype=np.int64)
     kind = state["settings"]["kind"]
     if kind == "id":
-        return IdTable(nothing, tuple(state["cardinalities"]), tuple(state["sizes"]))
+        return IdTable(nothing, tuple(state["cardinalities"]), tuple(state["sizes"]), tuple(state["bags"]))
     if kind == "vector":
         return VectorTable(np.zeros((0, state["width"]), dtype=state["numbers"]), np.zeros(0, dtype=np.int64))
     if kind == "text":
