@@ -32,6 +32,7 @@ __all__ = ["create_app"]
 THREADS = 2  # that compute in a worker: a short request need not wait for a long one
 PAGE = {
     "/": ("index.html", "text/html"), "/page.css": ("page.css", "text/css"), "/page.js": ("page.js", "text/javascript"),
+    "/icon.svg": ("icon.svg", "image/svg+xml"),
 }  # fmt: skip
 REFUSED = {
     status: {"model": schema.Problems, "description": text}
