@@ -47,7 +47,7 @@ JOBS = {
     "tune": Job("commands.tune", "search settings, selected on validation", True),
     "leaderboard": Job("leaderboard.cli", "a grid of models and seeds -> records -> tables", True),
     "verify": Job("leaderboard.verify", "recompute every cell of a leaderboard from its records and scores"),
-    "analyze": Job("commands.analyze", "what the parts of a trained MARN carry, and what deleting c costs"),
+    "analyze": Job("commands.analyze", "what a trained model learned, as one report"),
     "export-rows": Job("commands.export_rows", "the rows as files for plain RecBole", True),
     "doctor": Job("commands.doctor", "versions, repairs, optional parts and a self-test: what to paste into an issue"),
     "bench": Job("commands.bench", "speed and memory: every claim as a gate"),

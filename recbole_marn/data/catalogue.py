@@ -80,7 +80,7 @@ class Catalogue:
             behaviour_cardinality=part.behaviour_cardinality,
             latest=protocol.latest(),
             moving=_moving(part),
-            context=protocol.context_vocabulary() if isinstance(protocol, LogProtocol) else (),
+            context=protocol.context.vocabulary() if isinstance(protocol, LogProtocol) else (),
         )
 
     @property
@@ -178,6 +178,7 @@ def _state_of(table: Any, largest_copy: int) -> dict[str, Any]:
             "codes": torch.from_numpy(table.codes.astype(np.int32)),
             "cardinalities": list(table.cardinalities),
             "sizes": list(table.sizes),
+            "bags": list(table.bags),
         }
     if isinstance(table, VectorTable):
         return {"kind": "vector"} | _state_of_vectors(table, largest_copy)
@@ -212,7 +213,8 @@ def _table_from(name: str, state: Mapping[str, Any], file: Path | None) -> Any:
     kind = state["kind"]
     if kind == "id":
         codes = state["codes"].numpy().astype(np.int64)
-        return IdTable(codes, tuple(state["cardinalities"]), tuple(state["sizes"]))
+        bags = state.get("bags", [1] * len(state["sizes"]))  # version 0.1.0 had no lists
+        return IdTable(codes, tuple(state["cardinalities"]), tuple(state["sizes"]), tuple(bags))
     if kind == "vector":
         row = state["row"].numpy().astype(np.int64)
         matrix = state["matrix"]

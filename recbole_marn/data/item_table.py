@@ -24,11 +24,25 @@ CHECK_ROWS = 256
 
 @dataclass(frozen=True)
 class IdTable:
-    """One modality of kind `id`: codes (n_items, F), 0 = missing, and how many codes each field has."""
+    """One modality of kind `id`.
+
+    Attributes:
+        codes: (n_items, sum of bags), 0 = missing; a list is filled up with zeros.
+        cardinalities: how many codes each field has.
+        sizes: width of each field's embedding.
+        bags: columns of `codes` that each field takes: 1, or the longest list of it.
+        fields: their names, where they are known.
+    """
 
     codes: np.ndarray
     cardinalities: tuple[int, ...]
     sizes: tuple[int, ...]
+    bags: tuple[int, ...]
+    fields: tuple[str, ...] = ()
+
+    def column_of(self, field: str) -> int | None:
+        """The first column of a field's codes, or None where no such field is known."""
+        return sum(self.bags[: self.fields.index(field)]) if field in self.fields else None
 
 
 @dataclass(frozen=True)

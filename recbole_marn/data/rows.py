@@ -22,6 +22,7 @@ __all__ = [
     "first_of_each_pair",
     "latest_of_each_user",
     "rows_of_part",
+    "runs",
     "slices",
     "sort_events",
     "split_by_time",
@@ -276,8 +277,19 @@ def _has_history(events: Events) -> np.ndarray:
     return np.arange(events.n_events) > events.user_start
 
 
+def runs(values: np.ndarray) -> np.ndarray:
+    """Where each stretch of equal neighbours begins."""
+    new = np.ones(len(values), dtype=bool)
+    np.not_equal(values[1:], values[:-1], out=new[1:])
+    return np.flatnonzero(new)
+
+
 def slices(start: np.ndarray, length: np.ndarray) -> np.ndarray:
     """Indices start[0], start[0]+1, ..., start[1], ...: the concatenated slices [start, start + length)."""
-    total = int(length.sum())
-    ends = np.cumsum(length)
-    return np.arange(total) + np.repeat(start - (ends - length), length)
+    some = length > 0
+    start, length = start[some].astype(np.int64), length[some].astype(np.int64)
+    index = np.ones(int(length.sum()), dtype=np.int64)
+    index[:1] = start[:1]
+    # Where a slice begins, the step from the end of the one before.
+    index[np.cumsum(length)[:-1]] = start[1:] - start[:-1] - length[:-1] + 1
+    return np.cumsum(index, out=index)

@@ -7,23 +7,22 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from recbole_marn import __version__
 from recbole_marn.files import sha256, write_json
 from recbole_marn.files.folders import staged_folder
 from recbole_marn.prepare.encoders import need
 from recbole_marn.serving.answers import UNKNOWN
-from recbole_marn.serving.dense import UserSide, user_side
 from recbole_marn.serving.export_items import shown_fields, tower_difference, write_items
 from recbole_marn.serving.exported import CODES, FORMAT, IDS, MANIFEST, SCORER, TOWER, VECTORS, ExportedScorer
 from recbole_marn.serving.exported_items import ItemTower, item_codes_state
-from recbole_marn.serving.onnx_files import write_onnx
 from recbole_marn.serving.parity import latency_and_difference, of_test_part
 from recbole_marn.serving.scorer import CTRScorer
+from recbole_marn.serving.user_graph import write_user_side
+from recbole_marn.serving.user_sides import user_side
 from recbole_marn.training.prepared import Prepared
 
-__all__ = ["export"]
+__all__ = ["export", "write_vectors"]
 
 
 def export(
@@ -55,9 +54,9 @@ def export(
         need(package, "serve", "exporting a model")
     side = user_side(scorer.model)
     with staged_folder(Path(folder), overwrite) as staging:
-        _write_vectors(scorer, staging)
+        write_vectors(scorer, staging)
         write_json(staging / CODES, _codes(scorer))
-        _write_scorer(scorer, side, staging / SCORER)
+        write_user_side(side, scorer.facts, scorer.model.vector_size, staging / SCORER)
         written = [CODES, VECTORS, IDS, SCORER, *write_items(scorer, staging, why=why)]
         files = {name: {"sha256": sha256(staging / name), "bytes": (staging / name).stat().st_size}
                  for name in written}  # fmt: skip
@@ -82,17 +81,17 @@ def export(
     return manifest
 
 
-def _write_vectors(scorer: CTRScorer, folder: Path) -> None:
+def write_vectors(scorer: CTRScorer, folder: Path) -> None:
     """Piece by piece: memory does not grow with the catalogue."""
     shape = (len(scorer.items), scorer.model.vector_size)
-    matrix = np.lib.format.open_memmap(folder / VECTORS, mode="w+", dtype=np.float32, shape=shape)
-    start = 0
-    for number, piece in enumerate(scorer.vectors_in_pieces()):
-        piece = piece[1:] if number == 0 else piece  # number 0 is the unknown item
-        matrix[start : start + len(piece)] = piece
-        start += len(piece)
-    matrix.flush()
-    (folder / IDS).write_text("".join(f"{item}\n" for item in scorer.items), encoding="utf-8")
+    with open(folder / VECTORS, "wb") as file:
+        header = {"descr": np.lib.format.dtype_to_descr(np.dtype(np.float32)), "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(file, header)
+        for number, piece in enumerate(scorer.vectors_in_pieces()):
+            piece = piece[1:] if number == 0 else piece  # number 0 is the unknown item
+            file.write(np.ascontiguousarray(piece, dtype=np.float32).data)
+    with open(folder / IDS, "w", encoding="utf-8") as file:
+        file.writelines(f"{item}\n" for item in scorer.items)
 
 
 def _codes(scorer: CTRScorer) -> dict[str, Any]:
@@ -113,31 +112,3 @@ def _codes(scorer: CTRScorer) -> dict[str, Any]:
             name: tokens.tolist() for name, tokens in catalogue.vocabularies.items() if name != facts.fields.item
         },
     } | item_codes_state(scorer.item_codes)
-
-
-def _write_scorer(scorer: CTRScorer, side: UserSide, file: Path) -> None:
-    """The user side through torch's exporter, with any number of requests, behaviours and candidates."""
-    facts, width, gap = scorer.facts, scorer.model.vector_size, scorer.facts.gap
-    requests, behaviours, candidates = 3, 5, 4  # of the example that is traced
-    example = {
-        "history": torch.randn(requests, behaviours, width),
-        "length": torch.tensor([behaviours, 2, 0]),
-        "candidate": torch.randn(requests, candidates, width),
-    }
-    request, behaviour = torch.export.Dim("requests"), torch.export.Dim("behaviours")
-    shapes = {
-        "history": {0: request, 1: behaviour},
-        "length": {0: request},
-        "candidate": {0: request, 1: torch.export.Dim("candidates")},
-    }
-    if facts.needs.kind:
-        example["behaviour"] = torch.ones(requests, behaviours, dtype=torch.int64)
-        shapes["behaviour"] = {0: request, 1: behaviour}
-    if gap is not None:
-        example["gap"] = torch.ones(requests, behaviours, len(gap.bins.edges), dtype=torch.int64)
-        shapes["gap"] = {0: request, 1: behaviour}
-    if facts.context:
-        codes = sum(field.size for field in facts.context)
-        example["context"] = torch.ones(requests, candidates, codes, dtype=torch.int64)
-        shapes["context"] = shapes["candidate"]
-    write_onnx(side, example, shapes, list(example), "probability", file)

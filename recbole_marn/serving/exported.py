@@ -18,10 +18,10 @@ from recbole_marn.data.vector_file import open_vectors
 from recbole_marn.errors import InputError
 from recbole_marn.evaluation.calibration import Calibration
 from recbole_marn.files import check_plain_name, sha256
-from recbole_marn.prepare.encoders import need
 from recbole_marn.serving.answers import PAIRS, UNKNOWN, Answers, Asked, Facts
 from recbole_marn.serving.histories import Behaviours, History, Needs
 from recbole_marn.serving.laid import Laid
+from recbole_marn.serving.onnx_session import open_graph
 
 __all__ = [
     "CODES", "FORMAT", "IDS", "MANIFEST", "SCORER", "SHOWN", "STATISTICS", "TOWER", "VECTORS", "WITHOUT",
@@ -29,6 +29,7 @@ __all__ = [
 ]  # fmt: skip
 
 FORMAT = 1
+FEW = 1_000  # padded pairs that are scored in about the time that a run takes whatever it does
 MANIFEST, CODES, VECTORS, IDS, SCORER = "manifest.json", "codes.json", "items.npy", "items.ids", "scorer.onnx"
 # Of items beside their vectors; the first two come together, and a service that lacks one of these says so.
 TOWER, STATISTICS, WITHOUT, SHOWN = "tower.onnx", "statistics.npy", "items.without.npy", "items.shown.jsonl"
@@ -46,7 +47,6 @@ class ExportedScorer(Answers):
     """
 
     def __init__(self, folder: str | Path, *, threads: int = 1):
-        runtime = need("onnxruntime", "serve", "scoring an export")
         folder = Path(folder)
         self.manifest = _checked_manifest(folder)
         codes = json.loads((folder / CODES).read_text(encoding="utf-8"))
@@ -71,11 +71,7 @@ class ExportedScorer(Answers):
             raise InputError(
                 f"one vector an id in {folder}", f"{len(self._vectors)} and {len(self.items)}", "Export again."
             )
-        options = runtime.SessionOptions()
-        options.intra_op_num_threads = threads
-        self._session = runtime.InferenceSession(
-            (folder / SCORER).read_bytes(), options, providers=["CPUExecutionProvider"]
-        )
+        self._session = open_graph(folder / SCORER, threads=threads)
         self.modalities: list[str] = list(codes["modalities"])
         self._without = None
         if WITHOUT in self.manifest["files"]:
@@ -203,14 +199,19 @@ class ExportedScorer(Answers):
 
 
 def _alike(number: np.ndarray, length: np.ndarray) -> list[np.ndarray]:
-    """Requests in groups of at most PAIRS padded (candidate, behaviour) pairs, those with most candidates first."""
-    order = np.argsort(-number, kind="stable")
+    """Requests in groups of at most PAIRS padded (candidate, behaviour) pairs, those with most candidates first.
+
+    Of a group that is worth a run of its own the smallest are at least half as large as the largest.
+    """
+    order = np.lexsort((-length, -number))
     order = order[number[order] > 0]
     groups, start = [], 0
     while start < len(order):
         rest = order[start:]
         pairs = number[rest[0]] * np.maximum.accumulate(length[rest]) * np.arange(1, len(rest) + 1)
-        stop = start + max(1, int(np.searchsorted(pairs, PAIRS, side="right")))
+        smaller = (2 * length[rest] < length[rest[0]]) | (2 * number[rest] < number[rest[0]])
+        ends = (pairs > PAIRS) | (smaller & (pairs > FEW))
+        stop = start + (max(1, int(ends.argmax())) if ends.any() else len(rest))
         groups.append(order[start:stop])
         start = stop
     return groups
@@ -221,8 +222,8 @@ def _checked_manifest(folder: Path) -> dict[str, Any]:
     try:
         manifest = json.loads(file.read_text(encoding="utf-8"))
         format_, files = manifest["format"], manifest["files"]
-        complete = {CODES, VECTORS, IDS, SCORER} <= set(files)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        complete = {CODES, VECTORS, IDS, SCORER} <= set(files) and all("sha256" in entry for entry in files.values())
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(
             f"an export in {folder}, with {MANIFEST}", f"none that can be read ({type(error).__name__})",
             "Write one with recbole-marn export.",

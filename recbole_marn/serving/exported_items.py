@@ -14,9 +14,9 @@ import numpy as np
 from recbole_marn.data.item_table import IdTable, ItemTable, StatisticTable, TextTable, VectorTable
 from recbole_marn.data.statistics import EqualFrequencyBins
 from recbole_marn.errors import InputError
-from recbole_marn.prepare.encoders import need
 from recbole_marn.serving.exported import CODES, STATISTICS, TOWER, ExportedScorer
 from recbole_marn.serving.new_items import Described, ItemCodes, describe_items
+from recbole_marn.serving.onnx_session import open_graph
 from recbole_marn.settings.data import parse_modality
 
 __all__ = ["Encoded", "ItemTower", "item_codes_state", "tower_inputs"]
@@ -47,15 +47,10 @@ class ItemTower:
     """
 
     def __init__(self, folder: Path, scorer: ExportedScorer):
-        runtime = need("onnxruntime", "serve", "encoding items")
         state = json.loads((folder / CODES).read_text(encoding="utf-8"))
         statistics = np.load(folder / STATISTICS, mmap_mode="r", allow_pickle=False)
         self.codes = _item_codes(state, scorer, statistics)
-        options = runtime.SessionOptions()
-        options.intra_op_num_threads = 1
-        self._session = runtime.InferenceSession(
-            (folder / TOWER).read_bytes(), options, providers=["CPUExecutionProvider"]
-        )
+        self._session = open_graph(folder / TOWER)
         self._widths = {entry.name: entry.shape[1] for entry in self._session.get_inputs()}
 
     @property
@@ -155,7 +150,9 @@ def item_codes_state(known: ItemCodes) -> dict[str, Any]:
     for name, table in known.table.modalities.items():
         state: dict[str, Any] = {"settings": dataclasses.asdict(known.settings[name])}
         if isinstance(table, IdTable):
-            state |= {"cardinalities": list(table.cardinalities), "sizes": list(table.sizes)}
+            state |= {
+                "cardinalities": list(table.cardinalities), "sizes": list(table.sizes), "bags": list(table.bags),
+            }  # fmt: skip
         elif isinstance(table, VectorTable):
             state |= {"width": table.matrix.shape[1], "numbers": table.matrix.dtype.name}
         elif isinstance(table, TextTable):
@@ -192,7 +189,7 @@ def _table(state: Mapping[str, Any]) -> IdTable | VectorTable | TextTable | Stat
     nothing = np.zeros((0, 0), dtype=np.int64)
     kind = state["settings"]["kind"]
     if kind == "id":
-        return IdTable(nothing, tuple(state["cardinalities"]), tuple(state["sizes"]))
+        return IdTable(nothing, tuple(state["cardinalities"]), tuple(state["sizes"]), tuple(state["bags"]))
     if kind == "vector":
         return VectorTable(np.zeros((0, state["width"]), dtype=state["numbers"]), np.zeros(0, dtype=np.int64))
     if kind == "text":

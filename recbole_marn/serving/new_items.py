@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -53,7 +54,8 @@ class ItemsAdded:
     """What became of items that were added.
 
     Attributes:
-        added, replaced: how many were new, and how many took the place of known ones.
+        added: how many were new.
+        replaced: how many took the place of known ones.
         unknown: field -> values or words that training never saw; they count as missing.
         unreadable: field -> values that are no numbers; they count as missing.
         without: modality -> items that have nothing of it.
@@ -128,8 +130,14 @@ def describe_items(
             fields = list(settings[name].fields)
             read |= set(fields)
             given = {**columns, known.field: items}
-            codes = np.stack([_codes(described, field, given.get(field), known, n) for field in fields], axis=1)
-            table.modalities[name] = IdTable(_below_padding(codes), modality.cardinalities, modality.sizes)
+            codes = np.concatenate(
+                [
+                    _codes(described, field, given.get(field), known, n, bag)
+                    for field, bag in zip(fields, modality.bags, strict=True)
+                ],
+                axis=1,
+            )
+            table.modalities[name] = dataclasses.replace(modality, codes=_below_padding(codes))
             present[1:, index] = True
         elif isinstance(modality, VectorTable):
             table.modalities[name] = _vectors(vectors.get(name), modality.matrix, n)
@@ -184,15 +192,27 @@ def _check_vectors(vectors: Mapping[str, np.ndarray], known: ItemCodes, n: int) 
             )
 
 
-def _codes(described: Described, name: str, values: Any, known: ItemCodes, n: int) -> np.ndarray:
-    if values is None:
-        return np.zeros(n, dtype=np.int64)
-    of_tokens = known.codes[name]
-    tokens = ["" if is_missing(v) else v if isinstance(v, str) else identifier(v) for v in values]
-    codes = np.array([of_tokens.get(token, 0) for token in tokens], dtype=np.int64)
-    if name != known.field:
-        _count(described.unknown, name, sum(bool(token) for token in tokens) - int((codes > 0).sum()))
+def _codes(described: Described, name: str, values: Any, known: ItemCodes, n: int, bag: int) -> np.ndarray:
+    """(n, bag) codes; where training has lists, those of the first `bag` entries that it knows."""
+    codes, of_tokens = np.zeros((n, bag), dtype=np.int64), known.codes[name]
+    for item, value in enumerate([] if values is None else values):
+        tokens = _entries(value, bag > 1)
+        found = [of_tokens[token] for token in tokens if token in of_tokens]
+        if name != known.field:
+            _count(described.unknown, name, len(tokens) - len(found))
+        codes[item, : len(found[:bag])] = found[:bag]
     return codes
+
+
+def _entries(value: Any, is_list: bool) -> list[str]:
+    """The tokens of a cell; those of a list may stand between blanks, as in an atomic file."""
+    if is_missing(value):
+        return []
+    if isinstance(value, (list, tuple, np.ndarray)):
+        entries = list(value)
+    else:
+        entries = value.split() if is_list and isinstance(value, str) else [value]
+    return [entry if isinstance(entry, str) else identifier(entry) for entry in entries if not is_missing(entry)]
 
 
 def _count(where: dict[str, int], name: str, number: int) -> None:

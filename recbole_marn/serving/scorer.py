@@ -70,7 +70,8 @@ class CTRScorer(Answers):
             context=self.catalogue.context,
         )
         super().__init__(facts, self.catalogue.vocabularies[fields.item])
-        self._vectors = torch.zeros(len(self._tokens), self.model.vector_size)
+        # NumPy's zeros take no memory until they are written.
+        self._vectors = torch.from_numpy(np.zeros((len(self._tokens), self.model.vector_size), dtype=np.float32))
         self._ready = np.zeros(len(self._tokens), dtype=bool)
         self._vectors[UNKNOWN] = self._encoded([""], {}, {})[0]
         self._ready[UNKNOWN] = True
@@ -176,6 +177,12 @@ class CTRScorer(Answers):
                     cells = self.model.encoder.snapshot(missing)
                     vectors[missing - start] = self.model.represent(cells).vector
             yield vectors.numpy()
+
+    @torch.no_grad()
+    def user_vector(self, history: np.ndarray) -> np.ndarray | None:
+        vectors = self._vectors_of(history)[torch.from_numpy(history)]
+        user = self.model.user_vectors(vectors, torch.tensor([len(history)]))
+        return None if user is None else user[0].numpy()
 
     # ----------------------------------------------------------------------------------------------- scores
     @torch.no_grad()
