@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from recbole_marn.data.context import ContextField
-from recbole_marn.data.statistics import EqualFrequencyBins
+from recbole_marn.data.statistics import EqualFrequencyBins, LookedUp
 from recbole_marn.errors import InputError
 
 __all__ = ["Column", "FieldCodes", "Fixed", "RowCodes", "as_codes", "coded", "in_order"]
@@ -56,11 +56,11 @@ class Column:
         """The values of rows, given their users and their places in the log."""
         return self.values[user if self.by_user else row]
 
-    def hashed(self, values: np.ndarray) -> np.ndarray:
+    def hashed(self, values: np.ndarray) -> np.ndarray | LookedUp:
         """Values as numbers that do not hang on ids, for a fingerprint."""
         if self.tokens is None:
             return values
-        return pd.util.hash_array(self.tokens.astype(object), categorize=False)[values]
+        return LookedUp(pd.util.hash_array(self.tokens.astype(object), categorize=False), values)
 
 
 @dataclass(frozen=True, eq=False)

@@ -25,7 +25,7 @@ from recbole_marn.data.protocol import PARTS, Protocol
 from recbole_marn.data.rows import Events
 from recbole_marn.data.twin_table import read_columns
 from recbole_marn.errors import InputError
-from recbole_marn.registry import FROM_ELSEWHERE, atomic_files, datasets_at_hand, known_datasets
+from recbole_marn.registry import atomic_files, datasets_at_hand, known_datasets
 from recbole_marn.settings.data import DataSettings, IdModality
 from recbole_marn.settings.parsing import from_mapping, nearest
 
@@ -286,7 +286,7 @@ class CTRDataset(Dataset):
             if self.config["id_dropout"]:  # an id without a training row has learned nothing: it is unknown
                 features = features.without_ids_of(~moving.trained, self.iid_field)
         rows |= {name: protocol.labelled(name) for name in PARTS if name in ("valid", "test")[: 1 if sealed else 2]}
-        sha256 = protocol.sha256(rows, self._token_hash(self.uid_field), self._token_hash(self.iid_field))
+        sha256 = protocol.sha256(rows, self.token_hash(self.uid_field), self.token_hash(self.iid_field))
         notes += [note for name, of_part in rows.items() for note in protocol.notes_on(name, of_part)]
 
         def part(name: str) -> Part | None:
@@ -321,8 +321,8 @@ class CTRDataset(Dataset):
             table[self.iid_field].to_numpy(dtype=np.int64),
             table[self.time_field].to_numpy(dtype=np.float64),
             None if kind is None else table[kind].to_numpy(dtype=np.int64),
-            user_key=self._token_hash(self.uid_field),
-            item_key=self._token_hash(self.iid_field),
+            user_key=self.token_hash(self.uid_field),
+            item_key=self.token_hash(self.iid_field),
         )
         repeats = row_rules.count_repeats(events)
         if repeats and self.settings.repeats in (None, "error"):
@@ -339,7 +339,7 @@ class CTRDataset(Dataset):
             self.notes.append(f"users: {alone} with a single event have no row (their event still counts)")
         return events
 
-    def _token_hash(self, field: str) -> np.ndarray:
+    def token_hash(self, field: str) -> np.ndarray:
         """(n,) uint64, a fixed hash of each token of a field by internal id."""
         return pd.util.hash_array(self.field2id_token[field].astype(object), categorize=False)
 
@@ -408,7 +408,7 @@ class _Columns:
 
 def _no_such_dataset(name: str, path: str) -> InputError:
     known, there = known_datasets(), datasets_at_hand(Path(path).parent)
-    how = FROM_ELSEWHERE.get(name) or (
+    how = (
         f"Prepare it from its raw files: recbole-marn prepare {name} --raw DIR."
         if name in known
         else f"Put its atomic files there, or correct the name.{nearest(name, [*known, *there])}"

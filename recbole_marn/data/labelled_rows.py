@@ -58,8 +58,8 @@ class LabelledRows(GroupedRows):
         """(len(group) * G,) indices of all rows of the given positives."""
         return (np.asarray(group)[:, None] * self.rows_per_group + np.arange(self.rows_per_group)).ravel()
 
-    def columns(self, row: np.ndarray) -> dict[str, np.ndarray]:
-        """user, item, time and label of rows (B,)."""
+    def columns(self, row: np.ndarray, group: np.ndarray | None = None) -> dict[str, np.ndarray]:
+        """user, item, time and label of rows (B,); their groups are a division away."""
         group, slot = np.divmod(np.asarray(row, dtype=np.int64), self.rows_per_group)
         position = self.rows.position[group]
         item = self.events.item[position].copy()

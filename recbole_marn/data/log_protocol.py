@@ -21,7 +21,7 @@ from recbole_marn.data.logged_rows import LoggedRows, Requests
 from recbole_marn.data.negatives import NegativeSampler
 from recbole_marn.data.protocol import PARTS
 from recbole_marn.data.rows import TEST, TRAIN, Events
-from recbole_marn.data.statistics import InteractionCounts, split_sha256
+from recbole_marn.data.statistics import InteractionCounts, LookedUp, split_sha256
 from recbole_marn.errors import InputError
 from recbole_marn.settings.data import DataSettings, StatisticModality
 
@@ -299,7 +299,7 @@ class LogProtocol:
                     "user": user_key[requests.user],
                     "time": requests.time,
                     "first": requests.first,
-                    "item": item_key[requests.item],
+                    "item": LookedUp(item_key, requests.item),
                     "label": requests.label,
                     "start": rows.history_start.astype(np.int64),
                     "length": rows.history_length,

@@ -46,7 +46,7 @@ def group(rows: Exposures) -> Requests:
         small(rows.user[lead]),
         rows.time[lead],
         np.append(first, len(order)),
-        rows.item[order].astype(np.int32),
+        rows.item.astype(np.int32)[order],
         rows.label[order],
         small(order),
     )
@@ -71,7 +71,7 @@ def _by_request(rows: Exposures) -> tuple[np.ndarray, np.ndarray]:
     line = np.zeros(int(request.max()) + 1, dtype=np.int64)
     line[request[::-1]] = run[::-1]  # of each request's first row: users and times are one a request
     known = np.flatnonzero(np.bincount(request))
-    known = known[np.lexsort((known, rows.time[line[known]], rows.user[line[known]]))]
+    known = known[np.lexsort((rows.time[line[known]], rows.user[line[known]]))]
     place = np.zeros(len(line), dtype=np.int64)
     place[known] = np.arange(len(known))
     place = place[request]

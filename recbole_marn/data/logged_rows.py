@@ -68,7 +68,8 @@ class Requests:
 class LoggedRows(GroupedRows):
     """Rows of one part of a log. A group is a request: one user, one time, one history; their sizes differ.
 
-    A batch holds whole requests: as many as have `size` rows on average, so that its rows vary with their sizes.
+    A batch holds whole requests: in training as many as have `size` rows on average, so that its rows vary with their
+    sizes; in evaluation at most `size` rows, but for a request that alone has more.
 
     Attributes:
         events: the behaviours that histories are made of, by user and time.
@@ -100,6 +101,15 @@ class LoggedRows(GroupedRows):
     def groups_a_batch(self, size: int) -> int:
         return max(1, size * self.n_groups // self.n_rows)
 
+    def groups_within(self, size: int) -> int:
+        number, rows = self.groups_a_batch(size), np.diff(self.requests.first)
+        while number > 1:
+            most = int(np.add.reduceat(rows, np.arange(0, len(rows), number)).max())
+            if most <= size:
+                break
+            number = max(1, number * size // most)
+        return number
+
     def group_of(self, row: np.ndarray) -> np.ndarray:
         return self.requests.request_of(row)
 
@@ -111,8 +121,8 @@ class LoggedRows(GroupedRows):
         start = first[group]
         return slices(start, first[np.asarray(group) + 1] - start)
 
-    def columns(self, row: np.ndarray) -> dict[str, np.ndarray]:
-        requests, group = self.requests, self.group_of(row)
+    def columns(self, row: np.ndarray, group: np.ndarray | None = None) -> dict[str, np.ndarray]:
+        requests, group = self.requests, self.group_of(row) if group is None else group
         return {
             "user": requests.user[group].astype(np.int64),
             "item": requests.item[row].astype(np.int64),
@@ -126,8 +136,10 @@ class LoggedRows(GroupedRows):
     def time_of(self, group: np.ndarray) -> np.ndarray:
         return self.requests.time[group]
 
-    def context_of(self, row: np.ndarray) -> np.ndarray | None:
-        return None if self.codes is None else self.codes.of(row, self.requests.user[self.group_of(row)])
+    def context_of(self, row: np.ndarray, group: np.ndarray | None = None) -> np.ndarray | None:
+        if self.codes is None:
+            return None
+        return self.codes.of(row, self.requests.user[self.group_of(row) if group is None else group])
 
     def extra_of(self, row: np.ndarray) -> dict[str, np.ndarray]:
         return {name: values[row].astype(np.int64) for name, values in self.extra.items()}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -17,6 +17,7 @@ __all__ = [
     "GapBins",
     "InteractionCounts",
     "KnownBefore",
+    "LookedUp",
     "StatisticsAtTime",
     "split_sha256",
 ]
@@ -234,7 +235,25 @@ def _equal_frequency_edges(known: np.ndarray, n_bins: int) -> np.ndarray:
     return np.union1d(starts[1:], closing)
 
 
-def split_sha256(parts: Sequence[Mapping[str, np.ndarray]]) -> str:
+@dataclass(frozen=True, eq=False)
+class LookedUp:
+    """The array table[index], of which a piece at a time is in memory.
+
+    Attributes:
+        table: numbers by id.
+        index: ids of any shape.
+    """
+
+    table: np.ndarray
+    index: np.ndarray
+
+    def pieces(self, size: int = 1 << 16) -> Iterator[np.ndarray]:
+        ids = self.index.ravel()
+        for start in range(0, len(ids), size):
+            yield self.table[ids[start : start + size]]
+
+
+def split_sha256(parts: Sequence[Mapping[str, np.ndarray | LookedUp]]) -> str:
     """Fingerprint of a split: SHA-256 over its arrays with their names, types and shapes.
 
     The parts count in order, the arrays of a part by name; bytes are little-endian and in C order on every
@@ -242,7 +261,7 @@ def split_sha256(parts: Sequence[Mapping[str, np.ndarray]]) -> str:
     of the file.
 
     Args:
-        parts: per part (training, validation, test) arrays of numbers by name.
+        parts: per part (training, validation, test) arrays of numbers by name; a `LookedUp` counts as its array.
 
     Raises:
         InputError: an array that does not hold numbers.
@@ -250,15 +269,18 @@ def split_sha256(parts: Sequence[Mapping[str, np.ndarray]]) -> str:
     digest = hashlib.sha256(f"{len(parts)} parts\n".encode())
     for index, part in enumerate(parts):
         for name in sorted(part):
-            array = np.asarray(part[name])
-            if array.dtype.kind not in "biuf":
+            value = part[name] if isinstance(part[name], LookedUp) else np.asarray(part[name])
+            looked_up = isinstance(value, LookedUp)
+            dtype, shape = (value.table.dtype, value.index.shape) if looked_up else (value.dtype, value.shape)
+            if dtype.kind not in "biuf":
                 raise InputError(
                     "arrays of numbers in a split",
-                    f"{name!r} of type {array.dtype}",
+                    f"{name!r} of type {dtype}",
                     "Replace tokens by their uint64 hashes before the fingerprint is taken.",
                 )
-            array = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
+            dtype = dtype.newbyteorder("<")
             # repr quotes the name, so that no choice of names makes two different splits read the same.
-            digest.update(f"{index} {name!r} {array.dtype.str} {array.shape}\n".encode())
-            digest.update(array.data)
+            digest.update(f"{index} {name!r} {dtype.str} {shape}\n".encode())
+            for array in value.pieces() if looked_up else (value,):
+                digest.update(np.ascontiguousarray(array, dtype=dtype).data)
     return digest.hexdigest()

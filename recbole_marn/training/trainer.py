@@ -192,7 +192,7 @@ class CTRTrainer(Trainer):
 
     # ---------------------------------------------------------------------------------------- evaluation
     def _neg_sample_batch_eval(self, batched_data: Any) -> Any:
-        # A batch is whole groups, of eval_batch_size rows or, in a log, of that many on average: it is not cut further.
+        # A batch is whole groups of at most eval_batch_size rows, or one that is longer: it is not cut further.
         interaction, _, positive_u, positive_i = batched_data
         return interaction, self.click_rates(self._predicted(interaction)), positive_u, positive_i
 

@@ -1,4 +1,5 @@
-"""Keys and columns of click logs: what is refused, what is said, and RecBole's words for the same."""
+"""Click logs that are none, keys in RecBole's words, and keys that would do nothing."""
+
 
 import numpy as np
 import planted_log
