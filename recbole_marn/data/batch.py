@@ -12,7 +12,7 @@ from torch import Tensor
 
 from recbole_marn.layers.kernels.segment import to_device
 
-__all__ = ["RaggedBatch", "assemble", "slices"]
+__all__ = ["RaggedBatch", "assemble"]
 
 
 @dataclass(frozen=True)
@@ -69,13 +69,6 @@ class RaggedBatch:
     def entity_id(self) -> Tensor:
         """(E,) the item id of each entity."""
         return self.item[self.entity_item]
-
-
-def slices(start: np.ndarray, length: np.ndarray) -> np.ndarray:
-    """Indices start[0], start[0]+1, ..., start[1], ...: the concatenated slices [start, start + length)."""
-    total = int(length.sum())
-    ends = np.cumsum(length)
-    return np.arange(total) + np.repeat(start - (ends - length), length)
 
 
 def assemble(

@@ -19,7 +19,7 @@ from recbole_marn.data import rows as row_rules
 from recbole_marn.data.atomic import AtomicTable, read_atomic
 from recbole_marn.data.host_errors import host_errors
 from recbole_marn.data.item_features import ItemFeatures
-from recbole_marn.data.numbering import TokenIds, number_tokens
+from recbole_marn.data.numbering import TokenIds, distinct, number_tokens
 from recbole_marn.data.part import Part, Parts
 from recbole_marn.data.protocol import PARTS, Protocol
 from recbole_marn.data.rows import Events
@@ -176,6 +176,23 @@ class CTRDataset(Dataset):
             event_checks.check_alias(key, self.config[key], self.token_like_fields)
         super()._init_alias()
 
+    def _filter_by_inter_num(self) -> None:
+        """RecBole counts the tokens of all events even where no number of them is too small."""
+        intervals = (self.config["user_inter_num_interval"], self.config["item_inter_num_interval"])
+        if any(text not in (None, "[0,inf)") for text in intervals):
+            super()._filter_by_inter_num()
+
+    def _filter_inter_by_user_or_item(self) -> None:
+        """RecBole copies all events even where every user and item is known."""
+        tables = ((self.user_feat, self.uid_field), (self.item_feat, self.iid_field))
+        known = [
+            pd.Series(distinct(self.inter_feat[field])).isin(distinct(table[field])).all()
+            for table, field in tables
+            if table is not None
+        ]
+        if not all(known):
+            super()._filter_inter_by_user_or_item()
+
     def _data_filtering(self) -> None:
         before = len(self.inter_feat)
         super()._data_filtering()
@@ -217,7 +234,7 @@ class CTRDataset(Dataset):
             )
         if len(self.inter_feat) == 0:
             raise InputError(f"events in {self.dataset_name}.inter", "an empty table", "Check the file.")
-        time = self.inter_feat[self.time_field].to_numpy(dtype=np.float64)
+        time = self.inter_feat[self.time_field].to_numpy()
         event_checks.check_times(time, field=self.time_field, file=f"{self.dataset_name}.inter")
 
     def _remap(self, remap_list: list[tuple[pd.DataFrame, str, FeatureType]]) -> None:
@@ -254,7 +271,11 @@ class CTRDataset(Dataset):
             for field in fields
             if self.field2type[field] == FeatureType.FLOAT_SEQ
         }
+        tables = self.feat_name_list
+        if self._is_coded:  # nothing is missing in users, items and times, and the twin is not to be written into
+            self.feat_name_list = [name for name in tables if name != "inter_feat"]
         super()._fill_nan()
+        self.feat_name_list = tables
 
     # -------------------------------------------------------------------------------------------- parts
     def build(self) -> list[Part | None]:
@@ -315,27 +336,32 @@ class CTRDataset(Dataset):
     def _sorted_events(self) -> Events:
         table, kind = self.inter_feat, self.behaviour_settings.kind
         events = row_rules.sort_events(
-            table[self.uid_field].to_numpy(dtype=np.int64),
-            table[self.iid_field].to_numpy(dtype=np.int64),
-            table[self.time_field].to_numpy(dtype=np.float64),
-            None if kind is None else table[kind].to_numpy(dtype=np.int64),
+            table[self.uid_field].to_numpy(),
+            table[self.iid_field].to_numpy(),
+            table[self.time_field].to_numpy(),
+            None if kind is None else table[kind].to_numpy(),
             user_key=self._token_hash(self.uid_field),
             item_key=self._token_hash(self.iid_field),
         )
-        repeats = row_rules.count_repeats(events)
+        if self.settings.repeats != "keep":
+            events = self._without_repeats(events)
+        alone = int((events.size == 1).sum())
+        if alone:
+            self.notes.append(f"users: {alone} with a single event have no row (their event still counts)")
+        return events
+
+    def _without_repeats(self, events: Events) -> Events:
+        once = row_rules.first_of_each_pair(events)
+        repeats = events.n_events - once.n_events
         if repeats and self.settings.repeats in (None, "error"):
             raise InputError(
                 "each (user, item) pair once",
                 f"{repeats} of {events.n_events} events that repeat a pair",
                 "Set repeats: first to keep each pair's first event, or repeats: keep if repeating is behaviour.",
             )
-        if repeats and self.settings.repeats == "first":
-            events = row_rules.first_of_each_pair(events)
+        if repeats:
             self.notes.append(f"events: {repeats} that repeat a (user, item) pair were left out")
-        alone = int((np.bincount(events.user) == 1).sum())
-        if alone:
-            self.notes.append(f"users: {alone} with a single event have no row (their event still counts)")
-        return events
+        return once
 
     def _token_hash(self, field: str) -> np.ndarray:
         """(n,) uint64, a fixed hash of each token of a field by internal id."""

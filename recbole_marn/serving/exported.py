@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from recbole_marn.data.batch import slices
 from recbole_marn.data.catalogue import Fields
+from recbole_marn.data.rows import slices
 from recbole_marn.data.statistics import EqualFrequencyBins, GapBins
 from recbole_marn.data.vector_file import open_vectors
 from recbole_marn.errors import InputError
