@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import dataclasses
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,27 +12,19 @@ from typing import Any
 import numpy as np
 import torch
 
+from recbole_marn.data.context_vocabulary import FieldVocabulary
+from recbole_marn.data.fields import Fields
 from recbole_marn.data.item_features import ItemFeatures
 from recbole_marn.data.item_table import IdTable, ItemTable, StatisticTable, TextTable, VectorTable
+from recbole_marn.data.log_protocol import LogProtocol
 from recbole_marn.data.part import Part
-from recbole_marn.data.rows import TRAIN
 from recbole_marn.data.statistics import EqualFrequencyBins, GapBins
 from recbole_marn.data.vector_file import open_vectors
 from recbole_marn.errors import InputError
 from recbole_marn.files import sha256
-from recbole_marn.settings.data import IdModality, TextModality
+from recbole_marn.settings.data import IdModality, ModalitySettings, TextModality
 
-__all__ = ["Catalogue", "Fields"]
-
-
-@dataclass(frozen=True)
-class Fields:
-    """Names of the columns of events; `behaviour` is None where events have no type."""
-
-    user: str
-    item: str
-    time: str
-    behaviour: str | None
+__all__ = ["Catalogue", "statistic_columns"]
 
 
 @dataclass(frozen=True)
@@ -40,12 +33,15 @@ class Catalogue:
 
     Attributes:
         fields: the names that rows and behaviours are known by.
-        table: the item table, with statistics at the end of training.
+        table: the item table, with statistics at the end of training; of a log with `statistics_until: row` at the
+            end of the log.
         vocabularies: field -> its tokens by code, code 0 the padding: of items, of the fields of every `id` modality,
             of the words of every text, of behaviour types.
         gap: bins of the time from a behaviour to the row, or None.
         behaviour_cardinality: number of behaviour types, padding included; None where events have none.
-        latest: the last moment of training.
+        latest: the last moment of the rows that statistics are of.
+        moving: statistics that change over time -> their value for an item that was never shown.
+        context: profile and context of a log's rows.
     """
 
     fields: Fields
@@ -54,19 +50,13 @@ class Catalogue:
     gap: GapBins | None
     behaviour_cardinality: int | None
     latest: float
+    moving: Mapping[str, float]
+    context: tuple[FieldVocabulary, ...] = ()
 
     @classmethod
     def of(cls, part: Part) -> Catalogue:
-        """The catalogue of the data set that a part with item features was cut from.
-
-        Raises:
-            InputError: the rows are a log, whose profile, context and moving statistics are not kept here.
-        """
-        if part.is_log:
-            raise InputError(
-                "rows made of clicks", "a click log", "Where its data are, load_run loads it, and its trainer scores."
-            )
-        source, kind = part.source, part.behaviour_settings.kind
+        """The catalogue of the data set that a part with item features was cut from."""
+        source, protocol, kind = part.source, part.protocol, part.behaviour_settings.kind
         names = {source.iid_field}
         for settings in part.modality_settings.values():
             if isinstance(settings, IdModality):
@@ -74,15 +64,16 @@ class Catalogue:
             elif isinstance(settings, TextModality):
                 names.add(settings.field)
         tokens = {name: source.field2id_token[name] for name in names}
-        tokens |= {kind: source.behaviour_types} if kind else {}
-        events, trained = part.protocol.events, part.protocol.part_of_event == TRAIN
+        tokens |= {kind: protocol.behaviour_type if part.is_log else source.behaviour_types} if kind else {}
         return cls(
             fields=Fields(source.uid_field, source.iid_field, source.time_field, kind),
-            table=part.item_table,
+            table=_at_the_end(part),
             vocabularies={name: np.asarray(tokens[name], dtype=str) for name in sorted(tokens)},
             gap=part.features.gap,
             behaviour_cardinality=part.behaviour_cardinality,
-            latest=float(events.time[trained].max()),
+            latest=protocol.latest(),
+            moving=_moving(part),
+            context=protocol.context_vocabulary() if isinstance(protocol, LogProtocol) else (),
         )
 
     @property
@@ -123,6 +114,8 @@ class Catalogue:
             "gap": None if self.gap is None else self.gap.bins.state(),
             "behaviour_cardinality": self.behaviour_cardinality,
             "latest": self.latest,
+            "moving": dict(self.moving),
+            "context": [field.state() for field in self.context],
         }
 
     @classmethod
@@ -145,7 +138,42 @@ class Catalogue:
             gap=None if state["gap"] is None else GapBins(EqualFrequencyBins.from_state(state["gap"])),
             behaviour_cardinality=state["behaviour_cardinality"],
             latest=state["latest"],
+            moving=state["moving"],
+            context=tuple(FieldVocabulary.from_state(field) for field in state["context"]),
         )
+
+
+def statistic_columns(
+    table: ItemTable, settings: Mapping[str, ModalitySettings]
+) -> Iterator[tuple[str, int, int]]:
+    """Each statistic and its columns [start, stop) of the item table's codes."""
+    for name, modality in table.modalities.items():
+        if isinstance(modality, StatisticTable):
+            start = modality.start
+            for field, bins in zip(settings[name].fields, modality.bins, strict=True):
+                yield field, start, start + len(bins.edges)
+                start += len(bins.edges)
+
+
+def _at_the_end(part: Part) -> ItemTable:
+    """The item table with the statistics that a row after the last of them sees."""
+    table, known = part.item_table, part.features.in_evaluation
+    if known is None:
+        return table
+    statistic = table.statistic.copy()
+    every = np.arange(table.n_items)
+    statistic[1:, list(known.columns)] = known.codes(every, np.full(len(every), np.inf))[1:]
+    return dataclasses.replace(table, statistic=statistic)
+
+
+def _moving(part: Part) -> dict[str, float]:
+    """Statistics that change over time -> their value for an item that was never shown, as the padding is."""
+    found: dict[str, float] = {}
+    at_time = part.features.at_time
+    for name, start, _ in statistic_columns(part.item_table, part.modality_settings):
+        if at_time is not None and start in at_time.statistics:
+            found[name] = float(at_time.statistics[start][0].snapshot()[0])
+    return found
 
 
 def _state_of(table: Any, largest_copy: int) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -13,7 +14,19 @@ from recbole_marn.data.context import ContextField
 from recbole_marn.data.statistics import EqualFrequencyBins
 from recbole_marn.errors import InputError
 
-__all__ = ["Column", "FieldCodes", "RowCodes", "coded", "in_order"]
+__all__ = ["Column", "FieldCodes", "Fixed", "RowCodes", "coded", "in_order"]
+
+
+class Fixed(NamedTuple):
+    """What is fixed when scores are served.
+
+    Attributes:
+        codes: column of the context -> code.
+        ids: column for RecBole's models -> id.
+    """
+
+    codes: dict[int, int]
+    ids: dict[str, int]
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,6 +79,34 @@ class FieldCodes:
     codes: np.ndarray
     code_of: np.ndarray | None = None
     bins: EqualFrequencyBins | None = None
+
+    def fixed(self, start: int, value: object) -> Fixed:
+        """What fixes this column at a value.
+
+        Args:
+            start: the column of codes that it starts at.
+
+        Raises:
+            InputError: a value that no training row has.
+        """
+        name = self.column.name
+        if self.bins is not None:
+            if isinstance(value, str) or not np.isfinite(float(value)):
+                raise InputError(
+                    f"position: at_serving to be a number, for {name} is one", repr(value), "Write a number."
+                )
+            codes = self.bins.assign(np.array([float(value)]))[0]
+            return Fixed({start + offset: int(code) for offset, code in enumerate(codes)}, {})
+        words = [str(value), f"{value}.0"] if isinstance(value, int) else [str(value)]
+        ids = [number for number, token in enumerate(self.column.tokens.tolist()) if number and token in words]
+        if not ids or self.code_of[ids[0]] == 0:
+            seen = self.column.tokens[np.flatnonzero(self.code_of)][:5]
+            raise InputError(
+                f"position: at_serving to be a {name} of training rows ({', '.join(map(str, seen))}, ...)",
+                repr(value),
+                "Name one of them.",
+            )
+        return Fixed({start: int(self.code_of[ids[0]])}, {name: ids[0]})
 
 
 def coded(column: Column, user: np.ndarray, row: np.ndarray, bins: Sequence[int]) -> FieldCodes:

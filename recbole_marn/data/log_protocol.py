@@ -12,7 +12,8 @@ import numpy as np
 
 from recbole_marn.data import log_checks
 from recbole_marn.data.context import ContextField
-from recbole_marn.data.context_codes import Column, FieldCodes, RowCodes, coded, in_order
+from recbole_marn.data.context_codes import Column, FieldCodes, Fixed, RowCodes, coded, in_order
+from recbole_marn.data.context_vocabulary import FieldVocabulary
 from recbole_marn.data.event_checks import period
 from recbole_marn.data.item_features import MovingStatistics
 from recbole_marn.data.log_requests import Exposures, GivenHistories, given_events, group, is_one_of, last_before
@@ -27,18 +28,6 @@ from recbole_marn.errors import InputError
 from recbole_marn.settings.data import DataSettings, StatisticModality
 
 __all__ = ["LogProtocol"]
-
-
-class Fixed(NamedTuple):
-    """What is fixed when scores are served.
-
-    Attributes:
-        codes: column of the context -> code.
-        ids: column for RecBole's models -> id.
-    """
-
-    codes: dict[int, int]
-    ids: dict[str, int]
 
 
 class Histories(NamedTuple):
@@ -263,9 +252,24 @@ class LogProtocol:
         start = 0
         for found in self.field_codes:
             if found.column.name == position.field and found.column.source == "context":
-                return _fixed(found, start, position.at_serving)
+                return found.fixed(start, position.at_serving)
             start += found.codes.shape[1]
         raise ValueError(f"{position.field} is no context")  # checked when the columns were read
+
+    def context_vocabulary(self) -> tuple[FieldVocabulary, ...]:
+        """What turns values of profile and context into codes when scores are served."""
+        fixed = {} if self.settings.position is None else self.at_serving().codes
+        found, start = [], 0
+        for codes in self.field_codes:
+            columns = range(start, start + codes.codes.shape[1])
+            found.append(FieldVocabulary.of(codes, [fixed[column] for column in columns if column in fixed]))
+            start = columns.stop
+        return tuple(found)
+
+    def latest(self) -> float:
+        """The last moment of the rows that statistics are of."""
+        time = self.requests.time
+        return float((time if self.settings.statistics_until == "row" else time[self.part_of_request == TRAIN]).max())
 
     def facts(self, name: str) -> dict[str, int]:
         """Sizes for the record."""
@@ -397,22 +401,3 @@ class LogProtocol:
                     values = column.hashed(column.values[requests.line])
                     described[-1][f"of row {column.name}"] = values
         return split_sha256(described)
-
-
-def _fixed(found: FieldCodes, start: int, value: object) -> Fixed:
-    name = found.column.name
-    if found.bins is not None:
-        if isinstance(value, str) or not np.isfinite(float(value)):
-            raise InputError(f"position: at_serving to be a number, for {name} is one", repr(value), "Write a number.")
-        codes = found.bins.assign(np.array([float(value)]))[0]
-        return Fixed({start + offset: int(code) for offset, code in enumerate(codes)}, {})
-    words = [str(value), f"{value}.0"] if isinstance(value, int) else [str(value)]
-    ids = [number for number, token in enumerate(found.column.tokens.tolist()) if number and token in words]
-    if not ids or found.code_of[ids[0]] == 0:
-        seen = found.column.tokens[np.flatnonzero(found.code_of)][:5]
-        raise InputError(
-            f"position: at_serving to be a {name} of training rows ({', '.join(map(str, seen))}, ...)",
-            repr(value),
-            "Name one of them.",
-        )
-    return Fixed({start: int(found.code_of[ids[0]])}, {name: ids[0]})

@@ -68,6 +68,10 @@ class Protocol:
         training = self.part_of_event == TRAIN
         return InteractionCounts(item=self.events.item[training], time=self.events.time[training], n_items=self.n_items)
 
+    def latest(self) -> float:
+        """The last moment of training."""
+        return float(self.events.time[self.part_of_event == TRAIN].max())
+
     def moving_statistics(self) -> MovingStatistics:
         """What a statistic modality may name beside columns of the items."""
         return MovingStatistics({TRAIN_INTERACTIONS: self.counts}, self.counts.snapshot() > 0)

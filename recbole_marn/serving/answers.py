@@ -9,9 +9,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from recbole_marn.data.catalogue import Fields
+from recbole_marn.data.context_vocabulary import FieldVocabulary
+from recbole_marn.data.fields import Fields
 from recbole_marn.data.statistics import GapBins
 from recbole_marn.errors import InputError
+from recbole_marn.serving.contexts import Context, columns_read, context_of
 from recbole_marn.serving.histories import Behaviours, History, Needs, Windows, columns_of, times_of, tokens_of
 
 __all__ = ["UNKNOWN", "Answers", "Asked", "Facts", "Ranking"]
@@ -39,7 +41,8 @@ class Facts:
         longest: behaviours of a history that are read, the latest ones.
         kinds: behaviour type -> code.
         gap: bins of the time since a behaviour, or None.
-        latest: the last moment of training.
+        latest: the last moment of the rows that an item's statistics are of.
+        context: profile and context, for models of click logs.
     """
 
     model: str
@@ -49,6 +52,7 @@ class Facts:
     kinds: Mapping[str, int]
     gap: GapBins | None
     latest: float
+    context: tuple[FieldVocabulary, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -60,6 +64,7 @@ class Asked:
         request: (B,) the history of each row.
         start, length: (S,) slices of behaviours.
         time: (S,) the moment of the rows of a history.
+        context: (B, F) codes of profile and context.
     """
 
     item: np.ndarray
@@ -67,6 +72,7 @@ class Asked:
     start: np.ndarray
     length: np.ndarray
     time: np.ndarray
+    context: np.ndarray
 
 
 class Answers(ABC):
@@ -116,7 +122,7 @@ class Answers(ABC):
 
         Args:
             rows: a data frame or mapping of columns: user, item and time (the latter only where behaviours are a
-                table, or the model reads the time since a behaviour).
+                table, or the model reads the time since a behaviour), and of profile and context what the model reads.
             behaviours: what the users did: a data frame or mapping of columns (user, item, time, and the type where
                 the model reads it), of which a row sees its user's before its time; or one `History` a row; or None.
             inclusive: behaviours at the very time of a row were before it, in the order given.
@@ -128,6 +134,73 @@ class Answers(ABC):
             InputError: columns or values are missing.
         """
         return self._scored(rows, self.behaviours(behaviours), inclusive)
+
+    def score_request(
+        self,
+        history: History,
+        candidates: Sequence[Any],
+        *,
+        profile: Mapping[str, Any] | None = None,
+        context: Mapping[str, Any] | None = None,
+        time: float | None = None,
+    ) -> np.ndarray:
+        """Click probabilities of candidates (C,) for one user at one moment.
+
+        Args:
+            history: what the user did, oldest first.
+            candidates: ids; one of which nothing is known is scored as such.
+            profile, context: field -> value, or in `context` a list of one value a candidate.
+            time: needed where the model reads the time since a behaviour.
+
+        Returns:
+            (C,) float32.
+
+        Raises:
+            InputError: a time, or a value of profile and context that the model reads, is missing, or is not read.
+        """
+        number = len(candidates)
+        rows = {self.facts.fields.item: np.asarray(candidates, dtype=object)}
+        rows |= self._repeated(profile, number) | self._repeated(context, number)
+        given = Behaviours.of_rows([history], self.facts.needs, self.numbers, self._kinds)
+        item = self.numbers(rows[self.facts.fields.item]).clip(min=UNKNOWN)
+        end, length = len(given.item), min(len(given.item), self.facts.longest)
+        windows = Windows(np.full(number, end - length), np.full(number, length))
+        moment = np.full(number, self._moment(time))
+        return self.probabilities(item, moment, windows, given, self.context_of(rows, number).codes)
+
+    def _repeated(self, given: Mapping[str, Any] | None, number: int) -> dict[str, np.ndarray]:
+        """Columns of one value a candidate; the lists of a `token_seq` stay whole."""
+        found = {}
+        lists = {field.name for field in self.facts.context if field.kind == "token_seq"}
+        read = columns_read(self.facts.context)
+        if unread := [name for name in given or {} if name not in read]:
+            raise InputError(
+                f"fields of profile and context that the model reads ({', '.join(read) or 'none'})",
+                repr(unread[0]),
+                "Leave it out, or correct its name.",
+            )
+        for name, value in (given or {}).items():
+            by_candidate = isinstance(value, (list, tuple)) and name not in lists
+            if by_candidate and len(value) != number:
+                raise InputError(
+                    f"one {name}, or one a candidate ({number})", f"{len(value)}", "Give a value, or a list of as many."
+                )
+            column = np.empty(number, dtype=object)
+            column[:] = value if by_candidate else [value] * number
+            found[name] = column
+        return found
+
+    def context_of(self, rows: Any, number: int) -> Context:
+        """Profile and context of `number` rows.
+
+        Args:
+            rows: a data frame or mapping of columns.
+
+        Raises:
+            InputError: a column that the model reads is missing.
+        """
+        columns = columns_of(rows, columns_read(self.facts.context), "rows")
+        return context_of(self.facts.context, columns, number)
 
     def behaviours(self, given: Any) -> Behaviours | None:
         """Behaviours made ready for several calls of `score`."""
@@ -156,10 +229,10 @@ class Answers(ABC):
         else:
             user = tokens_of(columns[fields.user], fields.user, "rows")
             windows = behaviours.before(user, time, self.facts.longest, inclusive=inclusive)
-        return self.probabilities(item, time, windows, behaviours)
+        return self.probabilities(item, time, windows, behaviours, self.context_of(rows, len(item)).codes)
 
     def probabilities(
-        self, item: np.ndarray, time: np.ndarray, windows: Windows, behaviours: Behaviours
+        self, item: np.ndarray, time: np.ndarray, windows: Windows, behaviours: Behaviours, context: np.ndarray
     ) -> np.ndarray:
         """(B,) of rows in the numbers of `numbers` and of behaviours, scored in pieces.
 
@@ -167,10 +240,12 @@ class Answers(ABC):
             item: (B,) numbers of items; 0 is one of which nothing is known.
             time: (B,) moments.
             windows: (B,) slices of `behaviours`.
+            context: (B, F) codes of profile and context.
         """
         found, (start, length) = np.empty(len(item), dtype=np.float32), (windows.start, windows.length)
         for some in _batches(length):
-            found[some] = self._answers(_asked(item[some], time[some], start[some], length[some]), behaviours)
+            asked = _asked(item[some], time[some], start[some], length[some], context[some])
+            found[some] = self._answers(asked, behaviours)
         return found
 
     def _times(self, column: np.ndarray) -> np.ndarray:
@@ -193,6 +268,8 @@ class Answers(ABC):
         *,
         time: float | None = None,
         unseen: bool = False,
+        profile: Mapping[str, Any] | None = None,
+        context: Mapping[str, Any] | None = None,
     ) -> Ranking:
         """The k likeliest items for a user.
 
@@ -201,20 +278,27 @@ class Answers(ABC):
             candidates: ids to choose from; None: all items known.
             time: of the row; needed where the model reads the time since a behaviour.
             unseen: leave out the items of the history.
+            profile, context: field -> value, where the model reads some.
 
         Raises:
-            InputError: k below 1, no time where it is needed, or a candidate that nothing is known of.
+            InputError: k below 1, no time where it is needed, a candidate that nothing is known of, or a value of
+                profile and context that is missing or not read.
         """
         history = history if isinstance(history, History) else History(list(history))
         if k < 1:
             raise InputError("k of at least 1", str(k), "Ask for one item or more.")
+        moment, given = self._moment(time), self._repeated(profile, 1) | self._repeated(context, 1)
+        behaviours = Behaviours.of_rows([history], self.facts.needs, self.numbers, self._kinds)
+        every = Windows(np.zeros(1, dtype=np.int64), np.array([len(behaviours.item)]))
+        codes = self.context_of(given, 1).codes
+        return self._ranked(self.candidates(candidates), k, behaviours, every, moment, unseen, codes)
+
+    def _moment(self, time: float | None) -> float:
         if self.facts.needs.time and time is None:
             raise InputError(
                 f"a time, for {self.facts.model} reads the time since each behaviour", "none", "Give time=..."
             )
-        behaviours = Behaviours.of_rows([history], self.facts.needs, self.numbers, self._kinds)
-        every = Windows(np.zeros(1, dtype=np.int64), np.array([len(behaviours.item)]))
-        return self._ranked(self.candidates(candidates), k, behaviours, every, 0.0 if time is None else time, unseen)
+        return 0.0 if time is None else float(self._times(np.array([time]))[0])
 
     def candidates(self, items: Sequence[Any] | None) -> np.ndarray:
         """Numbers of items to choose from, made ready for several rankings; None: of all.
@@ -235,18 +319,29 @@ class Answers(ABC):
         behaviours: Behaviours,
         k: int,
         candidates: np.ndarray,
+        context: np.ndarray,
         *,
         inclusive: bool = False,
         unseen: bool = False,
     ) -> Iterator[Ranking]:
-        """The k likeliest items for each of users (B,) at moments (B,), by behaviours of a table; see `top`."""
+        """The k likeliest items for each of users (B,) at moments (B,) in contexts (B, F), by behaviours of a table.
+
+        See `top`.
+        """
         every = behaviours.before(user, time, len(behaviours.item), inclusive=inclusive)
         for row, at in enumerate(time):
             one = Windows(every.start[row : row + 1], every.length[row : row + 1])
-            yield self._ranked(candidates, k, behaviours, one, at, unseen)
+            yield self._ranked(candidates, k, behaviours, one, at, unseen, context[row : row + 1])
 
     def _ranked(
-        self, numbers: np.ndarray, k: int, behaviours: Behaviours, every: Windows, time: float, unseen: bool
+        self,
+        numbers: np.ndarray,
+        k: int,
+        behaviours: Behaviours,
+        every: Windows,
+        time: float,
+        unseen: bool,
+        context: np.ndarray,
     ) -> Ranking:
         """`every`: all behaviours of the user so far, of which the latest are read."""
         end = int(every.start[0] + every.length[0])
@@ -254,16 +349,21 @@ class Answers(ABC):
             numbers = np.setdiff1d(numbers, behaviours.item[every.start[0] : end])
         length = min(int(every.length[0]), self.facts.longest)
         windows = Windows(np.full(len(numbers), end - length), np.full(len(numbers), length))
-        probability = self.probabilities(numbers, np.full(len(numbers), float(time)), windows, behaviours)
+        probability = self.probabilities(
+            numbers, np.full(len(numbers), float(time)), windows, behaviours, np.repeat(context, len(numbers), axis=0)
+        )
         best = np.argsort(-probability, kind="stable")[:k]
         return Ranking([self._tokens[numbers[place]] for place in best], probability[best])
 
 
-def _asked(item: np.ndarray, time: np.ndarray, start: np.ndarray, length: np.ndarray) -> Asked:
+def _asked(
+    item: np.ndarray, time: np.ndarray, start: np.ndarray, length: np.ndarray, context: np.ndarray
+) -> Asked:
     """Rows (B,) with histories of their own; those with one history and moment share it."""
     keys = np.column_stack([start.astype(np.float64), length, time])
     kept, request = np.unique(keys, axis=0, return_inverse=True)
-    return Asked(item, request.ravel(), kept[:, 0].astype(np.int64), kept[:, 1].astype(np.int64), kept[:, 2])
+    of_kept = kept[:, 0].astype(np.int64), kept[:, 1].astype(np.int64), kept[:, 2]
+    return Asked(item, request.ravel(), *of_kept, context)
 
 
 def _batches(length: np.ndarray) -> list[slice]:

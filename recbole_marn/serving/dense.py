@@ -6,15 +6,14 @@ It is made of a trained model's own layers. Shapes: B requests, T behaviours at 
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from recbole_marn.errors import InputError
 from recbole_marn.layers.apgru import APGRU
-from recbole_marn.layers.pooling import AdditiveAttention
-from recbole_marn.layers.property_lstm import PropertyLSTM
+from recbole_marn.layers.context import ContextEncoder, SameWidthTables, side_by_side
 from recbole_marn.layers.split_mlp import SplitMLP
 from recbole_marn.models.base import CTRModel
 from recbole_marn.models.marn import MARN
@@ -22,28 +21,53 @@ from recbole_marn.models.parts import BehaviourProperty, PredictionHead, UserPoo
 from recbole_marn.models.rivals.dense_multimodal_fusion import DenseMultimodalFusion
 from recbole_marn.models.rivals.dupn import DUPN
 from recbole_marn.models.rivals.mmss import MMSS
+from recbole_marn.models.rivals.multimodal_dien import MultimodalDIEN
 from recbole_marn.models.rivals.multimodal_din import MultimodalDIN
 from recbole_marn.models.rivals.multimodal_xdeepfm import MultimodalxDeepFM
 from recbole_marn.models.rivals.naml import NAML
 from recbole_marn.models.rivals.scoring import DotScoring
 from recbole_marn.models.rivals.youtube_net import YoutubeNet
+from recbole_marn.serving.recurrence import ScaledGRU, gru, lstm
 
 __all__ = ["UserSide", "user_side"]
+
+
+class Seen(NamedTuple):
+    """What a user side is given, in its own terms.
+
+    Attributes:
+        history: (B, T, D), zeros behind the end.
+        there: (B, T) bool, False behind the end.
+        length: (B,) int64.
+        candidate: (B, C, D).
+        property: (B, T, P), or None.
+        context: embeddings of profile and context by width, each (B * C, number of fields, width); or None.
+    """
+
+    history: Tensor
+    there: Tensor
+    length: Tensor
+    candidate: Tensor
+    property: Tensor | None
+    context: list[Tensor] | None
+
+    @property
+    def context_vector(self) -> Tensor | None:
+        """(B * C, .)"""
+        return None if self.context is None else side_by_side(self.context)
 
 
 class UserSide(nn.Module):
     """Probabilities of candidates for users.
 
     Shapes: history (B, T, D) with T >= 1, length (B,) int64 from 0 to T, candidate (B, C, D), and where the model reads
-        them behaviour (B, T) and gap (B, T, G) int64 -> (B, C)
-
-    Args:
-        property: of behaviours, or None.
+        them behaviour (B, T), gap (B, T, G) and context (B, C, F) int64 -> (B, C)
     """
 
-    def __init__(self, property: BehaviourProperty | None = None):
+    def __init__(self, model: CTRModel):
         super().__init__()
-        self.property = property
+        self.property: BehaviourProperty | None = model.property if isinstance(model, (MARN, DUPN)) else None
+        self.context_encoder = model.context_encoder
 
     def forward(
         self,
@@ -52,16 +76,18 @@ class UserSide(nn.Module):
         candidate: Tensor,
         behaviour: Tensor | None = None,
         gap: Tensor | None = None,
+        context: Tensor | None = None,
     ) -> Tensor:
         there = torch.arange(history.shape[1])[None] < length[:, None]  # (B, T)
-        history = history * there[:, :, None]
-        return torch.sigmoid(self.logits(history, there, length, candidate, self._property(behaviour, gap)))
+        seen = Seen(
+            history * there[:, :, None], there, length, candidate, self._property(behaviour, gap),
+            None if context is None else _embedded(self.context_encoder, context.flatten(0, 1)),
+        )  # fmt: skip
+        return torch.sigmoid(self.logits(seen))
 
     @abstractmethod
-    def logits(
-        self, history: Tensor, there: Tensor, length: Tensor, candidate: Tensor, property_: Tensor | None
-    ) -> Tensor:
-        """history (B, T, D), there (B, T) bool, length (B,), candidate (B, C, D), property (B, T, P) -> (B, C)."""
+    def logits(self, seen: Seen) -> Tensor:
+        """(B, C)"""
 
     def _property(self, behaviour: Tensor | None, gap: Tensor | None) -> Tensor | None:
         if self.property is None:
@@ -77,68 +103,34 @@ def user_side(model: CTRModel) -> UserSide:
     """The user side of a trained model.
 
     Raises:
-        InputError: a model that has none here, or reads profile and context.
+        InputError: a model that has none here.
     """
-    if model.context_encoder is not None:
-        raise InputError(
-            "a model that reads histories and items alone", "one with profile and context", "Use recbole-marn predict."
-        )
     for kind, make in SIDES.items():
         if isinstance(model, kind):
             return make(model).eval()
     names = ", ".join(kind.__name__ for kind in SIDES)
     raise InputError(
         f"a model out of {names}, or a preset of one", type(model).__name__,
-        "Its user side has no form for ONNX here: recbole-marn predict scores with it.",
+        "Add its user side to serving/dense.py; recbole-marn predict scores it as it is.",
     )  # fmt: skip
 
 
-# --------------------------------------------------------------------------------------------------- recurrence
-class _States(nn.Module):
-    """(B, T, I) -> (B, T, H): ONNX's own operator in the exported graph, torch's everywhere else."""
-
-    def __init__(self, operator: str, weights: tuple[Tensor, ...], order: list[int], **attributes: Any):
-        super().__init__()
-        self.operator, self.size, self.attributes = operator, weights[1].shape[1], attributes
-        for name, value in zip(("w_x", "w_h", "b_x", "b_h"), weights, strict=True):
-            self.register_buffer(name, value.detach().clone())
-
-        def reordered(value: Tensor) -> Tensor:
-            blocks = value.detach().chunk(len(order))
-            return torch.cat([blocks[block] for block in order])
-
-        self.register_buffer("onnx_w", reordered(weights[0])[None])
-        self.register_buffer("onnx_r", reordered(weights[1])[None])
-        self.register_buffer("onnx_b", torch.cat([reordered(weights[2]), reordered(weights[3])])[None])
-
-    def forward(self, x: Tensor) -> Tensor:
-        if torch.onnx.is_in_onnx_export():
-            x = x.transpose(0, 1)  # (T, B, I), the only layout that ONNX Runtime has
-            last = (1, x.shape[1], self.size)
-            shapes = ((x.shape[0], 1, x.shape[1], self.size), *[last] * (2 if self.operator == "LSTM" else 1))
-            states = torch.onnx.ops.symbolic_multi_out(
-                self.operator, (x, self.onnx_w, self.onnx_r, self.onnx_b),
-                attrs={"hidden_size": self.size, **self.attributes}, dtypes=(x.dtype,) * len(shapes), shapes=shapes,
-                version=18,
-            )[0]  # fmt: skip
-            return states[:, 0].transpose(0, 1)
-        start = x.new_zeros(1, x.shape[0], self.size)
-        weights = (self.w_x, self.w_h, self.b_x, self.b_h)
-        if self.operator == "LSTM":
-            return torch.lstm(x, (start, start), weights, True, 1, 0.0, False, False, True)[0]
-        return torch.gru(x, start, weights, True, 1, 0.0, False, False, True)[0]
+# ------------------------------------------------------------------------------------------ profile and context
+def _embedded(encoder: ContextEncoder, codes: Tensor) -> list[Tensor]:
+    """What `encoder` gives for codes (N, F)."""
+    return [_looked_up(tables, codes) for tables in encoder.tables]
 
 
-def _gru(rnn: APGRU) -> _States:
-    if rnn.gate == "scale":
-        raise InputError("a gate that a standard GRU can compute", "gate: scale", "Use recbole-marn predict.")
-    # torch: r, z, n; ONNX: z, r, h.
-    return _States("GRU", rnn.gru_weights(), [1, 0, 2], linear_before_reset=1)
-
-
-def _lstm(rnn: PropertyLSTM) -> _States:
-    # torch: i, f, g, o; ONNX: i, o, f, c.
-    return _States("LSTM", rnn.lstm_weights(), [0, 3, 1, 2])
+def _looked_up(tables: SameWidthTables, codes: Tensor) -> Tensor:
+    """As `tables` does; the means of bags are formed by operators that ONNX has."""
+    parts = []
+    if tables.table is not None:
+        parts.append(tables.table(codes.index_select(1, tables.column) + tables.first_row))
+    for table, columns in zip(tables.bag_tables, tables.bag_columns, strict=True):
+        bag = codes[:, columns]
+        known = (bag > 0)[:, :, None].to(table.weight.dtype)
+        parts.append((table(bag) * known).sum(1, keepdim=True) / known.sum(1, keepdim=True).clamp_min(1.0))
+    return torch.cat(parts, dim=1)
 
 
 # ---------------------------------------------------------------------------------------------------- attention
@@ -164,113 +156,122 @@ class _Pool(nn.Module):
         super().__init__()
         self.attention = pool.attention
 
-    def forward(self, state: Tensor, item: Tensor, candidate: Tensor, there: Tensor, length: Tensor) -> Tensor:
+    def forward(self, state: Tensor, seen: Seen) -> Tensor:
         if self.attention is None:
-            last = (length - 1).clamp_min(0)[:, None, None].expand(-1, 1, state.shape[2])
-            user = state.gather(1, last) * (length > 0)[:, None, None]  # (B, 1, H)
-            return user.expand(-1, candidate.shape[1], -1)
-        read = state if self.attention.from_product is None else torch.cat([state, item], dim=2)
-        alpha = _softmax(_pair_scores(self.attention, read, item, candidate), there[:, None])  # (B, C, T)
-        return alpha @ read
+            last = (seen.length - 1).clamp_min(0)[:, None, None].expand(-1, 1, state.shape[2])
+            user = state.gather(1, last) * (seen.length > 0)[:, None, None]  # (B, 1, H)
+            return user.expand(-1, seen.candidate.shape[1], -1)
+        read = state if self.attention.from_product is None else torch.cat([state, seen.history], dim=2)
+        score = _pair_scores(self.attention, read, seen.history, seen.candidate)
+        return _softmax(score, seen.there[:, None]) @ read  # (B, C, .)
 
 
-def _head(head: PredictionHead, user: Tensor, candidate: Tensor) -> Tensor:
-    """user (B, C, .), candidate (B, C, D) -> (B, C)."""
-    return head(user.flatten(0, 1), candidate.flatten(0, 1)).reshape(candidate.shape[0], candidate.shape[1])
+def _head(head: PredictionHead, user: Tensor, seen: Seen) -> Tensor:
+    """user (B, C, .) -> (B, C)."""
+    logit = head(user.flatten(0, 1), seen.candidate.flatten(0, 1), seen.context_vector)
+    return logit.reshape(seen.candidate.shape[0], seen.candidate.shape[1])
 
 
-def _mean(history: Tensor, length: Tensor) -> Tensor:
-    """(B, T, D), zeros behind the end -> (B, 1, D)."""
-    return (history.sum(1) / length.clamp_min(1).to(history.dtype)[:, None])[:, None]
+def _mean(seen: Seen) -> Tensor:
+    """Of the history, for every candidate: (B, C, D)."""
+    mean = seen.history.sum(1) / seen.length.clamp_min(1).to(seen.history.dtype)[:, None]
+    return mean[:, None].expand_as(seen.candidate)
 
 
 # ------------------------------------------------------------------------------------------------------- models
 class _GRUSide(UserSide):
     """MARN, and the rivals that end in `GRUScoring`."""
 
-    def __init__(self, model: Any, rnn: APGRU, pool: UserPooling, head: PredictionHead):
-        super().__init__(model.property if isinstance(model, MARN) else None)
-        self.rnn, self.pool, self.head = _gru(rnn), _Pool(pool), head
+    def __init__(self, model: CTRModel, rnn: APGRU, pool: UserPooling, head: PredictionHead):
+        super().__init__(model)
+        self.rnn, self.pool, self.head = gru(rnn), _Pool(pool), head
 
-    def logits(
-        self, history: Tensor, there: Tensor, length: Tensor, candidate: Tensor, property_: Tensor | None
-    ) -> Tensor:
-        state = self.rnn(history if property_ is None else torch.cat([history, property_], dim=2))
-        return _head(self.head, self.pool(state, history, candidate, there, length), candidate)
+    def logits(self, seen: Seen) -> Tensor:
+        return _head(self.head, self.pool(self.rnn(seen.history, seen.property), seen), seen)
 
 
 class _DotSide(UserSide):
-    def __init__(self, attention: AdditiveAttention):
-        super().__init__()
-        self.attention = attention
+    def __init__(self, model: CTRModel, scoring: DotScoring):
+        super().__init__(model)
+        self.attention, self.from_context = scoring.attention, scoring.from_context
 
-    def logits(
-        self, history: Tensor, there: Tensor, length: Tensor, candidate: Tensor, property_: Tensor | None
-    ) -> Tensor:
-        score = self.attention.query(torch.tanh(self.attention.project(history)))[..., 0]
-        user = _softmax(score, there)[:, None] @ history  # (B, 1, D)
-        return (user * candidate).sum(2)
+    def logits(self, seen: Seen) -> Tensor:
+        score = self.attention.query(torch.tanh(self.attention.project(seen.history)))[..., 0]
+        user = _softmax(score, seen.there)[:, None] @ seen.history  # (B, 1, D)
+        logit = (user * seen.candidate).sum(2)
+        return logit if seen.context is None else logit + self.from_context(seen.context_vector).reshape(logit.shape)
 
 
 class _MeanSide(UserSide):
     def __init__(self, model: YoutubeNet):
-        super().__init__()
+        super().__init__(model)
         self.head = model.head
 
-    def logits(
-        self, history: Tensor, there: Tensor, length: Tensor, candidate: Tensor, property_: Tensor | None
-    ) -> Tensor:
-        return _head(self.head, _mean(history, length).expand_as(candidate), candidate)
+    def logits(self, seen: Seen) -> Tensor:
+        return _head(self.head, _mean(seen), seen)
 
 
 class _DINSide(UserSide):
     def __init__(self, model: MultimodalDIN):
-        super().__init__()
+        super().__init__(model)
         self.attention, self.head = model.attention, model.head
         self.normalise = model.settings.attention_normalise
 
-    def logits(
-        self, history: Tensor, there: Tensor, length: Tensor, candidate: Tensor, property_: Tensor | None
-    ) -> Tensor:
-        score = _pair_scores(self.attention, history, history, candidate)
-        weight = _softmax(score, there[:, None]) if self.normalise else score * there[:, None]
-        return _head(self.head, weight @ history, candidate)
+    def logits(self, seen: Seen) -> Tensor:
+        score, there = _pair_scores(self.attention, seen.history, seen.history, seen.candidate), seen.there[:, None]
+        weight = _softmax(score, there) if self.normalise else score * there
+        return _head(self.head, weight @ seen.history, seen)
+
+
+class _DIENSide(UserSide):
+    def __init__(self, model: MultimodalDIEN):
+        super().__init__(model)
+        self.interest, self.map, self.head = gru(model.interest), model.attention.map, model.head
+        self.from_input = model.evolution.from_input
+        self.evolution = ScaledGRU(model.evolution.from_state.weight, model.evolution.b_h)
+
+    def logits(self, seen: Seen) -> Tensor:
+        interest = self.interest(seen.history, None)  # (B, T, H)
+        relevance = _softmax(seen.candidate @ self.map(interest).transpose(1, 2), seen.there[:, None])  # (B, C, T)
+        # Behind the end the relevance is 0, and a state stays: the last one is the user.
+        states = self.evolution(self.from_input(interest), relevance[..., None])
+        return _head(self.head, states[:, :, -1], seen)
 
 
 class _DUPNSide(UserSide):
     def __init__(self, model: DUPN):
-        super().__init__(model.property)
-        self.rnn, self.attention, self.head = _lstm(model.rnn), model.attention, model.head
+        super().__init__(model)
+        self.rnn, self.attention, self.head = lstm(model.rnn), model.attention, model.head
 
-    def logits(
-        self, history: Tensor, there: Tensor, length: Tensor, candidate: Tensor, property_: Tensor | None
-    ) -> Tensor:
-        state = self.rnn(history if property_ is None else torch.cat([history, property_], dim=2))
-        seen = state if property_ is None else torch.cat([state, property_], dim=2)
-        alpha = _softmax(_pair_scores(self.attention, seen, history, candidate), there[:, None])
-        return _head(self.head, alpha @ state, candidate)
+    def logits(self, seen: Seen) -> Tensor:
+        state = self.rnn(seen.history, seen.property)
+        read = state if seen.property is None else torch.cat([state, seen.property], dim=2)
+        score = _pair_scores(self.attention, read, seen.history, seen.candidate)
+        return _head(self.head, _softmax(score, seen.there[:, None]) @ state, seen)
 
 
 class _XDeepFMSide(UserSide):
     def __init__(self, model: MultimodalxDeepFM):
-        super().__init__()
+        super().__init__(model)
         self.linear, self.interaction, self.head = model.linear, model.interaction, model.head
         self.from_interaction, self.width = model.from_interaction, model.settings.width
+        self.context_alignment = model.context_alignment
 
-    def logits(
-        self, history: Tensor, there: Tensor, length: Tensor, candidate: Tensor, property_: Tensor | None
-    ) -> Tensor:
-        user = _mean(history, length).expand_as(candidate)
-        both = torch.cat([user, candidate], dim=2).flatten(0, 1)  # (B * C, 2 * M * D)
+    def logits(self, seen: Seen) -> Tensor:
+        user = _mean(seen)
+        both = torch.cat([user, seen.candidate], dim=2).flatten(0, 1)  # (B * C, 2 * M * D)
         fields = both.reshape(both.shape[0], -1, self.width)
+        if seen.context is not None:
+            both = torch.cat([both, seen.context_vector], dim=1)
+            fields = torch.cat([fields, self.context_alignment(seen.context)], dim=1)
         explicit = self.linear(both) + self.from_interaction(self.interaction(fields))
-        return explicit.reshape(candidate.shape[0], candidate.shape[1]) + _head(self.head, user, candidate)
+        return explicit.reshape(user.shape[0], user.shape[1]) + _head(self.head, user, seen)
 
 
 def _of_scoring(model: Any) -> UserSide:
     scoring = model.scoring
     if isinstance(scoring, DotScoring):
-        return _DotSide(scoring.attention)
+        return _DotSide(model, scoring)
     return _GRUSide(model, scoring.rnn, scoring.pool, scoring.head)
 
 
@@ -282,5 +283,6 @@ SIDES = {
     YoutubeNet: _MeanSide,
     DUPN: _DUPNSide,
     MultimodalDIN: _DINSide,
+    MultimodalDIEN: _DIENSide,
     MultimodalxDeepFM: _XDeepFMSide,
 }

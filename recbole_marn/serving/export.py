@@ -13,7 +13,6 @@ import torch
 
 from recbole_marn import __version__
 from recbole_marn.data.item_table import IdTable, StatisticTable, TextTable, VectorTable
-from recbole_marn.errors import InputError
 from recbole_marn.files import sha256, write_json
 from recbole_marn.files.folders import staged_folder
 from recbole_marn.prepare.encoders import need
@@ -52,12 +51,6 @@ def export(
     """
     for package in ("onnx", "onnxscript", "onnxruntime"):
         need(package, "serve", "exporting a model")
-    if scorer.click_rates.state():
-        raise InputError(
-            "a model whose outputs are its probabilities",
-            "one with a correction or calibration, which an export does not carry yet",
-            "Serve it by load_scorer or recbole-marn predict, or train with calibration: none.",
-        )
     side = user_side(scorer.model)
     with staged_folder(Path(folder), overwrite) as staging:
         _write_vectors(scorer, staging)
@@ -114,6 +107,8 @@ def _codes(scorer: CTRScorer) -> dict[str, Any]:
         "latest": facts.latest,
         "behaviour_types": kinds,
         "gap": None if facts.gap is None else facts.gap.bins.state(),
+        "context": [field.state() for field in facts.context],
+        "click_rates": scorer.click_rates.state(),
         "unknown_item": next(scorer.vectors_in_pieces(1))[UNKNOWN].tolist(),
         "modalities": modalities,
         "vocabularies": {
@@ -127,7 +122,7 @@ KINDS = {IdTable: "id", VectorTable: "vector", TextTable: "text", StatisticTable
 
 def _write_scorer(scorer: CTRScorer, side: UserSide, file: Path) -> None:
     """The user side through torch's exporter, with any number of requests, behaviours and candidates."""
-    width, gap = scorer.model.vector_size, scorer.facts.gap
+    facts, width, gap = scorer.facts, scorer.model.vector_size, scorer.facts.gap
     requests, behaviours, candidates = 3, 5, 4  # of the example that is traced
     example = {
         "history": torch.randn(requests, behaviours, width),
@@ -140,12 +135,16 @@ def _write_scorer(scorer: CTRScorer, side: UserSide, file: Path) -> None:
         "length": {0: request},
         "candidate": {0: request, 1: torch.export.Dim("candidates")},
     }
-    if scorer.facts.needs.kind:
+    if facts.needs.kind:
         example["behaviour"] = torch.ones(requests, behaviours, dtype=torch.int64)
         shapes["behaviour"] = {0: request, 1: behaviour}
     if gap is not None:
         example["gap"] = torch.ones(requests, behaviours, len(gap.bins.edges), dtype=torch.int64)
         shapes["gap"] = {0: request, 1: behaviour}
+    if facts.context:
+        codes = sum(field.size for field in facts.context)
+        example["context"] = torch.ones(requests, candidates, codes, dtype=torch.int64)
+        shapes["context"] = shapes["candidate"]
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")  # the exporter's own, on its own code

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from recbole_marn.data.catalogue import Fields
+from recbole_marn.data.context_vocabulary import FieldVocabulary
+from recbole_marn.data.fields import Fields
 from recbole_marn.data.rows import slices
 from recbole_marn.data.statistics import EqualFrequencyBins, GapBins
 from recbole_marn.data.vector_file import open_vectors
 from recbole_marn.errors import InputError
+from recbole_marn.evaluation.calibration import Calibration
 from recbole_marn.files import sha256
 from recbole_marn.prepare.encoders import need
 from recbole_marn.serving.answers import PAIRS, UNKNOWN, Answers, Asked, Facts
@@ -51,10 +53,12 @@ class ExportedScorer(Answers):
                 kinds={token: code for code, token in enumerate(codes["behaviour_types"]) if code},
                 gap=None if gap is None else GapBins(EqualFrequencyBins.from_state(gap)),
                 latest=codes["latest"],
+                context=tuple(FieldVocabulary.from_state(field) for field in codes["context"]),
             ),
             ["", *(folder / IDS).read_text(encoding="utf-8").split("\n")[:-1]],
         )
         self._vectors = open_vectors(folder / VECTORS, what="item vectors", missing="Export again.")
+        self._click_rates = [Calibration.from_state(step) for step in codes["click_rates"]]
         self._unknown = np.array(codes["unknown_item"], dtype=np.float32)
         if len(self._vectors) != len(self.items) or len(self._unknown) != self._vectors.shape[1]:
             raise InputError(
@@ -65,6 +69,7 @@ class ExportedScorer(Answers):
         self._session = runtime.InferenceSession(
             (folder / SCORER).read_bytes(), options, providers=["CPUExecutionProvider"]
         )
+        self._inputs = [entry.name for entry in self._session.get_inputs()]
 
     def item_vectors(self, items: Sequence[Any] | None = None) -> np.ndarray:
         """(n, D) float32 vectors of items, or of all, in the order of `items`.
@@ -94,12 +99,14 @@ class ExportedScorer(Answers):
             place = first[requests, None] + np.arange(width)
             valid = np.arange(width) < number[requests, None]
             row = order[np.where(valid, place, first[requests, None])]
-            found = self._run(asked, requests, asked.item[row], behaviours)
+            found = self._run(asked, requests, asked.item[row], asked.context[row], behaviours)
             probability[row[valid]] = found[valid]
         return probability
 
-    def _run(self, asked: Asked, requests: np.ndarray, item: np.ndarray, behaviours: Behaviours) -> np.ndarray:
-        """item (S, C) of requests (S,) -> (S, C)."""
+    def _run(
+        self, asked: Asked, requests: np.ndarray, item: np.ndarray, context: np.ndarray, behaviours: Behaviours
+    ) -> np.ndarray:
+        """item (S, C) and context (S, C, F) of requests (S,) -> (S, C)."""
         length, start = asked.length[requests], asked.start[requests]
         longest = max(1, int(length.max()))
         event = slices(start, length)
@@ -115,12 +122,25 @@ class ExportedScorer(Answers):
             "length": length,
             "candidate": self._vectors_of(item.ravel()).reshape(*item.shape, -1),
         }
-        if self.facts.needs.kind:
+        if behaviours.kind is not None:
             given["behaviour"] = padded(behaviours.kind[event])
         if self.facts.gap is not None:
             since = np.repeat(asked.time[requests], length) - behaviours.time[event]
             given["gap"] = padded(self.facts.gap.codes(since))
-        return self._session.run(None, given)[0]
+        given["context"] = context
+        return self.run(given)
+
+    def run(self, given: Mapping[str, np.ndarray]) -> np.ndarray:
+        """(S, C) probabilities of what the graph takes, corrected and calibrated as those of the run were.
+
+        Args:
+            given: by the graph's names; what this model does not read is left out.
+        """
+        probability = self._session.run(None, {name: given[name] for name in self._inputs})[0]
+        rates = probability.ravel()
+        for step in self._click_rates:
+            rates = step.apply(rates.astype(np.float64)).astype(np.float32)
+        return rates.reshape(probability.shape)
 
 
 def _alike(number: np.ndarray, length: np.ndarray) -> list[np.ndarray]:

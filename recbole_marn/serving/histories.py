@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from recbole_marn.data.catalogue import Fields
+from recbole_marn.data.fields import Fields
 from recbole_marn.errors import InputError
 from recbole_marn.prepare.tokens import identifier
 

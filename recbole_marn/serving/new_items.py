@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from recbole_marn.data.catalogue import Catalogue
-from recbole_marn.data.item_features import TRAIN_INTERACTIONS
+from recbole_marn.data.catalogue import Catalogue, statistic_columns
 from recbole_marn.data.item_table import IdTable, ItemTable, StatisticTable, TextTable, VectorTable
 from recbole_marn.errors import InputError
 from recbole_marn.prepare.titles import title_words
 from recbole_marn.prepare.tokens import identifier, is_missing, number
 from recbole_marn.settings.data import ModalitySettings
 
-__all__ = ["Described", "describe_items", "interaction_columns", "vector_modalities"]
+__all__ = ["Described", "counted_columns", "describe_items", "vector_modalities"]
 
 
 @dataclass
@@ -45,8 +44,9 @@ def describe_items(
 ) -> Described:
     """The item table of items, with the vocabularies and bins of training.
 
-    An id that training never saw has code 0, whose embedding is zero: of such an item its content speaks. Its training
-    interactions are 0. A value that training never saw is missing, and so is a column that is not given.
+    An id that training never saw has code 0, whose embedding is zero: of such an item its content speaks. What training
+    counted of items (interactions, exposures, clicks) is that of an item which was never shown, unless a column says
+    otherwise. A value that training never saw is missing, and so is a column that is not given.
 
     Args:
         items: n ids.
@@ -83,7 +83,7 @@ def describe_items(
             present[1:, index] = words.any(axis=1)
         else:
             read |= set(settings[name].fields)
-            codes = _statistics(described, settings[name].fields, columns, modality, n)
+            codes = _statistics(described, settings[name].fields, columns, modality, catalogue.moving, n)
             table.statistic[1:, modality.start : modality.stop] = codes
             table.modalities[name] = modality
             present[1:, index] = codes.any(axis=1)
@@ -96,17 +96,16 @@ def vector_modalities(catalogue: Catalogue) -> list[str]:
     return [name for name, table in catalogue.table.modalities.items() if isinstance(table, VectorTable)]
 
 
-def interaction_columns(catalogue: Catalogue, settings: Mapping[str, ModalitySettings]) -> list[int]:
-    """Columns of the statistics that count training interactions."""
-    columns = []
-    for name, table in catalogue.table.modalities.items():
-        if isinstance(table, StatisticTable):
-            start = table.start
-            for field_name, bins in zip(settings[name].fields, table.bins, strict=True):
-                stop = start + len(bins.edges)
-                columns += range(start, stop) if field_name == TRAIN_INTERACTIONS else ()
-                start = stop
-    return columns
+def counted_columns(
+    catalogue: Catalogue, settings: Mapping[str, ModalitySettings], given: Collection[str]
+) -> list[int]:
+    """Columns of the statistics that training counted and that are not `given` anew."""
+    return [
+        column
+        for name, start, stop in statistic_columns(catalogue.table, settings)
+        if name in catalogue.moving and name not in given
+        for column in range(start, stop)
+    ]
 
 
 def _below_padding(values: np.ndarray) -> np.ndarray:
@@ -174,15 +173,18 @@ def _vectors(given: np.ndarray | None, like: np.ndarray, n: int) -> VectorTable:
 
 
 def _statistics(
-    described: Described, fields: Sequence[str], columns: Mapping[str, np.ndarray], table: StatisticTable, n: int
+    described: Described,
+    fields: Sequence[str],
+    columns: Mapping[str, np.ndarray],
+    table: StatisticTable,
+    never_shown: Mapping[str, float],
+    n: int,
 ) -> np.ndarray:
     codes = []
     for name, bins in zip(fields, table.bins, strict=True):
         given = columns.get(name)
-        if name == TRAIN_INTERACTIONS:
-            values = np.zeros(n)
-        elif given is None:
-            values = np.full(n, np.nan)
+        if given is None:
+            values = np.full(n, never_shown.get(name, np.nan))
         else:
             read = [number(value) for value in given]
             missing = sum(is_missing(value) for value in given)

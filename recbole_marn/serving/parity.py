@@ -8,10 +8,13 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
+from recbole_marn.data.context_vocabulary import FieldVocabulary
+from recbole_marn.data.part import Part
 from recbole_marn.evaluation.metrics import auc, uauc
 from recbole_marn.evaluation.record import read_record
-from recbole_marn.serving.answers import Answers
+from recbole_marn.layers.kernels.segment import expand_rows
 from recbole_marn.serving.exported import ExportedScorer
 from recbole_marn.serving.histories import Behaviours, Windows
 from recbole_marn.serving.scorer import CTRScorer
@@ -23,25 +26,17 @@ LATENCIES = {1: 200, 100: 100, 1000: 30}  # candidates -> requests timed
 HISTORY = 50  # behaviours of a timed request, or as many as the model reads
 
 
-def of_test_part(answers: Answers, run: Prepared, checkpoint: str | Path | None = None) -> dict[str, Any]:
-    """Metrics of the test part by `answers`, those of the record, and the largest difference to its scores.
+def of_test_part(exported: ExportedScorer, run: Prepared, checkpoint: str | Path | None = None) -> dict[str, Any]:
+    """Metrics of the test part by an export, those of the record, and the largest difference to its scores.
 
     Args:
         run: as `load_run` gives it.
         checkpoint: its record and scores lie beside it; without them the comparison is left out.
     """
     part = run.test.part
-    rows, events = part.rows, part.rows.events
-    row = np.arange(len(part))
-    columns, group = rows.columns(row), row // rows.rows_per_group
-    tokens = part.field2id_token[part.iid_field].astype(object)
-    number = np.concatenate([[0], answers.numbers(tokens[1:])])
-    kind = None
-    if answers.facts.needs.kind:
-        kind = np.array([answers.facts.kinds.get(token, 0) for token in part.source.behaviour_types])[events.behaviour]
-    behaviours = Behaviours({}, events.user, number[events.item], events.time, kind)
-    windows = Windows(rows.rows.history_start[group], rows.rows.history_length[group])
-    score = answers.probabilities(number[columns["item"]], columns["time"], windows, behaviours)
+    columns = part.rows.columns(np.arange(len(part)))
+    moving = part.rows.at_time is not None
+    score = _scores_at_their_time(exported, run) if moving else _scores(exported, part)
     found: dict[str, Any] = {
         "rows": len(score),
         "AUC": round(float(auc(columns["label"], score)), 6),
@@ -54,6 +49,51 @@ def of_test_part(answers: Answers, run: Prepared, checkpoint: str | Path | None 
         stored = np.load(record.with_name(content["scores"]["file"]))["test_score"]
         found["largest_difference"] = float(np.abs(stored - score).max())
     return found
+
+
+def _scores(exported: ExportedScorer, part: Part) -> np.ndarray:
+    """(R,) of the rows of a part, whose items have their statistics at the end of training."""
+    rows, events, row = part.rows, part.rows.events, np.arange(len(part))
+    columns, group = rows.columns(row), rows.group_of(row)
+    tokens = part.field2id_token[part.iid_field].astype(object)
+    number = np.concatenate([[0], exported.numbers(tokens[1:])])
+    kind = None
+    if exported.facts.needs.kind:
+        types = part.protocol.behaviour_type if part.is_log else part.source.behaviour_types
+        kind = np.array([exported.facts.kinds.get(token, 0) for token in types])[events.behaviour]
+    behaviours = Behaviours({}, events.user, number[events.item], events.time, kind)
+    context = rows.context_of(row)  # as it was, a position included
+    return exported.probabilities(
+        number[columns["item"]], columns["time"], Windows(*rows.windows(group)), behaviours,
+        np.zeros((len(row), 0), dtype=np.int64) if context is None else context,
+    )  # fmt: skip
+
+
+@torch.no_grad()
+def _scores_at_their_time(exported: ExportedScorer, run: Prepared) -> np.ndarray:
+    """(R,) of the test rows with statistics as known then: vectors by the model's towers, scores by the export."""
+    scores = []
+    for interaction, *_ in run.test:
+        batch = interaction.batch
+        vector = run.model.eval().represent(run.model.encoder(batch)).vector
+        length = batch.length[batch.row_sequence]
+        token, row = expand_rows(batch.length, batch.row_sequence)
+        there = torch.arange(max(1, int(length.max()))) < length[:, None]
+
+        def padded(values: Tensor, token: Tensor = token, there: Tensor = there) -> np.ndarray:
+            whole = values.new_zeros(*there.shape, *values.shape[1:])
+            whole[there] = values[token]
+            return whole.numpy()
+
+        given = {
+            "history": padded(vector[batch.token]), "length": length.numpy(),
+            "candidate": vector[batch.candidate][:, None].numpy(),
+            "behaviour": None if batch.behaviour is None else padded(batch.behaviour),
+            "gap": None if batch.gap is None else padded(batch.gap),
+            "context": None if batch.context is None else batch.context[:, None].numpy(),
+        }  # fmt: skip
+        scores.append(exported.run(given)[:, 0])
+    return np.concatenate(scores)
 
 
 def latency_and_difference(scorer: CTRScorer, exported: ExportedScorer) -> dict[str, Any]:
@@ -87,8 +127,10 @@ def latency_and_difference(scorer: CTRScorer, exported: ExportedScorer) -> dict[
 
 def _request(scorer: CTRScorer, rng: np.random.Generator, candidates: int, length: int) -> tuple[dict, dict]:
     """Rows of one user, and what he did, at random."""
+    read = {field.name: field for field in scorer.facts.context if field.fixed is None}
     fields, items, now = scorer.facts.fields, np.array(scorer.items, dtype=object), scorer.facts.latest + 86_400.0
-    rows = {
+    rows = {name: _drawn(rng, field, candidates) for name, field in read.items()}
+    rows |= {
         fields.user: ["user"] * candidates,
         fields.item: items[rng.integers(len(items), size=candidates)],
         fields.time: [now] * candidates,
@@ -102,3 +144,11 @@ def _request(scorer: CTRScorer, rng: np.random.Generator, candidates: int, lengt
         kinds = np.array(list(scorer.facts.kinds), dtype=object)
         behaviours[fields.behaviour] = kinds[rng.integers(len(kinds), size=length)]
     return rows, behaviours
+
+
+def _drawn(rng: np.random.Generator, field: FieldVocabulary, number: int) -> np.ndarray:
+    """Values of a field of profile or context, at random."""
+    if field.kind == "float":
+        edges = np.concatenate([[0.0], *field.bins.edges])
+        return rng.uniform(edges.min() - 1, edges.max() + 1, size=number)
+    return field.tokens[rng.integers(len(field.tokens), size=number)]

@@ -11,6 +11,7 @@ import numpy as np
 
 from recbole_marn.errors import InputError
 from recbole_marn.files import write_aside
+from recbole_marn.serving.contexts import Context, columns_read
 from recbole_marn.serving.histories import Behaviours
 from recbole_marn.serving.new_items import vector_modalities
 from recbole_marn.serving.scorer import CTRScorer
@@ -68,22 +69,30 @@ def predict(scorer: CTRScorer, request: Request) -> dict[str, Any]:
     if request.top is not None and request.top < 1:
         raise InputError("--top of at least 1", str(request.top), "Ask for one item or more.")
     told: dict[str, Any] = {"rows": 0, "unknown_users": 0}
+    told |= {"unknown_values": {}} if scorer.facts.context else {}
+    told |= {"rows_before_the_end_of_statistics": 0} if scorer.catalogue.moving else {}
     fields = scorer.facts.fields
+    read = columns_read(scorer.facts.context)
     rows = ReadTable(
         request.rows, "--rows", [fields.user] if request.top else [fields.user, fields.item], fields.time,
-        request.time_unit,
+        request.time_unit, others=read,
     )  # fmt: skip
     _add_items(scorer, request, told)
     behaviours = _behaviours(scorer, request, told)
-    told["columns_not_used"] = rows.others
+    told["columns_not_used"] = [name for name in rows.others if name not in read]
 
     def write(path: Path) -> None:
         with open_answers(path, request.out.suffix) as writer:
-            for chunk in rows.chunks():
+            for chunk in rows.chunks(read):
                 told["rows"] += len(chunk[fields.user])
                 unknown = [user not in behaviours.users for user in chunk[fields.user]]
                 told["unknown_users"] += sum(unknown)
-                for answers in _answers(scorer, request, behaviours, chunk, told):
+                context = scorer.context_of(chunk, len(chunk[fields.user]))
+                for name, number in context.unknown.items():
+                    told["unknown_values"][name] = told["unknown_values"].get(name, 0) + number
+                if scorer.catalogue.moving:
+                    told["rows_before_the_end_of_statistics"] += int((chunk[fields.time] <= scorer.facts.latest).sum())
+                for answers in _answers(scorer, request, behaviours, chunk, context, told):
                     writer(answers)
 
     write_aside(request.out, write)
@@ -91,7 +100,12 @@ def predict(scorer: CTRScorer, request: Request) -> dict[str, Any]:
 
 
 def _answers(
-    scorer: CTRScorer, request: Request, behaviours: Behaviours, chunk: dict[str, np.ndarray], told: dict[str, Any]
+    scorer: CTRScorer,
+    request: Request,
+    behaviours: Behaviours,
+    chunk: dict[str, np.ndarray],
+    context: Context,
+    told: dict[str, Any],
 ) -> Iterator[dict[str, np.ndarray]]:
     fields = scorer.facts.fields
     if request.top is None:
@@ -104,7 +118,7 @@ def _answers(
         among = ReadTable(request.candidates, "--candidates", [fields.item]).whole()[fields.item]
     rankings = scorer.top_of(
         chunk[fields.user], chunk[fields.time], behaviours, request.top, scorer.candidates(among),
-        inclusive=request.inclusive, unseen=request.unseen,
+        context.codes, inclusive=request.inclusive, unseen=request.unseen,
     )  # fmt: skip
     for user, time, ranking in zip(chunk[fields.user], chunk[fields.time], rankings, strict=True):
         number = len(ranking.items)

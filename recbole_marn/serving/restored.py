@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 
 from recbole_marn.data.catalogue import Catalogue
+from recbole_marn.data.context import ContextField
 from recbole_marn.data.item_features import ItemFeatures
 from recbole_marn.data.item_table import ItemTable
 from recbole_marn.errors import InputError
@@ -84,10 +85,13 @@ class _ModelData:
 
     catalogue: Catalogue
     settings: DataSettings
-    context_fields = ()  # only logs have any, whose runs keep no items
 
     def num(self, field: str) -> int:
         return self.catalogue.n_items  # RecBole asks for that of the items alone
+
+    @property
+    def context_fields(self) -> tuple[ContextField, ...]:
+        return tuple(field for vocabulary in self.catalogue.context for field in vocabulary.fields)
 
     @property
     def rows(self) -> _ModelData:

@@ -19,7 +19,7 @@ from recbole_marn.models.base import EXTRACTION_CHUNK
 from recbole_marn.models.parts import BehaviourProperty
 from recbole_marn.serving.answers import UNKNOWN, Answers, Asked, Facts
 from recbole_marn.serving.histories import Behaviours, Needs, columns_of, tokens_of
-from recbole_marn.serving.new_items import describe_items, interaction_columns, vector_modalities
+from recbole_marn.serving.new_items import counted_columns, describe_items, vector_modalities
 from recbole_marn.serving.restored import Restored, restore
 
 __all__ = ["CTRScorer", "ItemsAdded", "load_scorer"]
@@ -83,6 +83,7 @@ class CTRScorer(Answers):
             kinds=self.catalogue.codes[fields.behaviour] if needs.kind else {},
             gap=self.catalogue.gap if needs.time else None,
             latest=self.catalogue.latest,
+            context=self.catalogue.context,
         )
         super().__init__(facts, self.catalogue.vocabularies[fields.item])
         self._vectors = torch.zeros(len(self._tokens), self.model.vector_size)
@@ -115,8 +116,9 @@ class CTRScorer(Answers):
         """Make items known by their content: those training never saw, or others in place of known ones.
 
         What is not given is missing, as it was for such items in training: a category or word that training never
-        saw, a photo. Numbers fall into the bins of training; an item has no training interactions unless it is a
-        known one, which keeps its id.
+        saw, a photo. Numbers fall into the bins of training. What training counted (interactions, exposures, clicks,
+        click rate) a known item keeps, as it keeps its id, and a new one has none of, unless a column of that name
+        says what it is by now.
 
         Args:
             items: a data frame or mapping of columns: the item's id, and whatever the model reads of it.
@@ -133,7 +135,7 @@ class CTRScorer(Answers):
             again = len(tokens) - len(set(tokens))
             raise InputError("each item once", f"{again} repeated ids", "Keep one line an item.")
         described = describe_items(tokens, columns, self._by_modality(vectors), self.catalogue, self._modalities)
-        self._keep_interactions(tokens, described.table)
+        self._keep_counts(tokens, columns, described.table)
         new = [token for token in tokens if token not in self._number]
         encoded = self._encoded_table(described.table)
         grown = torch.cat([self._vectors, self._vectors.new_zeros(len(new), self._vectors.shape[1])])
@@ -151,10 +153,10 @@ class CTRScorer(Answers):
             {name: missing for name, missing in without.items() if missing}, described.not_read,
         )  # fmt: skip
 
-    def _keep_interactions(self, tokens: Sequence[str], table: Any) -> None:
-        """A known item is described anew, but what counts its events stays."""
+    def _keep_counts(self, tokens: Sequence[str], given: Mapping[str, Any], table: Any) -> None:
+        """A known item is described anew, but what counts its events stays unless it is given."""
         known = self.catalogue.codes[self.facts.fields.item]
-        columns = interaction_columns(self.catalogue, self._modalities)
+        columns = counted_columns(self.catalogue, self._modalities, given)
         for row, token in enumerate(tokens, start=1):
             if token in known:
                 table.statistic[row, columns] = self.catalogue.table.statistic[known[token], columns]
@@ -208,20 +210,20 @@ class CTRScorer(Answers):
     @torch.no_grad()
     def _answers(self, asked: Asked, behaviours: Behaviours) -> np.ndarray:
         event = slices(asked.start, asked.length)
-        none = np.zeros((0, 0), dtype=np.int64)
+        none = np.zeros((0, 0), dtype=np.int64)  # vectors hold the statistics already
         since = np.repeat(asked.time, asked.length) - behaviours.time[event]
-        # Codes of profile and context belong here, too.
         batch = assemble(
             token_item=behaviours.item[event],
             length=asked.length,
             row_sequence=asked.request,
             candidate_item=asked.item,
-            static=np.zeros((len(self._tokens), 0), dtype=np.int64),  # vectors hold the statistics already
+            static=np.zeros((len(self._tokens), 0), dtype=np.int64),
             token_dynamic=none,
             candidate_dynamic=none,
             dynamic_columns=(),
             behaviour=behaviours.kind[event] if self.facts.needs.kind else None,
             gap=None if self.facts.gap is None else self.facts.gap.codes(since),
+            context=asked.context,
         )
         vector = self._vectors_of(batch.item.numpy())[batch.item]
         return self.click_rates(torch.sigmoid(self.model.score(vector, batch))).float().numpy()

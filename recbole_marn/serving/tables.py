@@ -33,16 +33,25 @@ class ReadTable:
         ids: columns that are ids.
         time: the column that is a time, or None.
         unit: of times that are numbers, a key of `prepare.times.UNITS`; dates are read as such.
+        others: further columns that must be there.
 
     Raises:
         InputError: no table, or a column is missing.
     """
 
-    def __init__(self, path: Path, option: str, ids: Sequence[str], time: str | None = None, unit: str = "s"):
+    def __init__(
+        self,
+        path: Path,
+        option: str,
+        ids: Sequence[str],
+        time: str | None = None,
+        unit: str = "s",
+        others: Sequence[str] = (),
+    ):
         self.table, self.path, self.option = open_table(path, option), path, option
         self.ids, self.time = list(ids), time
         self._per_second, self._clock = UNITS[unit], Clock()
-        wanted = [*self.ids, *([time] if time else [])]
+        wanted = list(dict.fromkeys([*self.ids, *([time] if time else []), *others]))
         missing = [name for name in wanted if name not in self.table.kinds]
         if missing:
             raise InputError(
@@ -62,7 +71,8 @@ class ReadTable:
         Raises:
             InputError: a row without an id or a time, or that cannot be read.
         """
-        names = [*self.ids, *([self.time] if self.time else []), *others]
+        names = [*self.ids, *([self.time] if self.time else [])]
+        names += [name for name in others if name not in names]
         tally = Tally(self.path.name, limit=0.0)
         rows: list[list[Any]] = []
         with self._progress() as bar:

@@ -28,10 +28,9 @@ def write_items(folder: str | Path, model: OurModel, part: Part, largest_copy: i
         largest_copy: bytes of a modality's vectors up to which they are copied.
 
     Returns:
-        Name and digest of the file, for checkpoints; None for models without item vectors, and for click logs, whose
-        rows need a profile and context besides.
+        Name and digest of the file, for checkpoints; None for models without item vectors.
     """
-    if not model.makes_item_vectors or part.is_log:
+    if not model.makes_item_vectors:
         return None
     content = plain(Catalogue.of(part).state(largest_copy=largest_copy))
     sha256 = checkpoint.digest(content)
@@ -56,9 +55,9 @@ def read_items(path: str | Path, content: Mapping[str, Any], vectors: Mapping[st
     if not named:
         raise InputError(
             "a checkpoint that names the items it can score",
-            f"{path}, trained by recbole_marn 0.1.0 or on a click log",
+            f"{path}, trained by recbole_marn 0.1.0",
             "Where the data are, recbole_marn.load_run(CHECKPOINT) loads it, and CTRScorer.of scores by what that "
-            "returns unless it is a log's; or train again.",
+            "returns; or train again.",
         )
     file = Path(path).with_name(Path(named["file"]).name)
     if not file.is_file():

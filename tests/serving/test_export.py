@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from cases import OUR_MODELS, prepared
+from contexts import drawn, in_context
 
 import recbole_marn
 from recbole_marn.cli import main
@@ -18,7 +20,7 @@ from recbole_marn.serving.dense import user_side
 from recbole_marn.serving.exported import ExportedScorer
 from recbole_marn.serving.histories import History
 
-NOT_EXPORTED = {"MultimodalDIEN", "SimTier", "QIN", "TransformerDCN", "HSTU"}
+NOT_EXPORTED = {"SimTier", "QIN", "TransformerDCN", "HSTU"}
 EXPORTED = [name for name in OUR_MODELS if model_class(name).makes_item_vectors and name not in NOT_EXPORTED]
 VARIANTS = [(name, {}) for name in EXPORTED] + [
     ("MARN", {"pooling": "last"}),
@@ -30,6 +32,7 @@ VARIANTS = [(name, {}) for name in EXPORTED] + [
     ("NAML", {"pooling": "attention"}),
     ("MultimodalDIN", {"attention_normalise": True}),
     ("DUPN", {"behaviour": None}),
+    ("MARN", {"gate": "scale"}),
 ]
 
 
@@ -66,11 +69,28 @@ def test_the_user_side_of_a_model_is_its_score(settings, model, changed):
         assert nobody.isfinite().all()
 
 
-def test_a_model_whose_user_side_is_not_there_says_what_to_use(settings):
-    with pytest.raises(InputError, match="recbole-marn predict scores with it"):
-        user_side(prepared("MultimodalDIEN", settings).model)
-    with pytest.raises(InputError, match="gate: scale"):
-        user_side(prepared("MARN", settings, gate="scale").model)
+@pytest.mark.parametrize("model", EXPORTED)
+def test_the_user_side_reads_profile_and_context(settings, model):
+    model, dataset = in_context(model, settings)
+    model.eval()
+    batch = drawn(dataset.batch(np.arange(24)).batch, torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        vector = model.item_vectors(batch.entity_id)
+        expected = torch.sigmoid(model.score(vector, batch))
+        side, given = user_side(model), padded(batch, vector)
+        if side.property is None:
+            given["behaviour"] = given["gap"] = None
+        found = side(**given, context=batch.context[:, None])[:, 0]
+    assert torch.allclose(found, expected, atol=1e-6)
+
+
+class NoSide(torch.nn.Module):
+    pass
+
+
+def test_a_model_without_a_user_side_says_what_to_use():
+    with pytest.raises(InputError, match="recbole-marn predict scores it"):
+        user_side(NoSide())
 
 
 @pytest.mark.parametrize("package", ["onnx", "onnxscript", "onnxruntime"])
@@ -82,6 +102,11 @@ def test_packages_that_are_missing_are_named(served, monkeypatch, package):
     with pytest.raises(InputError, match=r"recbole-marn\[serve\]"):
         export(served.scorer(), "out")
     assert not Path("out").exists()
+
+
+def test_scoring_an_export_imports_neither_torch_nor_recbole():
+    code = "import sys, recbole_marn.serving.exported; print([m for m in ('torch', 'recbole') if m in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
 
 
 # ---------------------------------------------------------------------------------------- with ONNX Runtime
@@ -105,7 +130,7 @@ def exported(serve, tmp_path_factory):
     return export
 
 
-@pytest.mark.parametrize("model", ["MARN", "NAML", "MultimodalDIN"])
+@pytest.mark.parametrize("model", ["MARN", "NAML", "MultimodalDIN", "MultimodalDIEN"])
 def test_an_export_scores_as_the_run_did(exported, model):
     served, folder = exported(model)
     scorer = ExportedScorer(folder)

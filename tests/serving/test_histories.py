@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from recbole_marn.data.catalogue import Fields
+from recbole_marn.data.fields import Fields
 from recbole_marn.errors import InputError
 from recbole_marn.serving.histories import Behaviours, History, Needs
 

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import planted_log
 import pytest
 import tiny
 import torch
@@ -266,16 +265,6 @@ def test_a_model_without_item_vectors_says_what_to_use(settings, model):
     with pytest.raises(InputError) as error:
         load_scorer(path)
     assert f"Got {model} in {path}." in str(error.value) and "load_data_and_model" in str(error.value)
-
-
-def test_a_run_on_a_click_log_says_that_its_rows_need_more(tmp_path):
-    planted_log.write(tmp_path, planted_log.exposures(), planted_log.behaviours())
-    given = planted_log.settings(tmp_path, epochs=1, use_gpu=False, show_progress=False)
-    path = recbole_marn.run(config_dict=given)["checkpoint"]
-    with pytest.raises(InputError, match="or on a click log"):
-        load_scorer(path)
-    with pytest.raises(InputError, match="Got a click log"):
-        CTRScorer.of(recbole_marn.load_run(path))
 
 
 def test_vectors_too_large_to_be_copied_are_read_where_they_are(tmp_path):

@@ -1,0 +1,69 @@
+"""Profile and context of rows as codes: a value that training never saw is unknown, and is counted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from recbole_marn.data.context_vocabulary import FieldVocabulary
+from recbole_marn.prepare.tokens import identifier, is_missing, number
+
+__all__ = ["Context", "columns_read", "context_of"]
+
+
+class Context(NamedTuple):
+    """Profile and context of rows.
+
+    Attributes:
+        codes: (B, F).
+        unknown: column -> values that training never saw, or that are no numbers; they have code 0.
+    """
+
+    codes: np.ndarray
+    unknown: dict[str, int]
+
+
+def columns_read(vocabularies: Sequence[FieldVocabulary]) -> list[str]:
+    """Columns that rows must have; what is fixed when scores are served is not read."""
+    return [vocabulary.name for vocabulary in vocabularies if vocabulary.fixed is None]
+
+
+def context_of(vocabularies: Sequence[FieldVocabulary], columns: Mapping[str, np.ndarray], rows: int) -> Context:
+    """The codes of rows, given the columns that are read."""
+    codes, unknown = [np.zeros((rows, 0), dtype=np.int64)], {}
+    for vocabulary in vocabularies:
+        if vocabulary.fixed is not None:
+            codes.append(np.tile(np.array(vocabulary.fixed, dtype=np.int64), (rows, 1)))
+            continue
+        found, new = _codes(vocabulary, columns[vocabulary.name])
+        codes.append(found)
+        if new:
+            unknown[vocabulary.name] = new
+    return Context(np.concatenate(codes, axis=1), unknown)
+
+
+def _codes(vocabulary: FieldVocabulary, values: np.ndarray) -> tuple[np.ndarray, int]:
+    if vocabulary.kind == "token_seq":
+        lists = [value if isinstance(value, (list, tuple, np.ndarray)) else _words(value) for value in values]
+        return vocabulary.of_lists([[_token(vocabulary, value) for value in words] for words in lists])
+    which, distinct = pd.factorize(np.asarray(values, dtype=object), use_na_sentinel=False)
+    if vocabulary.kind == "token":
+        tokens = np.array([_token(vocabulary, value) for value in distinct], dtype=object)
+        return vocabulary.of_tokens(tokens[which])
+    missing = np.array([is_missing(value) for value in distinct], dtype=bool)
+    numbers = np.array([np.nan if (read := number(value)) is None else read for value in distinct], dtype=np.float64)
+    return vocabulary.of_numbers(numbers[which]), int((np.isnan(numbers) & ~missing)[which].sum())
+
+
+def _token(vocabulary: FieldVocabulary, value: Any) -> str:
+    """As training spelled it, else as `prepare` spells ids: 5 and 5.0 are `5`."""
+    if is_missing(value):
+        return ""
+    return value if isinstance(value, str) and value in vocabulary.code else identifier(value)
+
+
+def _words(value: Any) -> list[str]:
+    return [] if is_missing(value) else str(value).split()

@@ -1,0 +1,241 @@
+"""Checkpoints trained on click logs: profile and context with the rows, the position fixed, click rates calibrated."""
+
+import json
+import shutil
+
+import numpy as np
+import planted_log
+import pytest
+
+import recbole_marn
+from recbole_marn.cli import main
+from recbole_marn.data.loader import CTRDataLoader
+from recbole_marn.errors import InputError
+from recbole_marn.registry import MODELS
+from recbole_marn.serving.histories import History
+
+DRAW = np.random.default_rng(0)
+# What is clicked hangs on the device, so that a calibration has something to keep.
+ROWS = [
+    row._replace(label=int(DRAW.random() < 0.1 + 0.35 * int(row.device[1])))
+    for row in planted_log.exposures(n_requests=300)
+]
+SEEN = planted_log.behaviours(number=400)
+FILE = {"behaviours": {"file": "log.behaviours"}, "repeats": "keep",
+        "behaviour": {"kind": "kind", "time": "timestamp", "size": 2, "bins": [3]}}  # fmt: skip
+RUNS = {
+    "a file of behaviours": {**FILE, "keep_negatives": 0.5, "calibration": "platt"},
+    "clicked rows": {"keep_negatives": 0.5},
+    "isotonic": {**FILE, "calibration": "isotonic"},
+    "no position": {**FILE, "position": None},
+    "statistics until the row": {**FILE, "statistics_until": "row"},
+}
+POSITION = {"position": {"field": "position", "at_serving": 2}}
+
+
+class ServedLog:
+    """A finished run whose data are gone, its test rows as a user of a checkpoint would bring them."""
+
+    def __init__(self, folder, model="MARN", **changed):
+        planted_log.write(folder, ROWS, SEEN)
+        left_out = [] if hasattr(MODELS[model].settings, "attention_hidden") else ["attention_hidden"]
+        given = {"checkpoint_dir": str(folder / "saved"), "epochs": 3, "learning_rate": 0.02, **POSITION}
+        settings = planted_log.settings(folder, model, **given | dict.fromkeys(left_out) | changed)
+        self.path = recbole_marn.run(config_dict={k: v for k, v in settings.items() if v is not None})["checkpoint"]
+        self.run = recbole_marn.load_run(self.path)
+        part = self.run.test.part.served()
+        self.expected = self.run.trainer.scores(CTRDataLoader(self.run.config, part))["score"]
+        columns = part.rows.columns(np.arange(len(part)))
+        users, items = (part.field2id_token[f"{name}_id"][columns[name]].tolist() for name in ("user", "item"))
+        mine = [ROWS[line] for line in part.rows.requests.line]
+        number = [int(user[1:]) for user in users]
+        self.rows = {
+            "user_id": users, "item_id": items, "timestamp": columns["time"].tolist(),
+            "age": [20 + n % 5 for n in number], "score": [f"{n % 3}.5" for n in number],
+            "device": [row.device for row in mine], "position": [row.position for row in mine],
+        }  # fmt: skip
+        events = part.rows.events  # of equal times the order given stays
+        self.behaviours = {
+            "user_id": part.field2id_token["user_id"][events.user].tolist(),
+            "item_id": part.field2id_token["item_id"][events.item].tolist(),
+            "timestamp": events.time.tolist(),
+        }
+        if changed.get("behaviours"):
+            self.behaviours["kind"] = np.array(part.protocol.behaviour_type)[events.behaviour].tolist()
+        shutil.rmtree(folder / "log")
+
+    def scorer(self):
+        return recbole_marn.load_scorer(self.path)
+
+
+@pytest.fixture(scope="module")
+def served_log(tmp_path_factory):
+    made = {}
+
+    def served(how="a file of behaviours", model="MARN"):
+        if (how, model) not in made:
+            made[how, model] = ServedLog(tmp_path_factory.mktemp("log"), model, **RUNS[how])
+        return made[how, model]
+
+    return served
+
+
+@pytest.mark.parametrize("how", ["a file of behaviours", "clicked rows", "isotonic", "no position"])
+def test_rates_are_those_of_the_run_at_the_position_of_serving(served_log, how):
+    served = served_log(how)
+    scorer = served.scorer()
+    assert bool(scorer.click_rates.state()) == (how != "no position")
+    found = scorer.score(served.rows, served.behaviours)
+    np.testing.assert_allclose(found, served.expected, rtol=0, atol=1e-5)
+    moved = scorer.score(served.rows | {"position": [4] * len(found)}, served.behaviours)
+    assert np.array_equal(moved, found) == (how != "no position")
+
+
+@pytest.mark.parametrize("model", ["MultimodalxDeepFM", "NAML"])
+def test_other_models(served_log, model):
+    served = served_log(model=model)
+    found = served.scorer().score(served.rows, served.behaviours)
+    np.testing.assert_allclose(found, served.expected, rtol=0, atol=1e-5)
+
+
+def test_a_value_that_training_never_saw_is_unknown(served_log):
+    served = served_log()
+    scorer = served.scorer()
+    row = {name: values[:1] for name, values in served.rows.items()} | {"user_id": ["u1"]}
+    same = [scorer.score(row | {"device": [value]}) for value in ("tv", None, "", float("nan"))]
+    assert len({float(score[0]) for score in same}) == 1
+    assert abs(scorer.score(row | {"device": ["d1"]}) - same[0]) > 1e-6
+    assert scorer.score(row | {"age": [21]}) == scorer.score(row | {"age": ["21.0"]})
+    told = scorer.context_of(
+        {"user_id": ["u1", "new"], "age": [99, None], "score": ["1.5", "much"], "device": ["tv", "d1"]}, 2
+    )
+    assert told.unknown == {"user_id": 1, "age": 1, "score": 1, "device": 1}
+    age = scorer.facts.context[1]
+    assert age.name == "age" and told.codes[:, 1].tolist() == [0, 0]
+    assert scorer.context_of(row, 1).codes[0, 1] == age.code[str(row["age"][0])]
+
+
+def test_one_request(served_log):
+    served = served_log()
+    scorer, some = served.scorer(), slice(0, 3)
+    history = History(["003", "005"], [10.0, 20.0], ["view", "cart"])
+    items = served.rows["item_id"][some]
+    profile, context = {"user_id": "u3", "age": 23, "score": 0.5}, {"device": ["d0", "d1", "d2"]}
+    found = scorer.score_request(history, items, profile=profile, context=context, time=3e5)
+    table = {"item_id": items, "timestamp": [3e5] * 3, "device": context["device"]}
+    table |= {name: [value] * 3 for name, value in profile.items()}
+    np.testing.assert_array_equal(found, scorer.score(table, [history] * 3))
+    best = scorer.top(history, 4, time=3e5, profile=profile, context={"device": "d1"})
+    every = scorer.score_request(history, scorer.items, profile=profile, context={"device": "d1"}, time=3e5)
+    assert best.items == [scorer.items[place] for place in np.argsort(-every, kind="stable")[:4]]
+    for wrong, text in (
+        ({"context": {}}, "without device"),
+        ({"context": {"device": "d1", "position": 1}}, "Got 'position'"),
+        ({"time": None}, "Expected a time"),
+        ({"time": 1e12}, "in the unit of the training data"),
+        ({"context": {"device": ["d1"]}}, "one a candidate (3). Got 1."),
+    ):
+        with pytest.raises(InputError) as error:
+            scorer.score_request(history, items, **{"profile": profile, "context": context, "time": 3e5} | wrong)
+        assert text in str(error.value)
+
+
+def test_predict(served_log, write_csv, capsys):
+    served = served_log()
+    write_csv("behaviours.csv", served.behaviours)
+    given = ["predict", served.path, "--rows", "rows.csv", "--behaviours", "behaviours.csv", "--out", "scores.csv"]
+    n = len(served.rows["item_id"])
+    write_csv("rows.csv", served.rows | {"shop": ["x"] * n, "device": ["tv", *served.rows["device"][1:]]})
+    capsys.readouterr()
+    assert main(given) == 0
+    told = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert told["columns_not_used"] == ["position", "shop"] and told["unknown_values"]["device"] == 1
+    assert told["rows_before_the_end_of_statistics"] > 0  # the parts of this log are cut at random
+    found = np.genfromtxt("scores.csv", delimiter=",", names=True)["probability"]
+    np.testing.assert_allclose(found[1:], served.expected[1:], rtol=0, atol=1e-5)
+    write_csv("rows.csv", {name: values for name, values in served.rows.items() if name != "age"})
+    assert main(given) == 2
+    assert "without age" in capsys.readouterr().err
+    users = {name: values[:2] for name, values in served.rows.items() if name != "item_id"}
+    write_csv("rows.csv", users)
+    assert main([*given, "--top", "3"]) == 0
+    assert len(np.genfromtxt("scores.csv", delimiter=",", names=True)) == 6
+
+
+def test_statistics_at_the_end_of_the_log(served_log):
+    """With statistics_until: row an item is served with what the whole log says of it, or what its user says by now."""
+    served = served_log("statistics until the row")
+    scorer = served.scorer()
+    exposures, clicks = ({item: 0 for item in scorer.items} for _ in range(2))
+    for row in ROWS:
+        exposures[row.item] += 1
+        clicks[row.item] += row.label
+    trained = [row.label for row in ROWS if row.part == "train"]
+    rate = {i: (clicks[i] + 20 * np.mean(trained)) / (exposures[i] + 20) for i in scorer.items}
+    before = scorer.item_vectors()
+    described = {"item_id": scorer.items, "category": [f"c{int(item) % 3}" for item in scorer.items]}
+    scorer.add_items(described)
+    np.testing.assert_allclose(scorer.item_vectors(), before, atol=1e-6)  # counts stay
+    scorer.add_items(
+        described | {"exposures": list(exposures.values()), "click_rate": [rate[item] for item in scorer.items]}
+    )
+    np.testing.assert_allclose(scorer.item_vectors(), before, atol=1e-6)
+    scorer.add_items(described | {"exposures": [0] * len(before), "click_rate": [np.mean(trained)] * len(before)})
+    assert np.abs(scorer.item_vectors() - before).max() > 1e-3
+    never = scorer.item_vectors()
+    fresh = served.scorer()
+    fresh.add_items({"item_id": ["new"], "category": ["c1"]})
+    ids = scorer.catalogue.codes["item_id"]
+    assert "new" not in ids and fresh.item_vectors(["new"]).shape == never[:1].shape
+    statistic = fresh.catalogue.moving
+    assert statistic["exposures"] == 0 and statistic["click_rate"] == pytest.approx(np.mean(trained))
+
+
+# ---------------------------------------------------------------------------------------- with ONNX Runtime
+@pytest.fixture(scope="module")
+def exported_log(served_log, tmp_path_factory):
+    for package in ("onnx", "onnxscript", "onnxruntime"):
+        pytest.importorskip(package, exc_type=ImportError)
+    made = {}
+
+    def export(how="a file of behaviours", model="MARN"):
+        from recbole_marn.serving.export import export as write
+
+        if (how, model) not in made:
+            served, folder = served_log(how, model), tmp_path_factory.mktemp("export") / model
+            made[how, model] = served, folder, write(served.scorer(), folder, checkpoint=served.path, run=served.run)
+        return made[how, model]
+
+    return export
+
+
+@pytest.mark.parametrize(("how", "model"), [
+    *((how, "MARN") for how in RUNS), *(("a file of behaviours", name) for name in ("MultimodalxDeepFM", "NAML")),
+])  # fmt: skip
+def test_an_export_gives_the_rates_of_the_run(exported_log, how, model):
+    from recbole_marn.serving.exported import ExportedScorer
+
+    served, folder, manifest = exported_log(how, model)
+    scorer, ours = ExportedScorer(folder), served.scorer()
+    expected = ours.score(served.rows, served.behaviours)
+    np.testing.assert_allclose(scorer.score(served.rows, served.behaviours), expected, rtol=0, atol=1e-5)
+    request = {"profile": {"user_id": "u3", "age": 23, "score": 0.5}, "context": {"device": "tv"}, "time": 3e5}
+    if how == "no position":
+        request["context"]["position"] = 2
+    history = History(["003"], [10.0], ["cart"])
+    both = [answers.score_request(history, ["001", "gone"], **request) for answers in (scorer, ours)]
+    np.testing.assert_allclose(*both, rtol=0, atol=1e-5)
+    parity, least = manifest["parity"], 1e-4 if how == "isotonic" else 1e-5  # a steep step makes differences larger
+    assert parity["largest_difference"] < least
+    assert parity["test"]["largest_difference"] < least and parity["test"]["record"]["AUC"] > 0
+    assert parity["test"]["AUC"] == pytest.approx(parity["test"]["record"]["AUC"], abs=1e-4)
+
+
+def test_the_test_part_of_a_run_on_moving_statistics_is_not_scored_with_what_came_later(exported_log):
+    from recbole_marn.serving import parity
+    from recbole_marn.serving.exported import ExportedScorer
+
+    served, folder, manifest = exported_log("statistics until the row")
+    late = parity._scores(ExportedScorer(folder), served.run.test.part)
+    at_their_time = served.run.trainer.scores(served.run.test)["score"]
+    assert manifest["parity"]["test"]["largest_difference"] < 1e-5 < np.abs(late - at_their_time).max()
