@@ -183,6 +183,7 @@ def _state_of(table: Any, largest_copy: int) -> dict[str, Any]:
             "codes": torch.from_numpy(table.codes.astype(np.int32)),
             "cardinalities": list(table.cardinalities),
             "sizes": list(table.sizes),
+            "shared": table.shared,
         }
     if isinstance(table, VectorTable):
         return {"kind": "vector"} | _state_of_vectors(table, largest_copy)
@@ -217,7 +218,7 @@ def _table_from(name: str, state: Mapping[str, Any], file: Path | None) -> Any:
     kind = state["kind"]
     if kind == "id":
         codes = state["codes"].numpy().astype(np.int64)
-        return IdTable(codes, tuple(state["cardinalities"]), tuple(state["sizes"]))
+        return IdTable(codes, tuple(state["cardinalities"]), tuple(state["sizes"]), state.get("shared"))
     if kind == "vector":
         row = state["row"].numpy().astype(np.int64)
         matrix = state["matrix"]

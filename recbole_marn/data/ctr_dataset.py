@@ -301,8 +301,9 @@ class CTRDataset(Dataset):
         if self.serves_ragged:
             moving = protocol.moving_statistics()
             features = ItemFeatures.build(
-                _Columns(self), self.modality_settings, self.behaviour_settings, rows["train"], moving
-            )
+                _Columns(self), self.modality_settings, self.behaviour_settings, rows["train"], moving,
+                self.settings.id_min_count,
+            )  # fmt: skip
             notes += features.table.notes
         rows |= {name: protocol.labelled(name) for name in PARTS if name in ("valid", "test")[: 1 if sealed else 2]}
         sha256 = protocol.sha256(rows, self._token_hash(self.uid_field), self._token_hash(self.iid_field))
@@ -392,6 +393,7 @@ class _Columns:
     def __init__(self, dataset: CTRDataset):
         self._dataset = dataset
         self.n_items = dataset.item_num
+        self.id_field = dataset.iid_field
         self.folder = Path(dataset.dataset_path)
 
     def fields(self) -> list[str]:
@@ -399,7 +401,7 @@ class _Columns:
         return list(feat.columns) if feat is not None else [self._dataset.iid_field]
 
     def codes(self, field: str) -> tuple[np.ndarray, int]:
-        if field == self._dataset.iid_field:
+        if field == self.id_field:
             return np.arange(self.n_items), self.n_items
         self._check(field, FeatureType.TOKEN)
         return self._dataset.item_feat[field].numpy(), self._dataset.num(field)

@@ -46,6 +46,7 @@ class ItemColumns(Interface):
 
     n_items: int
     folder: Path
+    id_field: str
 
     def fields(self) -> list[str]: ...
     def codes(self, field: str) -> tuple[np.ndarray, int]: ...
@@ -64,12 +65,12 @@ class MovingStatistics:
 
     Attributes:
         training: from training rows, as rows of training see them; its end is the snapshot.
-        trained: (n_items,) whether an item is in a training row.
+        count: (n_items,) clicks, or exposures of a log, that each item has in training.
         evaluation: as validation and test rows see them, or None for the snapshot.
     """
 
     training: Mapping[str, KnownBefore]
-    trained: np.ndarray
+    count: np.ndarray
     evaluation: Mapping[str, KnownBefore] | None = None
 
 
@@ -90,8 +91,12 @@ class ItemFeatures:
         behaviour: BehaviourSettings,
         training: GroupedRows,
         moving: MovingStatistics,
+        id_min_count: int | None = None,
     ) -> ItemFeatures:
         """Read every modality; fit bins on training rows only.
+
+        Args:
+            id_min_count: items with fewer clicks or exposures in training share one embedding of their id.
 
         Raises:
             InputError: a field or file that is missing or of the wrong kind.
@@ -101,7 +106,7 @@ class ItemFeatures:
         present = np.zeros((columns.n_items, len(modalities)), dtype=bool)
         for index, (name, settings) in enumerate(modalities.items()):
             if isinstance(settings, IdModality):
-                tables[name] = _ids(columns, name, settings)
+                tables[name] = _ids(columns, name, settings, moving.count, id_min_count)
                 present[1:, index] = True
             elif isinstance(settings, VectorModality):
                 tables[name], note = _vectors(columns, name, settings)
@@ -145,11 +150,30 @@ def _need(columns: ItemColumns, field: str, name: str, kind: str) -> None:
         )
 
 
-def _ids(columns: ItemColumns, name: str, settings: IdModality) -> IdTable:
+def frequent_codes(count: np.ndarray, least: int) -> tuple[np.ndarray, int]:
+    """(n_items,) codes, 0 of the padding, 1 of all items that occur less than `least` times, and their number."""
+    often = np.flatnonzero(count[1:] >= least) + 1
+    codes = np.ones(len(count), dtype=np.int64)
+    codes[0] = 0
+    codes[often] = 2 + np.arange(len(often))
+    return codes, 2 + len(often)
+
+
+def _ids(
+    columns: ItemColumns, name: str, settings: IdModality, count: np.ndarray, id_min_count: int | None
+) -> IdTable:
     for field in settings.fields:
         _need(columns, field, name, "token")
-    codes, cardinalities = zip(*(columns.codes(field) for field in settings.fields), strict=True)
-    return IdTable(np.stack(codes, axis=1), cardinalities, tuple(int(size) for size in settings.fields.values()))
+    shared = [field == columns.id_field and id_min_count is not None for field in settings.fields]
+    codes, cardinalities = zip(
+        *(
+            frequent_codes(count, id_min_count) if of_rare else columns.codes(field)
+            for field, of_rare in zip(settings.fields, shared, strict=True)
+        ),
+        strict=True,
+    )
+    sizes = tuple(int(size) for size in settings.fields.values())
+    return IdTable(np.stack(codes, axis=1), cardinalities, sizes, shared.index(True) if any(shared) else None)
 
 
 def _vectors(columns: ItemColumns, name: str, settings: VectorModality) -> tuple[VectorTable, str]:
@@ -204,7 +228,7 @@ def _statistic(
         else:
             _need(columns, field, name, "float")
             values = columns.numbers(field)
-            trained = values[moving.trained]
+            trained = values[moving.count > 0]
             if np.isnan(trained).all():
                 raise InputError(
                     f"a {field} of some item with training events, for modality '{name}'",

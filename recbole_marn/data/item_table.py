@@ -20,11 +20,16 @@ CHECK_ROWS = 256
 
 @dataclass(frozen=True)
 class IdTable:
-    """One modality of kind `id`: codes (n_items, F), 0 = missing, and how many codes each field has."""
+    """One modality of kind `id`: codes (n_items, F), 0 = missing, and how many codes each field has.
+
+    Attributes:
+        shared: the column of item ids where code 1 is that of all rare items together, or None.
+    """
 
     codes: np.ndarray
     cardinalities: tuple[int, ...]
     sizes: tuple[int, ...]
+    shared: int | None = None
 
 
 @dataclass(frozen=True)

@@ -211,7 +211,7 @@ class LogProtocol:
         evaluation = None
         if self.settings.statistics_until == "row":
             evaluation = {name: self.log_counts.of_items(name, whole=True) for name in wanted}
-        return MovingStatistics(training, self.log_counts.exposures.snapshot() > 0, evaluation)
+        return MovingStatistics(training, self.log_counts.exposures.snapshot(), evaluation)
 
     # -------------------------------------------------------------------------------------------- context
     @cached_property

@@ -74,7 +74,7 @@ class Protocol:
 
     def moving_statistics(self) -> MovingStatistics:
         """What a statistic modality may name beside columns of the items."""
-        return MovingStatistics({TRAIN_INTERACTIONS: self.counts}, self.counts.snapshot() > 0)
+        return MovingStatistics({TRAIN_INTERACTIONS: self.counts}, self.counts.snapshot())
 
     @property
     def release_is_inferred(self) -> bool:

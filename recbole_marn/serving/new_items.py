@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -44,7 +45,8 @@ def describe_items(
 ) -> Described:
     """The item table of items, with the vocabularies and bins of training.
 
-    An id that training never saw has code 0, whose embedding is zero: of such an item its content speaks. What training
+    An id that training never saw has code 0, whose embedding is zero: of such an item its content speaks; with
+    `id_min_count` it has the embedding of rare items. What training
     counted of items (interactions, exposures, clicks) is that of an item which was never shown, unless a column says
     otherwise. A value that training never saw is missing, and so is a column that is not given.
 
@@ -70,7 +72,10 @@ def describe_items(
             read |= set(fields)
             given = {**columns, catalogue.fields.item: items}
             codes = np.stack([_codes(described, field, given.get(field), catalogue, n) for field in fields], axis=1)
-            table.modalities[name] = IdTable(_below_padding(codes), modality.cardinalities, modality.sizes)
+            if (shared := modality.shared) is not None:  # an item that training never saw is a rare one
+                known = codes[:, shared]
+                codes[:, shared] = np.where(known > 0, modality.codes[known, shared], 1)
+            table.modalities[name] = dataclasses.replace(modality, codes=_below_padding(codes))
             present[1:, index] = True
         elif isinstance(modality, VectorTable):
             table.modalities[name] = _vectors(vectors.get(name), modality.matrix, n)

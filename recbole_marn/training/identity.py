@@ -20,10 +20,17 @@ INCIDENTAL = {"show_progress", "resume", "device", "gpu_id", "use_gpu", "state",
 INCIDENTAL |= {"data_path", "log_wandb", "wandb_project", "also_test", "verbose", "config_files", "run_name"}
 INCIDENTAL |= {"nproc", "saved", "threads", "probe_every", "copied_vectors_mb", "columnar_from_mb"}
 
+# Keys that came later, with the value under which nothing is as it was not before: runs of old keep their names.
+ADDED = {"id_min_count": None, "lazy_adam": False}
+
 
 def settings_that_matter(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Plain settings without those that do not change what a run computes."""
-    return {key: value for key, value in settings.items() if key not in INCIDENTAL}
+    return {
+        key: value
+        for key, value in settings.items()
+        if key not in INCIDENTAL and not (key in ADDED and value == ADDED[key])
+    }
 
 
 DEFAULTS = {
