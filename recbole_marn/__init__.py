@@ -5,10 +5,17 @@ entry points know every model here by name. The names below are imported when th
 """
 
 import importlib
+from typing import TYPE_CHECKING
 
 __version__ = "0.2.0"
 
 from recbole_marn import plugin  # noqa: E402  (whoever imports a part of this package finds the version)
+
+if TYPE_CHECKING:  # for editors, type checkers and the site; `FACE` says the same to Python
+    from recbole_marn.errors import InputError
+    from recbole_marn.quick_start import load_run, objective_function, run
+    from recbole_marn.serving.histories import History
+    from recbole_marn.serving.scorer import CTRScorer, load_scorer
 
 plugin.watch()
 
@@ -22,7 +29,16 @@ FACE = {
     "run": "quick_start",
 }
 
-__all__ = ["__version__", *FACE]
+__all__ = [
+    "CTRScorer",
+    "History",
+    "InputError",
+    "__version__",
+    "load_run",
+    "load_scorer",
+    "objective_function",
+    "run",
+]
 
 
 def __getattr__(name: str) -> object:

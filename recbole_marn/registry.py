@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from recbole_marn.errors import InputError
+from recbole_marn.errors import InputError, without_recbole
 from recbole_marn.settings.models import (
     CTRSettings,
     DenseFusionSettings,
@@ -191,6 +191,8 @@ def atomic_files(config: Any) -> tuple[Path, str]:
         return folder, own
     if name == "ml-100k":  # lies in RecBole's package
         recbole = importlib.util.find_spec("recbole")
+        if recbole is None or recbole.origin is None:
+            raise without_recbole()
         return Path(recbole.origin).parent / "dataset_example" / name, name
     beside = folder.parent / name
     return (beside if beside.is_dir() else committed_data_folder() / name), name

@@ -94,12 +94,20 @@ def rooms_imported(path):
 @pytest.mark.parametrize("path", FILES, ids=name)
 def test_imports_run_down(path):
     own = room(path)
-    if own == "__init__":  # the face: it imports the plugin, which says what it imports when
-        assert rooms_imported(path) <= {"plugin", "errors"}
+    if own == "__init__":  # the face: it imports the plugin when it is imported, and the rest for type checkers
+        assert rooms_imported(path) <= {"plugin"} | {place.split(".")[0] for place in recbole_marn.FACE.values()}
         return
     assert own in FLOOR, f"{own} has no floor"
     for other in rooms_imported(path) - {own}:
         assert FLOOR[own] < FLOOR[other], f"{name(path)} imports {other}, which is not below it"
+
+
+def test_the_face_says_the_same_to_type_checkers_and_to_python():
+    tree = ast.parse((PACKAGE / "__init__.py").read_text("utf-8"))
+    (checked,) = [node for node in tree.body if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"]
+    said = {alias.name: node.module.removeprefix("recbole_marn.") for node in checked.body for alias in node.names}
+    assert said == recbole_marn.FACE
+    assert sorted(recbole_marn.__all__) == sorted(["__version__", *recbole_marn.FACE])
 
 
 def test_no_file_imports_itself_in_a_circle():

@@ -6,7 +6,7 @@ cd "$(dirname "$0")/.."
 
 rm -rf build dist site
 python -m build --outdir dist
-python -m zensical build --clean
+python tools/site.py
 
 # What is in the wheel and needed at run time; a folder that is missing shows nowhere in a checkout.
 python - <<'CHECK'

@@ -178,7 +178,7 @@ class NegativeSampler:
         user, positive, time = _integers(user), _integers(positive), np.asarray(time)
         if not (user.ndim == 1 and user.shape == positive.shape == time.shape) or number < 1:
             raise InputError(
-                "user, positive and time of one length, and at least one negative a row",
+                "user, positive and time of one length, and at least one negative per row",
                 f"shapes {user.shape}, {positive.shape} and {time.shape}, number {number}",
                 "Pass one entry per row, and the number of negatives per positive.",
             )

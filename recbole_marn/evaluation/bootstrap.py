@@ -20,7 +20,13 @@ from recbole_marn.evaluation.inputs import (
 from recbole_marn.evaluation.metrics import PerUserAUC, auc, base_rate_entropy, per_user_auc
 from recbole_marn.evaluation.request_metrics import request_metrics
 
-__all__ = ["Bootstrap", "bootstrap_of_statistics", "bootstrap_over_clusters", "bootstrap_over_users"]
+__all__ = [
+    "Bootstrap",
+    "bootstrap_of_ratio",
+    "bootstrap_of_statistics",
+    "bootstrap_over_clusters",
+    "bootstrap_over_users",
+]
 
 _RANKING = ("UAUC", "GAUC", "GAUC-clicks")
 _OF_STATISTICS = (*_RANKING, "LogLoss", "NE", "predicted/observed")
@@ -151,6 +157,19 @@ def bootstrap_of_statistics(
     return _bootstrap_of_terms(terms, metric, resamples, confidence, np.random.default_rng(seed))
 
 
+def bootstrap_of_ratio(
+    numerator: np.ndarray, denominator: np.ndarray, resamples: int = 1000, confidence: float = 0.95, seed: int = 0
+) -> Bootstrap:
+    """A ratio of two sums over clusters, of K models: numerator (C, K), denominator (C,), all above 0.
+
+    Raises:
+        InputError: fewer than two resamples, or a confidence out of range.
+    """
+    _check_request("MRR", resamples, confidence)
+    terms = np.stack([numerator, np.broadcast_to(denominator[:, None], numerator.shape)], axis=-1).astype(np.float64)
+    return _bootstrap_of_terms(terms, "MRR", resamples, confidence, np.random.default_rng(seed))
+
+
 def _check_request(metric: str, resamples: int, confidence: float) -> None:
     names = ("AUC", *_OF_STATISTICS, "ECE", "MRR")
     if metric not in names and not _AT_K.fullmatch(metric):
@@ -230,7 +249,7 @@ def _ranking_terms(
     cluster: np.ndarray, group: np.ndarray, label: np.ndarray, table: np.ndarray, metric: str
 ) -> np.ndarray:
     """(C, K, 2) of a mean over groups, of the clusters that have a group of both classes."""
-    values, weights, ids = [], None, None
+    values, weights, ids = [], np.empty(0), np.empty(0)
     k = _AT_K.fullmatch(metric)
     for score in table:
         if metric in _RANKING:

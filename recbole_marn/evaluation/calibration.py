@@ -32,10 +32,11 @@ class Calibration:
 
     Attributes:
         kind: ``logit`` or ``isotonic``.
-        slope, intercept: of the logit, for ``logit``: p = sigmoid(slope * logit(q) + intercept). A slope of 1
-            multiplies the odds by exp(intercept): the corrections for sampling.
-        predicted, observed: ascending breakpoints (M,), for ``isotonic``: p is linear between them and constant
-            outside.
+        slope: of the logit, for ``logit``: p = sigmoid(slope * logit(q) + intercept). A slope of 1 multiplies the
+            odds by exp(intercept): the corrections for sampling.
+        intercept: of the logit, likewise.
+        predicted: ascending breakpoints (M,), for ``isotonic``: p is linear between them and constant outside.
+        observed: ascending values of p there (M,).
     """
 
     kind: str
@@ -44,7 +45,7 @@ class Calibration:
     predicted: tuple[float, ...] = ()
     observed: tuple[float, ...] = ()
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise InputError(f"a calibration of kind {' or '.join(KINDS)}", repr(self.kind), "Fit it again.")
         # Odds beyond exp(700) overflow float64.

@@ -22,7 +22,7 @@ def _column(values: ArrayLike, name: str) -> np.ndarray:
         raise InputError(
             f"{name} to be an array",
             f"{type(values).__name__} ({error})",
-            "Pass a NumPy array, one entry a row.",
+            "Pass a NumPy array, one entry per row.",
         ) from error
     if column.ndim != 1:
         raise InputError(
@@ -97,7 +97,7 @@ def check_score_table(score: ArrayLike, rows: int) -> np.ndarray:
         single = np.ndim(score) < 2
     except ValueError:  # columns of several lengths: let the check of each name them
         single = False
-    columns = [score] if single else list(score)
+    columns: list[ArrayLike] = [score] if single else list(score)  # type: ignore[arg-type]  # of two axes
     if not columns:
         raise InputError("the scores of at least one model", "none", "Pass (B,) or (K, B).")
     return np.stack([check_scores(column, rows) for column in columns])

@@ -182,8 +182,8 @@ def row_losses(label: ArrayLike, probability: ArrayLike, clip: float = 1e-7) -> 
     probability = check_probabilities(probability, len(label))
     if not 0 < clip < 0.5:
         raise InputError("clip between 0 and 0.5", f"{clip}", "Leave it at its default of 1e-7.")
-    probability = np.clip(probability, clip, 1 - clip)
-    return -np.where(label, np.log(probability), np.log1p(-probability))
+    inside = np.clip(probability, clip, 1 - clip)
+    return np.where(label, -np.log(inside), -np.log1p(-inside))
 
 
 def normalised_entropy(label: ArrayLike, probability: ArrayLike, clip: float = 1e-7) -> float:

@@ -73,6 +73,7 @@ RUN: dict[Any, Any] = {
     "notes": [str],
     "versions": {...: str},
     "scores": {"file": plain_name, "sha256": str},
+    "evidence?": {"file": plain_name, "sha256": str},
     "command": str,
 }  # fmt: skip
 
@@ -103,7 +104,7 @@ def _resamples(value: Any) -> bool:
     return whole(value) and 2 <= value <= 1_000_000
 
 
-TEST = {name: str for name in ("metric", "part", "row", "against", "reference")}
+TEST: dict[str, Any] = {name: str for name in ("metric", "part", "row", "against", "reference")}
 TEST |= {"of": [str], "reference_of": [str], "difference": measure, "p": share, "p_holm": share}
 # Kind of record -> its shape.
 SHAPES: dict[str, dict[Any, Any]] = {
@@ -151,8 +152,8 @@ def _fault(value: Any, shape: Any, where: str) -> str | None:
     if isinstance(shape, list):
         if not isinstance(value, list):
             return f"{where} of another kind ({type(value).__name__})"
-        found = (_fault(entry, shape[0], f"{where}[{index}]") for index, entry in enumerate(value))
-        return next((fault for fault in found if fault), None)
+        faults = (_fault(entry, shape[0], f"{where}[{index}]") for index, entry in enumerate(value))
+        return next((fault for fault in faults if fault), None)
     right = isinstance(value, shape) if isinstance(shape, type) else shape(value)
     return None if right else f"{where} = {repr(value)[:60]}"
 

@@ -17,11 +17,14 @@ class ReliabilityCurve:
     """Bins (M,) of equal mass by predicted click rate, ascending; empty bins are left out.
 
     Attributes:
-        lowest, highest: edges: the smallest and largest prediction in the bin.
+        lowest: the smallest prediction in the bin.
+        highest: the largest prediction in the bin.
         predicted: mean prediction.
         observed: click rate.
-        rows, clicks: counts.
-        low, high: Wilson interval of the observed click rate, rows taken as independent.
+        rows: count.
+        clicks: count.
+        low: lower end of the Wilson interval of the observed click rate, rows taken as independent.
+        high: its upper end.
         confidence: of the intervals.
     """
 
@@ -89,7 +92,8 @@ def wilson_interval(
     """Score interval of a rate (Wilson, JASA 1927): within [0, 1] and sensible for rates near 0 and few rows.
 
     Args:
-        clicks, rows: (M,) counts, 0 <= clicks <= rows; an interval of no rows is [0, 1].
+        clicks: (M,) counts, from 0 to `rows`.
+        rows: (M,) counts; an interval of no rows is [0, 1].
         confidence: in (0, 1).
 
     Returns:

@@ -24,9 +24,11 @@ class RequestMetrics:
 
     Attributes:
         request: (R,) ids.
-        positives, negatives: (R,) clicks and non-clicks.
+        positives: (R,) clicks.
+        negatives: (R,) non-clicks.
         values: (R,) of each metric by name: ``AUC``, ``MRR``, ``nDCG@K``, ``Recall@K``, ``Hit@K``.
-        without_click, without_non_click: requests that were left out, since nothing can be ranked in them.
+        without_click: requests that were left out, since there is nothing to rank high.
+        without_non_click: requests that were left out, since there is nothing to rank low.
     """
 
     request: np.ndarray

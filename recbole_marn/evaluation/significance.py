@@ -234,17 +234,17 @@ def sign_flip_p_value(difference: ArrayLike, permutations: int = 10_000, seed: i
     Raises:
         InputError: a NaN, more than one axis, or no permutation.
     """
-    difference = _differences(difference)
+    differences = _differences(difference)
     if permutations < 1:
         raise InputError(
             "at least 1 permutation", f"{permutations}", "10,000 resolve p-values down to 0.0001."
         )
-    if not len(difference):
+    if not len(differences):
         return float("nan")
-    difference = difference[np.abs(difference) > _NO_SPREAD]
-    size = np.abs(difference)
+    differences = differences[np.abs(differences) > _NO_SPREAD]
+    size = np.abs(differences)
     # Sums of the same terms in another order differ by rounding; they are as extreme as the observed one.
-    observed = abs(difference.sum()) - 1e-10 * size.sum()
+    observed = abs(differences.sum()) - 1e-10 * size.sum()
     if len(size) < 60 and 2 ** len(size) <= permutations:
         bits = np.arange(2 ** len(size))[:, None] >> np.arange(len(size)) & 1
         return float(np.mean(np.abs((2 * bits - 1) @ size) >= observed))
@@ -277,7 +277,7 @@ def _differences(difference: ArrayLike) -> np.ndarray:
     column = np.asarray(difference, dtype=np.float64)
     if column.ndim != 1 or np.isnan(column).any():
         raise InputError(
-            "one difference a user (U,), none of them NaN",
+            "one difference per user (U,), none of them NaN",
             f"shape {column.shape} with {np.isnan(column).sum()} NaN",
             "Take per_user_auc of both models on the same rows and subtract.",
         )
@@ -301,7 +301,8 @@ def paired_user_test(
         label: (B,) of 0 and 1.
         score_a: (B,) of the first model.
         score_b: (B,) of the second.
-        permutations, seed: as ``sign_flip_p_value``.
+        permutations: as ``sign_flip_p_value``.
+        seed: as ``sign_flip_p_value``.
 
     Raises:
         InputError: as ``uauc``.

@@ -14,7 +14,7 @@ from recbole_marn.errors import InputError
 try:
     import fcntl
 except ImportError:  # Windows: leftovers are not told from the work of another process, so they stay
-    fcntl = None
+    fcntl = None  # type: ignore[assignment]
 
 __all__ = ["clean_leftovers", "refuse_existing", "staged_folder"]
 

@@ -16,7 +16,8 @@ class PrivateLinear(nn.Module):
 
     Args:
         n: number of maps M.
-        input_size, output_size: widths, the same for each map.
+        input_size: width of what goes in, the same for each map.
+        output_size: width of what comes out, the same for each map.
 
     Shapes: (E, M, input_size) -> (E, M, output_size)
     """

@@ -34,7 +34,8 @@ class TextEncoder(nn.Module):
         width: width of the output.
         word_vectors: (V, w) one vector a word, row 0 (padding) taken as zero. Frozen ones are not part of the state
             dict: they come from the same file again.
-        vocabulary, word_size: V and w of a table to be learned, when there are no `word_vectors`.
+        vocabulary: V of a table to be learned, when there are no `word_vectors`.
+        word_size: w of that table.
         windows: numbers of words that a filter spans.
         filters: filters per window.
         trainable: learn the word vectors; None: only when none are given.

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from recbole_marn.evaluation.evidence import OF_REQUESTS as BY_REQUEST
+
 __all__ = ["BY_REQUEST", "OF_REQUESTS", "Measures", "is_log", "measures_of"]
 
-# Metrics of a log's requests; AUC of requests is the per-user AUC with requests as users.
-BY_REQUEST = ("request AUC", "MRR", "nDCG@5", "nDCG@10")
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ OF_CLICKS = Measures(
 )
 
 
-def _of_log(by_request: Sequence[str]) -> Measures:
+def _of_log(by_request: Iterable[str]) -> Measures:
     def on_test(*names: str) -> tuple[tuple[str, str], ...]:
         return tuple((name, "test") for name in names)
 
@@ -52,7 +52,7 @@ def _of_log(by_request: Sequence[str]) -> Measures:
         log=True,
         main="AUC",
         shown=on_test(*ranked, *probable),
-        intervals=on_test(*ranked, *probable, "predicted/observed", "ECE"),
+        intervals=on_test(*ranked, *probable, "predicted/observed"),
         tests=on_test("AUC", "UAUC"),
     )
 

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from recbole_marn.evaluation.evidence import evidence_of, pack
 from recbole_marn.evaluation.record import read_record, sealed_text
-from recbole_marn.evaluation.scores import check_scores_file
+from recbole_marn.evaluation.scores import check_scores_file, load_scores
 from recbole_marn.files import write_text
+from recbole_marn.leaderboard.measures import is_log
 from recbole_marn.leaderboard.records import Folders, check_alike
 
 __all__ = ["clear", "publish"]
 
 
 def publish(task: Mapping[str, Any], folder: Path, result: Mapping[str, Any]) -> None:
-    """Move the scores to their place, write the run's record with what the leaderboard adds last, clear the folder.
+    """Move the scores to their place, write their evidence and last the run's record, and clear the folder.
 
     Args:
         result: what `quick_start.run` returned; its `record` names the file of the run's own record.
@@ -26,20 +29,27 @@ def publish(task: Mapping[str, Any], folder: Path, result: Mapping[str, Any]) ->
     own = read_record(Path(result["record"]), "training")
     made = Path(result["record"]).with_name(own["scores"]["file"])
     check_scores_file(made, own["scores"]["sha256"])
-    scores = folders.scores / f"{task['record']['run']}.scores.npz"
+    run = task["record"]["run"]
+    scores, evidence = folders.scores / f"{run}.scores.npz", folders.evidence / f"{run}.npz"
+    log = is_log(task["record"]["settings"])
+    content = pack({part: evidence_of(columns, log) for part, columns in load_scores(made).items()})
     record = {
         "leaderboard": "run",
         **own,
         **task["record"],
         "data": {**task["record"]["data"], **own["data"]},
         "scores": {"file": scores.name, "sha256": own["scores"]["sha256"]},
+        "evidence": {"file": evidence.name, "sha256": hashlib.sha256(content).hexdigest()},
     }
     neighbour = next(iter(sorted(folders.records.glob("*.json"))), None)
     if neighbour is not None:
         check_alike([read_record(neighbour), record])
-    scores.parent.mkdir(parents=True, exist_ok=True)
+    for path in (scores, evidence):
+        path.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(made, folder / "scores.part")
     os.replace(folder / "scores.part", scores)
+    (folder / "evidence.part").write_bytes(content)
+    os.replace(folder / "evidence.part", evidence)
     write_text(folders.records / f"{record['run']}.json", sealed_text(record), folder)
     clear(folder)
 

@@ -1,26 +1,26 @@
 """Where the records (`evaluation/record.py`) and scores of a leaderboard lie, and what they must have in common.
 
 Layout under the output folder: `records/<dataset>/<run>.json`, `records/<dataset>/trials/<trial>.json`,
-`records/<dataset>.statistics.json`, `scores/<dataset>/<run>.scores.npz` (kept out of version control).
+`records/<dataset>/evidence/<run>.npz`, `records/<dataset>.statistics.json`, `scores/<dataset>/<run>.scores.npz` (kept
+out of version control).
 """
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from recbole_marn.errors import InputError
+from recbole_marn.evaluation.evidence import Evidence, evidence_of, unpack
 from recbole_marn.evaluation.scores import check_scores_file, load_scores
-from recbole_marn.files import check_plain_name
+from recbole_marn.files import check_plain_name, sha256
 from recbole_marn.leaderboard.grid import config_id
+from recbole_marn.leaderboard.measures import is_log
 from recbole_marn.settings.data import DataSettings
 
-__all__ = ["Folders", "ScoreStore", "check_alike"]
+__all__ = ["EvidenceStore", "Folders", "check_alike", "read_evidence"]
 
 # Every run of a data set reads these where they exist.
 ATOMIC = (".inter", ".item", ".user")
@@ -32,8 +32,6 @@ ROW_SETTINGS = (
 )  # fmt: skip
 # What holds in a record that is older than the setting.
 ROW_DEFAULTS = {entry.name: entry.default for entry in fields(DataSettings)}
-READ = ("user", "label", "score")
-KEPT = 64  # parts of score files held in memory
 
 
 class Folders:
@@ -47,6 +45,7 @@ class Folders:
         check_plain_name("the name of a data set", dataset, "its folder is --data_path")
         self.out, self.dataset = out, dataset
         self.records, self.scores = out / "records" / dataset, out / "scores" / dataset
+        self.evidence = self.records / "evidence"
         self.trials, self.unfinished = self.records / "trials", self.scores / "unfinished"
         self.statistics = out / "records" / f"{dataset}.statistics.json"
 
@@ -56,7 +55,7 @@ class Folders:
 
     def prepare(self) -> None:
         """Make the folders, and keep the scores out of version control."""
-        for folder in (self.records, self.trials, self.scores):
+        for folder in (self.records, self.trials, self.evidence, self.scores):
             folder.mkdir(parents=True, exist_ok=True)
         ignore = self.out / "scores" / ".gitignore"
         if not ignore.exists():
@@ -104,20 +103,54 @@ def _short(value: Any) -> str:
     return "no file" if value is None else repr(value)[:60]
 
 
-class ScoreStore:
-    """Score columns of runs as they are asked for, the file's digest checked on first sight."""
+class EvidenceStore:
+    """The evidence of runs as it is asked for, digests checked on first sight.
 
-    def __init__(self, folder: Path):
-        self._checked = functools.cache(lambda name, digest: check_scores_file(folder / name, digest))
-        self._read = functools.lru_cache(KEPT)(lambda name, part: load_scores(folder / name, part, READ)[part])
+    It is read from the file that travels with the record. Records from before there were such files have evidence where
+    their scores are on this machine.
+    """
 
-    def of_seeds(self, records: Sequence[Mapping[str, Any]], part: str) -> list[dict[str, np.ndarray]] | None:
-        """user, label and score (B,) of a part, of each record; None where the file of any is not on this machine.
+    def __init__(self, folders: Folders):
+        self._folders = folders
+        self._known: dict[str, dict[str, Evidence] | None] = {}
+
+    def of_seeds(self, records: Sequence[Mapping[str, Any]], part: str) -> list[Evidence] | None:
+        """The evidence of a part, of each record; None where there is none of any.
 
         Raises:
-            InputError: a file is not the one its record was made from, or cannot be read.
+            InputError: a file is not the one its record names, or cannot be read.
         """
-        files = [record["scores"]["file"] for record in records]
-        if not all(self._checked(record["scores"]["file"], record["scores"]["sha256"]) for record in records):
+        found = [self._of(record) for record in records]
+        return None if any(parts is None for parts in found) else [parts[part] for parts in found]
+
+    def _of(self, record: Mapping[str, Any]) -> dict[str, Evidence] | None:
+        run = record["run"]
+        if run not in self._known:
+            self._known[run] = self._read(record)
+        return self._known[run]
+
+    def _read(self, record: Mapping[str, Any]) -> dict[str, Evidence] | None:
+        if "evidence" in record:
+            return read_evidence(self._folders, record)
+        path = self._folders.scores / record["scores"]["file"]
+        if not check_scores_file(path, record["scores"]["sha256"]):
             return None
-        return [self._read(file, part) for file in files]
+        log = is_log(record["settings"])
+        return {part: evidence_of(columns, log) for part, columns in load_scores(path).items()}
+
+
+def read_evidence(folders: Folders, record: Mapping[str, Any]) -> dict[str, Evidence]:
+    """The evidence by part of a record that names its file.
+
+    Raises:
+        InputError: the file is missing, another than the record names, or unreadable.
+    """
+    path, digest = folders.evidence / record["evidence"]["file"], record["evidence"]["sha256"]
+    found = sha256(path) if path.is_file() else "none"
+    if found != digest:
+        raise InputError(
+            f"evidence {path} as recorded (SHA-256 {digest[:12]}...)",
+            "no such file" if found == "none" else f"another content (SHA-256 {found[:12]}...): it was altered",
+            "Restore it from version control, or remove the record and run again.",
+        )
+    return unpack(path.read_bytes())

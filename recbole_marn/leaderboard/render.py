@@ -16,7 +16,7 @@ from recbole_marn.files import write_text
 from recbole_marn.leaderboard.board import board_of, rows_of_records
 from recbole_marn.leaderboard.formats import FORMATS, plain
 from recbole_marn.leaderboard.measures import OF_REQUESTS, measures_of
-from recbole_marn.leaderboard.records import Folders, ScoreStore, check_alike
+from recbole_marn.leaderboard.records import EvidenceStore, Folders, check_alike
 from recbole_marn.leaderboard.statistics import TableRow, statistics_of, tests_to_make
 
 __all__ = ["Request", "check_baseline", "names_of", "render", "setting_arguments"]
@@ -122,7 +122,7 @@ def render(request: Request, made: bool = False) -> dict[str, Any]:
     unit = request.unit or (known or {}).get("unit", "user")
     _check_unit(unit, records)
     folders.prepare()
-    store = ScoreStore(folders.scores)
+    store = EvidenceStore(folders)
     total = len(rows) + sum(1 for _ in tests_to_make(rows, baseline))
     with tqdm(total=total, desc="statistics", disable=not request.show_progress) as bar:
         statistics = statistics_of(
@@ -189,7 +189,7 @@ def _check_kept(rows: Sequence[TableRow], statistics: Mapping[str, Any], known: 
     lost = [row.label for row in rows if row.scores in had and row.label not in statistics["intervals"]]
     if lost:
         raise InputError(
-            "the scores of all rows, to resample them anew",
+            "the evidence or scores of all rows, to resample them anew",
             f"--resamples={statistics['resamples']}, and no scores of {', '.join(lost)} on this machine",
             "Leave --resamples out; no table was changed.",
         )

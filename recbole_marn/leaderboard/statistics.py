@@ -1,4 +1,4 @@
-"""What the scores of several seeds say about the rows of a table: spread, intervals, tests.
+"""What the evidence of several seeds says about the rows of a table: spread, intervals, tests.
 
 A row's value is the mean over its seeds. Its interval and its tests are about that same mean: users are the independent
 unit, all seeds are resampled by the same users, and the spread of training is told apart by the standard deviation.
@@ -14,18 +14,17 @@ from typing import Any
 
 import numpy as np
 
+from recbole_marn.evaluation.evidence import Evidence
 from recbole_marn.evaluation.metrics import relative_improvement
 from recbole_marn.evaluation.record import FORMAT
-from recbole_marn.evaluation.reliability import reliability_curve
-from recbole_marn.evaluation.seeds import Columns, auc_of_means_test, interval, paired_over_users, user_means
+from recbole_marn.evaluation.reliability import wilson_interval
+from recbole_marn.evaluation.seeds import auc_of_means_test, interval, paired_over_users, user_means
 from recbole_marn.evaluation.significance import holm, mean_and_std
 from recbole_marn.leaderboard.measures import Measures, measures_of
 
 __all__ = ["TableRow", "best_row", "mean_of_seeds", "statistics_of", "tests_to_make"]
 
 CONFIDENCE = 0.95
-# Of rows in a curve of reliability.
-BINS = 10
 
 
 @dataclass(frozen=True)
@@ -37,7 +36,7 @@ class TableRow:
 
     @property
     def scores(self) -> list[str]:
-        """SHA-256 of the score files: what its statistics are made from."""
+        """SHA-256 of the score files: what its statistics are of."""
         return [record["scores"]["sha256"] for record in self.records]
 
     @cached_property
@@ -75,7 +74,7 @@ def best_row(rows: Sequence[TableRow], metric: str, part: str = "test") -> Table
 
 
 # ------------------------------------------------------------------------------------------------- tables
-Scores = Callable[[TableRow, str], Sequence[Columns] | None]
+Found = Callable[[TableRow, str], Sequence[Evidence] | None]
 
 
 def tests_to_make(rows: Sequence[TableRow], baseline: str) -> Iterator[tuple[str, str, str, TableRow, TableRow]]:
@@ -91,7 +90,7 @@ def tests_to_make(rows: Sequence[TableRow], baseline: str) -> Iterator[tuple[str
 def statistics_of(
     dataset: str,
     rows: Sequence[TableRow],
-    scores: Scores,
+    found: Found,
     *,
     baseline: str,
     resamples: int,
@@ -103,12 +102,12 @@ def statistics_of(
     """Intervals, and tests against the best row and the baseline, of every row of a table.
 
     Args:
-        scores: (row, part) -> the score columns of each seed; None where a file is not on this machine.
+        found: (row, part) -> the evidence of each seed; None where there is none of a seed.
         unit: "user" or "request", what is independent and drawn anew.
         baseline: label of a row; nothing is tested against one that is not there.
-        known: an earlier result. What it says of the same score files is kept, so that a folder whose scores lie
-            elsewhere can still be rendered; what nobody can compute is left out.
-        recompute: keep of `known` only what the scores here cannot tell.
+        known: an earlier result. What it says of the same score files is kept, so that records older than evidence
+            can still be rendered; what nobody can compute is left out.
+        recompute: keep of `known` only what the evidence here cannot tell.
         progress: called once a row and once a test.
 
     Raises:
@@ -122,13 +121,13 @@ def statistics_of(
     intervals: dict[str, Any] = {}
     reliability: dict[str, Any] = {}
     for row in rows:
-        found = None if recompute else kept.get(tuple(row.scores))
-        found = found or _intervals(row, scores, measures, resamples, unit) or kept.get(tuple(row.scores))
-        if found is not None:
-            intervals[row.label] = found
+        entry = None if recompute else kept.get(tuple(row.scores))
+        entry = entry or _intervals(row, found, measures, resamples, unit) or kept.get(tuple(row.scores))
+        if entry is not None:
+            intervals[row.label] = entry
         if measures.log:
             curve = None if recompute else drawn.get(tuple(row.scores))
-            curve = curve or _reliability(row, scores) or drawn.get(tuple(row.scores))
+            curve = curve or _reliability(row, found) or drawn.get(tuple(row.scores))
             reliability |= {} if curve is None else {row.label: curve}
         progress()
     kept = {_of(test): test for test in known.get("tests", [])}
@@ -136,10 +135,10 @@ def statistics_of(
     tests = []
     for metric, part, against, row, reference in tests_to_make(rows, baseline):
         test = {"metric": metric, "part": part, "of": row.scores, "reference_of": reference.scores}
-        found = None if recompute else kept.get(_of(test))
-        found = found or _test(metric, part, (row, reference), scores, means, unit) or kept.get(_of(test))
-        if found is not None:
-            test |= {**found, "row": row.label, "against": against, "reference": reference.label}
+        entry = None if recompute else kept.get(_of(test))
+        entry = entry or _test(metric, part, (row, reference), found, means, unit) or kept.get(_of(test))
+        if entry is not None:
+            test |= {**entry, "row": row.label, "against": against, "reference": reference.label}
             tests.append({**test, "relative_improvement": _improvement(row, reference, metric, part)})
         progress()
     _add_holm(tests, len(rows))
@@ -162,47 +161,48 @@ def _of(test: Mapping[str, Any]) -> tuple[Any, ...]:
 
 
 def _intervals(
-    row: TableRow, scores: Scores, measures: Measures, resamples: int, unit: str
+    row: TableRow, found: Found, measures: Measures, resamples: int, unit: str
 ) -> dict[str, Any] | None:
-    found: dict[str, Any] = {"of": row.scores}
+    entry: dict[str, Any] = {"of": row.scores}
     for metric, part in measures.intervals:
         if part not in row.parts:
             continue
-        columns = scores(row, part)
-        if columns is None:
+        seeds = found(row, part)
+        if seeds is None:
             return None
         undefined = any(math.isnan(value) for value in row.values(metric, part))
-        drawn = [math.nan] * 2 if undefined else interval(columns, metric, resamples, CONFIDENCE, unit)
-        found[f"{metric} {part}"] = drawn
-    return found
+        drawn = [math.nan] * 2 if undefined else interval(seeds, metric, resamples, CONFIDENCE, unit)
+        entry[f"{metric} {part}"] = drawn
+    return entry
 
 
-def _reliability(row: TableRow, scores: Scores) -> dict[str, Any] | None:
-    """Predicted and observed click rates of the first seed, by bins of equal mass."""
-    columns = scores(row, "test")
-    if columns is None:
+def _reliability(row: TableRow, found: Found) -> dict[str, Any] | None:
+    """Predicted and observed click rates of the first seed, by bins of equal mass, with Wilson intervals."""
+    seeds = found(row, "test")
+    if seeds is None:
         return None
-    curve = reliability_curve(columns[0]["label"], columns[0]["score"], BINS, CONFIDENCE)
-    names = ("predicted", "observed", "low", "high", "rows")
-    return {"of": row.scores, **{name: getattr(curve, name).tolist() for name in names}}
+    bins = seeds[0].bins
+    low, high = wilson_interval(bins.clicks, bins.rows, CONFIDENCE)
+    curve = {"predicted": bins.predicted / bins.rows, "observed": bins.clicks / bins.rows, "low": low, "high": high}
+    return {"of": row.scores, **{name: values.tolist() for name, values in {**curve, "rows": bins.rows}.items()}}
 
 
 def _test(
     metric: str,
     part: str,
     pair: Sequence[TableRow],
-    scores: Scores,
+    found: Found,
     means: dict[tuple[str, str], np.ndarray],
     unit: str,
 ) -> dict[str, float] | None:
-    columns = [scores(row, part) for row in pair]
-    if any(found is None for found in columns):
+    of_both = [found(row, part) for row in pair]
+    if any(seeds is None for seeds in of_both):
         return None
     if metric == "AUC":
-        return auc_of_means_test(*columns, unit)
-    for row, found in zip(pair, columns, strict=True):
+        return auc_of_means_test(*of_both, unit)
+    for row, seeds in zip(pair, of_both, strict=True):
         if (row.label, part) not in means:
-            means[row.label, part] = user_means(found)
+            means[row.label, part] = user_means(seeds)
     return paired_over_users(*(means[row.label, part] for row in pair))
 
 

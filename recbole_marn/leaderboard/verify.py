@@ -1,4 +1,7 @@
-"""Every cell recomputed: tables from records, records from scores. Neither torch nor RecBole is imported."""
+"""Every cell recomputed: tables from records, records from scores or the evidence that travels with them.
+
+Neither torch nor RecBole is imported.
+"""
 
 from __future__ import annotations
 
@@ -16,19 +19,22 @@ from typing import Any
 from tqdm import tqdm
 
 from recbole_marn.errors import InputError, printable
+from recbole_marn.evaluation.evidence import Evidence, evidence_of, pack
 from recbole_marn.evaluation.record import read_record, run_name_of
 from recbole_marn.evaluation.scores import check_scores_file, load_scores, part_metrics, rows_sha256
 from recbole_marn.leaderboard.board import Board, board_of, rows_of_records
 from recbole_marn.leaderboard.formats import FORMATS, parts_of_line, plain
 from recbole_marn.leaderboard.grid import best_trial, config_id
 from recbole_marn.leaderboard.measures import is_log
-from recbole_marn.leaderboard.records import Folders, ScoreStore, check_alike
+from recbole_marn.leaderboard.records import EvidenceStore, Folders, check_alike, read_evidence
 from recbole_marn.leaderboard.statistics import TableRow, statistics_of
 
 __all__ = ["Report", "add_arguments", "datasets_in", "main", "verify"]
 
 # Sums of the same numbers in another order; anything larger is another number.
 TOLERANCE = 1e-9
+# The same of sums that were rounded to travel.
+ROUNDED = 1e-6
 SHOWN = 160  # letters of a line in a message
 SHOWN_PROBLEMS = 40
 
@@ -40,7 +46,8 @@ class Report:
     problems: list[str] = field(default_factory=list)
     cells: int = 0
     records: int = 0
-    recomputed: int = 0
+    from_scores: int = 0
+    from_evidence: int = 0
     absent: list[str] = field(default_factory=list)
 
 
@@ -68,7 +75,7 @@ def verify(out: Path, dataset: str, progress: Callable[[], None] = lambda: None)
     records = _records(folders, report)
     for record in records:
         with _readable(f"record {record['run']}", report):
-            _check_scores(folders, record, report)
+            _check_metrics(folders, record, report)
         progress()
     with _readable(f"the trials in {folders.trials}", report):
         _check_trials(folders, records, report)
@@ -119,29 +126,58 @@ def _records(folders: Folders, report: Report) -> list[dict[str, Any]]:
     return records
 
 
-def _check_scores(folders: Folders, record: Mapping[str, Any], report: Report) -> None:
-    path = folders.scores / record["scores"]["file"]
-    if not check_scores_file(path, record["scores"]["sha256"]):
+def _check_metrics(folders: Folders, record: Mapping[str, Any], report: Report) -> None:
+    """Against the scores where they are on this machine, else against the evidence where the record has some."""
+    path, log = folders.scores / record["scores"]["file"], is_log(record["settings"])
+    there = check_scores_file(path, record["scores"]["sha256"])
+    if "evidence" in record:
+        evidence = read_evidence(folders, record)
+        if there:
+            made = pack({part: evidence_of(columns, log) for part, columns in load_scores(path).items()})
+            if made != pack(evidence):
+                report.problems.append(f"Record {record['run']}: its evidence is not that of its scores.")
+        else:
+            report.from_evidence += 1
+            _check_evidence(record, evidence, log, report)
+    elif not there:
         report.absent.append(record["run"])
-        return
-    report.recomputed += 1
+    if there:
+        report.from_scores += 1
+        _check_scores(path, record, log, report)
+
+
+def _check_evidence(
+    record: Mapping[str, Any], evidence: Mapping[str, Evidence], log: bool, report: Report
+) -> None:
+    for part, metrics in record["metrics"].items():
+        if part not in evidence:
+            report.problems.append(f"Record {record['run']}: its evidence has no part {part}.")
+            continue
+        for metric, value in evidence[part].metrics(log).items():
+            if not _same(metrics.get(metric), value, ROUNDED):
+                report.problems.append(
+                    f"Record {record['run']}: {metric} of {part} is {metrics.get(metric)}, its evidence gives {value}."
+                )
+
+
+def _check_scores(path: Path, record: Mapping[str, Any], log: bool, report: Report) -> None:
     parts = load_scores(path)
     for part, metrics in record["metrics"].items():
         if part not in parts or rows_sha256(parts[part]) != record["data"]["rows_sha256"].get(part):
             report.problems.append(f"Record {record['run']}: the {part} rows are not those of its score file.")
             continue
-        for metric, value in part_metrics(parts[part], is_log(record["settings"])).items():
+        for metric, value in part_metrics(parts[part], log).items():
             if not _same(metrics.get(metric), value):
                 report.problems.append(
                     f"Record {record['run']}: {metric} of {part} is {metrics.get(metric)}, its scores give {value}."
                 )
 
 
-def _same(stored: float | None, computed: float | None) -> bool:
+def _same(stored: float | None, computed: float | None, tolerance: float = TOLERANCE) -> bool:
     stored, computed = (math.nan if value is None else value for value in (stored, computed))
     if math.isnan(stored) or math.isnan(computed):
         return math.isnan(stored) and math.isnan(computed)
-    return math.isclose(stored, computed, rel_tol=TOLERANCE, abs_tol=TOLERANCE)
+    return math.isclose(stored, computed, rel_tol=tolerance, abs_tol=tolerance)
 
 
 def _check_trials(folders: Folders, records: Sequence[Mapping[str, Any]], report: Report) -> None:
@@ -174,16 +210,16 @@ def _check_statistics(
         if digests.get(run) != statistics["records"].get(run):
             what = "is missing" if run not in digests else "is not the one the tables were made from"
             report.problems.append(f"Record {run}: {what}.")
-    store = ScoreStore(folders.scores)
+    store = EvidenceStore(folders)
 
-    def scores(row: TableRow, part: str) -> list[Any] | None:
+    def found(row: TableRow, part: str) -> list[Any] | None:
         try:
             return store.of_seeds(row.records, part)
         except InputError:  # reported with its record
             return None
 
     computed = statistics_of(
-        folders.dataset, rows_of_records(records), scores, baseline=statistics["baseline"],
+        folders.dataset, rows_of_records(records), found, baseline=statistics["baseline"],
         resamples=statistics["resamples"], unit=statistics.get("unit", "user"), known=statistics, recompute=True,
         progress=progress,
     )  # fmt: skip
@@ -280,8 +316,8 @@ def main(args: argparse.Namespace) -> int:
         if len(report.problems) > SHOWN_PROBLEMS:
             print(f"... and {len(report.problems) - SHOWN_PROBLEMS} more", file=sys.stderr)
         print(
-            f"{printable(dataset)}: {report.cells} cells against {report.records} records; {report.recomputed} "
-            f"recomputed from their scores, {len(report.absent)} taken from the record, whose scores are not on this "
-            f"machine; {len(report.problems)} problems"
+            f"{printable(dataset)}: {report.cells} cells against {report.records} records; {report.from_scores} "
+            f"recomputed from their scores, {report.from_evidence} from their evidence, {len(report.absent)} taken "
+            f"from the record, whose scores are not on this machine; {len(report.problems)} problems"
         )
     return 2 if problems else 0

@@ -71,7 +71,7 @@ class Plot:
 
 # --------------------------------------------------------------------------------------------------- plots
 def interval_plot(rows: Sequence[Interval], title: str, axis: str) -> Plot | None:
-    """One line a row: a dot with its interval. None without a value."""
+    """One line per row: a dot with its interval. None without a value."""
     rows = [row for row in rows if not math.isnan(row.value)]
     if not rows:
         return None

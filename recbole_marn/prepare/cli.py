@@ -86,11 +86,11 @@ def _add_vectors(group: argparse._ArgumentGroup) -> None:
 
 def _add_custom(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--name", help="name of the dataset to make")
-    group.add_argument("--events", type=Path, metavar="FILE", help="CSV, JSON lines or Parquet, one event a row")
-    group.add_argument("--items", type=Path, metavar="FILE", help="CSV, JSON lines or Parquet, one item a row")
+    group.add_argument("--events", type=Path, metavar="FILE", help="CSV, JSON lines or Parquet, one event per row")
+    group.add_argument("--items", type=Path, metavar="FILE", help="CSV, JSON lines or Parquet, one item per row")
     group.add_argument("--exposures", type=Path, metavar="FILE", help="in place of --events, a log of what was shown")
     group.add_argument("--behaviours", type=Path, metavar="FILE", help="of a log: what histories are made of")
-    group.add_argument("--users", type=Path, metavar="FILE", help="of a log: one user a row")
+    group.add_argument("--users", type=Path, metavar="FILE", help="of a log: one user per row")
     group.add_argument(
         "--column", action="append", default=[], metavar="ROLE=COLUMN[:TYPE]",
         help="what your column is, such as timestamp=ts, title=name, items.item_id=sku or season=SEASON:token "

@@ -153,7 +153,7 @@ def _changed(rows: np.ndarray, dtype: str) -> np.ndarray:
 
 def read_ids(path: Path) -> list[str]:
     """One token a line, as written by `VectorWriter` or shipped beside an array."""
-    need_file(path, "a file of item ids, one a line")
+    need_file(path, "a file of item ids, one per line")
     try:
         return [identifier(line) for line in path.read_text("utf-8-sig").splitlines()]
     except UnicodeDecodeError as error:

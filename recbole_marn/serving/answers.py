@@ -149,7 +149,8 @@ class Answers(ABC):
         Args:
             history: what the user did, oldest first.
             candidates: ids; one of which nothing is known is scored as such.
-            profile, context: field -> value, or in `context` a list of one value a candidate.
+            profile: field -> value of the user.
+            context: field -> value of the moment, or a list of one value per candidate.
             time: needed where the model reads the time since a behaviour.
 
         Returns:
@@ -278,7 +279,8 @@ class Answers(ABC):
             candidates: ids to choose from; None: all items known.
             time: of the row; needed where the model reads the time since a behaviour.
             unseen: leave out the items of the history.
-            profile, context: field -> value, where the model reads some.
+            profile: field -> value of the user, where the model reads some.
+            context: field -> value of the moment, where the model reads some.
 
         Raises:
             InputError: k below 1, no time where it is needed, a candidate that nothing is known of, or a value of

@@ -55,7 +55,7 @@ class Behaviours:
         users: user -> code.
         user, item, time, kind: (E,) codes and times; `kind` is None where the model reads none.
         left_out: behaviours with items that nothing is known of.
-        by_row: there is one history a row, and the row's number is its user.
+        by_row: there is one history per row, and the row's number is its user.
     """
 
     users: Mapping[str, int]
@@ -102,7 +102,7 @@ class Behaviours:
         items: Callable[[np.ndarray], np.ndarray],
         kinds: Callable[[np.ndarray], np.ndarray],
     ) -> Behaviours:
-        """Behaviours of one history a row; the row's number is the user. Their order is the one given.
+        """Behaviours of one history per row; the row's number is the user. Their order is the one given.
 
         Raises:
             InputError: lists of different lengths, or none where the model reads them.

@@ -29,7 +29,8 @@ class ItemsAdded:
     """What became of the items given to `add_items`.
 
     Attributes:
-        added, replaced: how many were new, and how many took the place of known ones.
+        added: how many were new.
+        replaced: how many took the place of known ones.
         unknown: field -> values or words that training never saw; they count as missing.
         unreadable: field -> values that are no numbers; they count as missing.
         without: modality -> items that have nothing of it.

@@ -199,8 +199,10 @@ class DataSettings:
 
 
 # Keys that need a label.
-LOG_KEYS = ("request", "user", "context", "position", "behaviours", "histories", "keep_negatives", "statistics_until")
-LOG_KEYS += ("split_ratios", "split_order", "split_group", "split_unit", "split_field", "split_files")
+LOG_KEYS = (
+    "request", "user", "context", "position", "behaviours", "histories", "keep_negatives", "statistics_until",
+    "split_ratios", "split_order", "split_group", "split_unit", "split_field", "split_files",
+)  # fmt: skip
 # Keys that one split alone reads.
 SPLIT_KEYS = {"split_times": "time", "split_ratios": "random", "split_order": "random", "split_group": "random"}
 SPLIT_KEYS |= {"split_unit": "random", "split_field": "field", "split_files": "files"}

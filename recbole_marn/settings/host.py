@@ -63,8 +63,10 @@ REFUSED = {
     "ENTITY_ID_FIELD": _GRAPH,
 }
 # Keys of clicks alone: a log has its own negatives.
-CLICKS_ALONE = ("train_sampling", "eval_sampling", "also_test", "negatives_from", "release_field", "train_last")
-CLICKS_ALONE += ("train_negatives", "eval_negatives", "resample_negatives")
+CLICKS_ALONE = (
+    "train_sampling", "eval_sampling", "also_test", "negatives_from", "release_field", "train_last", "train_negatives",
+    "eval_negatives", "resample_negatives",
+)  # fmt: skip
 # Of RecBole's own models; in ours they would do nothing.
 INSTEAD = {
     "embedding_size": "width, and the sizes of id fields under modalities, say how wide",

@@ -38,7 +38,7 @@ def option(
     return dataclasses.field(default=default, metadata=metadata)
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
+def nearest(name: object, known: Iterable[str]) -> str:
     """`" Did you mean 'x'?"` for the closest known name, or an empty string."""
     close = difflib.get_close_matches(str(name), list(known), n=1, cutoff=0.5)
     return f" Did you mean '{close[0]}'?" if close else ""

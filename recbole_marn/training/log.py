@@ -1,4 +1,4 @@
-"""The log of a run: the settings that matter, what was dropped, one line an epoch."""
+"""The log of a run: the settings that matter, what was dropped, one line per epoch."""
 
 from __future__ import annotations
 

@@ -31,8 +31,10 @@ def run(
     """Train a model, choose the best epoch on validation, score the test part once, and write a record.
 
     Args:
-        model, dataset: names; may also be keys of the files or the dictionary.
-        config_file_list, config_dict: settings, as in RecBole.
+        model: its name (`recbole-marn models`); may also be a key of the files or the dictionary.
+        dataset: its name (`recbole-marn datasets`), likewise.
+        config_file_list: YAML files of settings, as in RecBole; a later one wins.
+        config_dict: settings, which win over the files.
         saved: write checkpoint, record and scores to `checkpoint_dir`. Without, the last epoch is tested.
         nproc: processes to train with, on this machine; also the key `nproc`.
 

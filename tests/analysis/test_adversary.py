@@ -32,7 +32,7 @@ def test_only_an_mlp_finds_a_difference_of_spread():
     assert probe_accuracy(x, present, hidden=32) > probe_accuracy(x, present) + 0.2
 
 
-# docs/adversary.md states these two limits and says why; here they are measured.
+# docs/adversary-derivation.md states these two limits and says why; here they are measured.
 def catalogue(n=2_000):
     """c of two modalities by one affine map and ReLU: inputs in general position, and inputs of 20 distinct values."""
     generator = torch.Generator().manual_seed(3)

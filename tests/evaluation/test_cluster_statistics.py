@@ -1,4 +1,3 @@
-import io
 import math
 
 import numpy as np
@@ -6,7 +5,7 @@ import pytest
 
 from recbole_marn.errors import InputError
 from recbole_marn.evaluation import metrics
-from recbole_marn.evaluation.cluster_statistics import cluster_statistics, pack, unpack
+from recbole_marn.evaluation.cluster_statistics import cluster_statistics, mean_placements
 from recbole_marn.evaluation.significance import (
     delong_test,
     delong_test_of_statistics,
@@ -88,115 +87,22 @@ def test_scores_without_a_scale_have_ranking_metrics_alone():
     for name in ("log_loss", "normalised_entropy", "predicted_over_observed"):
         with pytest.raises(InputError, match="scores alone"):
             getattr(one, name)()
-    assert unpack(pack(one)).loss is None
     with pytest.raises(InputError, match="sigmoid"):
         cluster_statistics(user, label, 64 * a)
 
 
-# ---------------------------------------------------------------- bytes
-
-
-@pytest.mark.parametrize("tokens", [False, True])
-@pytest.mark.parametrize("apart", [False, True])
-def test_packed_statistics_come_back(tokens, apart):
-    user, label, a, b = random_rows(2)
-    user = user.astype(str) if tokens else user
-    one, two = cluster_statistics(user, label, a), cluster_statistics(user, label, b)
-    got = unpack(pack(one, clusters=not apart), two if apart else None)
-    got.check_same_rows(one)
-    for name in ("doubled_wins", "clipped"):
-        assert np.array_equal(getattr(got, name), getattr(one, name))
-    for name in ("positive_placements", "negative_placements", "loss", "predicted"):
-        assert getattr(got, name) == pytest.approx(getattr(one, name), rel=1e-7)
-    assert got.uauc() == one.uauc()
-    assert got.auc() == pytest.approx(one.auc(), abs=1e-7)
-    assert got.log_loss() == pytest.approx(one.log_loss(), abs=1e-7)
-    assert pack(got, clusters=not apart) == pack(one, clusters=not apart)
-
-
-def test_clusters_of_other_rows_or_none_are_refused():
+def test_statistics_of_other_rows_are_refused():
     user, label, a, _ = random_rows(3)
     one = cluster_statistics(user, label, a)
-    other = cluster_statistics(user, 1 - label, a)
-    with pytest.raises(InputError, match="packed without. Got none"):
-        unpack(pack(one, clusters=False))
-    with pytest.raises(InputError, match="other rows"):
-        unpack(pack(one, clusters=False), other)
     with pytest.raises(InputError, match="same rows"):
-        paired_user_test_of_statistics(one, other)
+        paired_user_test_of_statistics(one, cluster_statistics(user, 1 - label, a))
     with pytest.raises(InputError, match="same rows"):
         delong_test_of_statistics(one, cluster_statistics(user + 1, label, a))
+    with pytest.raises(InputError, match="same rows"):
+        mean_placements([one, cluster_statistics(user + 1, label, a)])
 
 
-def changed(**arrays):
-    """Packed statistics with some arrays changed and written as they are, without byte planes."""
-    user, label, a, _ = random_rows(4)
-    one = cluster_statistics(user, label, a)
-    kept = {name: arrays[name](values) if name in arrays else values for name, values in vars(one).items()}
-    packed = io.BytesIO()
-    np.savez_compressed(packed, **{name: values for name, values in kept.items() if values is not None})
-    return packed.getvalue()
-
-
-@pytest.mark.parametrize(
-    "packed",
-    [
-        b"",
-        b"no zip",
-        changed()[:200],
-        changed(loss=lambda _: None),
-        changed(negatives=lambda _: None),
-        changed(loss=lambda x: x[1:]),
-        changed(loss=lambda x: x * np.nan),
-        changed(loss=lambda x: -x),
-        changed(doubled_wins=lambda x: x * 100 + 1),
-        changed(doubled_wins=lambda x: x + 0.5),
-        changed(predicted=lambda x: x + 1000),
-        changed(positive_placements=lambda x: x + 1),
-        changed(clipped=lambda x: x - 1),
-        changed(cluster=lambda x: x[::-1]),
-        changed(positives=lambda x: x - 1000),
-        changed(loss=lambda x: np.array([None] * len(x))),
-    ],
-)
-def test_bytes_that_are_no_statistics_are_refused(packed):
-    with pytest.raises(InputError, match="written by pack"):
-        unpack(packed)
-
-
-def test_unchanged_bytes_pass():
-    assert unpack(changed()).uauc() > 0.5
-
-
-def worst_case():
-    """3,000 users with 1 click and 9 non-clicks each and untied float32 scores: nothing to compress but counts."""
-    rng = np.random.default_rng(0)
-    label = np.tile([1] + [0] * 9, 3000)
-    score = rng.random(30_000).astype(np.float32) * 0.8 + 0.2 * label
-    return cluster_statistics(np.repeat(np.arange(3000), 10), label, score)
-
-
-@pytest.mark.parametrize(("bits", "most"), [(23, 14), (16, 11), (10, 8)])
-def test_bytes_of_a_user_and_what_rounding_costs(bits, most):
-    one = worst_case()
-    packed = pack(one, clusters=False, bits=bits)
-    assert len(packed) / 3000 < most
-    assert len(pack(one, bits=bits)) / 3000 < most + 2.5
-    got = unpack(packed, one)
-    assert got.uauc() == one.uauc()
-    for name in ("positive_placements", "negative_placements", "loss", "predicted"):
-        assert getattr(got, name) == pytest.approx(getattr(one, name), rel=2.0 ** -(bits + 1) + 1e-12)
-    assert (got.auc(), got.log_loss()) == pytest.approx((one.auc(), one.log_loss()), rel=2.0 ** -(bits + 3))
-    assert pack(got, clusters=False, bits=bits) == packed
-
-
-@pytest.mark.parametrize("bits", [0, 24])
-def test_bits_a_float32_does_not_have_are_refused(bits):
-    with pytest.raises(InputError, match="1 to 23"):
-        pack(worst_case(), bits=bits)
-
-
-def test_rounding_up_to_one_bit_is_still_read():
-    user, label, a, _ = random_rows(5)
-    one = cluster_statistics(user, label, a)
-    assert unpack(pack(one, bits=1)).uauc() == one.uauc()
+def test_mean_placements_have_the_mean_auc():
+    user, label, a, b = random_rows(5)
+    both = [cluster_statistics(user, label, score) for score in (a, b)]
+    assert mean_placements(both).auc() == pytest.approx(np.mean([metrics.auc(label, a), metrics.auc(label, b)]))

@@ -332,7 +332,7 @@ def test_the_best_of_equals_is_not_called_better():
     for _ in range(tables):
         scores = rng.normal(size=(10, 80))
         best = scores.mean(axis=1).argmax()
-        p_values = [stats.ttest_rel(scores[best], other).pvalue for other in np.delete(scores, best, axis=0)]
+        p_values = stats.ttest_rel(scores[best], np.delete(scores, best, axis=0), axis=1).pvalue
         corrected += holm(p_values, family=45).min() < 0.05
         plain += holm(p_values).min() < 0.05
     low, high = stats.binom.interval(0.9999, tables, 0.05)

@@ -65,7 +65,7 @@ def test_from_grid_to_verified_tables(common, here, tmp_path):
     line, failures = build(request(common, out=tmp_path / "results"))
     assert failures == [] and (line["runs"], line["failed"], line["rows"], line["records"]) == (4, 0, 2, 4)
     report = verify(tmp_path / "results", "tiny")
-    assert report.problems == [] and report.recomputed == 4
+    assert report.problems == [] and report.from_scores == 4
     before = snapshot(tmp_path / "results")
     assert len(here) == 4
     build(request(common, out=tmp_path / "results"))

@@ -10,9 +10,9 @@ import pytest
 from recbole_marn.errors import InputError
 from recbole_marn.evaluation.metrics import auc, uauc
 from recbole_marn.evaluation.record import digest, read_record, read_records, sealed_text
-from recbole_marn.evaluation.scores import rows_sha256
+from recbole_marn.evaluation.scores import part_metrics, rows_sha256
 from recbole_marn.files import write_text
-from recbole_marn.leaderboard.records import Folders, ScoreStore, check_alike
+from recbole_marn.leaderboard.records import EvidenceStore, Folders, check_alike
 from recbole_marn.leaderboard.render import Request, render
 
 
@@ -119,6 +119,7 @@ def test_a_run_on_other_rows_is_not_added(results, monkeypatch):
 
 
 def test_altered_scores_are_not_rendered(results):
+    fake_runs.forget_evidence(results)  # what there is is read first
     path = min(Folders(results, "tiny").scores.glob("*.npz"))
     path.write_bytes(path.read_bytes() + b"x")
     Folders(results, "tiny").statistics.unlink()
@@ -131,21 +132,36 @@ def test_scores_are_kept_out_of_version_control(results):
     assert lines[1:] == ["*", "!.gitignore"]
 
 
-def test_a_score_store_reads_columns_and_forgets_when_full(results, monkeypatch):
-    from recbole_marn.leaderboard import records as module
-
-    monkeypatch.setattr(module, "KEPT", 1)
+def test_evidence_is_that_of_the_scores_and_stays_without_them(results):
     folders = Folders(results, "tiny")
     found = read_records(folders.records)
-    store = ScoreStore(folders.scores)
-    for record, columns in zip(found, store.of_seeds(found, "test"), strict=True):
-        np.testing.assert_array_equal(
-            columns["score"], fake_runs.columns(record["run"], record["model"], "test")["score"]
-        )
-        np.testing.assert_array_equal(columns["user"], fake_runs.columns("", "", "test")["user"])
-    assert store._read.cache_info().currsize == 1
+    for file in folders.scores.glob("*.npz"):
+        file.unlink()
+    for record, evidence in zip(found, EvidenceStore(folders).of_seeds(found, "test"), strict=True):
+        columns = fake_runs.columns(record["run"], record["model"], "test")
+        assert evidence.metrics(log=False) == pytest.approx(part_metrics(columns), abs=1e-6)
+
+
+def test_a_record_older_than_evidence_has_it_from_its_scores(results):
+    folders = Folders(results, "tiny")
+    fake_runs.forget_evidence(results)
+    found = read_records(folders.records)
+    metrics = [one.metrics(log=False) for one in EvidenceStore(folders).of_seeds(found, "test")]
+    assert metrics == [pytest.approx(record["metrics"]["test"], abs=1e-6) for record in found]
     (folders.scores / found[0]["scores"]["file"]).unlink()
-    assert ScoreStore(folders.scores).of_seeds(found, "test") is None
+    assert EvidenceStore(folders).of_seeds(found, "test") is None
+
+
+def test_evidence_that_is_missing_or_altered_is_named(results):
+    folders = Folders(results, "tiny")
+    record = read_records(folders.records)[0]
+    path = folders.evidence / record["evidence"]["file"]
+    path.write_bytes(path.read_bytes()[:-1] + b"x")
+    with pytest.raises(InputError, match=f"{path.name}.*altered"):
+        EvidenceStore(folders).of_seeds([record], "test")
+    path.unlink()
+    with pytest.raises(InputError, match=f"{path.name}.*no such file"):
+        EvidenceStore(folders).of_seeds([record], "test")
 
 
 def test_rows_are_told_apart_by_user_item_and_label():

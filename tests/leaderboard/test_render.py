@@ -126,6 +126,7 @@ def test_intervals_that_cannot_be_made_again_are_kept(results):
     before = file.read_bytes()
     render(Request("tiny", out=results, show_progress=False))
     assert json.loads(file.read_bytes())["resamples"] == 50, "the table's own number is the default"
+    fake_runs.forget_evidence(results)
     next(Folders(results, "tiny").scores.glob("DIN-*.npz")).unlink()
     with pytest.raises(InputError, match="no scores of DIN on this machine"):
         render(Request("tiny", out=results, resamples=60, show_progress=False))
@@ -184,6 +185,7 @@ def test_rendering_needs_no_scores(results):
 
 def test_a_row_whose_scores_are_elsewhere_has_no_interval(results):
     record = fake_runs.write_run(results, "DIN", 2020, row="DIN wide", width=9)
+    fake_runs.forget_evidence(results)
     (Folders(results, "tiny").scores / f"{record.stem}.scores.npz").unlink()
     line = render(Request("tiny", out=results, resamples=50, show_progress=False))
     assert line["without_scores"] == ["DIN wide"] and line["rows"] == 5
@@ -242,18 +244,21 @@ HOSTILE = {
 }
 
 
-@pytest.mark.parametrize("name", HOSTILE)
-def test_a_name_is_shown_and_not_obeyed(results, name):
-    fake_runs.write_run(results, "LR", 2020, row=name, width=3)
+def test_names_are_shown_and_not_obeyed(results):
+    for width, name in enumerate(HOSTILE, start=3):
+        fake_runs.write_run(results, "LR", 2020, row=name, width=width)
     render(Request("tiny", out=results, resamples=50, baseline="LR", show_progress=False))
-    for suffix, forbidden in HOSTILE[name].items():
-        assert forbidden not in (results / f"tiny.{suffix}").read_text(), suffix
+    for name, files in HOSTILE.items():
+        for suffix, forbidden in files.items():
+            assert forbidden not in (results / f"tiny.{suffix}").read_text(), (name, suffix)
     shown = board(results)
-    label = next(row.label for row in shown.rows if row.label not in fake_runs.SKILL)
-    assert cells_of("html", shown)["results", printable(label), "AUC"].startswith("0.")
+    cells = cells_of("html", shown)
+    labels = [row.label for row in shown.rows if row.label not in fake_runs.SKILL]
+    assert len(labels) == len(HOSTILE)
+    assert all(cells["results", printable(label), "AUC"].startswith("0.") for label in labels)
     lines = list(csv.reader(io.StringIO((results / "tiny.csv").read_text())))
-    assert len({len(line) for line in lines}) == 1 and len(lines) == 6
-    assert printable(name) in (line[0].removeprefix("'") for line in lines)
+    assert len({len(line) for line in lines}) == 1 and len(lines) == 5 + len(HOSTILE)
+    assert {printable(name) for name in HOSTILE} <= {line[0].removeprefix("'") for line in lines}
     assert verify(results, "tiny").problems == []
 
 

@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from recbole_marn.evaluation.bootstrap import bootstrap_over_clusters
+from recbole_marn.evaluation.evidence import evidence_of
 from recbole_marn.evaluation.metrics import auc, log_loss, per_user_auc, uauc
 from recbole_marn.evaluation.seeds import auc_of_means_test, interval, paired_over_users, user_means
-from recbole_marn.evaluation.significance import delong_test, holm
+from recbole_marn.evaluation.significance import delong_test, delong_variance, holm
 from recbole_marn.leaderboard.statistics import TableRow, best_row, mean_of_seeds, statistics_of
 
 USERS, ROWS = 60, 5
@@ -25,6 +27,11 @@ def seeds(skill, number, rng, digits=1):
     ]  # fmt: skip
 
 
+def seen(several):
+    """The evidence of score columns."""
+    return None if several is None else [evidence_of(columns, log=False) for columns in several]
+
+
 @pytest.fixture
 def rng():
     return np.random.default_rng(5)
@@ -33,7 +40,7 @@ def rng():
 # -------------------------------------------------------------------------------------------------- DeLong
 def test_one_seed_is_delongs_test(rng):
     a, b = seeds(1.0, 1, rng), seeds(0.6, 1, rng)
-    found = auc_of_means_test(a, b)
+    found = auc_of_means_test(seen(a), seen(b))
     wanted = delong_test(a[0]["label"], a[0]["score"], b[0]["score"], user=a[0]["user"])
     assert found["difference"] == pytest.approx(wanted.difference)
     assert found["z"] == pytest.approx(wanted.z)
@@ -68,7 +75,7 @@ def test_auc_of_means_by_placements(rng, number_a, number_b):
     factor = USERS / (USERS - 1)
     positives, negatives = label.sum(), (~label).sum()
     variance = factor * (s10 / positives**2 + s01 / negatives**2 + 2 * s11 / (positives * negatives))
-    found = auc_of_means_test(a, b)
+    found = auc_of_means_test(seen(a), seen(b))
     means = [np.mean([auc(c["label"], c["score"]) for c in several]) for several in (a, b)]
     assert found["difference"] == pytest.approx(means[0] - means[1])
     assert found["difference"] == pytest.approx(difference)
@@ -77,14 +84,14 @@ def test_auc_of_means_by_placements(rng, number_a, number_b):
 
 
 def test_equal_rows_do_not_differ(rng):
-    a = seeds(1.0, 2, rng)
+    a = seen(seeds(1.0, 2, rng))
     assert auc_of_means_test(a, a)["p"] == 1
     assert paired_over_users(user_means(a), user_means(a))["p"] == 1
 
 
 def test_false_positives_of_the_auc_test_are_near_five_percent():
     rng = np.random.default_rng(0)
-    p = [auc_of_means_test(seeds(1.0, 2, rng, 6), seeds(1.0, 2, rng, 6))["p"] for _ in range(400)]
+    p = [auc_of_means_test(seen(seeds(1.0, 2, rng, 6)), seen(seeds(1.0, 2, rng, 6)))["p"] for _ in range(400)]
     assert 0.025 < np.mean(np.array(p) < 0.05) < 0.085
 
 
@@ -92,7 +99,7 @@ def test_false_positives_of_the_auc_test_are_near_five_percent():
 def test_uauc_of_means_is_scipys_paired_test(rng):
     a, b = seeds(1.0, 3, rng), seeds(0.7, 2, rng)
     x, y = ([per_user_auc(c["user"], c["label"], c["score"]).auc for c in several] for several in (a, b))
-    found = paired_over_users(user_means(a), user_means(b))
+    found = paired_over_users(user_means(seen(a)), user_means(seen(b)))
     wanted = stats.ttest_rel(np.mean(x, axis=0), np.mean(y, axis=0))
     assert found["t"] == pytest.approx(wanted.statistic)
     assert found["p"] == pytest.approx(wanted.pvalue)
@@ -100,17 +107,34 @@ def test_uauc_of_means_is_scipys_paired_test(rng):
 
 
 # ---------------------------------------------------------------------------------------------- intervals
-@pytest.mark.parametrize("metric", ["AUC", "UAUC", "LogLoss"])
+def test_interval_of_auc_is_normal_with_delongs_variance(rng):
+    columns = seeds(1.0, 1, rng)
+    c = columns[0]
+    reach = stats.norm.ppf(0.975) * delong_variance(c["label"], c["score"], c["user"]) ** 0.5
+    mean = auc(c["label"], c["score"])
+    assert interval(seen(columns), "AUC", 2) == pytest.approx([mean - reach, mean + reach])
+
+
+def test_interval_of_auc_is_that_of_resampling_users(rng):
+    """Two ways to one answer, of the mean over two seeds."""
+    columns = seeds(1.0, 2, rng)
+    table = np.stack([c["score"] for c in columns])
+    drawn = bootstrap_over_clusters(columns[0]["user"], columns[0]["label"], table, "AUC", 2000)
+    ends = np.quantile(drawn.samples.mean(axis=1), [0.025, 0.975])
+    assert interval(seen(columns), "AUC", 2) == pytest.approx(list(ends), abs=0.006)
+
+
+@pytest.mark.parametrize("metric", ["UAUC", "LogLoss"])
 def test_interval_by_resampling_whole_users(rng, metric):
     columns = seeds(1.0, 2, rng)
-    measure = {"AUC": lambda u, y, s: auc(y, s), "UAUC": uauc, "LogLoss": lambda u, y, s: log_loss(y, s)}[metric]
+    measure = {"UAUC": uauc, "LogLoss": lambda u, y, s: log_loss(y, s)}[metric]
     draws, means = np.random.default_rng(0), []
     rows = np.arange(USERS * ROWS).reshape(USERS, ROWS)
     for _ in range(300):
         chosen = draws.integers(USERS, size=USERS)
         index, user = rows[chosen].ravel(), np.repeat(np.arange(USERS), ROWS)
         means.append(np.mean([measure(user, c["label"][index], c["score"][index]) for c in columns]))
-    low, high = interval(columns, metric, 300)
+    low, high = interval(seen(columns), metric, 300)
     assert (low, high) == pytest.approx(tuple(np.quantile(means, [0.025, 0.975])), abs=1e-9)
 
 
@@ -148,7 +172,7 @@ def test_an_undefined_metric_of_one_seed_leaves_the_row_undefined():
 
 def table_statistics(rows, columns, **more):
     def scores(row, part):
-        return columns[row.label]
+        return seen(columns[row.label])
 
     return statistics_of("d", rows, scores, baseline="row0", resamples=20, **more)
 

@@ -5,16 +5,19 @@ import subprocess
 import sys
 import time
 
+import fake_runs
 import numpy as np
 import pytest
 
 from recbole_marn.cli import main
 from recbole_marn.errors import InputError
+from recbole_marn.evaluation.evidence import pack, unpack
 from recbole_marn.evaluation.record import read_record, read_records, sealed_text
 from recbole_marn.files import sha256
 from recbole_marn.leaderboard.board import board_of
 from recbole_marn.leaderboard.formats import FORMATS, parts_of_line, plain
 from recbole_marn.leaderboard.records import Folders
+from recbole_marn.leaderboard.render import Request, render
 from recbole_marn.leaderboard.verify import verify
 
 
@@ -35,7 +38,7 @@ def change(path, old, new, count=1):
 def test_an_untouched_folder_holds(results):
     report = verify(results, "tiny")
     assert report.problems == []
-    assert (report.records, report.recomputed, report.absent) == (8, 8, [])
+    assert (report.records, report.from_scores, report.absent) == (8, 8, [])
     # 4 rows: 12 columns of results, 8 of each of 4 tables of tests, 3 of hyper-parameters; and 10 data set statistics.
     markdown = 4 * (12 + 4 * 8 + 3) + 2 * 10
     assert report.cells > 3 * markdown
@@ -211,25 +214,48 @@ def test_a_removed_record_is_named(results):
 
 
 def test_a_record_that_came_later_is_named(results):
-    import fake_runs
 
     record = fake_runs.write_run(results, "DIN", 2029)
     assert any(f"Record {record.stem}: is not the one" in problem for problem in problems(results))
 
 
-def test_without_scores_the_records_speak_and_it_says_so(results, capsys):
+def test_without_scores_the_evidence_speaks_and_it_says_so(results, capsys):
     for file in Folders(results, "tiny").scores.glob("*.npz"):
         file.unlink()
     report = verify(results, "tiny")
-    assert report.problems == [] and report.recomputed == 0 and len(report.absent) == 8
+    assert report.problems == [] and (report.from_scores, report.from_evidence, report.absent) == (0, 8, [])
     assert main(["verify", str(results)]) == 0
-    assert "0 recomputed from their scores, 8 taken from the record, whose scores are not" in capsys.readouterr().out
+    assert "0 recomputed from their scores, 8 from their evidence, 0 taken from the record" in capsys.readouterr().out
+
+
+def test_without_either_the_records_speak_and_it_says_so(results, capsys):
+    fake_runs.forget_evidence(results)
+    render(Request("tiny", out=results, show_progress=False))
+    for file in Folders(results, "tiny").scores.glob("*.npz"):
+        file.unlink()
+    report = verify(results, "tiny")
+    assert report.problems == [] and report.from_evidence == 0 and len(report.absent) == 8
+    assert main(["verify", str(results)]) == 0
+    assert "0 from their evidence, 8 taken from the record, whose scores are not" in capsys.readouterr().out
 
 
 def test_some_scores_absent(results):
     min(Folders(results, "tiny").scores.glob("DIN-*.npz")).unlink()
     report = verify(results, "tiny")
-    assert report.problems == [] and (report.recomputed, len(report.absent)) == (7, 1)
+    assert report.problems == [] and (report.from_scores, report.from_evidence) == (7, 1)
+
+
+def test_one_forged_sum_is_found(results):
+    """Evidence, its digest, the record's own digest and the tables' agree; the metrics or the scores do not."""
+    folders, path = Folders(results, "tiny"), first_record(results)
+    evidence = folders.evidence / f"{path.stem}.npz"
+    parts = unpack(evidence.read_bytes())
+    parts["test"].clusters["user"].doubled_wins[3] -= 1
+    evidence.write_bytes(pack(parts))
+    tamper(path, True, lambda record: record["evidence"].update(sha256=sha256(evidence)))
+    assert any("its evidence is not that of its scores" in problem for problem in problems(results))
+    (folders.scores / f"{path.stem}.scores.npz").unlink()
+    assert any(f"Record {path.stem}: UAUC of test is" in problem for problem in problems(results))
 
 
 def test_the_command_names_the_cell_and_ends_with_2(results, capsys):
@@ -380,7 +406,7 @@ def test_a_score_file_of_another_folder_is_not_read(results, capsys):
 def test_every_key_that_is_missing_is_named(record):
     text, path = record
     sound = json.loads(text)
-    for key in set(sound) - {"sha256", "tuned", "family", "memory_mb", "seconds"}:
+    for key in set(sound) - {"sha256", "tuned", "evidence", "family", "memory_mb", "seconds"}:
         path.write_text(sealed_text({name: value for name, value in sound.items() if name != key}))
         with pytest.raises(InputError, match=path.name):
             read_record(path)
@@ -453,6 +479,7 @@ def test_scores_that_cannot_be_read_are_named_though_their_digest_is_right(resul
     tamper(record, True, lambda content: content["scores"].update(sha256=sha256(path)))
     found = problems(results)
     assert any(str(path) in problem and "columns" in problem for problem in found)
+    fake_runs.forget_evidence(results)
     Folders(results, "tiny").statistics.unlink()
     assert main(["leaderboard", "--dataset=tiny", "--render_only", f"--out={results}"]) == 2
     assert str(path) in capsys.readouterr().err

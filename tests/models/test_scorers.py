@@ -1,6 +1,7 @@
 """Popularity, ItemCF and RandomScore: what each ranks by, and that training moves the calibration alone."""
 
 import numpy as np
+import planted_log
 import pytest
 import tiny
 import torch
@@ -10,6 +11,7 @@ from scipy.stats import spearmanr
 from recbole_marn.models.base import CTRModel, OurModel
 from recbole_marn.quick_start import build_config, prepare_run
 
+OF_MODELS_WITH_A_TOWER = ("width", "prediction_hidden", "attention_hidden")
 NAMES = ["Popularity", "ItemCF", "RandomScore"]
 
 
@@ -49,6 +51,39 @@ def test_popularity_ranks_by_the_training_count(settings):
     evidence = parts.model.evidence(rows)
     assert torch.allclose(evidence, torch.tensor(count, dtype=torch.float32).log1p())
     assert len(evidence.unique()) > 2
+
+
+@pytest.mark.parametrize("share", [1.0, 0.5])
+def test_popularity_of_a_log_is_the_smoothed_click_rate_whatever_is_kept_of_the_negatives(share, tmp_path):
+    rows = planted_log.exposures(n_requests=160)
+    planted_log.write(tmp_path, rows)
+    settings = planted_log.settings(tmp_path, "Popularity", keep_negatives=share)
+    settings = {key: value for key, value in settings.items() if key not in OF_MODELS_WITH_A_TOWER}
+    parts = prepare_run(build_config("Popularity", "log", config_dict=settings), quiet=True)
+    training = [row for row in rows if row.part == "train"]
+    overall = np.mean([row.label for row in training])
+
+    def rate(item):
+        shown = [row.label for row in training if row.item == item]
+        return (sum(shown) + 20 * overall) / (len(shown) + 20)
+
+    scores = parts.trainer.scores(parts.test)
+    tokens = parts.test.part.id2token("item_id", scores["item"])
+    np.testing.assert_allclose(scores["score"], [rate(token) for token in tokens], rtol=1e-5)
+    assert len(np.unique(scores["score"])) > 5
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_ranking_of_a_log_starts_at_its_click_rate(name, tmp_path):
+    """Early stopping ends a training that changes no order before a constant would be found."""
+    rows = planted_log.exposures(n_requests=160)
+    planted_log.write(tmp_path, rows)
+    settings = planted_log.settings(tmp_path, name, keep_negatives=0.5)
+    settings = {key: value for key, value in settings.items() if key not in OF_MODELS_WITH_A_TOWER}
+    parts = prepare_run(build_config(name, "log", config_dict=settings), quiet=True)
+    rate = np.mean([row.label for row in rows if row.part == "train"])
+    share = parts.model.bias.sigmoid().item()
+    assert share / (share + (1 - share) / 0.5) == pytest.approx(rate)
 
 
 def test_item_cf_knows_training_events_only(settings):

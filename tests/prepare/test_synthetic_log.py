@@ -83,7 +83,7 @@ def test_no_committed_file_was_changed_by_hand():
     hashes = {path.name: sha256(path) for path in COMMITTED.iterdir() if not path.name.endswith(".prepare.json")}
     assert hashes == {entry["name"]: entry["sha256"] for entry in record["files"]}
     assert any("SYNTHETIC" in note for note in record["notes"]) and "versions" not in record
-    assert sum(path.stat().st_size for path in COMMITTED.iterdir()) < 5_000_000
+    assert sum(path.stat().st_size for path in COMMITTED.iterdir()) < 9_000_000
 
 
 def test_requests_show_ten_items_to_one_user_at_one_time(exposures):
@@ -109,6 +109,18 @@ def test_one_exposure_in_twenty_five_is_clicked_as_often_as_it_is_likely(label, 
         assert abs(label[rows].sum() - probability[rows].sum()) < 3 * spread
 
 
+def test_every_day_has_the_clicks_it_is_expected_to_have(exposures, label, probability):
+    """Systematic sampling: at most one off; and it says nothing of which rows, in requests or out of them."""
+    days = np.array([day(row) for row in exposures])
+    for number in range(made.DAYS):
+        of = days == number
+        assert abs(label[of].sum() - probability[of].sum()) < 1
+    clicks = label.reshape(-1, 10).sum(1)
+    expected = probability.reshape(-1, 10)
+    spread = (expected * (1 - expected)).sum(1)
+    assert np.mean((clicks - expected.sum(1)) ** 2 / spread) == pytest.approx(1, abs=0.06), "as drawn one by one"
+
+
 def test_the_probabilities_follow_from_the_files(truth, exposures, probability):
     """Row by row, from the tokens in the files and the effects in the truth file; city and price are not asked."""
     users = {row["user_id"]: row for row in atomic(COMMITTED / f"{NAME}.user")[1]}
@@ -122,7 +134,7 @@ def test_the_probabilities_follow_from_the_files(truth, exposures, probability):
         user, item = row["user_id"], items[row["item_id"]]
         age, photo = users[user]["age"], effect["photo"]
         z = effect["base"] + effect["position"][row["position"]] + effect["device"][row["device"]]
-        z += 0.55 * math.cos(2 * math.pi * (int(row["hour"]) - 21) / 24)
+        z += 0.75 * math.cos(2 * math.pi * (int(row["hour"]) - 21) / 24)
         z += effect["profile"][age]
         z += effect["profile"]["liked" if item["category"] in truth["likes"][age].split() else "not liked"]
         if row["item_id"] in photos:
@@ -142,7 +154,7 @@ def test_the_ceiling_is_what_a_slow_count_of_pairs_gives(truth, exposures, label
         assert truth["parts"][part]["auc"] == round(wins / (len(clicked) * len(other)), 4)
         loss = -sum(math.log(p) for p in clicked) - sum(math.log(1 - p) for p in other)
         assert truth["parts"][part]["log_loss"] == pytest.approx(loss / of.sum(), abs=1e-5)
-    assert all(0.8 < part["auc"] < 0.85 for part in truth["parts"].values())
+    assert all(0.84 < part["auc"] < 0.87 for part in truth["parts"].values())
 
 
 def test_behaviours_are_the_clicks_of_the_log_and_more_in_the_order_of_time(exposures, behaviours):
@@ -185,7 +197,7 @@ def test_some_items_are_new_on_the_test_day_and_some_have_no_photo(truth, exposu
     assert not new & {row["item_id"] for row in behaviours if day(row) < 7}
     shown = collections.Counter(row["item_id"] for row in exposures)
     assert 0.88 < len(vectors(COMMITTED)) / len(shown) < 0.96
-    assert np.percentile(list(shown.values()), 25) < 60, "many items are shown rarely"
+    assert np.percentile(list(shown.values()), 25) < 130, "many items are shown rarely"
 
 
 @pytest.mark.parametrize("part", ["position", "context", "profile", "photo", "eagerness"])
@@ -195,16 +207,16 @@ def test_each_part_matters_on_the_test_day(part, world):
     parts["context"] = parts.pop("device") + parts.pop("hour")
     z = sum(parts.values())
     lost = _lost(log, z, z - parts[part])
-    assert lost[0] > 0.015 and lost[1] > 0
+    assert lost[0] > 0.01 and lost[1] > 0
 
 
 def test_the_type_of_a_behaviour_matters_on_the_test_day(world, truth):
     typed, untyped = (synthetic_log_truth.expected(*world, typed=typed) for typed in (True, False))
     lost = _lost(world[1], typed, untyped)
-    assert lost[0] > 0.015 and lost[1] > 0
+    assert lost[0] > 0.003 and lost[1] > 0
     observer = truth["observer"]
     assert observer["with the types of behaviours"]["lost"]["test"] < 0.005, "carts tell nearly the whole taste"
-    assert observer["without a history"]["lost"]["test"] > 0.03, "which nothing else does"
+    assert observer["without a history"]["lost"]["test"] > 0.02, "which nothing else does"
 
 
 def _lost(log, better, worse):

@@ -19,7 +19,7 @@ from recbole_marn.prepare.vectors import VectorRows
 __all__ = ["NAME", "make", "read"]
 
 NAME = "amazon-clothing-synthetic-log"
-GENERATOR = 1  # raise when a change here or in `synthetic_log_world` changes the files
+GENERATOR = 2  # raise when a change here or in `synthetic_log_world` changes the files
 SEED = 2024
 
 

@@ -1,0 +1,223 @@
+"""What travels with a record so that its metrics, intervals and tests are made again without the scores of rows.
+
+Sums by user, and by request where rows come in requests: some ten bytes each, where scores of every row are megabytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields
+
+import numpy as np
+
+from recbole_marn.evaluation.cluster_statistics import ClusterStatistics, cluster_statistics
+from recbole_marn.evaluation.inputs import equal_frequency_groups
+from recbole_marn.evaluation.packing import packed, unpacked, unusable
+from recbole_marn.evaluation.request_metrics import request_metrics
+
+__all__ = ["OF_REQUESTS", "CalibrationBins", "Evidence", "RankedRequests", "evidence_of", "pack", "unpack"]
+
+# Metrics of requests with both classes, as a record calls them.
+OF_REQUESTS = {"request AUC": "AUC", "MRR": "MRR", "nDCG@5": "nDCG@5", "nDCG@10": "nDCG@10"}
+CLUSTER_ARRAYS = tuple(field.name for field in fields(ClusterStatistics))
+BINS = 10
+# What rounding to float32 can add to a sum at its limit.
+SLACK = 1 + 1e-6
+
+
+@dataclass(frozen=True)
+class RankedRequests:
+    """Sums over the requests of a cluster that have a click and a non-click.
+
+    Attributes:
+        number: (C,) such requests.
+        sums: (C,) of each metric of `OF_REQUESTS`.
+    """
+
+    number: np.ndarray
+    sums: Mapping[str, np.ndarray]
+
+    def mean(self, metric: str) -> float:
+        """Over all requests; NaN without any."""
+        number = self.number.sum()
+        return float(self.sums[metric].sum() / number) if number else float("nan")
+
+
+@dataclass(frozen=True)
+class CalibrationBins:
+    """Rows, clicks and the sum of probabilities of bins (M,) by probability; empty bins are left out."""
+
+    rows: np.ndarray
+    clicks: np.ndarray
+    predicted: np.ndarray
+
+    def expected_calibration_error(self) -> float:
+        """As ``metrics.expected_calibration_error`` over these bins."""
+        return float(np.abs(self.predicted - self.clicks).sum() / self.rows.sum())
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Of one model on one part.
+
+    Attributes:
+        clusters: sums by "user", and by "request" where rows have one.
+        requests: the metrics of requests by the same units; empty without requests.
+        bins: of equal mass for a log, else of equal width.
+    """
+
+    clusters: Mapping[str, ClusterStatistics]
+    requests: Mapping[str, RankedRequests]
+    bins: CalibrationBins
+
+    def metrics(self, log: bool) -> dict[str, float]:
+        """What ``scores.part_metrics`` says of the scores, to the rounding of the sums."""
+        users = self.clusters["user"]
+        found = {
+            "AUC": users.auc(),
+            "UAUC": users.uauc(),
+            "LogLoss": users.log_loss(),
+            "ECE": self.bins.expected_calibration_error(),
+            "predicted/observed": users.predicted_over_observed(),
+        }
+        if not log:
+            return found
+        found |= {"GAUC": users.gauc(), "GAUC-clicks": users.gauc("clicks"), "NE": users.normalised_entropy()}
+        if self.requests:
+            ranked, requests = self.requests["request"], self.clusters["request"]
+            found |= {name: ranked.mean(name) for name in ranked.sums}
+            found |= {
+                "requests": int(ranked.number.sum()),
+                "requests without a click": int((requests.positives == 0).sum()),
+                "requests without a non-click": int((requests.negatives == 0).sum()),
+            }
+        return found
+
+
+# -------------------------------------------------------------------------------------------- from scores
+def evidence_of(columns: Mapping[str, np.ndarray], log: bool) -> Evidence:
+    """The evidence of one part's scores.
+
+    Args:
+        columns: user, label and score (B,), and request where rows have one.
+        log: rows are exposures of a log.
+    """
+    label, score = columns["label"], columns["score"]
+    units = [unit for unit in ("user", "request") if unit in columns]
+    clusters = {unit: cluster_statistics(columns[unit], label, score) for unit in units}
+    requests = _ranked(columns, clusters) if log and "request" in columns else {}
+    if not requests:
+        clusters.pop("request", None)
+    return Evidence(clusters, requests, _bins(label, score, log))
+
+
+def _ranked(
+    columns: Mapping[str, np.ndarray], clusters: Mapping[str, ClusterStatistics]
+) -> dict[str, RankedRequests]:
+    found = request_metrics(columns["request"], columns["label"], columns["score"], top=())
+    request, first = np.unique(columns["request"], return_index=True)
+    at = np.searchsorted(request, found.request)
+    user = np.searchsorted(clusters["user"].cluster, columns["user"][first])  # a request has one user
+    ranked = {}
+    for unit, place in (("request", at), ("user", user[at])):
+        length = len(clusters[unit].cluster)
+        sums = {
+            name: np.bincount(place, weights=found.values[value], minlength=length)
+            for name, value in OF_REQUESTS.items()
+        }
+        ranked[unit] = RankedRequests(np.bincount(place, minlength=length), sums)
+    return ranked
+
+
+def _bins(label: np.ndarray, score: np.ndarray, log: bool) -> CalibrationBins:
+    score = np.asarray(score, dtype=np.float64)
+    if log:
+        row_bin = np.unique(equal_frequency_groups(score, BINS), return_inverse=True)[1]
+    else:
+        row_bin = np.searchsorted(np.arange(1, BINS) / BINS, score, side="right")
+    rows = np.bincount(row_bin)
+    sums = [np.bincount(row_bin, weights=values) for values in (label, score)]
+    filled = rows > 0
+    return CalibrationBins(rows[filled], sums[0][filled].astype(np.int64), sums[1][filled])
+
+
+# ------------------------------------------------------------------------------------------------- bytes
+def pack(parts: Mapping[str, Evidence]) -> bytes:
+    """The evidence of all parts of a run as bytes: the same for the same evidence."""
+    arrays = {name: values for part, one in parts.items() for name, values in _named(part, one)}
+    return packed({name: arrays[name] for name in sorted(arrays)})
+
+
+def _named(part: str, evidence: Evidence) -> Iterator[tuple[str, np.ndarray]]:
+    for unit, clusters in evidence.clusters.items():
+        yield from ((f"{part}/{unit}/{name}", values) for name, values in vars(clusters).items() if values is not None)
+    for unit, ranked in evidence.requests.items():
+        yield f"{part}/{unit}/requests", ranked.number
+        yield from ((f"{part}/{unit}/{name}", values) for name, values in ranked.sums.items())
+    yield from ((f"{part}/bins/{name}", values) for name, values in vars(evidence.bins).items())
+
+
+def unpack(content: bytes) -> dict[str, Evidence]:
+    """The evidence by part from `pack`.
+
+    Raises:
+        InputError: not written by `pack`, or arrays that contradict each other.
+    """
+    parts: dict[str, dict[str, dict[str, np.ndarray]]] = {}
+    for key, values in unpacked(content).items():
+        names = key.split("/")
+        if len(names) != 3 or values.ndim != 1 or not len(values):
+            raise unusable(f"an array '{key}'")
+        parts.setdefault(names[0], {}).setdefault(names[1], {})[names[2]] = values
+    try:
+        return {part: _evidence(arrays) for part, arrays in parts.items()}
+    except (KeyError, TypeError) as error:
+        raise unusable(f"other arrays ({error})") from error
+
+
+def _evidence(units: dict[str, dict[str, np.ndarray]]) -> Evidence:
+    bins = CalibrationBins(**units.pop("bins"))
+    clusters, requests = {}, {}
+    for unit, arrays in units.items():
+        if "requests" in arrays:
+            requests[unit] = RankedRequests(arrays.pop("requests"), {name: arrays.pop(name) for name in OF_REQUESTS})
+            _check_ranked(requests[unit])
+        clusters[unit] = ClusterStatistics(**{name: arrays.pop(name) for name in CLUSTER_ARRAYS})
+        _check_clusters(clusters[unit])
+        if arrays or (unit in requests and len(requests[unit].number) != len(clusters[unit].cluster)):
+            raise unusable("arrays of different lengths, or too many")
+    users = clusters["user"]
+    if len({len(values) for values in vars(bins).values()}) != 1 or bins.rows.sum() != users.rows.sum():
+        raise unusable("bins of other rows")
+    return Evidence(clusters, requests, bins)
+
+
+def _check_clusters(one: ClusterStatistics) -> None:
+    """That no array contradicts the counts."""
+    for name in ("cluster", "positives", "negatives", "doubled_wins", "clipped"):
+        if getattr(one, name).dtype.kind not in ("iuU" if name == "cluster" else "iu"):
+            raise unusable(f"{name} that are no whole numbers")
+    if len({len(values) for values in vars(one).values()}) != 1:
+        raise unusable("arrays of different lengths")
+    below = np.any(np.minimum(one.positives, one.negatives) < 0) or np.any(one.rows < 1)
+    if below or np.any(one.cluster[1:] <= one.cluster[:-1]):
+        raise unusable("clusters out of order or without rows, or counts below zero")
+    upper = {
+        "doubled_wins": 2 * one.positives * one.negatives,
+        "positive_placements": one.positives,
+        "negative_placements": one.negatives,
+        "loss": np.full(len(one.rows), np.inf),
+        "predicted": one.rows,
+        "clipped": one.rows,
+    }
+    _check_between({name: (getattr(one, name), most) for name, most in upper.items()})
+
+
+def _check_ranked(one: RankedRequests) -> None:
+    _check_between({name: (values, one.number) for name, values in one.sums.items()})
+
+
+def _check_between(limits: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> None:
+    for name, (values, most) in limits.items():
+        if values.shape != most.shape or not np.all((values >= 0) & (values <= most * SLACK) & np.isfinite(values)):
+            raise unusable(f"{name} that the counts do not allow")

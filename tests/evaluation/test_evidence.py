@@ -1,0 +1,103 @@
+"""Evidence against the scores it was made from: metrics, bytes there and back, and what is refused."""
+
+import io
+import math
+
+import numpy as np
+import pytest
+
+from recbole_marn.errors import InputError
+from recbole_marn.evaluation.evidence import evidence_of, pack, unpack
+from recbole_marn.evaluation.scores import part_metrics
+
+
+def columns(seed=0, requests=True, rows=400):
+    """Ties, users and requests of one class, a request of one row; requests belong to users."""
+    rng = np.random.default_rng(seed)
+    request = np.sort(rng.integers(0, 70, rows)) * 2 + 1
+    label = (rng.random(rows) < 0.25).astype(float)
+    label[request == request[0]] = 1
+    score = rng.integers(1, 20, rows) / 25 + 0.1 * label
+    found = {"user": request % 23, "label": label, "score": score.astype(np.float32)}
+    return {**found, "request": request} if requests else found
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize(("log", "requests"), [(True, True), (True, False), (False, False)])
+def test_metrics_come_back_from_the_bytes(seed, log, requests):
+    scores = columns(seed, requests)
+    wanted = part_metrics(scores, log)
+    found = unpack(pack({"test": evidence_of(scores, log)}))["test"].metrics(log)
+    assert found == pytest.approx(wanted, abs=1e-6)
+    if requests:
+        assert wanted["requests without a click"] and wanted["requests without a non-click"]
+
+
+def test_the_same_evidence_has_the_same_bytes():
+    one = {"valid": evidence_of(columns(1), True), "test": evidence_of(columns(2), True)}
+    assert pack(one) == pack(unpack(pack(one))) and set(unpack(pack(one))) == {"valid", "test"}
+
+
+def test_tokens_are_users_too():
+    scores = columns() | {"user": columns()["user"].astype(str)}
+    assert unpack(pack({"test": evidence_of(scores, True)}))["test"].metrics(True) == pytest.approx(
+        part_metrics(scores, True), abs=1e-6
+    )
+
+
+def test_a_part_of_one_class_has_what_is_defined():
+    scores = columns() | {"label": np.zeros(400)}
+    found = unpack(pack({"test": evidence_of(scores, True)}))["test"].metrics(True)
+    assert math.isnan(found["AUC"]) and math.isnan(found["MRR"]) and found["requests"] == 0
+    assert found["LogLoss"] == pytest.approx(part_metrics(scores, True)["LogLoss"])
+
+
+def rewritten(**changed):
+    """Packed evidence with some arrays changed, written as they are."""
+    with np.load(io.BytesIO(pack({"test": evidence_of(columns(4), True)}))) as file:
+        arrays = {name: file[name] for name in file.files}
+    for name, change in changed.items():
+        key = f"test/{name.replace('__', '/')}"
+        arrays[key] = change(arrays[key])
+    file = io.BytesIO()
+    np.savez_compressed(file, **{name: values for name, values in arrays.items() if values is not None})
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"no zip",
+        rewritten()[:200],
+        rewritten(user__loss=lambda _: None),
+        rewritten(user__negatives=lambda _: None),
+        rewritten(bins__rows=lambda _: None),
+        rewritten(user__loss=lambda x: x[:, 1:]),
+        rewritten(user__loss=lambda x: np.full(x.shape[1], np.nan)),
+        rewritten(user__loss=lambda x: np.full(x.shape[1], -1.0)),
+        rewritten(user__doubled_wins=lambda x: x.astype(int) * 100 + 1),
+        rewritten(user__doubled_wins=lambda x: x + 0.5),
+        rewritten(user__predicted=lambda x: np.full(x.shape[1], 1e6)),
+        rewritten(request__positive_placements=lambda x: np.full(x.shape[1], 2e6)),
+        rewritten(request__MRR=lambda x: np.full(x.shape[1], 99.0)),
+        rewritten(request__requests=lambda x: x[1:]),
+        rewritten(user__cluster=lambda x: x[::-1]),
+        rewritten(user__positives=lambda x: x.astype(int) - 1000),
+        rewritten(user__loss=lambda x: np.array([None] * x.shape[1])),
+        rewritten(bins__rows=lambda x: x + 1),
+    ],
+    ids=range(19),
+)
+def test_what_contradicts_itself_is_refused(content):
+    with pytest.raises(InputError, match="statistics as they were written"):
+        unpack(content)
+
+
+def test_it_is_small():
+    """Some fifteen bytes a user and model."""
+    rng = np.random.default_rng(0)
+    user = np.repeat(np.arange(5000), 20)
+    label = np.tile([1.0] + [0.0] * 19, 5000)
+    scores = {"user": user, "label": label, "score": rng.random(len(user)).astype(np.float32)}
+    assert len(pack({"test": evidence_of(scores, False)})) < 5000 * 25
