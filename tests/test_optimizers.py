@@ -102,7 +102,7 @@ def test_lazy_adam_is_adam_where_every_step_has_every_row():
 
 
 def test_lazy_adam_moves_the_rows_of_the_batch_and_no_others():
-    """Row 5 occurs once; dense Adam's moments carry it on afterwards, lazy Adam leaves it. Equations of Adam by hand."""
+    """Row 5 occurs once; dense Adam's moments carry it on afterwards, lazy Adam does not. Adam's equations by hand."""
     moved = {}
     for name, build in (("lazy", lazy), ("dense", lambda net: build_adam(groups(net), rate=0.01))):
         net = model()

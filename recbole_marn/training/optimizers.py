@@ -106,6 +106,9 @@ def build_lazy_adam(
 
 
 def build_adam(groups: list[tuple[float, list[Tensor]]], *, rate: float, weight_decay: float = 0.0) -> optim.Adam:
-    """Adam, dense throughout: its moments go on moving rows without a gradient (`build_lazy_adam` lets them be). Arguments as in `build_adagrad`."""
+    """Adam, dense throughout: its moments go on moving rows without a gradient, unlike those of `build_lazy_adam`.
+
+    Arguments as in `build_adagrad`.
+    """
     options = [{"params": list(parameters), "lr": rate * factor} for factor, parameters in groups]
     return optim.Adam(options, lr=rate, weight_decay=weight_decay, fused=True)
