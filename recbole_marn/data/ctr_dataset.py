@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
-from recbole.data.dataset import Dataset
 from recbole.data.interaction import Interaction
 from recbole.utils import FeatureSource, FeatureType
 
 from recbole_marn.data import event_checks
 from recbole_marn.data import rows as row_rules
-from recbole_marn.data.atomic import AtomicTable, read_atomic
+from recbole_marn.data.atomic import AtomicTable
+from recbole_marn.data.columnar_dataset import ColumnarDataset
 from recbole_marn.data.host_errors import host_errors
 from recbole_marn.data.item_features import ItemFeatures
-from recbole_marn.data.numbering import TokenIds, distinct, number_tokens
 from recbole_marn.data.part import Part, Parts
 from recbole_marn.data.protocol import PARTS, Protocol
 from recbole_marn.data.rows import Events
-from recbole_marn.data.twin import read_columns
 from recbole_marn.errors import InputError
 from recbole_marn.registry import FROM_ELSEWHERE, atomic_files, datasets_at_hand, known_datasets
 from recbole_marn.settings.data import DataSettings, IdModality
@@ -32,7 +28,7 @@ from recbole_marn.settings.parsing import from_mapping, nearest
 __all__ = ["CTRDataset"]
 
 
-class CTRDataset(Dataset):
+class CTRDataset(ColumnarDataset):
     """Positive events of an `.inter` file and the items and users beside it (settings: `DataSettings`).
 
     It reads the files, checks them, numbers their tokens and sorts the events. `parts()` cuts labelled rows from it;
@@ -60,7 +56,6 @@ class CTRDataset(Dataset):
         self.notes: list[str] = []
         self.item_numbers: dict[str, np.ndarray] = {}
         self.item_sequences: dict[str, list[np.ndarray]] = {}
-        self._is_coded = False
         self._feedback: list[str] = []
         self._first_rows: Part | None = None
         event_checks.check_keys(config)
@@ -77,10 +72,6 @@ class CTRDataset(Dataset):
             self._change_feat_format()
 
     # ------------------------------------------------------------------------------------------- loading
-    def _get_preset(self) -> None:
-        super()._get_preset()
-        self.field2token_id = TokenIds(self.field2id_token)
-
     def _load_data(self, token: str, dataset_path: str) -> None:
         folder, token = atomic_files(self.config)
         self.dataset_path = dataset_path = str(folder)
@@ -88,7 +79,7 @@ class CTRDataset(Dataset):
             raise _no_such_dataset(token, dataset_path)
         super()._load_data(token, dataset_path)
         self._check_columns()
-        self._is_coded = isinstance(self.inter_feat[self.uid_field].dtype, pd.CategoricalDtype)
+        self._note_coding()
         event_checks.check_lengths(self.config["seq_len"], self.seq_fields)
         for field, most in (self.config["seq_len"] or {}).items():
             self.field2seqlen[field] = min(most, self.field2seqlen[field])
@@ -104,21 +95,6 @@ class CTRDataset(Dataset):
 
     def _inter_files(self, token: str) -> list[str]:
         return [f"{token}.inter"]
-
-    def _read(self, path: Path, keep: Callable[[str], bool]) -> AtomicTable:
-        separator, encoding = self.config["field_separator"], self.config["encoding"] or "utf-8"
-        table = None
-        if self._wants_twin(path):
-            table = read_columns(path, separator=separator, encoding=encoding, keep=keep, whole=self.time_field)
-        if table is None:
-            lists = self.config["seq_separator"]
-            table = read_atomic(path, separator=separator, list_separator=lists, encoding=encoding, keep=keep)
-        self.notes += table.notes
-        return table
-
-    def _wants_twin(self, path: Path) -> bool:
-        least = self.settings.columnar_from_mb
-        return least is not None and path.is_file() and path.stat().st_size >= least * 2**20
 
     def _load_feat(self, filepath: str, source: FeatureSource | str) -> pd.DataFrame | None:
         """RecBole's reader takes quotation marks for quoting, and short lines for missing values; this one does not."""
@@ -176,23 +152,6 @@ class CTRDataset(Dataset):
             event_checks.check_alias(key, self.config[key], self.token_like_fields)
         super()._init_alias()
 
-    def _filter_by_inter_num(self) -> None:
-        """RecBole counts the tokens of all events even where no number of them is too small."""
-        intervals = (self.config["user_inter_num_interval"], self.config["item_inter_num_interval"])
-        if any(text not in (None, "[0,inf)") for text in intervals):
-            super()._filter_by_inter_num()
-
-    def _filter_inter_by_user_or_item(self) -> None:
-        """RecBole copies all events even where every user and item is known."""
-        tables = ((self.user_feat, self.uid_field), (self.item_feat, self.iid_field))
-        known = [
-            pd.Series(distinct(self.inter_feat[field])).isin(distinct(table[field])).all()
-            for table, field in tables
-            if table is not None
-        ]
-        if not all(known):
-            super()._filter_inter_by_user_or_item()
-
     def _data_filtering(self) -> None:
         before = len(self.inter_feat)
         super()._data_filtering()
@@ -237,25 +196,6 @@ class CTRDataset(Dataset):
         time = self.inter_feat[self.time_field].to_numpy()
         event_checks.check_times(time, field=self.time_field, file=f"{self.dataset_name}.inter")
 
-    def _remap(self, remap_list: list[tuple[pd.DataFrame, str, FeatureType]]) -> None:
-        """RecBole's numbers, of coded columns too, and no dictionary of tokens before somebody asks for it."""
-        if any(kind != FeatureType.TOKEN for _, _, kind in remap_list):
-            super()._remap(remap_list)
-        elif remap_list:
-            ids, tokens = number_tokens([feat[field] for feat, field, _ in remap_list])
-            for (feat, field, _), numbers in zip(remap_list, ids, strict=True):
-                self.field2id_token.setdefault(field, tokens)
-                narrow = self._is_coded and feat is self.inter_feat
-                feat[field] = numbers if narrow else numbers.astype(np.int64)
-
-    def _dataframe_to_interaction(self, data: pd.DataFrame) -> Interaction:
-        """Of coded events RecBole gets the sorted ones, as they are: its own conversion would widen and copy them."""
-        if data is not self.inter_feat or not self._is_coded:
-            return super()._dataframe_to_interaction(data)
-        fields, events = (self.uid_field, self.iid_field, self.time_field), self.events
-        columns = zip(fields, (events.user, events.item, events.time), strict=True)
-        return Interaction({field: torch.from_numpy(values) for field, values in columns})
-
     def _fill_nan(self) -> None:
         # RecBole fills missing numbers with the mean; a statistic must know that they were missing.
         fields = self.item_feat.columns if self.item_feat is not None else []
@@ -271,11 +211,7 @@ class CTRDataset(Dataset):
             for field in fields
             if self.field2type[field] == FeatureType.FLOAT_SEQ
         }
-        tables = self.feat_name_list
-        if self._is_coded:  # nothing is missing in users, items and times, and the twin is not to be written into
-            self.feat_name_list = [name for name in tables if name != "inter_feat"]
         super()._fill_nan()
-        self.feat_name_list = tables
 
     # -------------------------------------------------------------------------------------------- parts
     def build(self) -> list[Part | None]:

@@ -11,7 +11,7 @@ import hashlib
 import io
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -23,7 +23,7 @@ from recbole_marn.data.atomic import AtomicTable, read_header
 from recbole_marn.errors import InputError
 from recbole_marn.files import sha256, write_aside
 
-__all__ = ["build_twin", "open_twin", "read_columns", "twin_places"]
+__all__ = ["arrow", "build_twin", "open_twin", "read_columns", "twin_places"]
 
 FORMAT = "1"
 KEY = b"recbole_marn"
@@ -36,7 +36,7 @@ class _NotPlain(Exception):
 
 
 def arrow() -> ModuleType | None:
-    """pyarrow with its readers, or None where it is not installed."""
+    """pyarrow with its readers of CSV and of its own files, or None where it is not installed."""
     try:
         import pyarrow
         import pyarrow.csv
@@ -161,20 +161,25 @@ def build_twin(text: Path, twin: Path, separator: str) -> bool:
         "changed_ns": before.st_mtime_ns,
         "header": header,
     }
+    _write(pa, twin, columns, about)
+    columns.clear()
+    pa.default_memory_pool().release_unused()
+    return True
+
+
+def _write(pa: ModuleType, twin: Path, columns: Mapping[str, Any], about: dict[str, Any]) -> None:
     schema = pa.schema(
         [(field, column.type) for field, column in columns.items()], metadata={KEY: json.dumps(about).encode()}
     )
-    batch = pa.record_batch(list(columns.values()), schema=schema)
 
     def write(temporary: Path) -> None:
         with open(temporary, "wb") as file:
             with pa.ipc.new_file(file, schema) as writer:
-                writer.write_batch(batch)
+                writer.write_batch(pa.record_batch(list(columns.values()), schema=schema))
             file.flush()
             os.fsync(file.fileno())
 
     write_aside(twin, write)
-    return True
 
 
 def _parse(pa: ModuleType, text: Path, separator: str) -> tuple[dict[str, str], dict[str, Any], dict[str, Any]]:
