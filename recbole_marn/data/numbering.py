@@ -20,7 +20,7 @@ class TokenIds(dict):
         self._tokens = tokens
 
     def __missing__(self, field: str) -> dict[str, int]:
-        self[field] = {token: number for number, token in enumerate(self._tokens[field])}
+        self[field] = {token: number for number, token in enumerate(self._tokens[field].tolist())}
         return self[field]
 
     def __contains__(self, field: object) -> bool:
