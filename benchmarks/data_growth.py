@@ -9,6 +9,7 @@ peak of their resident memory. A table a size is printed, and the last line is J
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import shutil
 import subprocess
@@ -56,7 +57,7 @@ def prepare(work: Path) -> dict[str, Any]:
     return {"prepare": watch.look(counts=record["counts"])}
 
 
-def run(work: Path) -> dict[str, Any]:
+def run(work: Path, most_steps: int | None) -> dict[str, Any]:
     import torch
 
     torch.set_num_threads(1)
@@ -78,13 +79,22 @@ def run(work: Path) -> dict[str, Any]:
     model = prepared.get_model("MARN")(config, train.part)
     trainer = get_trainer(config["MODEL_TYPE"], "MARN")(config, model)
     model.prepare_training(steps_per_epoch=len(train), epochs=1)
+    if most_steps is not None:
+        train.set_epoch(0)
+        model.train()
+        for batch in itertools.islice(train, most_steps):
+            trainer.optimizer.zero_grad()
+            losses = model.calculate_loss(batch)
+            (sum(losses) if isinstance(losses, tuple) else losses).backward()
+            trainer.optimizer.step()
+        return found | {"train": watch.look(rows=most_steps * SETTINGS["train_batch_size"], steps=most_steps)}
     trainer._train_epoch(train, 0)
     found["train"] = watch.look(rows=len(train.part), steps=len(train))
     found["evaluate"] = watch.look(result=dict(trainer.evaluate(valid, load_best_model=False)), rows=len(valid.part))
     return found
 
 
-def measure(events: int, work: Path) -> dict[str, Any]:
+def measure(events: int, work: Path, most_steps: int | None) -> dict[str, Any]:
     """All stages at one size."""
     from taobao_log import write_log
 
@@ -94,6 +104,7 @@ def measure(events: int, work: Path) -> dict[str, Any]:
     found: dict[str, Any] = {"events": events, "raw_mb": (raw / "UserBehavior.csv").stat().st_size >> 20}
     for stage in ("prepare", "run"):
         command = [sys.executable, str(Path(__file__).resolve()), "--work", str(work), "--child", stage]
+        command += [] if most_steps is None else ["--most_steps", str(most_steps)]
         output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
         found |= json.loads(output.strip().splitlines()[-1])
         if stage == "prepare":
@@ -105,7 +116,7 @@ def measure(events: int, work: Path) -> dict[str, Any]:
 def table(found: dict[str, Any]) -> str:
     events, users = found["events"], found["prepare"]["counts"]["users"]
     lines = [f"{events:,} events, {users:,} users, {found['prepare']['counts']['items']:,} items"]
-    for stage in STAGES:
+    for stage in filter(found.get, STAGES):
         part = found[stage]
         line = f"  {stage:9} {part['cpu_s']:8.1f} CPU s {1e6 * part['cpu_s'] / events:7.2f} us an event"
         line += f" {part['over_imports_mb']:7,} MB over the imports"
@@ -118,7 +129,9 @@ def table(found: dict[str, Any]) -> str:
 def picture(results: list[dict[str, Any]]) -> str:
     from picture import log_log_picture
 
-    lines = [(stage, [(found["events"], found[stage]["cpu_s"]) for found in results]) for stage in STAGES]
+    lines = [
+        (stage, [(found["events"], found[stage]["cpu_s"]) for found in results if stage in found]) for stage in STAGES
+    ]
     smallest = f"{results[0]['events']:,}"
     return log_log_picture(lines, title=f"A log that grows, from {smallest} events", y_axis="CPU s")
 
@@ -128,16 +141,18 @@ def main() -> None:
     parser.add_argument("--work", type=Path, required=True, help="folder of the files, deleted size by size")
     parser.add_argument("--events", type=int, nargs="+", default=list(SIZES))
     parser.add_argument("--out", type=Path, help="folder of data_growth.svg")
+    parser.add_argument("--most_steps", type=int, help="train so many steps in place of a pass, and evaluate nothing")
     parser.add_argument("--child", choices=("prepare", "run"), help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.child:
-        print(json.dumps((prepare if args.child == "prepare" else run)(args.work), default=str))
+        found = prepare(args.work) if args.child == "prepare" else run(args.work, args.most_steps)
+        print(json.dumps(found, default=str))
         return
     results = []
     for events in sorted(args.events):
         work = args.work / str(events)
         shutil.rmtree(work, ignore_errors=True)
-        results.append(measure(events, work))
+        results.append(measure(events, work, args.most_steps))
         shutil.rmtree(work)
         print(table(results[-1]), flush=True)
     if args.out is not None:

@@ -68,23 +68,21 @@ class InteractionCounts:
             )
         self.n_items = n_items
         self._check_items(item)
-        self._item, self._time = item, time
+        self._events: tuple[np.ndarray, np.ndarray] | None = (item, time)  # until their keys are made
         self._counts = np.bincount(item, minlength=n_items).astype(np.int64)
         self._starts = np.concatenate([[0], np.cumsum(self._counts)])
 
     @cached_property
-    def _moments(self) -> Moments:
-        return Moments.of(self._time)
-
-    @cached_property
-    def _keys(self) -> np.ndarray:
+    def _order(self) -> tuple[Moments, np.ndarray]:
         """An event becomes one integer, item * stride + rank of its time: one sorted array answers everything."""
-        keys = np.empty(len(self._item), dtype=np.int64)
+        item, time = self._events
+        moments, keys = Moments.of(time), np.empty(len(item), dtype=np.int64)
         for start in range(0, len(keys), AT_ONCE):
             some = slice(start, start + AT_ONCE)
-            keys[some] = self._item[some].astype(np.int64) * self._moments.stride + self._moments.rank(self._time[some])
+            keys[some] = item[some].astype(np.int64) * moments.stride + moments.rank(time[some])
         keys.sort()
-        return keys
+        self._events = None
+        return moments, keys
 
     def as_of(self, item: np.ndarray, time: np.ndarray) -> np.ndarray:
         """Number of training events of `item` strictly before `time`.
@@ -103,7 +101,8 @@ class InteractionCounts:
         self._check_items(item)
         if np.isnan(time).any():
             raise InputError("a time for every row", f"{np.isnan(time).sum()} NaN", "Drop rows without time.")
-        return np.searchsorted(self._keys, item * self._moments.stride + self._moments.rank(time)) - self._starts[item]
+        moments, keys = self._order
+        return np.searchsorted(keys, item * moments.stride + moments.rank(time)) - self._starts[item]
 
     def snapshot(self) -> np.ndarray:
         """(n_items,) int64: the counts at the end of training, for serving."""
