@@ -7,7 +7,7 @@ from pathlib import Path
 
 __all__ = ["GROUPS", "add_arguments"]
 
-GROUPS = ("steps", "recurrent", "extraction", "evaluation", "memory", "host", "build")
+GROUPS = ("steps", "recurrent", "extraction", "evaluation", "memory", "host", "serving", "build", "log")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -1,14 +1,15 @@
 """CPU seconds and bytes a row of a click log made in memory, against today's rows of clicks and drawn negatives.
 
-python benchmarks/log_rows.py --rows 2000000
+recbole-marn bench --only log
 """
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
-import json
+import statistics
 import time
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -20,27 +21,44 @@ from recbole_marn.data.protocol import PARTS, Protocol
 from recbole_marn.data.rows import Events, sort_events
 from recbole_marn.settings.data import DataSettings
 
+from .gates import Gate
+
+ROWS = 10_000_000
 SLATE = 10
+COSTS = {
+    "row_microseconds": "CPU microseconds a row",
+    "row_bytes": "bytes a row",
+    "batch_milliseconds": "CPU milliseconds of a batch of 1,024 rows",
+}
+BATCH = 1_024
 MODALITIES = {
     "ids": {"kind": "id", "fields": {"item_id": 16}},
     "statistic": {"kind": "statistic", "fields": ["exposures", "click_rate"]},
 }
 
 
-def main() -> None:
-    """Print one JSON line a protocol."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rows", type=int, default=2_000_000)
-    args = parser.parse_args()
-    for build in (log, clicks):
-        rng = np.random.default_rng(0)
-        begun = time.process_time()
-        parts, made, seconds = build(args.rows, rng)
-        number = sum(part.n_rows for part in parts)
-        result = {"protocol": build.__name__, "rows": number, "cpu_seconds": round(seconds, 2)}
-        result |= {"cpu_microseconds_a_row": round(1e6 * seconds / number, 3), "bytes_a_row": round(made / number, 1)}
-        result["train_batch_milliseconds"] = round(1e3 * batch_seconds(parts[0], rng), 2)
-        print(json.dumps(result | {"cpu_seconds_with_making": round(time.process_time() - begun, 2)}), flush=True)
+def costs(build: Callable[..., tuple[list, int, float]], rows: int) -> dict[str, float]:
+    """The `COSTS` of a protocol at about so many rows."""
+    rng = np.random.default_rng(0)
+    parts, held, seconds = build(rows, rng)
+    number = sum(part.n_rows for part in parts)
+    batch = batch_seconds(parts[0], rng)
+    return {"row_microseconds": 1e6 * seconds / number, "row_bytes": held / number, "batch_milliseconds": 1e3 * batch}
+
+
+def log_gates(rounds: int) -> list[Gate]:
+    """What a row of a log of ten million exposures costs, over a row of clicks and drawn negatives."""
+    found: dict[Callable[..., Any], list[dict[str, float]]] = {log: [], clicks: []}
+    for number in range(rounds):
+        for build in (log, clicks) if number % 2 == 0 else (clicks, log):
+            found[build].append(costs(build, ROWS))
+    gates = []
+    for name, what in COSTS.items():
+        here, there = ([cost[name] for cost in found[build]] for build in (log, clicks))
+        ratio = statistics.median(a / b for a, b in zip(here, there, strict=True))
+        said = f"{statistics.median(here):.3g} against {statistics.median(there):.3g}"
+        gates.append(Gate(f"log of {ROWS:,} rows / clicks, {what}", ratio, 1, at_most=True, spread=said))
+    return gates
 
 
 def log(rows: int, rng: np.random.Generator) -> tuple[list, int, float]:
@@ -53,7 +71,7 @@ def log(rows: int, rng: np.random.Generator) -> tuple[list, int, float]:
     user, moment = user[order], moment[order]
     request = order // SLATE + 1
     columns = [
-        Column(name, 4, "context", rng.integers(1, 6, len(user)), "token", False, np.arange(6).astype(str))
+        Column(name, 4, "context", rng.integers(1, 6, len(user), np.uint8), "token", False, np.arange(6).astype(str))
         for name in ("device", "position")
     ]
     keys = {"user_key": rng.integers(0, 2**62, users + 1).astype(np.uint64)}
@@ -98,14 +116,10 @@ def held_by(value: object) -> int:
 
 
 def batch_seconds(part: object, rng: np.random.Generator) -> float:
-    """CPU seconds of a ragged batch of 1,024 rows, without statistics."""
+    """CPU seconds of a ragged batch of `BATCH` rows, without statistics."""
     static = np.zeros((int(part.events.item.max()) + 100_000, 0), dtype=np.int64)
     begun = time.process_time()
     for _ in range(50):
-        group = rng.choice(part.n_groups, part.groups_a_batch(1024), replace=False)
+        group = rng.choice(part.n_groups, part.groups_a_batch(BATCH), replace=False)
         part.ragged(part.rows_of_groups(group), static=static)
     return (time.process_time() - begun) / 50
-
-
-if __name__ == "__main__":
-    main()

@@ -10,7 +10,7 @@ from .children import child_result
 from .gates import Gate
 from .synthetic import CLOTHING, Shape
 
-__all__ = ["memory_gates", "step_peak"]
+__all__ = ["memory_gates", "resident", "step_peak"]
 
 MB = 1024
 
@@ -37,12 +37,12 @@ def step_peak(variant: str, size: int, shape: Shape = CLOTHING) -> dict[str, flo
     steps[0]()
     gc.collect()
     Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew at what is resident now
-    before = _resident("VmRSS")
+    before = resident("VmRSS")
     steps[1]()
-    return {"mb": (_resident("VmHWM") - before) / MB, "resident_mb": before / MB}
+    return {"mb": (resident("VmHWM") - before) / MB, "resident_mb": before / MB}
 
 
-def _resident(name: str) -> int:
+def resident(name: str) -> int:
     """A size of /proc/self/status in kilobytes."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith(name))

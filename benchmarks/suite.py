@@ -17,6 +17,7 @@ from . import GROUPS
 from .bench import Bench, Sizes
 from .gates import Gate, gates_table
 from .host import compare_with_recbole, host_gates
+from .log_rows import log_gates
 from .memory import memory_gates, step_peak
 from .model_gates import evaluation_gates, extraction_gates, recurrent_gates, step_gates
 from .synthetic import CLOTHING, Shape
@@ -65,7 +66,9 @@ def run_gates(groups: Sequence[str], sizes: Sizes, *, quick: bool = False, shape
         "evaluation": lambda: evaluation_gates(bench, sizes),
         "memory": lambda: memory_gates(sizes),
         "host": lambda: host_gates(sizes, quick=quick),
+        "serving": lambda: serving(sizes, quick=quick),
         "build": build_gates,
+        "log": lambda: log_gates(sizes.rounds),
     }
     for group in (group for group in GROUPS if group in groups):
         print(f"measuring: {group}", file=sys.stderr, flush=True)
@@ -86,7 +89,21 @@ def _host_child(content: str) -> list[list[float]]:
     return compare_with_recbole(wanted["jobs"], wanted["rounds"])
 
 
+def serving(sizes: Sizes, *, quick: bool = False) -> list[Gate]:
+    """Those of answers; what the extra `serve` brings is imported only for them."""
+    from .serving_gates import serving_gates
+
+    return serving_gates(sizes, quick=quick)
+
+
+def _vectors_child(items: str) -> dict[str, float]:
+    from .serving_gates import extraction_peak
+
+    return extraction_peak(int(items))
+
+
 CHILDREN: dict[str, Callable[..., Any]] = {
     "memory": lambda variant, size: step_peak(variant, int(size)),
     "host": _host_child,
+    "vectors": _vectors_child,
 }

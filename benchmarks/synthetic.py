@@ -17,7 +17,14 @@ from recbole_marn.data.protocol import Protocol
 from recbole_marn.data.rows import Events, sort_events
 from recbole_marn.data.statistics import EqualFrequencyBins, GapBins, StatisticsAtTime
 from recbole_marn.registry import model_class
-from recbole_marn.settings.data import BehaviourSettings, DataSettings, StatisticModality, TextModality
+from recbole_marn.settings.data import (
+    BehaviourSettings,
+    DataSettings,
+    IdModality,
+    StatisticModality,
+    TextModality,
+    VectorModality,
+)
 
 __all__ = ["CLOTHING", "Shape", "SyntheticData", "build_model"]
 
@@ -67,11 +74,12 @@ class SyntheticData:
         self.context_fields = ()
         self.behaviour_settings = BehaviourSettings(time="timestamp")
         self.behaviour_cardinality = None
+        numbers = [f"number {n}" for n in range(shape.static_statistics)]
         self.modality_settings = {
-            "ids": None,
-            "image": None,
+            "ids": IdModality({"item_id": 32, "category": 16}),
+            "image": VectorModality(file="image.npy"),
             "title": TextModality(field="title", word_vectors="given"),
-            "statistic": StatisticModality(fields=("train_interactions", "price")),
+            "statistic": StatisticModality(fields=("train_interactions", *numbers)),
         }
         self.protocol = Protocol(self._events(), self.settings, shape.items + 1, shape.history)
         training = self.protocol.labelled("train")
@@ -123,33 +131,36 @@ class SyntheticData:
         category = rng.integers(1, shape.categories + 1, size=n_items)
         codes = np.stack([np.arange(n_items), category], axis=1)
         codes[0] = 0
-        statistic, cardinalities, at_time = self._statistics(training)
+        statistic, fitted, at_time = self._statistics(training)
+        cardinalities = tuple(number for bins in fitted for number in bins.cardinalities)
         image_row = np.arange(-1, shape.items) % shape.image_rows
         image_row[0] = -1
         tables = {
-            "ids": IdTable(codes, (n_items, shape.categories + 1), (32, 16)),
+            "ids": IdTable(codes, (n_items, shape.categories + 1), (32, 16), (1, 1)),
             "image": VectorTable(self._images(), image_row),
             "title": TextTable(self._titles(n_items), shape.words + 1, self._word_vectors()),
-            "statistic": StatisticTable(0, statistic.shape[1], cardinalities),
+            "statistic": StatisticTable(0, statistic.shape[1], cardinalities, fitted),
         }
         present = np.ones((n_items, len(tables)), dtype=bool)
         present[0] = False
         return ItemTable(n_items, tables, statistic, at_time.columns, present), at_time
 
-    def _statistics(self, training: LabelledRows) -> tuple[np.ndarray, tuple[int, ...], StatisticsAtTime]:
+    def _statistics(
+        self, training: LabelledRows
+    ) -> tuple[np.ndarray, tuple[EqualFrequencyBins, ...], StatisticsAtTime]:
         """Training interactions, which change over time, and numbers that do not, such as a price."""
         counts = self.protocol.counts
         seen = training.columns(np.arange(training.n_rows))
         interactions = EqualFrequencyBins.fit(counts.as_of(seen["item"], seen["time"]))
-        codes, cardinalities = [interactions.assign(counts.snapshot())], interactions.cardinalities
+        codes, fitted = [interactions.assign(counts.snapshot())], [interactions]
         for _ in range(self.shape.static_statistics):
             values = np.round(self.rng.lognormal(3, 1, size=self.shape.items + 1), 2)
             bins = EqualFrequencyBins.fit(values)
             codes.append(bins.assign(values))
-            cardinalities += bins.cardinalities
+            fitted.append(bins)
         statistic = np.concatenate(codes, axis=1)
         statistic[0] = 0
-        return statistic, cardinalities, StatisticsAtTime({0: (counts, interactions)})
+        return statistic, tuple(fitted), StatisticsAtTime({0: (counts, interactions)})
 
     def _images(self) -> np.ndarray:
         images = np.empty((min(self.shape.image_rows, self.shape.items), self.shape.image_width), dtype=np.float16)

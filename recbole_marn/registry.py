@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from recbole_marn.errors import InputError, without_recbole
 from recbole_marn.settings.models import (
     CTRSettings,
@@ -36,10 +38,10 @@ from recbole_marn.settings.models import (
 from recbole_marn.settings.parsing import from_mapping, nearest
 
 __all__ = [
-    "FROM_ELSEWHERE",
     "MODELS",
     "ModelRow",
     "atomic_files",
+    "choices",
     "committed_data_folder",
     "datasets_at_hand",
     "known_datasets",
@@ -53,7 +55,7 @@ __all__ = [
 class ModelRow:
     """One model: where its class is, which settings it takes, and where it was published.
 
-    With `preset_of` it is another model of the table under the settings of its own YAML file.
+    With `preset_of` it is another model of the table under the choices of its own YAML file.
     """
 
     name: str
@@ -173,6 +175,12 @@ def properties_folder() -> Path:
     return _folder("properties")
 
 
+def choices(kind: str, name: str) -> dict[str, Any]:
+    """What a YAML file of this package says of a data set or a model (`kind`): where it deviates from the defaults."""
+    file = properties_folder() / kind / f"{name}.yaml"
+    return (yaml.safe_load(file.read_text(encoding="utf-8")) or {}) if file.is_file() else {}
+
+
 def known_datasets() -> list[str]:
     """Names of the datasets this package has settings for."""
     return sorted(path.stem for path in (properties_folder() / "dataset").glob("*.yaml"))
@@ -196,12 +204,6 @@ def atomic_files(config: Any) -> tuple[Path, str]:
         return Path(recbole.origin).parent / "dataset_example" / name, name
     beside = folder.parent / name
     return (beside if beside.is_dir() else committed_data_folder() / name), name
-
-
-# Data sets whose files no command here makes -> where they come from.
-FROM_ELSEWHERE = {
-    "ml-1m-labels": "Take ml-1m in atomic files, with .user, from RecBole's collection RecSysDatasets, and rename them."
-}
 
 
 def datasets_at_hand(data_path: str | Path) -> list[str]:

@@ -95,6 +95,12 @@ def settings(folder, model="MARN", **changed):
     }
 
 
+def clean(given, model):
+    """Without the keys of our models."""
+    ours = ("width", "prediction_hidden", "attention_hidden")
+    return given if model == "MARN" else {key: value for key, value in given.items() if key not in ours}
+
+
 def history(row, rows, seen=None, *, timed=True):
     """Item tokens of a row's history, as a multiset per time: equal times have no order of their own."""
     past = [(b.time, b.item) for b in seen] if seen is not None else []

@@ -153,3 +153,20 @@ def test_shuffled_labels_teach_nothing(tmp_path):
     clicks = sum(label for row, label in zip(rows, labels, strict=True) if row.part == "test")
     deviation = np.sqrt((rows_in_test + 1) / (12 * clicks * (rows_in_test - clicks)))
     assert abs(result["test"]["AUC"] - 0.5) < 4 * deviation
+
+
+@pytest.mark.parametrize("model", ["LR", "MultimodalDIN"])
+def test_a_checkpoint_is_not_scored_where_tokens_have_other_numbers(log, model):
+    """The rows and their fingerprint stay the same, but embeddings go by numbers."""
+    path = run(config_dict=settings(log, model, epochs=1))["checkpoint"]
+    before = load_run(path).test.part
+    file = log / "log" / "log.item"
+    header, *lines = file.read_text().splitlines()
+    file.write_text("\n".join([header, *lines[::-1]]) + "\n")
+    with pytest.raises(InputError, match="the same rows, with other numbers"):
+        load_run(path)
+    content = checkpoint.load(path)
+    assert content["split_sha256"] == before.split_sha256
+    del content["numbering_sha256"]  # as version 0.1.0 wrote it
+    checkpoint.save(path, content)
+    assert load_run(path).test.part.split_sha256 == before.split_sha256

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from recbole_marn.errors import InputError
 from recbole_marn.serving.predict import Request, predict
+from recbole_marn.serving.retrieval import INDICES
 from recbole_marn.serving.scorer import CTRScorer, load_scorer
 
 __all__ = ["add_arguments", "add_scorer_arguments", "loaded_scorer", "main"]
@@ -28,6 +29,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", required=True, type=Path, help="answers, .csv or .parquet, whole or not at all")
     parser.add_argument("--top", type=int, metavar="K", help="the K likeliest items of every row in place of a score")
     parser.add_argument("--unseen", action="store_true", help="rank no item the user had")
+    parser.add_argument(
+        "--retrieve", type=int, metavar="N",
+        help="rank a short list of N items, found by their vectors, in place of all; what it misses is told",
+    )  # fmt: skip
+    parser.add_argument("--index", choices=INDICES, default="exact", help="how that list is searched for")
     parser.add_argument("--inclusive", action="store_true", help="behaviours at the very time of a row were before it")
     parser.add_argument(
         "--time-unit", choices=["s", "ms", "us", "ns"], default="s",

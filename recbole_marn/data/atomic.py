@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from recbole_marn.data.atomic_header import read_header
 from recbole_marn.errors import InputError, first_line
 
-__all__ = ["AtomicTable", "read_atomic", "read_header"]
+__all__ = ["AtomicTable", "read_atomic"]
 
-TYPES = ("token", "float", "token_seq", "float_seq")
 # What stands for a missing number. In a token column only an empty cell is missing: an item may be called "NA".
 MISSING_NUMBERS = ["", "nan", "NaN", "-nan", "NA", "N/A", "n/a", "#N/A", "<NA>", "null", "NULL", "None"]
 # First bytes of files that are no text -> what they are.
@@ -111,27 +111,6 @@ def _undecodable(data: bytes, error: UnicodeError) -> str:
     if not isinstance(error, UnicodeDecodeError):
         return first_line(error)
     return f"bytes {data[error.start : error.end]!r} in line {data.count(10, 0, error.start) + 1}"
-
-
-def read_header(line: str, separator: str, path: Path) -> dict[str, str]:
-    """field -> type, of the first line of the atomic file `path`.
-
-    Raises:
-        InputError: a cell that is no name:type, or a name that occurs twice.
-    """
-    header: dict[str, str] = {}
-    for cell in line.split(separator):
-        field, _, kind = cell.partition(":")
-        if not field or kind not in TYPES:
-            raise InputError(
-                f"a header of name:type columns in {path}, with a type among {', '.join(TYPES)}",
-                repr(cell),
-                f"Write each column as e.g. item_id:token, with {separator!r} between columns.",
-            )
-        if field in header:
-            raise InputError(f"each column of {path} once", f"'{field}' twice", "Rename or remove one of them.")
-        header[field] = kind
-    return header
 
 
 def _check_lines(body: bytes, separator: str, n_fields: int, path: Path) -> int:

@@ -15,7 +15,8 @@ from recbole.utils import FeatureType
 from recbole_marn.data.atomic import AtomicTable, read_atomic
 from recbole_marn.data.numbering import TokenIds, distinct, number_tokens
 from recbole_marn.data.rows import Events
-from recbole_marn.data.twin import arrow, read_columns
+from recbole_marn.data.twin import arrow
+from recbole_marn.data.twin_table import read_columns
 from recbole_marn.settings.data import DataSettings
 
 __all__ = ["ColumnarDataset"]

@@ -11,10 +11,10 @@ import numpy as np
 import pandas as pd
 
 from recbole_marn.data.context import ContextField
-from recbole_marn.data.statistics import EqualFrequencyBins
+from recbole_marn.data.statistics import EqualFrequencyBins, LookedUp
 from recbole_marn.errors import InputError
 
-__all__ = ["Column", "FieldCodes", "Fixed", "RowCodes", "coded", "in_order"]
+__all__ = ["Column", "FieldCodes", "Fixed", "RowCodes", "as_codes", "coded", "in_order"]
 
 
 class Fixed(NamedTuple):
@@ -56,11 +56,11 @@ class Column:
         """The values of rows, given their users and their places in the log."""
         return self.values[user if self.by_user else row]
 
-    def hashed(self, values: np.ndarray) -> np.ndarray:
+    def hashed(self, values: np.ndarray) -> np.ndarray | LookedUp:
         """Values as numbers that do not hang on ids, for a fingerprint."""
         if self.tokens is None:
             return values
-        return pd.util.hash_array(self.tokens.astype(object), categorize=False)[values]
+        return LookedUp(pd.util.hash_array(self.tokens.astype(object), categorize=False), values)
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,17 +109,16 @@ class FieldCodes:
         return Fixed({start: int(self.code_of[ids[0]])}, {name: ids[0]})
 
 
-def coded(column: Column, user: np.ndarray, row: np.ndarray, bins: Sequence[int]) -> FieldCodes:
+def coded(column: Column, trained: np.ndarray, bins: Sequence[int]) -> FieldCodes:
     """Codes of a column, with the vocabulary or the bins of training rows.
 
     Args:
-        user, row: of the training rows.
+        trained: the values of the rows that are trained on.
         bins: numbers of equal-frequency bins of a column of numbers.
 
     Raises:
         InputError: no training row has a value.
     """
-    trained = column.seen(user, row)
     if not (~np.isnan(trained) if column.kind == "float" else trained > 0).any():
         raise InputError(
             f"values of {column.name} in training rows",
@@ -132,19 +131,21 @@ def coded(column: Column, user: np.ndarray, row: np.ndarray, bins: Sequence[int]
             ContextField(f"{column.name}/{number}", cardinality, column.width, column.source)
             for number, cardinality in zip(bins, fitted.cardinalities, strict=True)
         )
-        return FieldCodes(column, fields, _small(fitted.assign(column.values), max(fitted.cardinalities)), bins=fitted)
+        codes = as_codes(fitted.assign(column.values), max(fitted.cardinalities))
+        return FieldCodes(column, fields, codes, bins=fitted)
     known = np.zeros(len(column.tokens), dtype=bool)
     known[trained.ravel()] = True
     known[0] = False
-    code_of = np.where(known, np.cumsum(known), 0)
     size = int(known.sum()) + 1
+    code_of = as_codes(np.where(known, np.cumsum(known), 0), size)
     codes = code_of[column.values]
     codes = codes if codes.ndim == 2 else codes[:, None]
     field = ContextField(column.name, size, column.width, column.source, codes.shape[1])
-    return FieldCodes(column, (field,), _small(codes, size), code_of)
+    return FieldCodes(column, (field,), codes, code_of)
 
 
-def _small(codes: np.ndarray, cardinality: int) -> np.ndarray:
+def as_codes(codes: np.ndarray, cardinality: int) -> np.ndarray:
+    """Codes from 0 to below `cardinality` in as few bytes as they need."""
     return codes.astype(np.min_scalar_type(max(1, cardinality - 1)))
 
 
@@ -180,6 +181,11 @@ class RowCodes:
         for column, code in self.constant.items():
             codes[:, column] = code
         return codes
+
+    def take(self, row: np.ndarray) -> RowCodes:
+        """The codes of rows (n,) alone."""
+        blocks = zip(self.blocks, self.by_user, strict=True)
+        return dataclasses.replace(self, blocks=tuple(block if by_user else block[row] for block, by_user in blocks))
 
     def fixed(self, column: int, code: int) -> RowCodes:
         return dataclasses.replace(self, constant={**self.constant, column: code})

@@ -21,7 +21,7 @@ from recbole_marn.data.part import Part, Parts
 from recbole_marn.data.protocol import PARTS, Protocol
 from recbole_marn.data.rows import Events
 from recbole_marn.errors import InputError
-from recbole_marn.registry import FROM_ELSEWHERE, atomic_files, datasets_at_hand, known_datasets
+from recbole_marn.registry import atomic_files, datasets_at_hand, known_datasets
 from recbole_marn.settings.data import DataSettings, IdModality
 from recbole_marn.settings.parsing import from_mapping, nearest
 
@@ -241,8 +241,10 @@ class CTRDataset(ColumnarDataset):
                 self.settings.id_min_count,
             )  # fmt: skip
             notes += features.table.notes
+            if self.config["id_dropout"]:  # an id without a training row has learned nothing: it is unknown
+                features = features.without_ids_of(~moving.trained, self.iid_field)
         rows |= {name: protocol.labelled(name) for name in PARTS if name in ("valid", "test")[: 1 if sealed else 2]}
-        sha256 = protocol.sha256(rows, self._token_hash(self.uid_field), self._token_hash(self.iid_field))
+        sha256 = protocol.sha256(rows, self.token_hash(self.uid_field), self.token_hash(self.iid_field))
         notes += [note for name, of_part in rows.items() for note in protocol.notes_on(name, of_part)]
 
         def part(name: str) -> Part | None:
@@ -277,8 +279,8 @@ class CTRDataset(ColumnarDataset):
             table[self.iid_field].to_numpy(),
             table[self.time_field].to_numpy(),
             None if kind is None else table[kind].to_numpy(),
-            user_key=self._token_hash(self.uid_field),
-            item_key=self._token_hash(self.iid_field),
+            user_key=self.token_hash(self.uid_field),
+            item_key=self.token_hash(self.iid_field),
         )
         if self.settings.repeats != "keep":
             events = self._without_repeats(events)
@@ -300,7 +302,7 @@ class CTRDataset(ColumnarDataset):
             self.notes.append(f"events: {repeats} that repeat a (user, item) pair were left out")
         return once
 
-    def _token_hash(self, field: str) -> np.ndarray:
+    def token_hash(self, field: str) -> np.ndarray:
         """(n,) uint64, a fixed hash of each token of a field by internal id."""
         return pd.util.hash_array(self.field2id_token[field].astype(object), categorize=False)
 
@@ -338,9 +340,10 @@ class _Columns:
 
     def codes(self, field: str) -> tuple[np.ndarray, int]:
         if field == self.id_field:
-            return np.arange(self.n_items), self.n_items
-        self._check(field, FeatureType.TOKEN)
-        return self._dataset.item_feat[field].numpy(), self._dataset.num(field)
+            return np.arange(self.n_items)[:, None], self.n_items
+        self._check(field, FeatureType.TOKEN, FeatureType.TOKEN_SEQ)
+        values = self._dataset.item_feat[field].numpy()
+        return values.reshape(self.n_items, -1), self._dataset.num(field)
 
     def numbers(self, field: str) -> np.ndarray:
         self._check(field, FeatureType.FLOAT)
@@ -357,17 +360,19 @@ class _Columns:
     def token_id(self) -> dict[str, int]:
         return self._dataset.field2token_id[self._dataset.iid_field]
 
-    def _check(self, field: str, kind: FeatureType) -> None:
+    def _check(self, field: str, *kinds: FeatureType) -> None:
         found = self._dataset.field2type[field]
-        if found != kind:
+        if found not in kinds:
             raise InputError(
-                f"item column {field}:{kind.value}", f"{field}:{found.value}", "Correct the header of the .item file."
+                "item column " + " or ".join(f"{field}:{kind.value}" for kind in kinds),
+                f"{field}:{found.value}",
+                "Correct the header of the .item file, or the kind of the modality that names it.",
             )
 
 
 def _no_such_dataset(name: str, path: str) -> InputError:
     known, there = known_datasets(), datasets_at_hand(Path(path).parent)
-    how = FROM_ELSEWHERE.get(name) or (
+    how = (
         f"Prepare it from its raw files: recbole-marn prepare {name} --raw DIR."
         if name in known
         else f"Put its atomic files there, or correct the name.{nearest(name, [*known, *there])}"

@@ -41,6 +41,10 @@ class GroupedRows(ABC):
     def groups_a_batch(self, size: int) -> int:
         """Groups that fill a batch of `size` rows, at least 1."""
 
+    def groups_within(self, size: int) -> int:
+        """Groups of which a batch, taken in their order, has at most `size` rows; at least 1."""
+        return self.groups_a_batch(size)
+
     @abstractmethod
     def group_of(self, row: np.ndarray) -> np.ndarray:
         """(B,) the group of each row."""
@@ -54,8 +58,8 @@ class GroupedRows(ABC):
         """All rows of the given groups, group after group."""
 
     @abstractmethod
-    def columns(self, row: np.ndarray) -> dict[str, np.ndarray]:
-        """user, item, time and label of rows (B,)."""
+    def columns(self, row: np.ndarray, group: np.ndarray | None = None) -> dict[str, np.ndarray]:
+        """user, item, time and label of rows (B,); `group`: theirs, where it is known."""
 
     @abstractmethod
     def windows(self, group: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -65,8 +69,23 @@ class GroupedRows(ABC):
     def time_of(self, group: np.ndarray) -> np.ndarray:
         """The time of each group."""
 
-    def context_of(self, row: np.ndarray) -> np.ndarray | None:
-        """(B, F) codes of profile and context, or None without any."""
+    @abstractmethod
+    def take(self, group: np.ndarray) -> GroupedRows:
+        """The given groups alone, in that order."""
+
+    @abstractmethod
+    def facing(self, row: np.ndarray, candidate: np.ndarray) -> GroupedRows:
+        """Rows as they would be with other items: a group for each given row, of the row itself and one a candidate.
+
+        User, time, history and context are those of the row; only the row itself keeps its label.
+
+        Args:
+            row: (n,) rows; of clicks with drawn negatives these are clicks.
+            candidate: (n, K) item ids.
+        """
+
+    def context_of(self, row: np.ndarray, group: np.ndarray | None = None) -> np.ndarray | None:
+        """(B, F) codes of profile and context, or None without any; `group`: of the rows, where it is known."""
         return None
 
     def extra_of(self, row: np.ndarray) -> dict[str, np.ndarray]:
@@ -90,8 +109,9 @@ class GroupedRows(ABC):
             static: (n_items, C) statistic codes at the end of training.
         """
         row = np.asarray(row, dtype=np.int64)
-        columns = self.columns(row)
-        group, row_sequence = np.unique(self.group_of(row), return_inverse=True)
+        group_of_row = self.group_of(row)
+        columns = self.columns(row, group_of_row)
+        group, row_sequence = np.unique(group_of_row, return_inverse=True)
         start, length = self.windows(group)
         event = slices(start, length)
         time = np.repeat(self.time_of(group), length)
@@ -108,7 +128,7 @@ class GroupedRows(ABC):
             dynamic_columns=self.at_time.columns if self.at_time else (),
             behaviour=None if self.events.behaviour is None else self.events.behaviour[event],
             gap=None if self.gap is None else self.gap.codes(time - self.events.time[event]),
-            context=self.context_of(row),
+            context=self.context_of(row, group_of_row),
         )
 
     def padded(self, row: np.ndarray, values: np.ndarray, width: int) -> np.ndarray:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Protocol as Interface
 from typing import TypeVar
@@ -25,6 +26,7 @@ from recbole_marn.data.statistics import EqualFrequencyBins, GapBins, KnownBefor
 from recbole_marn.errors import InputError
 from recbole_marn.settings.data import (
     BehaviourSettings,
+    DataSettings,
     IdModality,
     ModalitySettings,
     StatisticModality,
@@ -33,7 +35,7 @@ from recbole_marn.settings.data import (
 )
 from recbole_marn.settings.parsing import nearest
 
-__all__ = ["ItemColumns", "ItemFeatures", "MovingStatistics", "TRAIN_INTERACTIONS"]
+__all__ = ["ItemColumns", "ItemFeatures", "MovingStatistics", "OfItems", "TRAIN_INTERACTIONS"]
 
 # The statistic of clicks that changes over time: training interactions before the row.
 TRAIN_INTERACTIONS = "train_interactions"
@@ -49,11 +51,28 @@ class ItemColumns(Interface):
     id_field: str
 
     def fields(self) -> list[str]: ...
-    def codes(self, field: str) -> tuple[np.ndarray, int]: ...
+    def codes(self, field: str) -> tuple[np.ndarray, int]:
+        """Codes (n_items, 1) of a token field, or (n_items, longest) of lists, zeros behind; how many codes exist."""
+        ...
+
     def numbers(self, field: str) -> np.ndarray: ...
     def words(self, field: str) -> tuple[np.ndarray, Mapping[str, int]]: ...
     def vectors(self, field: str) -> list[np.ndarray]: ...
     def token_id(self) -> Mapping[str, int]: ...
+
+
+class OfItems:
+    """What a model reads of the settings when it is built: its modalities, and the property of a behaviour."""
+
+    settings: DataSettings
+
+    @cached_property
+    def modality_settings(self) -> Mapping[str, ModalitySettings]:
+        return self.settings.modality_settings()
+
+    @cached_property
+    def behaviour_settings(self) -> BehaviourSettings:
+        return self.settings.behaviour_settings()
 
 
 Rows = TypeVar("Rows", bound=GroupedRows)
@@ -72,6 +91,11 @@ class MovingStatistics:
     training: Mapping[str, KnownBefore]
     count: np.ndarray
     evaluation: Mapping[str, KnownBefore] | None = None
+
+    @property
+    def trained(self) -> np.ndarray:
+        """(n_items,) whether an item is in a training row."""
+        return self.count > 0
 
 
 @dataclass(frozen=True)
@@ -136,6 +160,16 @@ class ItemFeatures:
         table = ItemTable(columns.n_items, tables, codes, at_time.columns if at_time else (), present, notes)
         return cls(table, at_time, _gap(behaviour, training), in_evaluation)
 
+    def without_ids_of(self, item: np.ndarray, field: str) -> ItemFeatures:
+        """Items (n_items,) of a mask get code 0, that of an unknown item, in the ID modalities that read `field`."""
+        tables = dict(self.table.modalities)
+        for name, table in tables.items():
+            if isinstance(table, IdTable) and (column := table.column_of(field)) is not None:
+                codes = table.codes.copy()
+                codes[item, column] = 0
+                tables[name] = dataclasses.replace(table, codes=codes, new=0)
+        return dataclasses.replace(self, table=dataclasses.replace(self.table, modalities=tables))
+
     def seen_by(self, rows: Rows, *, training: bool) -> Rows:
         """Rows with statistics as known at their time or, in evaluation, at the end of training, and with gaps."""
         return dataclasses.replace(rows, at_time=self.at_time if training else self.in_evaluation, gap=self.gap)
@@ -163,7 +197,7 @@ def _ids(
     columns: ItemColumns, name: str, settings: IdModality, count: np.ndarray, id_min_count: int | None
 ) -> IdTable:
     for field in settings.fields:
-        _need(columns, field, name, "token")
+        _need(columns, field, name, "token or token_seq")
     shared = [field == columns.id_field and id_min_count is not None for field in settings.fields]
     codes, cardinalities = zip(
         *(
@@ -172,8 +206,17 @@ def _ids(
         ),
         strict=True,
     )
-    sizes = tuple(int(size) for size in settings.fields.values())
-    return IdTable(np.stack(codes, axis=1), cardinalities, sizes, shared.index(True) if any(shared) else None)
+    for field, of_field in zip(settings.fields, codes, strict=True):
+        if not of_field.any():
+            raise InputError(
+                f"a value of {field} of some item, for modality '{name}'",
+                "none",
+                f"Leave {field} out of the fields of '{name}', or fill it in.",
+            )
+    bags = tuple(of_field.shape[1] for of_field in codes)
+    sizes, fields = tuple(int(size) for size in settings.fields.values()), tuple(settings.fields)
+    table = IdTable(np.concatenate(codes, axis=1), cardinalities, sizes, bags, fields)
+    return dataclasses.replace(table, shared=table.column_of(columns.id_field), new=1) if any(shared) else table
 
 
 def _vectors(columns: ItemColumns, name: str, settings: VectorModality) -> tuple[VectorTable, str]:
@@ -228,7 +271,7 @@ def _statistic(
         else:
             _need(columns, field, name, "float")
             values = columns.numbers(field)
-            trained = values[moving.count > 0]
+            trained = values[moving.trained]
             if np.isnan(trained).all():
                 raise InputError(
                     f"a {field} of some item with training events, for modality '{name}'",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 
 import numpy as np
@@ -57,8 +58,8 @@ class LabelledRows(GroupedRows):
         """(len(group) * G,) indices of all rows of the given positives."""
         return (np.asarray(group)[:, None] * self.rows_per_group + np.arange(self.rows_per_group)).ravel()
 
-    def columns(self, row: np.ndarray) -> dict[str, np.ndarray]:
-        """user, item, time and label of rows (B,)."""
+    def columns(self, row: np.ndarray, group: np.ndarray | None = None) -> dict[str, np.ndarray]:
+        """user, item, time and label of rows (B,); their groups are a division away."""
         group, slot = np.divmod(np.asarray(row, dtype=np.int64), self.rows_per_group)
         position = self.rows.position[group]
         item = self.events.item[position].astype(np.int64)
@@ -76,3 +77,9 @@ class LabelledRows(GroupedRows):
 
     def time_of(self, group: np.ndarray) -> np.ndarray:
         return self.events.time[self.rows.position[group]]
+
+    def take(self, group: np.ndarray) -> LabelledRows:
+        return dataclasses.replace(self, rows=self.rows.take(group), negatives=self.negatives[group])
+
+    def facing(self, row: np.ndarray, candidate: np.ndarray) -> LabelledRows:
+        return dataclasses.replace(self, rows=self.rows.take(self.group_of(row)), negatives=candidate)

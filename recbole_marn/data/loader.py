@@ -18,8 +18,9 @@ __all__ = ["CTRDataLoader", "Loaders", "build_loaders"]
 class CTRDataLoader(AbstractDataLoader):
     """Batches of whole groups: a positive and its negatives, or the rows of a request, share a history.
 
-    Requests differ in size: a batch has as many of them as make `train_batch_size` or `eval_batch_size` rows on
-    average, so that the rows of a batch vary. With `shuffle_by: row` training rows are batched one by one instead.
+    Requests differ in size: a training batch has as many of them as make `train_batch_size` rows on average, so that
+    its rows vary; one of evaluation has at most `eval_batch_size`, but for a request that alone has more. With
+    `shuffle_by: row` training rows are batched one by one instead.
     Order and resampled negatives depend on the seed and the epoch alone, so that a resumed run repeats them.
 
     RecBole's `data_preparation` makes one with these arguments, and so does `build_loaders`.
@@ -44,9 +45,11 @@ class CTRDataLoader(AbstractDataLoader):
         return self._dataset
 
     def _init_batch_size_and_step(self) -> None:
-        rows = self.config["train_batch_size" if self.part.name == "train" else "eval_batch_size"]
+        train, of_part = self.part.name == "train", self.part.rows
+        rows = self.config["train_batch_size" if train else "eval_batch_size"]
         # RecBole divides `step` by the number of processes; this is that of all of them together.
-        self.samples_a_batch = self.step = rows if self.by_row else self.part.rows.groups_a_batch(rows)
+        groups = of_part.groups_a_batch(rows) if train else of_part.groups_within(rows)
+        self.samples_a_batch = self.step = rows if self.by_row else groups
         self.set_batch_size(self.step * max(1, self.part.rows.n_rows // self.sample_size))
 
     def set_epoch(self, epoch: int) -> None:

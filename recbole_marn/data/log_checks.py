@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from recbole_marn.data.rows import runs
 from recbole_marn.errors import InputError
 from recbole_marn.evaluation.leak import tells_label
 
-__all__ = ["check_classes", "check_one_each", "check_tells", "labels_of"]
+__all__ = ["check_classes", "check_one_each", "check_tells", "labels_of", "leak_sample"]
 
 PAIRS = ({"0", "1"}, {"0.0", "1.0"}, {"false", "true"}, {"no", "yes"})
 CLICKED = {"1", "1.0", "true", "yes"}
@@ -87,12 +88,21 @@ def check_one_each(group: np.ndarray, values: np.ndarray, tokens: np.ndarray, *,
     Raises:
         InputError: naming one.
     """
+    # Rows of a group that stand together, a run, are compared side by side, then runs with their group's first.
+    inside = np.flatnonzero((values[1:] != values[:-1]) & (group[1:] == group[:-1])) + 1
+    run = runs(group)
     first = np.zeros(int(group.max()) + 1, dtype=np.int64)
-    first[group[::-1]] = np.arange(len(group))[::-1]
-    other = group[values != values[first[group]]]
+    first[group[run][::-1]] = run[::-1]
+    across = run[values[run] != values[first[group[run]]]]
+    other = np.sort(np.concatenate([inside, across]))
     if other.size:
-        got = f"{len(np.unique(other))} that have several (first {str(tokens[other[0]])!r})"
+        got = f"{len(np.unique(group[other]))} that have several (first {str(tokens[group[other[0]]])!r})"
         raise InputError(what, got, how)
+
+
+def leak_sample(number: int) -> np.ndarray:
+    """Some of `number` rows, evenly spaced, which are enough for `check_tells`."""
+    return np.unique(np.linspace(0, number - 1, min(number, LEAK_SAMPLE)).astype(np.int64))
 
 
 def check_tells(
@@ -112,10 +122,9 @@ def check_tells(
     Raises:
         InputError: naming one that is not allowed.
     """
-    rows = np.unique(np.linspace(0, len(label) - 1, min(len(label), LEAK_SAMPLE)).astype(np.int64))
     notes = []
     for name, values in columns.items():
-        told = tells_label(values[rows], label[rows])
+        told = tells_label(values, label)
         if not told.almost_perfect:
             continue
         text = f"AUC {told.auc:.3f} of {name} alone"

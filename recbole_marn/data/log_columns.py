@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from recbole.utils import FeatureType
 
-from recbole_marn.data.context_codes import Column
+from recbole_marn.data.context_codes import Column, as_codes
 from recbole_marn.data.log_statistics import USER_STATISTICS
 from recbole_marn.errors import InputError
 from recbole_marn.settings.parsing import nearest
@@ -79,15 +79,9 @@ def _column(dataset: Any, is_row: np.ndarray, source: str, name: str, width: int
         values = table[name].to_numpy(dtype=np.int64)
     else:
         values = _matrix(list(table[name]))
-    return Column(
-        name,
-        width,
-        source,
-        values if by_user else values[is_row],
-        kind,
-        by_user,
-        None if kind == "float" else dataset.field2id_token[name],
-    )
+    tokens = None if kind == "float" else dataset.field2id_token[name]
+    values = values if tokens is None else as_codes(values, len(tokens))
+    return Column(name, width, source, values if by_user else values[is_row], kind, by_user, tokens)
 
 
 def _matrix(lists: Sequence[np.ndarray]) -> np.ndarray:

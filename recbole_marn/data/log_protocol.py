@@ -2,40 +2,30 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import NamedTuple
 
 import numpy as np
 
 from recbole_marn.data import log_checks
-from recbole_marn.data.context import ContextField
-from recbole_marn.data.context_codes import Column, FieldCodes, Fixed, RowCodes, coded, in_order
-from recbole_marn.data.context_vocabulary import FieldVocabulary
+from recbole_marn.data.context_codes import Column
 from recbole_marn.data.event_checks import period
 from recbole_marn.data.item_features import MovingStatistics
-from recbole_marn.data.log_requests import Exposures, GivenHistories, given_events, group, is_one_of, last_before
+from recbole_marn.data.log_context import LogContext
+from recbole_marn.data.log_histories import GivenHistories, Histories, given_histories, histories_before, is_one_of
+from recbole_marn.data.log_requests import Exposures, group
 from recbole_marn.data.log_splits import split_requests
 from recbole_marn.data.log_statistics import STATISTICS, USER_STATISTICS, LogCounts
 from recbole_marn.data.logged_rows import LoggedRows, Requests
 from recbole_marn.data.negatives import NegativeSampler
 from recbole_marn.data.protocol import PARTS
 from recbole_marn.data.rows import TEST, TRAIN, Events
-from recbole_marn.data.statistics import Fingerprinted, InteractionCounts, split_sha256
+from recbole_marn.data.statistics import InteractionCounts, LookedUp, Widened, split_sha256
 from recbole_marn.errors import InputError
 from recbole_marn.settings.data import DataSettings, StatisticModality
 
 __all__ = ["LogProtocol"]
-
-
-class Histories(NamedTuple):
-    """Behaviours, and the slice of them that is each request's history."""
-
-    events: Events
-    start: np.ndarray
-    length: np.ndarray
 
 
 @dataclass
@@ -119,13 +109,14 @@ class LogProtocol:
     # ------------------------------------------------------------------------------------------- histories
     @cached_property
     def histories(self) -> Histories:
+        """Behaviours, and which of them are each request's history."""
         if isinstance(self.behaviours, GivenHistories):
-            events, start, length, late = given_events(self.behaviours, self.requests, self.max_history)
+            found, late = given_histories(self.behaviours, self.requests, self.max_history)
             if late:
                 self.notes.append(f"histories: {late} given behaviours that are not before their row were left out")
-            return Histories(events, start, length)
+            return found
         time = self.requests.time if self.timed else None
-        return Histories(self.behaviours, *last_before(self.behaviours, self.requests.user, time, self.max_history))
+        return histories_before(self.behaviours, self.requests.user, time, self.max_history)
 
     @property
     def events(self) -> Events:
@@ -215,57 +206,11 @@ class LogProtocol:
 
     # -------------------------------------------------------------------------------------------- context
     @cached_property
-    def all_columns(self) -> list[Column]:
-        """Profile and context, a user's statistics among them."""
-        return [
-            dataclasses.replace(column, values=self.log_counts.of_users(column.name))
-            if column.name in USER_STATISTICS
-            else column
-            for column in self.columns
-        ]
+    def context(self) -> LogContext:
+        """Profile and context of every row."""
+        return LogContext(self.columns, self.requests, self._kept(TRAIN), self.log_counts, self.settings)
 
-    def _in_requests(self, column: Column) -> Column:
-        """A column by row in the order of requests."""
-        if column.by_user or column.name in USER_STATISTICS:
-            return column
-        return dataclasses.replace(column, values=column.values[self.requests.line])
-
-    @cached_property
-    def field_codes(self) -> list[FieldCodes]:
-        """Codes of every column, with the vocabulary of the rows that are trained on."""
-        row = np.flatnonzero(self._kept(TRAIN))
-        user = self.requests.user[self.requests.request[row]]
-        bins = {"user": self.settings.user_settings().bins, "context": self.settings.context_settings().bins}
-        return [coded(self._in_requests(column), user, row, bins[column.source]) for column in self.all_columns]
-
-    @property
-    def context_fields(self) -> tuple[ContextField, ...]:
-        return in_order(self.field_codes)
-
-    def at_serving(self) -> Fixed:
-        """The codes that stand for the value of `position: at_serving`.
-
-        Raises:
-            InputError: a value that no training row has.
-        """
-        position = self.settings.position_settings()
-        start = 0
-        for found in self.field_codes:
-            if found.column.name == position.field and found.column.source == "context":
-                return found.fixed(start, position.at_serving)
-            start += found.codes.shape[1]
-        raise ValueError(f"{position.field} is no context")  # checked when the columns were read
-
-    def context_vocabulary(self) -> tuple[FieldVocabulary, ...]:
-        """What turns values of profile and context into codes when scores are served."""
-        fixed = {} if self.settings.position is None else self.at_serving().codes
-        found, start = [], 0
-        for codes in self.field_codes:
-            columns = range(start, start + codes.codes.shape[1])
-            found.append(FieldVocabulary.of(codes, [fixed[column] for column in columns if column in fixed]))
-            start = columns.stop
-        return tuple(found)
-
+    # ---------------------------------------------------------------------------------------------- facts
     def latest(self) -> float:
         """The last moment of the rows that statistics are of."""
         time = self.requests.time
@@ -283,38 +228,9 @@ class LogProtocol:
             "clicks": int(requests.label[part].sum()),
         }
 
-    def _unknown(self, name: str, which: int) -> list[str]:
-        """Notes on values that no training row has."""
-        row = np.flatnonzero(self.part_of_row == which)
-        user, notes = self.requests.user[self.requests.request[row]], []
-        for found in self.field_codes:
-            if found.code_of is not None:
-                seen = found.column.seen(user, row)
-                if new := int(((seen > 0) & (found.code_of[seen] == 0)).sum()):
-                    notes.append(f"{name}: {new} values of {found.column.name} that no training row has are unknown")
-        return notes
-
     def check_columns(self) -> None:
-        """Name columns of profile and context that tell the label almost perfectly.
-
-        Raises:
-            InputError: naming one that is not allowed; a value of `position: at_serving` that no training row has.
-        """
-        if self.settings.position_settings() is not None:
-            self.at_serving()
-        row = np.flatnonzero(self.part_of_row == TRAIN)
-        user = self.requests.user[self.requests.request[row]]
-        columns = {
-            column.name: self._in_requests(column).seen(user, row)
-            for column in self.columns
-            if column.kind != "token_seq" and column.name not in USER_STATISTICS
-        }
-        self.notes += log_checks.check_tells(
-            columns,
-            self.requests.label[row],
-            sources={column.name: column.source for column in self.columns},
-            allowed=[*self.settings.user_settings().allow, *self.settings.context_settings().allow],
-        )
+        """Look for columns of profile and context that tell the label, see `LogContext.check`."""
+        self.notes += self.context.check(np.flatnonzero(self.part_of_row == TRAIN))
 
     # ------------------------------------------------------------------------------------------------ rows
     def _kept(self, which: int) -> np.ndarray:
@@ -334,16 +250,14 @@ class LogProtocol:
         share = f", of which keep_negatives: {self.settings.keep_negatives:g} keeps that share without a click"
         few = which == TRAIN and self.settings.keep_negatives < 1
         log_checks.check_classes(requests.label, f"the {name} part{share if few else ''}")
-        row = np.flatnonzero(kept)
-        rows = LoggedRows(
+        return LoggedRows(
             self.histories.events,
             requests,
             self.histories.start[request],
-            self.histories.length[request].astype(np.int32),
-            RowCodes.of_rows(self.field_codes, row) if self.columns else None,
+            self.histories.length[request],
+            self.context.rows(kept),
             {name: values[requests.line] for name, values in self.extra.items()},
         )
-        return rows
 
     def notes_on(self, name: str, rows: LoggedRows) -> list[str]:
         """What rows of a part there are, and what was left out or is unknown."""
@@ -360,7 +274,8 @@ class LogProtocol:
         elif empty:
             said.append(f"{name}: {empty} of {rows.n_groups} requests have no history")
         if name != "train":
-            said += self._unknown(name, PARTS[name])
+            for column, number in self.context.unknown(np.flatnonzero(self.part_of_row == PARTS[name])).items():
+                said.append(f"{name}: {number} values of {column} that no training row has are unknown")
         return said
 
     # ---------------------------------------------------------------------------------------- fingerprint
@@ -375,11 +290,11 @@ class LogProtocol:
             {
                 "user": user_key[events.user],
                 "item": item_key[events.item],
-                "time": Fingerprinted(events.time, np.float64),
+                "time": Widened(events.time, np.float64),
             }
         ]
         if events.behaviour is not None:
-            described[0]["kind"] = Fingerprinted(events.behaviour, np.int64)
+            described[0]["kind"] = Widened(events.behaviour, np.int64)
         for column in self.columns:
             if column.by_user:
                 described[0][f"of user {column.name}"] = column.hashed(column.values)
@@ -390,9 +305,9 @@ class LogProtocol:
                     "user": user_key[requests.user],
                     "time": requests.time,
                     "first": requests.first,
-                    "item": item_key[requests.item],
+                    "item": LookedUp(item_key, requests.item),
                     "label": requests.label,
-                    "start": rows.history_start,
+                    "start": rows.history_start.astype(np.int64),
                     "length": rows.history_length,
                 }
             )

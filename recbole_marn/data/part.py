@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 import torch
 from recbole.data.dataset import Dataset
 from recbole.data.interaction import Interaction
@@ -16,14 +17,15 @@ from recbole.utils import FeatureType, ModelType
 
 from recbole_marn.data.batch import RaggedBatch
 from recbole_marn.data.context import ContextField
-from recbole_marn.data.item_features import ItemFeatures
+from recbole_marn.data.item_features import ItemFeatures, OfItems
 from recbole_marn.data.item_table import ItemTable
 from recbole_marn.data.labelled_rows import LabelledRows
 from recbole_marn.data.log_protocol import LogProtocol
 from recbole_marn.data.logged_rows import LoggedRows
 from recbole_marn.data.protocol import PARTS, Protocol
+from recbole_marn.data.statistics import split_sha256
 from recbole_marn.errors import InputError
-from recbole_marn.settings.data import BehaviourSettings, DataSettings, ModalitySettings
+from recbole_marn.settings.data import DataSettings, IdModality, TextModality
 
 __all__ = ["CTRInteraction", "Part", "Parts"]
 
@@ -131,7 +133,7 @@ class _Fields:
 
 
 @dataclass(frozen=True, eq=False)
-class Part(_Fields):
+class Part(_Fields, OfItems):
     """The training, validation or test part. Nothing is set on it from outside; other rows are another `Part`.
 
     Attributes:
@@ -179,7 +181,7 @@ class Part(_Fields):
     @property
     def context_fields(self) -> tuple[ContextField, ...]:
         """Profile and context, in the order of the columns of `RaggedBatch.context`."""
-        return self.protocol.context_fields if isinstance(self.protocol, LogProtocol) else ()
+        return self.protocol.context.fields if isinstance(self.protocol, LogProtocol) else ()
 
     @property
     def kept_negatives(self) -> float:
@@ -190,23 +192,26 @@ class Part(_Fields):
         """The same rows with the position fixed as `position: at_serving` says; this part where nothing is fixed."""
         if not isinstance(self.rows, LoggedRows) or self.settings.position is None:
             return self
-        fixed = self.protocol.at_serving()
+        fixed = self.protocol.context.at_serving()
         rows = self.rows
         for column, code in fixed.codes.items():
             rows = rows.at_position(column, code)
         extra = {name: np.full_like(rows.extra[name], value) for name, value in fixed.ids.items() if name in rows.extra}
         return dataclasses.replace(self, rows=dataclasses.replace(rows, extra={**rows.extra, **extra}))
 
-    # ------------------------------------------------------------------------------------------- settings
-    @cached_property
-    def modality_settings(self) -> Mapping[str, ModalitySettings]:
-        return self.settings.modality_settings()
-
-    @cached_property
-    def behaviour_settings(self) -> BehaviourSettings:
-        return self.settings.behaviour_settings()
-
     # ---------------------------------------------------------------------------------------------- facts
+    @cached_property
+    def numbering_sha256(self) -> str:
+        """Fingerprint of the numbers of tokens, by which embeddings go: another order of a file gives others."""
+        fields = {self.uid_field, self.iid_field}
+        for modality in self.modality_settings.values():
+            fields |= set(modality.fields) if isinstance(modality, IdModality) else set()
+            fields |= {modality.field} if isinstance(modality, TextModality) else set()
+        if isinstance(self.protocol, LogProtocol):
+            fields |= {column.name for column in self.protocol.columns if column.tokens is not None}
+        tokens = {field: self.field2id_token[field].astype(object) for field in fields if field in self.field2id_token}
+        return split_sha256([{name: pd.util.hash_array(known, categorize=False) for name, known in tokens.items()}])
+
     def facts(self) -> dict[str, int]:
         """Sizes for the record: users, items, catalogue, events of the whole data set, and rows of this part."""
         if isinstance(self.protocol, LogProtocol):

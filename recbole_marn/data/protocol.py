@@ -14,7 +14,7 @@ from recbole_marn.data.item_features import TRAIN_INTERACTIONS, MovingStatistics
 from recbole_marn.data.labelled_rows import LabelledRows
 from recbole_marn.data.negatives import NegativeSampler, first_seen, is_first_event
 from recbole_marn.data.rows import TEST, TRAIN, VALID, Events, Rows
-from recbole_marn.data.statistics import Fingerprinted, InteractionCounts, split_sha256
+from recbole_marn.data.statistics import InteractionCounts, LookedUp, Widened, split_sha256
 from recbole_marn.errors import InputError
 from recbole_marn.settings.data import DataSettings
 
@@ -211,18 +211,18 @@ class Protocol:
         """
         described = [
             {
-                "user": Fingerprinted(user_key, user_key.dtype, self.events.user),
-                "item": Fingerprinted(item_key, item_key.dtype, self.events.item),
-                "time": Fingerprinted(self.events.time, np.float64),
+                "user": LookedUp(user_key, self.events.user),
+                "item": LookedUp(item_key, self.events.item),
+                "time": Widened(self.events.time, np.float64),
                 "part": self.part_of_event,
             }
         ]
         for rows in parts.values():
             described.append(
                 {
-                    "position": Fingerprinted(rows.rows.position, np.int64),
-                    "history": Fingerprinted(rows.rows.history_length, np.int64),
-                    "negatives": Fingerprinted(item_key, item_key.dtype, rows.negatives),
+                    "position": Widened(rows.rows.position, np.int64),
+                    "history": Widened(rows.rows.history_length, np.int64),
+                    "negatives": LookedUp(item_key, rows.negatives),
                 }
             )
         return split_sha256(described)

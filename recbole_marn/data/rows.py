@@ -24,6 +24,7 @@ __all__ = [
     "narrow",
     "narrowest",
     "rows_of_part",
+    "runs",
     "slices",
     "sort_events",
     "split_by_time",
@@ -62,13 +63,6 @@ def narrow(values: np.ndarray, *, least: type = np.int8) -> np.ndarray:
     return whole if np.array_equal(whole, values) else values
 
 
-def slices(start: np.ndarray, length: np.ndarray) -> np.ndarray:
-    """Indices start[0], start[0]+1, ..., start[1], ...: the concatenated slices [start, start + length)."""
-    total = int(length.sum())
-    ends = np.cumsum(length)
-    return np.arange(total) + np.repeat(start - (ends - length), length)
-
-
 @dataclass(frozen=True, eq=False)
 class Events:
     """Positive events in the one order everything else refers to: by user, then time, then a fixed tie key.
@@ -92,7 +86,7 @@ class Events:
     @cached_property
     def first(self) -> np.ndarray:
         """(U,) int64: index of the first event of each user."""
-        return np.flatnonzero(np.diff(self.user, prepend=self.user[:1] - 1))
+        return runs(self.user)
 
     @property
     def size(self) -> np.ndarray:
@@ -363,3 +357,21 @@ def _has_history(events: Events) -> np.ndarray:
     has = np.ones(events.n_events, dtype=bool)
     has[events.first] = False
     return has
+
+
+def runs(values: np.ndarray) -> np.ndarray:
+    """Where each stretch of equal neighbours begins."""
+    new = np.ones(len(values), dtype=bool)
+    np.not_equal(values[1:], values[:-1], out=new[1:])
+    return np.flatnonzero(new)
+
+
+def slices(start: np.ndarray, length: np.ndarray) -> np.ndarray:
+    """Indices start[0], start[0]+1, ..., start[1], ...: the concatenated slices [start, start + length)."""
+    some = length > 0
+    start, length = start[some].astype(np.int64), length[some].astype(np.int64)
+    index = np.ones(int(length.sum()), dtype=np.int64)
+    index[:1] = start[:1]
+    # Where a slice begins, the step from the end of the one before.
+    index[np.cumsum(length)[:-1]] = start[1:] - start[:-1] - length[:-1] + 1
+    return np.cumsum(index, out=index)

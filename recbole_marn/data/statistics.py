@@ -16,12 +16,13 @@ from recbole_marn.errors import InputError
 __all__ = [
     "ClickRate",
     "EqualFrequencyBins",
-    "Fingerprinted",
     "GapBins",
     "InteractionCounts",
     "KnownBefore",
+    "LookedUp",
     "Moments",
     "StatisticsAtTime",
+    "Widened",
     "split_sha256",
 ]
 
@@ -281,26 +282,35 @@ def _equal_frequency_edges(known: np.ndarray, n_bins: int) -> np.ndarray:
 
 
 @dataclass(frozen=True, eq=False)
-class Fingerprinted:
-    """`values`, or `values[index]` of vectors, as numbers of a kind.
+class LookedUp:
+    """The array table[index], of which a piece at a time is in memory.
 
-    A fingerprint takes it piece by piece: all of it is never made.
+    Attributes:
+        table: numbers by id.
+        index: ids of any shape.
     """
+
+    table: np.ndarray
+    index: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Widened:
+    """Numbers that count as those of a wider type."""
 
     values: np.ndarray
     kind: type
-    index: np.ndarray | None = None
 
 
-def split_sha256(parts: Sequence[Mapping[str, np.ndarray | Fingerprinted]]) -> str:
+def split_sha256(parts: Sequence[Mapping[str, np.ndarray | LookedUp | Widened]]) -> str:
     """Fingerprint of a split: SHA-256 over its arrays with their names, types and shapes.
 
     The parts count in order, the arrays of a part by name; bytes are little-endian and in C order on every
     machine. Pass hashes of tokens rather than internal ids where the fingerprint must not depend on the order
-    of the file, and a `Fingerprinted` column where numbers are kept in a narrower type than they count as.
+    of the file.
 
     Args:
-        parts: per part (training, validation, test) arrays of numbers by name.
+        parts: per part (training, validation, test) arrays of numbers by name; a `LookedUp` counts as its array.
 
     Raises:
         InputError: an array that does not hold numbers.
@@ -308,22 +318,25 @@ def split_sha256(parts: Sequence[Mapping[str, np.ndarray | Fingerprinted]]) -> s
     digest = hashlib.sha256(f"{len(parts)} parts\n".encode())
     for index, part in enumerate(parts):
         for name in sorted(part):
-            column = part[name]
-            if not isinstance(column, Fingerprinted):
-                column = Fingerprinted(np.asarray(column), np.asarray(column).dtype)
-            kind = np.dtype(column.kind).newbyteorder("<")
+            value, table = part[name], None
+            if isinstance(value, LookedUp):
+                array, table, kind = value.index, value.table, value.table.dtype
+            elif isinstance(value, Widened):
+                array, kind = value.values, np.dtype(value.kind)
+            else:
+                array = np.asarray(value)
+                kind = array.dtype
             if kind.kind not in "biuf":
                 raise InputError(
                     "arrays of numbers in a split",
                     f"{name!r} of type {kind}",
                     "Replace tokens by their uint64 hashes before the fingerprint is taken.",
                 )
-            array = column.values if column.index is None else column.index
+            kind = kind.newbyteorder("<")
             # repr quotes the name, so that no choice of names makes two different splits read the same.
             digest.update(f"{index} {name!r} {kind.str} {array.shape}\n".encode())
             for some in _pieces(array):
-                some = some if column.index is None else column.values[some]
-                digest.update(np.ascontiguousarray(some, dtype=kind).data)
+                digest.update(np.ascontiguousarray(some if table is None else table[some], dtype=kind).data)
     return digest.hexdigest()
 
 

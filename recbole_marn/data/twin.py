@@ -11,19 +11,18 @@ import hashlib
 import io
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
-from recbole_marn.data.atomic import AtomicTable, read_header
+from recbole_marn.data.atomic_header import read_header
 from recbole_marn.errors import InputError
 from recbole_marn.files import sha256, write_aside
 
-__all__ = ["arrow", "build_twin", "open_twin", "read_columns", "twin_places"]
+__all__ = ["about", "arrow", "build_twin", "open_twin", "twin_places"]
 
 FORMAT = "1"
 KEY = b"recbole_marn"
@@ -53,40 +52,9 @@ def twin_places(text: Path) -> tuple[Path, Path]:
     return text.with_name(text.name + ".arrow"), cache / f"{place}-{text.name}.arrow"
 
 
-# --------------------------------------------------------------------------------------------------- reading
-def read_columns(
-    text: Path, *, separator: str, encoding: str, keep: Callable[[str], bool], whole: str
-) -> AtomicTable | None:
-    """The columns of an atomic file through its twin, which is built where there is none.
-
-    Args:
-        text: the atomic file.
-        separator, encoding, keep: as in `read_atomic`.
-        whole: the column of times, which stay integers where all of them are.
-
-    Returns:
-        What `read_atomic` returns, with token columns as categories in the order of first appearance; None where the
-        text has to be read: without pyarrow, with columns of lists, in another encoding than UTF-8, or where the fast
-        parser would read it otherwise.
-    """
-    if arrow() is None or encoding.lower().replace("_", "-") not in ("utf-8", "utf8"):
-        return None
-    notes = []
-    for place in twin_places(text):
-        batch, state = open_twin(place, text, separator)
-        if state == "stale":
-            notes = [f"{text.name} has changed since {place.name} was built from it; it was built anew"]
-        if batch is not None:
-            return _table(batch, keep, whole, [])
-    for place in twin_places(text):
-        try:
-            if not build_twin(text, place, separator):
-                return None
-        except OSError:  # not to be written to, or a full disk
-            continue
-        batch, _ = open_twin(place, text, separator)
-        return None if batch is None else _table(batch, keep, whole, notes)
-    return None
+def about(batch: Any) -> dict[str, Any]:
+    """What a twin's record batch says of the text: `header` and `notes` among others."""
+    return json.loads(batch.schema.metadata[KEY])
 
 
 def open_twin(twin: Path, text: Path, separator: str) -> tuple[Any, str]:
@@ -103,34 +71,16 @@ def open_twin(twin: Path, text: Path, separator: str) -> tuple[Any, str]:
         return None, "absent"
     try:
         reader = pa.ipc.open_file(pa.memory_map(str(twin)))
-        about = json.loads(reader.schema.metadata[KEY])
+        known = json.loads(reader.schema.metadata[KEY])
         found = os.stat(text)
-        if about["format"] != FORMAT or about["separator"] != separator:
+        if known["format"] != FORMAT or known["separator"] != separator:
             return None, "absent"
-        same = about["bytes"] == found.st_size
-        if not (same and (about["changed_ns"] == found.st_mtime_ns or about["sha256"] == sha256(text))):
+        same = known["bytes"] == found.st_size
+        if not (same and (known["changed_ns"] == found.st_mtime_ns or known["sha256"] == sha256(text))):
             return None, "stale"
         return reader.get_batch(0), "fresh"
     except (pa.ArrowInvalid, OSError, KeyError, TypeError, ValueError):  # no Arrow file, or none of ours
         return None, "absent"
-
-
-def _table(batch: Any, keep: Callable[[str], bool], whole: str, notes: list[str]) -> AtomicTable:
-    about = json.loads(batch.schema.metadata[KEY])
-    header = about["header"]
-    columns = {}
-    for field in filter(keep, header):
-        column = batch.column(batch.schema.get_field_index(field))
-        if header[field] == "token":
-            codes = column.indices
-            codes = codes.to_numpy() if not codes.null_count else codes.fill_null(-1).to_numpy(zero_copy_only=False)
-            words = column.dictionary.to_numpy(zero_copy_only=False)
-            columns[field] = pd.Categorical.from_codes(codes, dtype=pd.CategoricalDtype(pd.Index(words, dtype=object)))
-        else:
-            numbers = column.to_numpy()
-            columns[field] = numbers if field == whole else numbers.astype(np.float64, copy=False)
-    frame = pd.DataFrame(columns, copy=False)
-    return AtomicTable(frame, header, about["notes"] + notes)
 
 
 # -------------------------------------------------------------------------------------------------- building
@@ -148,28 +98,28 @@ def build_twin(text: Path, twin: Path, separator: str) -> bool:
         if pa is None:
             raise _NotPlain
         before = os.stat(text)
-        header, columns, about = _parse(pa, text, separator)
+        header, columns, facts = _parse(pa, text, separator)
         after = os.stat(text)
         if (before.st_mtime_ns, before.st_size) != (after.st_mtime_ns, after.st_size):
             raise _NotPlain  # it is being written
     except (_NotPlain, pa.ArrowInvalid, InputError, UnicodeDecodeError):
         return False
-    about |= {
+    facts |= {
         "format": FORMAT,
         "separator": separator,
         "bytes": before.st_size,
         "changed_ns": before.st_mtime_ns,
         "header": header,
     }
-    _write(pa, twin, columns, about)
+    _write(pa, twin, columns, facts)
     columns.clear()
     pa.default_memory_pool().release_unused()
     return True
 
 
-def _write(pa: ModuleType, twin: Path, columns: Mapping[str, Any], about: dict[str, Any]) -> None:
+def _write(pa: ModuleType, twin: Path, columns: Mapping[str, Any], facts: dict[str, Any]) -> None:
     schema = pa.schema(
-        [(field, column.type) for field, column in columns.items()], metadata={KEY: json.dumps(about).encode()}
+        [(field, column.type) for field, column in columns.items()], metadata={KEY: json.dumps(facts).encode()}
     )
 
     def write(temporary: Path) -> None:

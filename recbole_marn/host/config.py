@@ -13,7 +13,7 @@ from recbole.config import Config
 from recbole_marn.errors import InputError
 from recbole_marn.files import plain
 from recbole_marn.host.compat import without_arguments
-from recbole_marn.registry import model_class
+from recbole_marn.registry import atomic_files, model_class
 
 __all__ = ["build_config", "data_files", "plain_config", "read_files", "rebuild_config"]
 
@@ -83,13 +83,17 @@ def plain_config(config: Config) -> dict[str, Any]:
 
 
 def data_files(config: Any) -> list[Path]:
-    """The files a configuration reads: atomic files, and those its modalities name.
+    """The files a configuration reads: atomic files, and those that its modalities, behaviours and split name.
 
     Raises:
         InputError: no interactions there.
     """
-    folder, name = Path(config["data_path"]), config["dataset"]
-    files = [folder / f"{name}.{suffix}" for suffix in ("inter", "item", "user")]
+    folder, name = atomic_files(config)
+    parts = [f"{part}." for part in config["split_files"] or ()] if config["split"] == "files" else [""]
+    files = [folder / f"{name}.{part}inter" for part in parts]
+    files += [folder / f"{name}.{suffix}" for suffix in ("item", "user")]
+    if isinstance(file := (config["behaviours"] or {}).get("file"), str):
+        files.append(folder / file)
     if not files[0].is_file():
         raise InputError(
             f"the data set '{name}' as {files[0]}",

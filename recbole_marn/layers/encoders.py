@@ -7,6 +7,7 @@ Every encoder ends in Align, one linear map onto the width that all modalities s
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from recbole_marn.layers.kernels.gather_linear import gather_linear, gather_linear_reference
@@ -16,23 +17,28 @@ __all__ = ["CategoricalEncoder", "TextEncoder", "VectorEncoder"]
 
 
 class CategoricalEncoder(nn.Module):
-    """Embeddings of several codes side by side, for ID fields and for statistics cut into bins.
+    """Embeddings of several fields side by side, for ID fields and for statistics cut into bins.
 
         e = [E_1 x_1 ; E_2 x_2 ; ... ; E_F x_F]           MARN eq. (1)
         out = Q e + q
 
-    Code 0 stands for padding or a missing value: its embedding is zero and stays zero.
+    Code 0 stands for padding or a missing value: its embedding is zero and stays zero. Of a field that is a list the
+    embeddings of the codes above 0 are averaged, in whatever order they stand; without any the field is zero.
 
     Args:
         cardinalities: codes of each field, code 0 included.
         sizes: width of each field's embedding.
         width: width of the output.
+        bags: columns of codes that each field takes, more than 1 for lists; None: one a field.
 
-    Shapes: codes (U, F) int64 -> (U, width)
+    Shapes: codes (U, sum of bags) int64 -> (U, width)
     """
 
-    def __init__(self, *, cardinalities: Sequence[int], sizes: Sequence[int], width: int):
+    def __init__(
+        self, *, cardinalities: Sequence[int], sizes: Sequence[int], width: int, bags: Sequence[int] | None = None
+    ):
         super().__init__()
+        self.bags = [1] * len(sizes) if bags is None else list(bags)
         if len(cardinalities) != len(sizes) or not sizes:
             raise ValueError(
                 f"Expected one size for each of at least one field. Got {len(cardinalities)} cardinalities and "
@@ -54,10 +60,18 @@ class CategoricalEncoder(nn.Module):
 
     def raw(self, codes: Tensor) -> Tensor:
         """(U, sum of sizes): the embeddings before Align."""
-        return torch.cat([table(code) for table, code in zip(self.tables, codes.unbind(1), strict=True)], dim=1)
+        fields = zip(self.tables, codes.split(self.bags, dim=1), strict=True)
+        return torch.cat([_embedded(table, code) for table, code in fields], dim=1)
 
     def forward(self, codes: Tensor) -> Tensor:
         return self.align(self.raw(codes))
+
+
+def _embedded(table: nn.Embedding, codes: Tensor) -> Tensor:
+    """Codes (U, bag) of one field as its embedding (U, size)."""
+    if codes.shape[1] == 1:
+        return table(codes[:, 0])
+    return F.embedding_bag(codes, table.weight, mode="mean", padding_idx=0, sparse=table.sparse)
 
 
 class VectorEncoder(nn.Module):

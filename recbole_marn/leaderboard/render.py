@@ -124,7 +124,7 @@ def render(request: Request, made: bool = False) -> dict[str, Any]:
     folders.prepare()
     store = EvidenceStore(folders)
     total = len(rows) + sum(1 for _ in tests_to_make(rows, baseline))
-    with tqdm(total=total, desc="statistics", disable=not request.show_progress) as bar:
+    with tqdm(total=total, desc="statistics", disable=None if request.show_progress else True) as bar:
         statistics = statistics_of(
             request.dataset, rows, lambda row, part: store.of_seeds(row.records, part),
             baseline=baseline, resamples=resamples, unit=unit, known=known, progress=bar.update,

@@ -308,7 +308,7 @@ def main(args: argparse.Namespace) -> int:
     """Run `verify`: 0 all holds, 2 something was altered; every problem is named on stderr."""
     problems = 0
     for dataset in [args.dataset] if args.dataset else datasets_in(args.out):
-        with tqdm(desc=f"verify {dataset}", unit="check") as bar:
+        with tqdm(desc=f"verify {dataset}", unit="check", disable=None) as bar:
             report = verify(args.out, dataset, bar.update)
         problems += len(report.problems)
         for problem in report.problems[:SHOWN_PROBLEMS]:

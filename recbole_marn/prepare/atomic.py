@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -14,6 +15,8 @@ from recbole_marn.prepare.tables import Events, ItemTable
 __all__ = ["spell_numbers", "write_inter", "write_item"]
 
 _PIECE = 1 << 18  # rows turned into text at once
+# Events from which on pyarrow pays, which imports pandas before it makes its first array.
+MANY = 100_000
 
 
 def write_inter(path: Path, events: Events) -> None:
@@ -23,25 +26,26 @@ def write_inter(path: Path, events: Events) -> None:
         header.append("behavior_type:token")
     if events.rating is not None:
         header.append("rating:float")
-    users, items, behaviors = _Column(events.users), _Column(events.items), _Column(events.behaviors)
+    pa = arrow() if len(events) >= MANY else None
+    users, items, behaviors = (_Column(pa, words) for words in (events.users, events.items, events.behaviors))
     with open(path, "wb") as file:
         file.write(("\t".join(header) + "\n").encode())
         for start in range(0, len(events), _PIECE):
             piece = slice(start, start + _PIECE)
-            columns = [users.take(events.user[piece]), items.take(events.item[piece]), _numbers(events.time[piece])]
+            columns = [users.take(events.user[piece]), items.take(events.item[piece]), _numbers(pa, events.time[piece])]
             if events.behavior is not None:
                 columns.append(behaviors.take(events.behavior[piece]))
             if events.rating is not None:
-                columns.append(_numbers(events.rating[piece]))
-            _write_rows(file, columns)
+                columns.append(_numbers(pa, events.rating[piece]))
+            _write_rows(pa, file, columns)
 
 
 class _Column:
     """Spellings by number; pyarrow puts a million of them into a file in a second, where it is there."""
 
-    def __init__(self, words: Sequence[str]):
-        self._arrow = arrow()
-        self._words = list(words) if self._arrow is None else self._arrow.array(words, type=self._arrow.string())
+    def __init__(self, pa: ModuleType | None, words: Sequence[str]):
+        self._arrow = pa
+        self._words = list(words) if pa is None else pa.array(words, type=pa.string())
 
     def take(self, numbers: np.ndarray) -> Any:
         if self._arrow is None:
@@ -49,13 +53,12 @@ class _Column:
         return self._words.take(self._arrow.array(numbers))
 
 
-def _numbers(values: np.ndarray) -> Any:
+def _numbers(pa: ModuleType | None, values: np.ndarray) -> Any:
     distinct, code = np.unique(values, return_inverse=True)
-    return _Column(_spelled(distinct)).take(code)
+    return _Column(pa, _spelled(distinct)).take(code)
 
 
-def _write_rows(file: BinaryIO, columns: Sequence[Any]) -> None:
-    pa = arrow()
+def _write_rows(pa: ModuleType | None, file: BinaryIO, columns: Sequence[Any]) -> None:
     if pa is None:
         file.write("".join("\t".join(row) + "\n" for row in zip(*columns, strict=True)).encode("utf-8"))
         return

@@ -14,6 +14,7 @@ from recbole_marn.prepare.pipeline import prepare
 from recbole_marn.prepare.report import render
 from recbole_marn.prepare.sources import Options
 from recbole_marn.prepare.times import UNITS
+from recbole_marn.registry import known_datasets
 
 __all__ = ["add_arguments", "main"]
 
@@ -25,8 +26,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `prepare` to a parser."""
     parser.add_argument(
         "dataset",
-        help="ml-1m, hm, taobao, ml-100k, mind, obd, amazon-<category>, amazon-clothing-synthetic or custom "
-        "(docs/prepare.md)",
+        help="ml-1m, ml-1m-labels, ml-100k, hm, taobao, mind, obd, amazon-<category>, amazon-clothing-synthetic, "
+        "amazon-clothing-synthetic-log or custom (docs/prepare.md)",
     )
     add = parser.add_argument
     add("--raw", type=Path, default=Path("raw"), help="folder of the official files (default: %(default)s)")
@@ -171,5 +172,14 @@ def main(args: argparse.Namespace) -> int:
         print(f"InputError: {error}", file=sys.stderr)
         return 2
     print(render(record))
-    print(f"\nwritten to {args.out / record['dataset']}")
+    print(f"\nwritten to {args.out / record['dataset']}; {_how_to_run(args.out, record['dataset'])}")
     return 0
+
+
+def _how_to_run(out: Path, dataset: str) -> str:
+    """The command that trains on what was written."""
+    words = ["recbole-marn", "run", "--model=MARN", f"--dataset={dataset}"]
+    settings = out / dataset / f"{dataset}.yaml"
+    words += [f"--config_files={settings}"] if settings.is_file() and dataset not in known_datasets() else []
+    words += [] if out == Path("dataset") else [f"--data_path={out}"]
+    return "run it with\n" + shlex.join(words)

@@ -9,21 +9,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
 from recbole_marn.errors import InputError
 from recbole_marn.files.folders import staged_folder
 from recbole_marn.prepare.atomic import spell_numbers, write_item
 from recbole_marn.prepare.logs import LogDataset, TokenColumn
 from recbole_marn.prepare.meeting import check_meeting
-from recbole_marn.prepare.record import coverage_of_items, fingerprint, lines_read, span, vector_notes, write_record
+from recbole_marn.prepare.record import coverage_of_items, origin, span, vector_notes, write_record
+from recbole_marn.prepare.settings_file import settings_of_log, spelled
 from recbole_marn.prepare.sources import Options
 
 __all__ = ["FORMAT_VERSION", "render_log", "write_log"]
 
 FORMAT_VERSION = 1  # of the folder, see docs/prepare.md
 _PIECE = 100_000  # rows turned into text at once
-_WIDTH = 8  # of the embedding of a profile or context field, a start to be tuned
 
 
 def write_log(
@@ -56,12 +55,10 @@ def write_log(
         if data.users is not None:
             users = dict.fromkeys(chain(data.exposures.user.tokens, behaviours.user.tokens if behaviours else ()))
             write_item(folder / f"{dataset}.user", list(users), data.users, key="user_id")
-        written = {name: source.write(tokens, folder, name) for name, source in data.vectors.items()}
-        for name, writer in written.items():
-            writer.check(name, options.max_skipped)
-        for file_name, content in data.more_files.items():
-            (folder / file_name).write_bytes(content)
-        (folder / f"{dataset}.yaml").write_text(_settings(data, dataset, sorted(written)), encoding="utf-8")
+        written = data.write_beside(folder, tokens, options.max_skipped)
+        if data.has_settings:
+            settings = settings_of_log(data, dataset, sorted(written))
+            (folder / f"{dataset}.yaml").write_text(spelled(settings), encoding="utf-8", newline="\n")
         record = {
             "format": FORMAT_VERSION,
             "dataset": dataset,
@@ -77,11 +74,7 @@ def write_log(
             },
             "columns": dict(data.columns),
             "checks": data.exposures.checks(),
-            "read": lines_read(data.tallies),
-            "skipped": {tally.name: tally.describe() for tally in data.tallies if tally.describe()},
-            "notes": data.notes + _notes(data, unseen, options) + vector_notes(written),
-            "sources": [fingerprint(path) for path in data.sources],
-            "files": [fingerprint(path) for path in sorted(folder.iterdir())],
+            **origin(data, _notes(data, unseen, options) + vector_notes(written), data.sources, folder),
             **made_by,
         }
         write_record(folder / f"{dataset}.prepare.json", record)
@@ -123,53 +116,6 @@ def _numbers(values: array) -> list[str]:
     numbers = np.array(values)
     texts = spell_numbers(np.nan_to_num(numbers))
     return ["" if missing else text for text, missing in zip(texts, np.isnan(numbers).tolist(), strict=True)]
-
-
-def _settings(data: LogDataset, dataset: str, vectors: list[str]) -> str:
-    """`DATASET.yaml`: what the files are, in the keys of this package."""
-    exposures = data.exposures
-    settings: dict[str, Any] = {"label": {"field": "label"}}
-    columns = exposures.columns()
-    if "request_id" in columns:
-        settings["request"] = {"field": "request_id"}
-    if data.users is not None and data.users.fields:
-        settings["user"] = {"fields": dict.fromkeys(data.users.fields, _WIDTH)}
-    context = [*(["position"] if "position" in columns else []), *exposures.features]
-    if context:
-        settings["context"] = {"fields": dict.fromkeys(context, _WIDTH)}
-    if "position" in columns:
-        settings["position"] = {"field": "position", "at_serving": 1}
-    if data.behaviours is not None:
-        settings["behaviours"] = {"file": f"{dataset}.behaviours"}
-    settings["behaviour"] = {"kind": _history(data, "behavior_type"), "time": _history(data, "timestamp")}
-    settings["modalities"] = _modalities(data, vectors)
-    load = {"inter": list(columns), "item": ["item_id", *data.items.fields]}
-    if data.users is not None:
-        load["user"] = ["user_id", *data.users.fields]
-    settings |= {"load_col": load, "normalize_all": False}
-    title = "# Made by `recbole-marn prepare`; read with --config_files. The widths are a start.\n"
-    return title + yaml.safe_dump(settings, sort_keys=False, default_flow_style=None, width=110)
-
-
-def _history(data: LogDataset, column: str) -> str | None:
-    """The column, if histories have it: those made of the log's own clicks have times and no types."""
-    own = ("timestamp",) if data.behaviours is None else data.behaviours.columns()
-    return column if column in own else None
-
-
-def _modalities(data: LogDataset, vectors: list[str]) -> dict[str, Any]:
-    types = {name: data.items.type_of(name) for name in data.items.fields}
-    tokens = {name: 16 for name, type_ in types.items() if type_ == "token"}
-    modalities: dict[str, Any] = {"ids": {"kind": "id", "fields": {"item_id": 32, **tokens}}}
-    for name in vectors:
-        modalities[name] = {"kind": "vector", "file": f"{name}.npy", "ids": f"{name}.ids"}
-    for name, type_ in types.items():
-        if type_ == "token_seq":
-            modalities[name] = {"kind": "text", "field": name}
-        elif type_ == "float_seq":
-            modalities[name] = {"kind": "vector", "field": name}
-    floats = [name for name, type_ in types.items() if type_ == "float"]
-    return modalities | {"statistic": {"kind": "statistic", "fields": ["train_interactions", *floats]}}
 
 
 def _coverage(data: LogDataset, tokens: list[str], present: dict[str, set[str]]) -> dict[str, dict[str, float]]:

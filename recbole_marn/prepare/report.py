@@ -67,6 +67,8 @@ def render(record: Mapping[str, Any]) -> str:
     counts, published, checks = record["counts"], record["published"], record["checks"]
     lines = [record["dataset"], "", f"{'':16}{'here':>14}{'published':>14}"]
     for name, count in counts.items():
+        if name == "samples" and name not in published:
+            continue  # says something beside the paper's number alone
         beside = f"{published[name]:>14,}" if name in published else ""
         lines.append(f"{name.replace('_', ' '):16}{count:>14,}{beside}")
     lines += ["", f"{'coverage':16}{'items':>14}{'events':>14}"]

@@ -15,6 +15,7 @@ from recbole_marn.data.statistics import GapBins
 from recbole_marn.errors import InputError
 from recbole_marn.serving.contexts import Context, columns_read, context_of
 from recbole_marn.serving.histories import Behaviours, History, Needs, Windows, columns_of, times_of, tokens_of
+from recbole_marn.serving.retrieval import Retrieval
 
 __all__ = ["UNKNOWN", "Answers", "Asked", "Facts", "Ranking"]
 
@@ -159,11 +160,22 @@ class Answers(ABC):
         Raises:
             InputError: a time, or a value of profile and context that the model reads, is missing, or is not read.
         """
-        number = len(candidates)
-        rows = {self.facts.fields.item: np.asarray(candidates, dtype=object)}
-        rows |= self._repeated(profile, number) | self._repeated(context, number)
+        numbers = self.numbers(candidates).clip(min=UNKNOWN)
+        return self.score_numbers(history, numbers, profile=profile, context=context, time=time)
+
+    def score_numbers(
+        self,
+        history: History,
+        item: np.ndarray,
+        *,
+        profile: Mapping[str, Any] | None = None,
+        context: Mapping[str, Any] | None = None,
+        time: float | None = None,
+    ) -> np.ndarray:
+        """`score_request` of candidates by number (C,); 0 is one of which nothing is known."""
+        number = len(item)
+        rows = self._repeated(profile, number) | self._repeated(context, number)
         given = Behaviours.of_rows([history], self.facts.needs, self.numbers, self._kinds)
-        item = self.numbers(rows[self.facts.fields.item]).clip(min=UNKNOWN)
         end, length = len(given.item), min(len(given.item), self.facts.longest)
         windows = Windows(np.full(number, end - length), np.full(number, length))
         moment = np.full(number, self._moment(time))
@@ -293,7 +305,7 @@ class Answers(ABC):
         behaviours = Behaviours.of_rows([history], self.facts.needs, self.numbers, self._kinds)
         every = Windows(np.zeros(1, dtype=np.int64), np.array([len(behaviours.item)]))
         codes = self.context_of(given, 1).codes
-        return self._ranked(self.candidates(candidates), k, behaviours, every, moment, unseen, codes)
+        return self._ranked(self.candidates(candidates), k, behaviours, every, moment, codes, unseen)
 
     def _moment(self, time: float | None) -> float:
         if self.facts.needs.time and time is None:
@@ -320,7 +332,7 @@ class Answers(ABC):
         time: np.ndarray,
         behaviours: Behaviours,
         k: int,
-        candidates: np.ndarray,
+        candidates: np.ndarray | Retrieval,
         context: np.ndarray,
         *,
         inclusive: bool = False,
@@ -328,12 +340,42 @@ class Answers(ABC):
     ) -> Iterator[Ranking]:
         """The k likeliest items for each of users (B,) at moments (B,) in contexts (B, F), by behaviours of a table.
 
-        See `top`.
+        Args:
+            candidates: numbers of items, all of which are scored; or what makes a short list of them for each user.
+
+        For the others see `top`.
         """
         every = behaviours.before(user, time, len(behaviours.item), inclusive=inclusive)
         for row, at in enumerate(time):
             one = Windows(every.start[row : row + 1], every.length[row : row + 1])
-            yield self._ranked(candidates, k, behaviours, one, at, unseen, context[row : row + 1])
+            asked = behaviours, one, float(at), context[row : row + 1]
+            numbers = candidates
+            if isinstance(candidates, Retrieval):
+                numbers = self._shortlist(candidates, *asked, int(one.length[0]) if unseen else 0)
+            yield self._ranked(numbers, k, *asked, unseen)
+
+    def _shortlist(
+        self,
+        retrieval: Retrieval,
+        behaviours: Behaviours,
+        every: Windows,
+        time: float,
+        context: np.ndarray,
+        more: int,
+    ) -> np.ndarray:
+        """Numbers of items, `more` than the retrieval's size."""
+        end = int(every.start[0] + every.length[0])
+        read = behaviours.item[end - min(int(every.length[0]), self.facts.longest) : end]
+        user = self.user_vector(read) if len(read) else None
+        return retrieval.shortlist(user, lambda numbers: self._of_one(numbers, behaviours, every, time, context), more)
+
+    def user_vector(self, history: np.ndarray) -> np.ndarray | None:
+        """(D,) whose inner products with item vectors rank items as the score does; None: the score is none.
+
+        Args:
+            history: (L,) numbers of items, the oldest first.
+        """
+        return None
 
     def _ranked(
         self,
@@ -342,20 +384,25 @@ class Answers(ABC):
         behaviours: Behaviours,
         every: Windows,
         time: float,
-        unseen: bool,
         context: np.ndarray,
+        unseen: bool,
     ) -> Ranking:
         """`every`: all behaviours of the user so far, of which the latest are read."""
         end = int(every.start[0] + every.length[0])
         if unseen:
             numbers = np.setdiff1d(numbers, behaviours.item[every.start[0] : end])
-        length = min(int(every.length[0]), self.facts.longest)
-        windows = Windows(np.full(len(numbers), end - length), np.full(len(numbers), length))
-        probability = self.probabilities(
-            numbers, np.full(len(numbers), float(time)), windows, behaviours, np.repeat(context, len(numbers), axis=0)
-        )
+        probability = self._of_one(numbers, behaviours, every, time, context)
         best = np.argsort(-probability, kind="stable")[:k]
         return Ranking([self._tokens[numbers[place]] for place in best], probability[best])
+
+    def _of_one(
+        self, numbers: np.ndarray, behaviours: Behaviours, every: Windows, time: float, context: np.ndarray
+    ) -> np.ndarray:
+        """Probabilities of items for one user, whose latest behaviours are read."""
+        length, end = min(int(every.length[0]), self.facts.longest), int(every.start[0] + every.length[0])
+        windows = Windows(np.full(len(numbers), end - length), np.full(len(numbers), length))
+        moments, contexts = np.full(len(numbers), time), np.repeat(context, len(numbers), axis=0)
+        return self.probabilities(numbers, moments, windows, behaviours, contexts)
 
 
 def _asked(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,8 @@ __all__ = ["latency_and_difference", "of_test_part"]
 
 LATENCIES = {1: 200, 100: 100, 1000: 30}  # candidates -> requests timed
 HISTORY = 50  # behaviours of a timed request, or as many as the model reads
+ITEMS = 4_096  # that requests are made of, at most twice as many: vectors of a large catalogue would fill the memory
+WARM_UP = 3  # requests that are not timed
 
 
 def of_test_part(exported: ExportedScorer, run: Prepared, checkpoint: str | Path | None = None) -> dict[str, Any]:
@@ -97,38 +101,64 @@ def _scores_at_their_time(exported: ExportedScorer, run: Prepared) -> np.ndarray
 
 
 def latency_and_difference(scorer: CTRScorer, exported: ExportedScorer) -> dict[str, Any]:
-    """Largest difference of scores on made-up requests, and milliseconds a request by candidates, on one thread."""
+    """How scores and speed compare on made-up requests, on one thread.
+
+    Returns:
+        The largest difference of scores; by number of candidates, of ONNX Runtime and of PyTorch, percentiles of the
+        milliseconds a request takes (by the clock), and candidates scored in a CPU second.
+    """
     rng = np.random.default_rng(0)
     longest = min(HISTORY, scorer.facts.longest)
-    largest, milliseconds = 0.0, {}
-    scorer.item_vectors()  # computed once, and not part of a request
+    items = np.array(scorer.items[:: max(1, len(scorer.items) // ITEMS)], dtype=object)
+    scorer.item_vectors(items)  # computed once, and not part of a request
+    largest, by_candidates = 0.0, {}
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
         for candidates, repeats in LATENCIES.items():
-            took: dict[str, list[float]] = {"onnx": [], "pytorch": []}
-            for repeat in range(repeats + 3):
-                rows, behaviours = _request(scorer, rng, candidates, longest if repeat else 0)
+            requests = [_request(scorer, rng, items, candidates, longest) for _ in range(repeats)]
+            requests[0] = _request(scorer, rng, items, candidates, 0)
+            took = {"onnx": Took(), "pytorch": Took()}
+            for number, (rows, behaviours) in enumerate(requests):
                 scores = {}
                 for name, answers in (("onnx", exported), ("pytorch", scorer)):
-                    start = time.perf_counter()
-                    scores[name] = answers.score(rows, behaviours)
-                    if repeat >= 3:
-                        took[name].append(1000 * (time.perf_counter() - start))
+                    with took[name].timed(warm=number >= WARM_UP):
+                        scores[name] = answers.score(rows, behaviours)
                 largest = max(largest, float(np.abs(scores["onnx"] - scores["pytorch"]).max()))
-            milliseconds[str(candidates)] = {
-                name: {f"p{q}": round(float(np.percentile(values, q)), 3) for q in (50, 95, 99)}
-                for name, values in took.items()
-            }
+            by_candidates[str(candidates)] = {name: of.told(candidates) for name, of in took.items()}
     finally:
         torch.set_num_threads(threads)
-    return {"largest_difference": largest, "history": longest, "milliseconds_by_candidates": milliseconds}
+    return {"largest_difference": largest, "history": longest, "by_candidates": by_candidates}
 
 
-def _request(scorer: CTRScorer, rng: np.random.Generator, candidates: int, length: int) -> tuple[dict, dict]:
+class Took:
+    """Time of requests, one after another."""
+
+    def __init__(self):
+        self.milliseconds: list[float] = []
+        self.cpu = 0.0
+
+    @contextmanager
+    def timed(self, *, warm: bool) -> Iterator[None]:
+        """`warm`: it counts."""
+        start, cpu = time.perf_counter(), time.process_time()
+        yield
+        if warm:
+            self.milliseconds.append(1000 * (time.perf_counter() - start))
+            self.cpu += time.process_time() - cpu
+
+    def told(self, candidates: int) -> dict[str, float]:
+        """For requests of so many candidates."""
+        percentiles = {f"p{q}_ms": round(float(np.percentile(self.milliseconds, q)), 3) for q in (50, 95, 99)}
+        return percentiles | {"candidates_per_cpu_second": round(candidates * len(self.milliseconds) / self.cpu)}
+
+
+def _request(
+    scorer: CTRScorer, rng: np.random.Generator, items: np.ndarray, candidates: int, length: int
+) -> tuple[dict, dict]:
     """Rows of one user, and what he did, at random."""
     read = {field.name: field for field in scorer.facts.context if field.fixed is None}
-    fields, items, now = scorer.facts.fields, np.array(scorer.items, dtype=object), scorer.facts.latest + 86_400.0
+    fields, now = scorer.facts.fields, scorer.facts.latest + 86_400.0
     rows = {name: _drawn(rng, field, candidates) for name, field in read.items()}
     rows |= {
         fields.user: ["user"] * candidates,

@@ -11,13 +11,16 @@ import numpy as np
 
 from recbole_marn.errors import InputError
 from recbole_marn.files import write_aside
+from recbole_marn.serving.answers import Ranking
 from recbole_marn.serving.contexts import Context, columns_read
 from recbole_marn.serving.histories import Behaviours
-from recbole_marn.serving.new_items import vector_modalities
+from recbole_marn.serving.retrieval import Retrieval, agreement
 from recbole_marn.serving.scorer import CTRScorer
 from recbole_marn.serving.tables import ReadTable, open_answers, read_vectors_of
 
 __all__ = ["Request", "predict"]
+
+COMPARED = 20  # rows whose short list is compared with all items
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,8 @@ class Request:
         candidates: ids to rank; None: all.
         inclusive: behaviours at the very time of a row were before it.
         unseen: rank no item that the user had.
+        retrieve: score this many items of a short list for every user, in place of all; see `retrieval`.
+        index: how the list is searched for, one of `retrieval.INDICES`.
         time_unit: of times that are numbers.
     """
 
@@ -49,6 +54,8 @@ class Request:
     candidates: Path | None = None
     inclusive: bool = False
     unseen: bool = False
+    retrieve: int | None = None
+    index: str = "exact"
     time_unit: str = "s"
 
 
@@ -63,7 +70,7 @@ def predict(scorer: CTRScorer, request: Request) -> dict[str, Any]:
     """
     if request.out.suffix not in (".csv", ".parquet"):
         raise InputError("--out to end in .csv or .parquet", repr(request.out.name), "Name the file so.")
-    for name in ("candidates", "unseen"):
+    for name in ("candidates", "unseen", "retrieve"):
         if request.top is None and getattr(request, name):
             raise InputError(f"--top with --{name}", "none", "Say how many items to rank, or leave it out.")
     if request.top is not None and request.top < 1:
@@ -78,6 +85,7 @@ def predict(scorer: CTRScorer, request: Request) -> dict[str, Any]:
         request.time_unit, others=read,
     )  # fmt: skip
     _add_items(scorer, request, told)
+    ranker = None if request.top is None else _Ranker(scorer, request)
     behaviours = _behaviours(scorer, request, told)
     told["columns_not_used"] = [name for name in rows.others if name not in read]
 
@@ -92,10 +100,12 @@ def predict(scorer: CTRScorer, request: Request) -> dict[str, Any]:
                     told["unknown_values"][name] = told["unknown_values"].get(name, 0) + number
                 if scorer.catalogue.moving:
                     told["rows_before_the_end_of_statistics"] += int((chunk[fields.time] <= scorer.facts.latest).sum())
-                for answers in _answers(scorer, request, behaviours, chunk, context, told):
+                for answers in _answers(scorer, request, behaviours, chunk, context, told, ranker):
                     writer(answers)
 
     write_aside(request.out, write)
+    if ranker is not None and ranker.retrieval is not None:
+        told["retrieved"] = ranker.told()
     return told | {"out": str(request.out)}
 
 
@@ -106,21 +116,16 @@ def _answers(
     chunk: dict[str, np.ndarray],
     context: Context,
     told: dict[str, Any],
+    ranker: _Ranker | None,
 ) -> Iterator[dict[str, np.ndarray]]:
     fields = scorer.facts.fields
-    if request.top is None:
+    if ranker is None:
         told["unknown_items"] = told.get("unknown_items", 0) + int((~scorer.knows(chunk[fields.item])).sum())
         probability = scorer.score(chunk, behaviours, inclusive=request.inclusive)
         yield {name: chunk[name] for name in (fields.user, fields.item, fields.time)} | {"probability": probability}
         return
-    among = None
-    if request.candidates is not None:
-        among = ReadTable(request.candidates, "--candidates", [fields.item]).whole()[fields.item]
-    rankings = scorer.top_of(
-        chunk[fields.user], chunk[fields.time], behaviours, request.top, scorer.candidates(among),
-        context.codes, inclusive=request.inclusive, unseen=request.unseen,
-    )  # fmt: skip
-    for user, time, ranking in zip(chunk[fields.user], chunk[fields.time], rankings, strict=True):
+    users, times = chunk[fields.user], chunk[fields.time]
+    for user, time, ranking in zip(users, times, ranker.rankings(users, times, behaviours, context.codes), strict=True):
         number = len(ranking.items)
         yield {
             fields.user: np.full(number, user, dtype=object),
@@ -128,6 +133,57 @@ def _answers(
             "rank": np.arange(1, number + 1),
             fields.item: np.array(ranking.items, dtype=object),
             "probability": ranking.probability,
+        }
+
+
+class _Ranker:
+    """The likeliest items of many users, of all or of a short list, and how the two agree for the first users."""
+
+    def __init__(self, scorer: CTRScorer, request: Request):
+        self.scorer, self.request = scorer, request
+        among = None
+        if request.candidates is not None:
+            item = scorer.facts.fields.item
+            among = ReadTable(request.candidates, "--candidates", [item]).whole()[item]
+        self.numbers = scorer.candidates(among)
+        self.retrieval = None
+        if request.retrieve is not None:
+            if request.retrieve < request.top:
+                raise InputError(
+                    f"--retrieve of at least --top ({request.top})", str(request.retrieve), "Retrieve some hundred."
+                )
+            vectors = scorer.item_vectors(None if among is None else [scorer.items[n - 1] for n in self.numbers])
+            self.retrieval = Retrieval(self.numbers, vectors, request.retrieve, request.index)
+        self.agreements: list[float] = []
+
+    def rankings(
+        self, users: np.ndarray, times: np.ndarray, behaviours: Behaviours, context: np.ndarray
+    ) -> Iterator[Ranking]:
+        """Of users (B,) at moments (B,) in contexts (B, F)."""
+
+        def of(some: slice, among: np.ndarray | Retrieval) -> Iterator[Ranking]:
+            return self.scorer.top_of(
+                users[some], times[some], behaviours, self.request.top, among, context[some],
+                inclusive=self.request.inclusive, unseen=self.request.unseen,
+            )  # fmt: skip
+
+        if self.retrieval is None:
+            yield from of(slice(None), self.numbers)
+            return
+        for row, ranking in enumerate(of(slice(None), self.retrieval)):
+            if len(self.agreements) < COMPARED:
+                full = next(of(slice(row, row + 1), self.numbers))
+                self.agreements.append(agreement(ranking.probability, full.probability))
+            yield ranking
+
+    def told(self) -> dict[str, Any]:
+        """How much of the full ranking the short lists hold."""
+        return {
+            "items": len(self.numbers),
+            "listed": self.retrieval.size,
+            "index": self.request.index,
+            "recall_of_full_scoring": round(float(np.mean(self.agreements)), 4),
+            "rows_compared": len(self.agreements),
         }
 
 
@@ -164,7 +220,7 @@ def _add_items(scorer: CTRScorer, request: Request, told: dict[str, Any]) -> Non
     if request.vectors is not None:
         ids, matrix, others = read_vectors_of(request.vectors, request.vector_ids, ids)
         columns.setdefault(scorer.facts.fields.item, np.array(ids, dtype=object))
-        names = vector_modalities(scorer.catalogue)
+        names = scorer.item_codes.vector_modalities
         if request.modality is None and len(names) != 1:
             raise InputError(
                 f"--modality, one of {', '.join(names) or 'none: the model reads no vectors'}", "none", "Name it."

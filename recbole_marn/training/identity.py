@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+from recbole_marn.data.part import Part
 from recbole_marn.errors import InputError
 from recbole_marn.evaluation.record import run_name_of
-from recbole_marn.files import plain
 from recbole_marn.host.config import plain_config
 from recbole_marn.settings.data import DataSettings
+from recbole_marn.settings.parsing import defaults
 from recbole_marn.settings.training import TrainSettings
 
-__all__ = ["INCIDENTAL", "check_same_data", "check_same_settings", "run_name", "settings_that_matter"]
+__all__ = [
+    "INCIDENTAL",
+    "check_same_numbers",
+    "check_same_rows",
+    "check_same_settings",
+    "run_name",
+    "settings_that_matter",
+]
 
 # Settings that do not change what a run computes, so that a resumed run may differ in them.
 INCIDENTAL = {"show_progress", "resume", "device", "gpu_id", "use_gpu", "state", "worker", "checkpoint_dir"}
@@ -22,6 +29,10 @@ INCIDENTAL |= {"nproc", "saved", "threads", "probe_every", "copied_vectors_mb", 
 
 # Keys that came later, with the value under which nothing is as it was not before: runs of old keep their names.
 ADDED = {"id_min_count": None, "lazy_adam": False}
+
+
+# Keys that came later, with the value that changes nothing: runs from before them keep their names.
+ADDED = {"id_dropout": 0.0}
 
 
 def settings_that_matter(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -33,12 +44,7 @@ def settings_that_matter(settings: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-DEFAULTS = {
-    field.name: field.default
-    for kind in (DataSettings, TrainSettings)
-    for field in dataclasses.fields(kind)
-    if field.default is not dataclasses.MISSING
-}
+DEFAULTS = defaults(DataSettings) | defaults(TrainSettings) | ADDED
 
 
 def run_name(config: Any) -> str:
@@ -54,7 +60,7 @@ def check_same_settings(content: Mapping[str, Any], path: Any, settings: Mapping
     before = content["config"]
 
     def value(where: Mapping[str, Any], key: str) -> Any:
-        return where.get(key, plain(DEFAULTS.get(key)))
+        return where.get(key, DEFAULTS.get(key))
 
     keys = [key for key in {**before, **settings} if key not in INCIDENTAL]
     changed = [key for key in keys if value(before, key) != value(settings, key)]
@@ -67,11 +73,29 @@ def check_same_settings(content: Mapping[str, Any], path: Any, settings: Mapping
         )
 
 
-def check_same_data(content: Mapping[str, Any], path: Any, split_sha256: str) -> None:
-    """A checkpoint's ids mean nothing on other rows."""
-    if split_sha256 and content["split_sha256"] != split_sha256:
+def check_same_rows(content: Mapping[str, Any], path: Any, part: Part) -> None:
+    """A checkpoint's ids mean nothing on other rows.
+
+    Raises:
+        InputError: it is of another data set or split.
+    """
+    if content["split_sha256"] != part.split_sha256:
         raise InputError(
-            f"a checkpoint of this data set and split (SHA-256 {split_sha256[:12]}...)",
+            f"a checkpoint of this data set and split (SHA-256 {part.split_sha256[:12]}...)",
             f"{path} of {content['config']['dataset']} (SHA-256 {content['split_sha256'][:12]}...)",
             "Use the data set, split and sample_seed it was trained with, or train anew.",
+        )
+
+
+def check_same_numbers(content: Mapping[str, Any], path: Any, part: Part) -> None:
+    """Nor do they where the same tokens have other numbers, by which embeddings go.
+
+    Raises:
+        InputError: they have; version 0.1.0 did not write them down.
+    """
+    if content.get("numbering_sha256", part.numbering_sha256) != part.numbering_sha256:
+        raise InputError(
+            f"the tokens of {content['config']['dataset']} under the numbers that {path} knows them by",
+            "the same rows, with other numbers",
+            "Take the files it was trained with: since then their lines changed places, or items changed.",
         )

@@ -78,7 +78,10 @@ def run_jobs(jobs: Sequence[Job], processes: int, *, show_progress: bool = True)
     seen: dict[str, set[int]] = {}
     failures: list[Failure] = []
     waiting = {team.submit(job) for job in jobs if not job.done.exists()}
-    with tqdm(total=sum(job.epochs for job in jobs), unit="epoch", mininterval=1, disable=not show_progress) as bar:
+    # None: silent where stderr is no terminal.
+    hidden = None if show_progress else True
+    total = sum(job.epochs for job in jobs)
+    with tqdm(total=total, desc="training", unit="epoch", mininterval=1, disable=hidden) as bar:
         try:
             while waiting:
                 ended, waiting = wait(waiting, POLL_SECONDS, FIRST_COMPLETED)

@@ -17,12 +17,12 @@ from recbole_marn.host.config import rebuild_config
 from recbole_marn.host.torch_load import is_trusted, trusted, untrusted
 from recbole_marn.prepare.pipeline import ensure_prepared
 from recbole_marn.prepare.report import render
-from recbole_marn.registry import FROM_ELSEWHERE, atomic_files, known_datasets
+from recbole_marn.registry import atomic_files, known_datasets
 from recbole_marn.training import checkpoint
-from recbole_marn.training.identity import check_same_data
+from recbole_marn.training.identity import check_same_numbers, check_same_rows
 from recbole_marn.training.log import start_log
 
-__all__ = ["Prepared", "load_data_and_model", "load_run", "prepare_data", "prepare_run"]
+__all__ = ["Prepared", "is_to_be_prepared", "load_data_and_model", "load_run", "prepare_data", "prepare_run"]
 
 
 @dataclass
@@ -44,10 +44,15 @@ def prepare_data(config: Config) -> None:
         InputError: there are none and they cannot be downloaded; it says which, and which data sets run now.
     """
     folder, name = atomic_files(config)
-    if any(folder.glob(f"{name}*.inter")) or name in FROM_ELSEWHERE or name not in known_datasets():
-        return
-    if record := ensure_prepared(name, folder.parent):
+    if is_to_be_prepared(config) and (record := ensure_prepared(name, folder.parent)):
         print(render(record))
+
+
+def is_to_be_prepared(config: Config) -> bool:
+    """Whether this is a public data set without its atomic files."""
+    folder, name = atomic_files(config)
+    there = any(folder.glob(f"{name}*.inter"))
+    return not there and name in known_datasets()
 
 
 def prepare_run(config: Config, *, quiet: bool = False, sealed: bool = False) -> Prepared:
@@ -74,7 +79,8 @@ def load_run(path: str | Path, **changed: Any) -> Prepared:
     if "data_path" in changed:  # a Config keeps the folder of the data set itself
         changed["data_path"] = os.path.join(changed["data_path"], content["config"]["dataset"])
     parts = prepare_run(rebuild_config(content["config"] | changed), quiet=True)
-    check_same_data(content, path, parts.train.part.split_sha256)
+    check_same_rows(content, path, parts.train.part)
+    check_same_numbers(content, path, parts.train.part)
     checkpoint.fill(parts.model, content, path)
     parts.trainer.click_rates = checkpoint.click_rates_of(content)
     parts.model.eval()
@@ -107,6 +113,8 @@ def load_data_and_model(path: str | Path, recboles: Callable[[Any], Any], trust:
     init_logger(config)
     dataset = create_dataset(config)
     loaders = build_loaders(config, dataset)
+    check_same_rows(content, path, loaders.train.part)
+    check_same_numbers(content, path, loaders.train.part)
     init_seed(config["seed"], config["reproducibility"])
     model = get_model(config["model"])(config, loaders.train.part).to(config["device"])
     checkpoint.fill(model, content, path)

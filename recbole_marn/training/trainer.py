@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 import warnings
@@ -14,6 +15,7 @@ import torch
 from recbole.trainer import Trainer
 from torch import Tensor, optim
 
+from recbole_marn.data.part import Part
 from recbole_marn.errors import Diverged, InputError
 from recbole_marn.host.config import plain_config
 from recbole_marn.models.base import OurModel
@@ -21,7 +23,7 @@ from recbole_marn.settings.parsing import from_mapping
 from recbole_marn.settings.training import TrainSettings
 from recbole_marn.training import checkpoint, click_rates
 from recbole_marn.training.click_rates import ClickRates
-from recbole_marn.training.identity import check_same_data, check_same_settings, run_name
+from recbole_marn.training.identity import check_same_numbers, check_same_rows, check_same_settings, run_name
 from recbole_marn.training.items_file import write_items
 from recbole_marn.training.log import bar, epoch_line
 from recbole_marn.training.metrics import UserCollector, named_metrics
@@ -49,7 +51,7 @@ class CTRTrainer(Trainer):
         self.state_file = os.path.join(self.checkpoint_dir, f"{self.run_name}.last.pth")
         self.history: list[dict[str, Any]] = []
         self.click_rates = ClickRates(self._kept_negatives())
-        self._split_sha256 = ""
+        self._training: Part | None = None
         self._items: dict[str, str] | None = None
         self._keep_state = False
         self._valid_seconds = 0.0
@@ -93,7 +95,7 @@ class CTRTrainer(Trainer):
         callback_fn: Callable[[int, float], Any] | None = None,
     ) -> Any:
         """Train with early stopping on the validation part; see RecBole's `Trainer.fit` for the arguments."""
-        self._split_sha256 = train_data.part.split_sha256
+        self._training = train_data.part
         self._keep_state = saved
         self._valid_data = valid_data
         if saved and self.config["local_rank"] == 0 and isinstance(self.model, OurModel):
@@ -126,6 +128,12 @@ class CTRTrainer(Trainer):
     def _valid_epoch(self, valid_data: Any, show_progress: bool = False) -> tuple[float, Any]:
         start = time.perf_counter()
         score, result = super()._valid_epoch(valid_data, show_progress)
+        if math.isnan(score):
+            raise InputError(
+                f"a {self.config['valid_metric']} of the validation part, which chooses the epoch",
+                "none: no user has rows of both classes",
+                "Set valid_metric: AUC.",
+            )
         self._valid_seconds = time.perf_counter() - start
         self.history[-1]["valid"] = named_metrics(result)
         return score, result
@@ -193,7 +201,7 @@ class CTRTrainer(Trainer):
 
     # ---------------------------------------------------------------------------------------- evaluation
     def _neg_sample_batch_eval(self, batched_data: Any) -> Any:
-        # A batch is whole groups, of eval_batch_size rows or, in a log, of that many on average: it is not cut further.
+        # A batch is whole groups of at most eval_batch_size rows, or one that is longer: it is not cut further.
         interaction, _, positive_u, positive_i = batched_data
         return interaction, self.click_rates(self._predicted(interaction)), positive_u, positive_i
 
@@ -255,7 +263,8 @@ class CTRTrainer(Trainer):
     def _load_best(self, path: str, data: Any) -> None:
         content = checkpoint.load(path, map_location=self.device)
         checkpoint.check_run(content, path)
-        check_same_data(content, path, data.part.split_sha256)
+        check_same_rows(content, path, data.part)
+        check_same_numbers(content, path, data.part)
         checkpoint.fill(self.model, content, path)
         self.click_rates = checkpoint.click_rates_of(content)
         self.logger.info(f"best      epoch {content['epoch'] + 1}, read from {path}")
@@ -268,7 +277,8 @@ class CTRTrainer(Trainer):
     def _content(self, epoch: int) -> dict[str, Any]:
         return {
             "config": self.plain_settings(),
-            "split_sha256": self._split_sha256,
+            "split_sha256": self._training.split_sha256,
+            "numbering_sha256": self._training.numbering_sha256,
             "items": self._items,
             "epoch": epoch,
             "cur_step": self.cur_step,
@@ -299,8 +309,11 @@ class CTRTrainer(Trainer):
         """
         content = checkpoint.load(resume_file, map_location=self.device)
         checkpoint.check_run(content, resume_file)
-        check_same_data(content, resume_file, self._split_sha256)
+        if self._training is not None:
+            check_same_rows(content, resume_file, self._training)
         check_same_settings(content, resume_file, self.plain_settings())
+        if self._training is not None:
+            check_same_numbers(content, resume_file, self._training)
         checkpoint.fill(self.model, content, resume_file)
         checkpoint.fill_optimizer(self.optimizer, content, resume_file)
         self.start_epoch = content["epoch"] + 1

@@ -28,7 +28,7 @@ class Columns:
         return ["item_id", "price", "title", "category"]
 
     def codes(self, field):
-        return (np.arange(N_ITEMS), N_ITEMS) if field == "item_id" else (np.arange(N_ITEMS) % 3, 3)
+        return (np.arange(N_ITEMS)[:, None], N_ITEMS) if field == "item_id" else (np.arange(N_ITEMS)[:, None] % 3, 3)
 
     def numbers(self, field):
         return np.array([50.0, 1, 2, 3, 4, np.nan, 900, 1000])  # a number at the padding too, as a mean fills it

@@ -1,4 +1,4 @@
-"""Rows of click logs against a slow loop over the text of their files, and logs that are none."""
+"""Rows of click logs against a slow loop over the text of their files."""
 
 import collections
 
@@ -57,14 +57,8 @@ def test_one_log(tmp_path, model, split):
     planted_log.write(tmp_path, ROWS)
     times = {"split_times": [172800, 259200]} if split == "time" else {}
     small = {} if model == "MARN" else {"width": None}
-    loaders = build(clean(planted_log.settings(tmp_path, model, split=split, **times, **small), model))
+    loaders = build(planted_log.clean(planted_log.settings(tmp_path, model, split=split, **times, **small), model))
     check_rows(loaders, model, ROWS, parts_of(split))
-
-
-def clean(settings, model):
-    """Without the keys of our models."""
-    ours = ("width", "prediction_hidden", "attention_hidden")
-    return settings if model == "MARN" else {key: value for key, value in settings.items() if key not in ours}
 
 
 @pytest.mark.parametrize("timed", [True, False])
@@ -170,6 +164,18 @@ def test_leave_last_takes_the_last_requests(tmp_path):
         assert row.time == last[row.user]
 
 
+def test_names_of_split_files_may_be_short(tmp_path):
+    target = planted_log.write(tmp_path, ROWS)
+    header = (target / "log.inter").read_text().splitlines()[0].split("\t")
+    for part in PARTS:
+        tiny.write_table(target / f"log.{part[:2]}.inter", header, [row for row in ROWS if row.part == part])
+    names = [part[:2] for part in PARTS]
+    loaders = build(planted_log.settings(tmp_path, split="files", split_files=names))
+    check_rows(loaders, "MARN", ROWS, parts_of("field"))
+    with pytest.raises(InputError, match="'split_files' to have at least 3 entries"):
+        build(planted_log.settings(tmp_path, split="files", split_files=names[:2]))
+
+
 def test_batches_hold_whole_requests_and_share_their_history(tmp_path):
     planted_log.write(tmp_path, ROWS)
     loaders = build(planted_log.settings(tmp_path))
@@ -184,269 +190,24 @@ def test_batches_hold_whole_requests_and_share_their_history(tmp_path):
     assert whole[1] == 0 and whole[[0, 2]].tolist() == np.diff(rows.requests.first)[[0, 2]].tolist()
 
 
-# ----------------------------------------------------------------------------------------------- statistics
-@pytest.mark.parametrize("until", ["snapshot", "row"])
-def test_statistics_are_those_known_before_the_row(tmp_path, until):
-    planted_log.write(tmp_path, ROWS, SEEN)
-    names = ["exposures", "clicks", "click_rate", "purchases"]
-    modalities = {
-        "ids": {"kind": "id", "fields": {"item_id": 4}},
-        "statistic": {"kind": "statistic", "fields": names, "bins": [4], "size": 2},
-    }
-    user = {"fields": {"user_clicks": 2, "user_click_rate": 2, "user_exposures": 2}, "bins": [4]}
-    loaders = build(
-        planted_log.settings(
-            tmp_path,
-            modalities=modalities,
-            user=user,
-            split="time",
-            split_times=[172800, 259200],
-            context=None,
-            statistics_until=until,
-            behaviours={"file": "log.behaviours"},
-            behaviour={"kind": "kind", "time": "timestamp"},
-        )
-    )
-    train = [r for r in ROWS if r.time < 172800]
-    prior = sum(r.label for r in train) / len(train)
-    features = loaders["train"].part.features
-    bins = [fitted for _, fitted in features.at_time.statistics.values()]
-    codes = loaders["train"].part.protocol.field_codes
-    for part in PARTS:
-        whole = ROWS if until == "row" and part != "train" else train
-        first = 0
-        rows = token_rows(loaders[part], "MARN")
-        for interaction in delivered(loaders[part]):
-            batch = interaction.batch
-            statistic = batch.statistic[batch.entity_statistic[batch.candidate]].numpy()
-            for index in range(batch.n_rows):
-                row = rows[first + index]
-                end = np.inf if part != "train" and until == "snapshot" else row.time
-                values = {}
-                for name, same in (
-                    ("item", lambda r, row=row: r.item == row.item),
-                    ("user", lambda r, row=row: r.user == row.user),
-                ):
-                    shown = [r for r in whole if r.time < end and same(r)]
-                    clicks = sum(r.label for r in shown)
-                    values[name] = [len(shown), clicks, (clicks + 20 * prior) / (len(shown) + 20)]
-                cut = 172800 if until == "snapshot" or part == "train" else np.inf
-                bought = sum(b.item == row.item and b.kind == "purchase" and b.time < min(end, cut) for b in SEEN)
-                expected = [int(b.assign(np.array(v))[0]) for b, v in zip(bins, [*values["item"], bought], strict=True)]
-                assert statistic[index].tolist() == expected, (part, row)
-                of_user = [values["user"][1], values["user"][2], values["user"][0]]
-                expected = [int(c.bins.assign(np.array(v))[0]) for c, v in zip(codes, of_user, strict=True)]
-                assert batch.context[index].tolist() == expected, (part, row)
-            first += batch.n_rows
+def test_batches_of_evaluation_are_no_longer_than_asked_but_for_a_request_that_is(tmp_path):
+    """On average a batch of 16 rows would have seven requests, and some of them would have far more rows."""
+    long = [row for number in range(12) for row in _request(number, 14 if number % 6 == 5 else 1)]
+    planted_log.write(tmp_path, ROWS + [row for row in long if row.part != "train"])
+    loaders = build(planted_log.settings(tmp_path, eval_batch_size=16))
+    for part in ("valid", "test"):
+        sizes = [len(batch) for batch in delivered(loaders[part])]
+        assert max(sizes) <= 16 and sum(sizes) == len(loaders[part].part)
+    one = build(planted_log.settings(tmp_path, eval_batch_size=4))["test"]
+    assert max(map(len, delivered(one))) == 14
 
 
-# -------------------------------------------------------------------------------------------------- context
-def test_context_by_token_and_unknown_values(tmp_path):
-    rows = [r._replace(device="new" if r.part == "test" and r.position == 1 else r.device) for r in ROWS]
-    planted_log.write(tmp_path, rows)
-    loaders = build(planted_log.settings(tmp_path))
-    part = loaders["test"].part
-    names = [field.name for field in part.context_fields]
-    assert names == ["user_id", "age", "score/2", "device", "position"]
-    trained = {r.device for r in rows if r.part == "train"}
-    by_key = {(r.user, r.item, r.time): r for r in rows}
-    codes = collections.defaultdict(set)
-    for name in PARTS:
-        tokens = token_rows(loaders[name], "MARN")
-        context = np.concatenate([i.batch.context.numpy() for i in delivered(loaders[name])])
-        assert (context < [field.cardinality for field in part.context_fields]).all()
-        for row, code in zip(tokens, context[:, 3], strict=True):
-            codes[by_key[row.user, row.item, row.time].device].add(int(code))
-    assert codes.pop("new") == {0}
-    assert all(len(found) == 1 and found != {0} for found in codes.values()) and set(codes) == trained
-    unknown = sum(r.device == "new" for r in rows)
-    assert f"test: {unknown} values of device that no training row has are unknown" in part.notes
-
-
-def test_position_is_fixed_when_served(tmp_path):
-    planted_log.write(tmp_path, ROWS)
-    part = build(planted_log.settings(tmp_path, position={"field": "position", "at_serving": 2}))["test"].part
-    batch, fixed = (p.batch(np.arange(len(p))).batch.context for p in (part, part.served()))
-    assert (fixed[:, :4] == batch[:, :4]).all() and len(fixed[:, 4].unique()) == 1 < len(batch[:, 4].unique())
-    place = {(r.user, r.item, r.time): r.position for r in ROWS}
-    columns, token = part.rows.columns(np.arange(len(part))), part.field2id_token
-    second = [
-        place[token["user_id"][user], token["item_id"][item], time] == 2
-        for user, item, time in zip(columns["user"], columns["item"], columns["time"], strict=True)
+def _request(number, size):
+    part = ("valid", "test")[number % 2]
+    return [
+        planted_log.Exposure("u1", f"{item + 1:03d}", 400000.0 + number, item % 2, f"x{number}", "d0", item + 1, part)
+        for item in range(size)
     ]
-    assert ((batch[:, 4] == fixed[:, 4]).numpy() == second).all()
-    with pytest.raises(InputError, match="at_serving to be a position of training rows"):
-        build(planted_log.settings(tmp_path, position={"field": "position", "at_serving": 9}))["test"].part.served()
-
-
-def test_recboles_models_get_the_same_rows_and_the_columns_of_user_and_context(tmp_path):
-    planted_log.write(tmp_path, ROWS)
-    ours = build(planted_log.settings(tmp_path))
-    for model in ("FM", "DIN", "DIEN"):
-        loaders = build(clean(planted_log.settings(tmp_path, model), model))
-        for part in PARTS:
-            assert loaders[part].part.split_sha256 == ours[part].part.split_sha256
-            interaction = delivered(loaders[part])[0]
-            assert {"age", "device", "position", "category"} <= set(interaction.columns)
-            found = [row[:4] for row in token_rows(loaders[part], "FM")]
-            assert found == [row[:4] for row in token_rows(ours[part], "MARN")]
-        note = f"{model} reads no numbers: score left out, as in RecBole"
-        assert note in loaders["train"].part.notes
-
-
-# ----------------------------------------------------------------------------------------- kept negatives
-def test_a_share_of_the_negatives_is_kept(tmp_path):
-    planted_log.write(tmp_path, ROWS)
-    half = build(planted_log.settings(tmp_path, keep_negatives=0.5))
-    again = build(planted_log.settings(tmp_path, keep_negatives=0.5))
-    every = build(planted_log.settings(tmp_path))
-    rows, whole = token_rows(half["train"], "MARN"), token_rows(every["train"], "MARN")
-    assert rows == token_rows(again["train"], "MARN") and half["train"].part.kept_negatives == 0.5
-    assert sum(r.label for r in rows) == sum(r.label for r in whole)
-    assert 0.3 < (len(rows) - sum(r.label for r in rows)) / (len(whole) - sum(r.label for r in whole)) < 0.7
-    assert token_rows(half["test"], "MARN") == token_rows(every["test"], "MARN")
-    assert half["train"].part.split_sha256 != every["train"].part.split_sha256
-
-
-# ------------------------------------------------------------------------------------------- fingerprint
-@pytest.mark.parametrize("field", ["item", "time", "label", "device", "request"])
-def test_the_fingerprint_covers_every_column(tmp_path, field):
-    other = {"item": "018", "time": 5.0, "label": 1 - ROWS[0].label, "device": "d9", "request": "r99"}[field]
-    sha256 = []
-    for name, row in (("a", ROWS[0]), ("b", ROWS[0]._replace(**{field: other}))):
-        changed = [r._replace(time=5.0) if field == "time" and r.request == row.request else r for r in ROWS[1:]]
-        planted_log.write(tmp_path / name, [row, *(changed if name == "b" else ROWS[1:])])
-        sha256.append(build(planted_log.settings(tmp_path / name))["train"].part.split_sha256)
-    assert sha256[0] != sha256[1]
-
-
-# ---------------------------------------------------------------------------------------------- bad input
-def with_column(rows, **changed):
-    return [r._replace(**{name: value(r) for name, value in changed.items()}) for r in rows]
-
-
-@pytest.mark.parametrize(
-    ("rows", "settings", "text"),
-    [
-        (with_column(ROWS, label=lambda r: r.position), {}, "two values in label of log.inter.*at_least: 4"),
-        (with_column(ROWS, label=lambda r: ""), {}, "a value in every label"),
-        (with_column(ROWS, label=lambda r: 1), {}, "rows with and without a click"),
-        (with_column(ROWS, label=lambda r: int(r.part == "train" and r.label)), {}, "a click in the valid part"),
-        ([ROWS[0]._replace(user="u13"), *ROWS[1:]], {}, "requests of one user"),
-        ([ROWS[0]._replace(time=1.0), *ROWS[1:]], {}, "requests of one time"),
-        ([ROWS[0]._replace(part="valid" if ROWS[0].part == "test" else "test"), *ROWS[1:]], {}, "requests of one part"),
-        ([ROWS[0]._replace(part="dev"), *ROWS[1:]], {}, "the words train, valid and test in the split column part"),
-        (with_column(ROWS, device=lambda r: f"d{r.label}"), {}, "known before the click.*of device alone"),
-        (ROWS, {"split": "time", "split_times": [10.0, 1e9]}, "rows in the test part"),
-        (ROWS, {"label": {"field": "clicked"}}, "column clicked of log.inter"),
-        (ROWS, {"label": {"field": "device", "at_least": 2}}, "a column of numbers for label"),
-        (ROWS, {"context": {"fields": {"divice": 2}}}, "Did you mean 'device'"),
-        (ROWS, {"context": {"fields": {"label": 2}}}, "which is the label"),
-        (ROWS, {"position": {"field": "place"}}, "position: a field of context"),
-        (ROWS, {"split": "random", "split_unit": "row"}, "A request is never split"),
-        (ROWS, {"behaviours": {"file": "none"}}, "no such file"),
-        (ROWS, {"also_test": ["uniform"]}, "a log has its own negatives"),
-        (ROWS, {"eval_args": {"split": {"LS": "valid_and_test"}}}, "LS and TS cut single rows"),
-        (ROWS, {"eval_args": {"split": {"RS": [8, 1, 1]}}}, "which cuts whole requests"),
-        (ROWS, {"eval_args": {"mode": "full"}}, "mode labeled"),
-    ],
-)
-def test_bad_input(tmp_path, rows, settings, text):
-    planted_log.write(tmp_path, rows)
-    with pytest.raises(InputError, match=text):
-        build(planted_log.settings(tmp_path, **settings))
-
-
-def test_a_column_that_tells_the_label_may_be_allowed(tmp_path):
-    planted_log.write(tmp_path, with_column(ROWS, device=lambda r: f"d{r.label}"))
-    part = build(planted_log.settings(tmp_path, context={"fields": {"device": 2}, "allow": ["device"]}))["train"].part
-    assert any("of device alone; it may" in note for note in part.notes)
-
-
-def test_a_log_without_users(tmp_path):
-    target = planted_log.write(tmp_path, ROWS)
-    (target / "log.user").unlink()
-    header = ["item_id:token", "timestamp:float", "label:float", "device:token", "part:token"]
-    tiny.write_table(target / "log.inter", header, [(r.item, r.time, r.label, r.device, r.part) for r in ROWS])
-    loaders = build(
-        planted_log.settings(tmp_path, user=None, request=None, context={"fields": {"device": 2}}, behaviour=None)
-    )
-    part = loaders["train"].part
-    assert "no column user_id: every row is a user of its own; there are no histories" in part.notes
-    assert all(row.history == () for row in token_rows(loaders["train"], "MARN"))
-
-
-def test_lists_shorter_than_the_file_says(tmp_path):
-    target = planted_log.write(tmp_path, ROWS)
-    header = (
-        "user_id:token item_id:token timestamp:float label:float part:token item_id_list:token_seq item_length:float"
-    )
-    lines = [(r.user, r.item, r.time, r.label, r.part, "001 002", 3) for r in ROWS]
-    tiny.write_table(target / "log.inter", header.split(), lines)
-    with pytest.raises(InputError, match="histories in item_id_list as long as item_length says.*2 items, 3"):
-        build(planted_log.settings(tmp_path, histories="given", request=None, context=None, behaviour=None))
-
-
-# ------------------------------------------------------------------------------------------ RecBole's words
-def test_benchmark_filename_is_split_files(tmp_path):
-    target = planted_log.write(tmp_path, ROWS)
-    header = "user_id:token item_id:token timestamp:float clicked:float request_id:token device:token position:token"
-    for part in PARTS:
-        rows = [r[:7] for r in ROWS if r.part == part]
-        tiny.write_table(target / f"log.{part}.inter", header.split(), rows)
-    (target / "log.inter").unlink()
-    given = planted_log.settings(tmp_path, benchmark_filename=PARTS, LABEL_FIELD="clicked")
-    for key in ("label", "split", "split_field"):
-        del given[key]
-    loaders = build(given)
-    token = loaders["train"].part.field2id_token
-    for part in PARTS:
-        columns = [
-            i[name]
-            for name in ("user_id", "item_id", "timestamp", "clicked")
-            for i in [loaders[part].part.batch(np.arange(len(loaders[part].part)))]
-        ]
-        found = sorted(
-            (token["user_id"][u], token["item_id"][i], t, c)
-            for u, i, t, c in zip(*(c.tolist() for c in columns), strict=True)
-        )
-        assert found == sorted((r.user, r.item, r.time, r.label) for r in ROWS if r.part == part)
-    with pytest.raises(InputError, match="'val_interval' to be left out with split: files"):
-        build(given | {"val_interval": {"timestamp": "[0,inf)"}})
-
-
-def test_a_threshold_is_a_label(tmp_path):
-    planted_log.write(tmp_path, with_column(ROWS, label=lambda r: 3 + 2 * r.label))
-    given = planted_log.settings(tmp_path)
-    sha256 = [
-        build({key: value for key, value in given.items() if key != "label"} | changed)["train"].part.split_sha256
-        for changed in ({"threshold": {"label": 4}}, {"label": {"field": "label", "at_least": 4}})
-    ]
-    assert sha256[0] == sha256[1]
-    with pytest.raises(InputError, match="one of threshold and label"):
-        build(given | {"threshold": {"label": 4}})
-
-
-@pytest.mark.parametrize("words", [("false", "true"), ("no", "yes"), ("0", "1")])
-def test_labels_as_words(tmp_path, words):
-    planted_log.write(tmp_path, ROWS)
-    expected = token_rows(build(planted_log.settings(tmp_path))["train"], "MARN")
-    target = planted_log.write(tmp_path / "words", with_column(ROWS, label=lambda r: words[r.label]))
-    text = (target / "log.inter").read_text().replace("label:float", "label:token", 1)
-    (target / "log.inter").write_text(text)
-    assert token_rows(build(planted_log.settings(tmp_path / "words"))["train"], "MARN") == expected
-
-
-def test_repeats_are_by_type(tmp_path):
-    """A cart after a view of the same item stays."""
-    seen = [b for b in SEEN for _ in range(2)]
-    planted_log.write(tmp_path, ROWS, seen)
-    behaviours = {"behaviours": {"file": "log.behaviours"}, "behaviour": {"kind": "kind", "time": "timestamp"}}
-    part = build(planted_log.settings(tmp_path, repeats="first", **behaviours))["train"].part
-    assert part.protocol.events.n_events == len({(b.user, b.item, b.kind) for b in SEEN})
-    assert build(planted_log.settings(tmp_path, **behaviours))["train"].part.protocol.events.n_events == len(seen)
-    with pytest.raises(InputError, match="each behaviour .user, item, type. once"):
-        build(planted_log.settings(tmp_path, repeats="error", **behaviours))
 
 
 # ------------------------------------------------------------------------------------------ what models are fitted to
@@ -487,7 +248,7 @@ def test_given_histories_a_model_is_fitted_to_are_those_of_training_rows(tmp_pat
 
 # ------------------------------------------------------------------------------------------------------- odd batches
 def din(tmp_path, model="DIN", **changed):
-    return clean(planted_log.settings(tmp_path, model, **tiny.SIZES[model], **changed), model)
+    return planted_log.clean(planted_log.settings(tmp_path, model, **tiny.SIZES[model], **changed), model)
 
 
 def test_a_batch_of_one_row_is_trained_on(tmp_path):
@@ -505,42 +266,3 @@ def test_dien_needs_a_history_of_two(tmp_path):
     with pytest.raises(InputError, match="history of two behaviours .* auxiliary loss. .*Raise train_batch_size"):
         delivered(loader)
     assert len(loader.part[[0]]) == 1, "a row alone may be looked at"
-
-
-# ------------------------------------------------------------------------------------------------- said, not ignored
-def test_a_position_at_serving_that_no_training_row_has(tmp_path):
-    planted_log.write(tmp_path, ROWS)
-    with pytest.raises(InputError, match=r"position: at_serving to be a position of training rows .* Got 99"):
-        build(planted_log.settings(tmp_path, position={"field": "position", "at_serving": 99}))
-
-
-def test_no_negatives_kept(tmp_path):
-    planted_log.write(tmp_path, ROWS)
-    with pytest.raises(InputError, match="the train part, of which keep_negatives: 0 keeps"):
-        build(planted_log.settings(tmp_path, keep_negatives=0.0))
-
-
-@pytest.mark.parametrize(
-    ("given", "reads"),
-    [
-        ({"split_times": [1, 2]}, "split_times: split: time reads it, and this is split: field"),
-        ({"split_ratios": [6, 2, 2]}, "split_ratios: split: random reads it"),
-        ({"split": "time", "split_field": "part"}, "split_field: split: field reads it, and this is split: time"),
-    ],
-)
-def test_keys_of_another_split(tmp_path, given, reads):
-    planted_log.write(tmp_path, ROWS)
-    with pytest.raises(InputError, match=f"Leave out {reads}"):
-        build(planted_log.settings(tmp_path, **given))
-
-
-def test_names_of_split_files_may_be_short(tmp_path):
-    target = planted_log.write(tmp_path, ROWS)
-    header = (target / "log.inter").read_text().splitlines()[0].split("\t")
-    for part in PARTS:
-        tiny.write_table(target / f"log.{part[:2]}.inter", header, [row for row in ROWS if row.part == part])
-    names = [part[:2] for part in PARTS]
-    loaders = build(planted_log.settings(tmp_path, split="files", split_files=names))
-    check_rows(loaders, "MARN", ROWS, parts_of("field"))
-    with pytest.raises(InputError, match="'split_files' to have at least 3 entries"):
-        build(planted_log.settings(tmp_path, split="files", split_files=names[:2]))

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
-from recbole_marn.data import twin
+from recbole_marn.data import twin, twin_table
 from recbole_marn.data.atomic import read_atomic
 from recbole_marn.errors import InputError
 
@@ -26,7 +26,7 @@ LINES = "u2\ti1\t5\tbuy\nu1\ti2\t7\tview\nu2\ti1\t6\t\nu3\té 漢\t7\tview\n"
 def both(path, **options):
     """What the text's reader and the twin's make of a file; an error of the first is returned."""
     options = {"separator": "\t", "encoding": "utf-8", "keep": lambda field: True} | options
-    coded = twin.read_columns(path, whole="timestamp", **options)
+    coded = twin_table.read_columns(path, whole="timestamp", **options)
     try:
         return read_atomic(path, list_separator=" ", **options), coded
     except InputError as error:
@@ -133,7 +133,7 @@ def written(tmp_path):
 
 def test_a_twin_is_built_once(tmp_path, monkeypatch):
     path, place = written(tmp_path)
-    monkeypatch.setattr(twin, "build_twin", lambda *arguments: pytest.fail("built again"))
+    monkeypatch.setattr(twin_table, "build_twin", lambda *arguments: pytest.fail("built again"))
     before = place.stat().st_mtime_ns
     check_equal(*both(path))
     assert place.stat().st_mtime_ns == before
@@ -158,7 +158,7 @@ def test_a_text_older_than_its_twin_is_no_excuse(tmp_path):
 def test_a_copy_with_another_time_keeps_its_twin(tmp_path, monkeypatch):
     path, place = written(tmp_path)
     os.utime(path)
-    monkeypatch.setattr(twin, "build_twin", lambda *arguments: pytest.fail("built again"))
+    monkeypatch.setattr(twin_table, "build_twin", lambda *arguments: pytest.fail("built again"))
     check_equal(*both(path))
 
 
@@ -204,7 +204,7 @@ def test_a_folder_that_may_not_be_written_to_has_its_twin_in_the_cache(tmp_path,
     check_equal(*both(path))
     assert [left.name for left in folder.iterdir()] == ["shop.inter"]
     assert len(list((tmp_path / "cache" / "recbole_marn").iterdir())) == 1
-    monkeypatch.setattr(twin, "build_twin", lambda *arguments: pytest.fail("built again"))
+    monkeypatch.setattr(twin_table, "build_twin", lambda *arguments: pytest.fail("built again"))
     check_equal(*both(path))
 
 
@@ -223,7 +223,7 @@ WRITER = """
 import sys, time
 from pathlib import Path
 import pyarrow as pa
-from recbole_marn.data import twin
+from recbole_marn.data import twin, twin_table
 
 def slowly(descriptor):
     print("half", flush=True)

@@ -174,6 +174,23 @@ def test_data_files_are_those_a_run_reads(plan):
         data_files(config)
 
 
+def test_data_files_of_a_log_hold_its_behaviours_and_parts(plan, tmp_path):
+    config = plan.config(Row("LR", "LR"))
+    files = ["shop.train.inter", "shop.valid.inter", "shop.test.inter", "shop.item", "shop.behaviours"]
+    for name in [*files, "shop.inter"]:
+        (tmp_path / name).write_text("")
+    config["data_path"], config["dataset"], config["modalities"] = str(tmp_path), "shop", None
+    config["split"], config["split_files"] = "files", ["train", "valid", "test"]
+    config["behaviours"] = {"file": "shop.behaviours"}
+    assert [file.name for file in data_files(config)] == files
+
+
+def test_data_files_may_be_those_of_another_data_set(plan):
+    config = plan.config(Row("LR", "LR"))
+    config["atomic_files"] = "ml-100k"
+    assert {file.name for file in data_files(config)} >= {"ml-100k.inter", "ml-100k.item", "ml-100k.user"}
+
+
 # ------------------------------------------------------------------------------------------------- tuning
 SPACE = Space({"all": {"learning_rate": [0.1, 0.2, 0.3]}, "MARN": {"lambda0": [0.1, 0.2]}})
 

@@ -48,6 +48,7 @@ def compare(tmp_path, monkeypatch, content, *, block=4_000):
         return found[-1]
 
     monkeypatch.setattr(taobao, "read_columns", counted)
+    monkeypatch.setattr("recbole_marn.prepare.atomic.MANY", 0)
     record, files = made(tmp_path / "columns", raw)
     monkeypatch.setattr(taobao, "read_columns", lambda *arguments: None)
     monkeypatch.setattr("recbole_marn.prepare.atomic.arrow", lambda: None)

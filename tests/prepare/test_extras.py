@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-DISTRIBUTIONS = {"PIL": "pillow"}  # where a package is not called as what it is imported by
+DISTRIBUTIONS = {"PIL": "pillow", "faiss": "faiss-cpu"}  # where a package is not called as what it is imported by
 NEEDED = [
     (path.name, *call)
     for path in sorted((ROOT / "recbole_marn").rglob("*.py"))
@@ -26,7 +26,7 @@ def extras():
 
 
 def test_calls_are_found():
-    assert {extra for _, _, extra in NEEDED} == {"images", "vgg16", "words", "sentences", "parquet", "serve"}
+    assert {extra for _, _, extra in NEEDED} == {"images", "vgg16", "words", "sentences", "parquet", "serve", "faiss"}
 
 
 @pytest.mark.parametrize(("file", "package", "extra"), NEEDED)

@@ -41,5 +41,8 @@ class NAML(CTRModel):
         vector, attention = self.fusion(cells.entities(view), projected, cells.entities(cells.present))
         return Represented(vector, attention)
 
+    def user_vectors(self, history: Tensor, length: Tensor) -> Tensor | None:
+        return self.scoring.attention(history, length) if isinstance(self.scoring, DotScoring) else None
+
     def score(self, vector: Tensor, batch: RaggedBatch) -> Tensor:
         return self.scoring(vector, batch, self.context_of(batch))

@@ -62,9 +62,19 @@ def read_log(options: Options) -> LogDataset:
             described = read_described(roles[name], key, tally, options)
             users, items = (described, items) if name == "users" else (users, described)
     if "user_id" not in roles["exposures"].columns:
-        notes.append("no user id: every request is a user of its own, so there are no histories")
+        for name in ("behaviours", "users"):
+            if name in tables:
+                raise InputError(
+                    f"a column of users in {tables['exposures'].path}, for --{name}",
+                    f"the columns {', '.join(map(repr, tables['exposures'].names[:30]))}",
+                    f"Name it: --column exposures.user_id=YOUR_COLUMN. If there is none, leave --{name} out.",
+                )
+        notes.append(
+            "no user id: every request is a user of its own, so there are no histories; if there is such a column, "
+            "name it: --column user_id=YOUR_COLUMN"
+        )
     sources = [file for table in tables.values() for file in table.files()]
-    data = LogDataset(exposures, items, users, behaviours, sources, tallies, notes=notes, columns=columns)
+    data = LogDataset(exposures, items, users, behaviours, sources, tallies=tallies, notes=notes, columns=columns)
     data.counts_time = options.time_unit == "relative"
     return data
 

@@ -1,0 +1,149 @@
+"""What rows of a click log bring beside user and item, which share of them is kept, and their fingerprint."""
+
+import collections
+
+import numpy as np
+import planted_log
+import pytest
+from token_rows import PARTS, build, delivered, token_rows
+
+from recbole_marn.errors import InputError
+
+ROWS = planted_log.exposures()
+SEEN = planted_log.behaviours()
+
+
+# ----------------------------------------------------------------------------------------------- statistics
+@pytest.mark.parametrize("until", ["snapshot", "row"])
+def test_statistics_are_those_known_before_the_row(tmp_path, until):
+    planted_log.write(tmp_path, ROWS, SEEN)
+    names = ["exposures", "clicks", "click_rate", "purchases"]
+    modalities = {
+        "ids": {"kind": "id", "fields": {"item_id": 4}},
+        "statistic": {"kind": "statistic", "fields": names, "bins": [4], "size": 2},
+    }
+    user = {"fields": {"user_clicks": 2, "user_click_rate": 2, "user_exposures": 2}, "bins": [4]}
+    loaders = build(
+        planted_log.settings(
+            tmp_path,
+            modalities=modalities,
+            user=user,
+            split="time",
+            split_times=[172800, 259200],
+            context=None,
+            statistics_until=until,
+            behaviours={"file": "log.behaviours"},
+            behaviour={"kind": "kind", "time": "timestamp"},
+        )
+    )
+    train = [r for r in ROWS if r.time < 172800]
+    prior = sum(r.label for r in train) / len(train)
+    features = loaders["train"].part.features
+    bins = [fitted for _, fitted in features.at_time.statistics.values()]
+    codes = loaders["train"].part.protocol.context.codes
+    for part in PARTS:
+        whole = ROWS if until == "row" and part != "train" else train
+        first = 0
+        rows = token_rows(loaders[part], "MARN")
+        for interaction in delivered(loaders[part]):
+            batch = interaction.batch
+            statistic = batch.statistic[batch.entity_statistic[batch.candidate]].numpy()
+            for index in range(batch.n_rows):
+                row = rows[first + index]
+                end = np.inf if part != "train" and until == "snapshot" else row.time
+                values = {}
+                for name, same in (
+                    ("item", lambda r, row=row: r.item == row.item),
+                    ("user", lambda r, row=row: r.user == row.user),
+                ):
+                    shown = [r for r in whole if r.time < end and same(r)]
+                    clicks = sum(r.label for r in shown)
+                    values[name] = [len(shown), clicks, (clicks + 20 * prior) / (len(shown) + 20)]
+                cut = 172800 if until == "snapshot" or part == "train" else np.inf
+                bought = sum(b.item == row.item and b.kind == "purchase" and b.time < min(end, cut) for b in SEEN)
+                expected = [int(b.assign(np.array(v))[0]) for b, v in zip(bins, [*values["item"], bought], strict=True)]
+                assert statistic[index].tolist() == expected, (part, row)
+                of_user = [values["user"][1], values["user"][2], values["user"][0]]
+                expected = [int(c.bins.assign(np.array(v))[0]) for c, v in zip(codes, of_user, strict=True)]
+                assert batch.context[index].tolist() == expected, (part, row)
+            first += batch.n_rows
+
+
+# -------------------------------------------------------------------------------------------------- context
+def test_context_by_token_and_unknown_values(tmp_path):
+    rows = [r._replace(device="new" if r.part == "test" and r.position == 1 else r.device) for r in ROWS]
+    planted_log.write(tmp_path, rows)
+    loaders = build(planted_log.settings(tmp_path))
+    part = loaders["test"].part
+    names = [field.name for field in part.context_fields]
+    assert names == ["user_id", "age", "score/2", "device", "position"]
+    trained = {r.device for r in rows if r.part == "train"}
+    by_key = {(r.user, r.item, r.time): r for r in rows}
+    codes = collections.defaultdict(set)
+    for name in PARTS:
+        tokens = token_rows(loaders[name], "MARN")
+        context = np.concatenate([i.batch.context.numpy() for i in delivered(loaders[name])])
+        assert (context < [field.cardinality for field in part.context_fields]).all()
+        for row, code in zip(tokens, context[:, 3], strict=True):
+            codes[by_key[row.user, row.item, row.time].device].add(int(code))
+    assert codes.pop("new") == {0}
+    assert all(len(found) == 1 and found != {0} for found in codes.values()) and set(codes) == trained
+    unknown = sum(r.device == "new" for r in rows)
+    assert f"test: {unknown} values of device that no training row has are unknown" in part.notes
+
+
+def test_position_is_fixed_when_served(tmp_path):
+    planted_log.write(tmp_path, ROWS)
+    part = build(planted_log.settings(tmp_path, position={"field": "position", "at_serving": 2}))["test"].part
+    batch, fixed = (p.batch(np.arange(len(p))).batch.context for p in (part, part.served()))
+    assert (fixed[:, :4] == batch[:, :4]).all() and len(fixed[:, 4].unique()) == 1 < len(batch[:, 4].unique())
+    place = {(r.user, r.item, r.time): r.position for r in ROWS}
+    columns, token = part.rows.columns(np.arange(len(part))), part.field2id_token
+    second = [
+        place[token["user_id"][user], token["item_id"][item], time] == 2
+        for user, item, time in zip(columns["user"], columns["item"], columns["time"], strict=True)
+    ]
+    assert ((batch[:, 4] == fixed[:, 4]).numpy() == second).all()
+    with pytest.raises(InputError, match="at_serving to be a position of training rows"):
+        build(planted_log.settings(tmp_path, position={"field": "position", "at_serving": 9}))["test"].part.served()
+
+
+def test_recboles_models_get_the_same_rows_and_the_columns_of_user_and_context(tmp_path):
+    planted_log.write(tmp_path, ROWS)
+    ours = build(planted_log.settings(tmp_path))
+    for model in ("FM", "DIN", "DIEN"):
+        loaders = build(planted_log.clean(planted_log.settings(tmp_path, model), model))
+        for part in PARTS:
+            assert loaders[part].part.split_sha256 == ours[part].part.split_sha256
+            interaction = delivered(loaders[part])[0]
+            assert {"age", "device", "position", "category"} <= set(interaction.columns)
+            found = [row[:4] for row in token_rows(loaders[part], "FM")]
+            assert found == [row[:4] for row in token_rows(ours[part], "MARN")]
+        note = f"{model} reads no numbers: score left out, as in RecBole"
+        assert note in loaders["train"].part.notes
+
+
+# ----------------------------------------------------------------------------------------- kept negatives
+def test_a_share_of_the_negatives_is_kept(tmp_path):
+    planted_log.write(tmp_path, ROWS)
+    half = build(planted_log.settings(tmp_path, keep_negatives=0.5))
+    again = build(planted_log.settings(tmp_path, keep_negatives=0.5))
+    every = build(planted_log.settings(tmp_path))
+    rows, whole = token_rows(half["train"], "MARN"), token_rows(every["train"], "MARN")
+    assert rows == token_rows(again["train"], "MARN") and half["train"].part.kept_negatives == 0.5
+    assert sum(r.label for r in rows) == sum(r.label for r in whole)
+    assert 0.3 < (len(rows) - sum(r.label for r in rows)) / (len(whole) - sum(r.label for r in whole)) < 0.7
+    assert token_rows(half["test"], "MARN") == token_rows(every["test"], "MARN")
+    assert half["train"].part.split_sha256 != every["train"].part.split_sha256
+
+
+# ------------------------------------------------------------------------------------------- fingerprint
+@pytest.mark.parametrize("field", ["item", "time", "label", "device", "request"])
+def test_the_fingerprint_covers_every_column(tmp_path, field):
+    other = {"item": "018", "time": 5.0, "label": 1 - ROWS[0].label, "device": "d9", "request": "r99"}[field]
+    sha256 = []
+    for name, row in (("a", ROWS[0]), ("b", ROWS[0]._replace(**{field: other}))):
+        changed = [r._replace(time=5.0) if field == "time" and r.request == row.request else r for r in ROWS[1:]]
+        planted_log.write(tmp_path / name, [row, *(changed if name == "b" else ROWS[1:])])
+        sha256.append(build(planted_log.settings(tmp_path / name))["train"].part.split_sha256)
+    assert sha256[0] != sha256[1]

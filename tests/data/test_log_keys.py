@@ -1,0 +1,169 @@
+"""Click logs that are none, keys in RecBole's words, and keys that would do nothing."""
+
+
+import numpy as np
+import planted_log
+import pytest
+import tiny
+from token_rows import PARTS, build, token_rows
+
+from recbole_marn.errors import InputError
+
+ROWS = planted_log.exposures()
+SEEN = planted_log.behaviours()
+
+
+# ---------------------------------------------------------------------------------------------- bad input
+def with_column(rows, **changed):
+    return [r._replace(**{name: value(r) for name, value in changed.items()}) for r in rows]
+
+
+@pytest.mark.parametrize(
+    ("rows", "settings", "text"),
+    [
+        (with_column(ROWS, label=lambda r: r.position), {}, "two values in label of log.inter.*at_least: 4"),
+        (with_column(ROWS, label=lambda r: ""), {}, "a value in every label"),
+        (with_column(ROWS, label=lambda r: 1), {}, "rows with and without a click"),
+        (with_column(ROWS, label=lambda r: int(r.part == "train" and r.label)), {}, "a click in the valid part"),
+        ([ROWS[0]._replace(user="u13"), *ROWS[1:]], {}, "requests of one user"),
+        ([ROWS[0]._replace(time=1.0), *ROWS[1:]], {}, "requests of one time"),
+        ([ROWS[0]._replace(part="valid" if ROWS[0].part == "test" else "test"), *ROWS[1:]], {}, "requests of one part"),
+        ([ROWS[0]._replace(part="dev"), *ROWS[1:]], {}, "the words train, valid and test in the split column part"),
+        (with_column(ROWS, device=lambda r: f"d{r.label}"), {}, "known before the click.*of device alone"),
+        (ROWS, {"split": "time", "split_times": [10.0, 1e9]}, "rows in the test part"),
+        (ROWS, {"label": {"field": "clicked"}}, "column clicked of log.inter"),
+        (ROWS, {"label": {"field": "device", "at_least": 2}}, "a column of numbers for label"),
+        (ROWS, {"context": {"fields": {"divice": 2}}}, "Did you mean 'device'"),
+        (ROWS, {"context": {"fields": {"label": 2}}}, "which is the label"),
+        (ROWS, {"position": {"field": "place"}}, "position: a field of context"),
+        (ROWS, {"split": "random", "split_unit": "row"}, "A request is never split"),
+        (ROWS, {"behaviours": {"file": "none"}}, "no such file"),
+        (ROWS, {"also_test": ["uniform"]}, "a log has its own negatives"),
+        (ROWS, {"eval_args": {"split": {"LS": "valid_and_test"}}}, "LS and TS cut single rows"),
+        (ROWS, {"eval_args": {"split": {"RS": [8, 1, 1]}}}, "which cuts whole requests"),
+        (ROWS, {"eval_args": {"mode": "full"}}, "mode labeled"),
+    ],
+)
+def test_bad_input(tmp_path, rows, settings, text):
+    planted_log.write(tmp_path, rows)
+    with pytest.raises(InputError, match=text):
+        build(planted_log.settings(tmp_path, **settings))
+
+
+def test_a_column_that_tells_the_label_may_be_allowed(tmp_path):
+    planted_log.write(tmp_path, with_column(ROWS, device=lambda r: f"d{r.label}"))
+    part = build(planted_log.settings(tmp_path, context={"fields": {"device": 2}, "allow": ["device"]}))["train"].part
+    assert any("of device alone; it may" in note for note in part.notes)
+
+
+def test_a_log_without_users(tmp_path):
+    target = planted_log.write(tmp_path, ROWS)
+    (target / "log.user").unlink()
+    header = ["item_id:token", "timestamp:float", "label:float", "device:token", "part:token"]
+    tiny.write_table(target / "log.inter", header, [(r.item, r.time, r.label, r.device, r.part) for r in ROWS])
+    loaders = build(
+        planted_log.settings(tmp_path, user=None, request=None, context={"fields": {"device": 2}}, behaviour=None)
+    )
+    part = loaders["train"].part
+    assert "no column user_id: every row is a user of its own; there are no histories" in part.notes
+    assert all(row.history == () for row in token_rows(loaders["train"], "MARN"))
+
+
+def test_lists_shorter_than_the_file_says(tmp_path):
+    target = planted_log.write(tmp_path, ROWS)
+    header = (
+        "user_id:token item_id:token timestamp:float label:float part:token item_id_list:token_seq item_length:float"
+    )
+    lines = [(r.user, r.item, r.time, r.label, r.part, "001 002", 3) for r in ROWS]
+    tiny.write_table(target / "log.inter", header.split(), lines)
+    with pytest.raises(InputError, match="histories in item_id_list as long as item_length says.*2 items, 3"):
+        build(planted_log.settings(tmp_path, histories="given", request=None, context=None, behaviour=None))
+
+
+# ------------------------------------------------------------------------------------------ RecBole's words
+def test_benchmark_filename_is_split_files(tmp_path):
+    target = planted_log.write(tmp_path, ROWS)
+    header = "user_id:token item_id:token timestamp:float clicked:float request_id:token device:token position:token"
+    for part in PARTS:
+        rows = [r[:7] for r in ROWS if r.part == part]
+        tiny.write_table(target / f"log.{part}.inter", header.split(), rows)
+    (target / "log.inter").unlink()
+    given = planted_log.settings(tmp_path, benchmark_filename=PARTS, LABEL_FIELD="clicked")
+    for key in ("label", "split", "split_field"):
+        del given[key]
+    loaders = build(given)
+    token = loaders["train"].part.field2id_token
+    for part in PARTS:
+        columns = [
+            i[name]
+            for name in ("user_id", "item_id", "timestamp", "clicked")
+            for i in [loaders[part].part.batch(np.arange(len(loaders[part].part)))]
+        ]
+        found = sorted(
+            (token["user_id"][u], token["item_id"][i], t, c)
+            for u, i, t, c in zip(*(c.tolist() for c in columns), strict=True)
+        )
+        assert found == sorted((r.user, r.item, r.time, r.label) for r in ROWS if r.part == part)
+    with pytest.raises(InputError, match="'val_interval' to be left out with split: files"):
+        build(given | {"val_interval": {"timestamp": "[0,inf)"}})
+
+
+def test_a_threshold_is_a_label(tmp_path):
+    planted_log.write(tmp_path, with_column(ROWS, label=lambda r: 3 + 2 * r.label))
+    given = planted_log.settings(tmp_path)
+    sha256 = [
+        build({key: value for key, value in given.items() if key != "label"} | changed)["train"].part.split_sha256
+        for changed in ({"threshold": {"label": 4}}, {"label": {"field": "label", "at_least": 4}})
+    ]
+    assert sha256[0] == sha256[1]
+    with pytest.raises(InputError, match="one of threshold and label"):
+        build(given | {"threshold": {"label": 4}})
+
+
+@pytest.mark.parametrize("words", [("false", "true"), ("no", "yes"), ("0", "1")])
+def test_labels_as_words(tmp_path, words):
+    planted_log.write(tmp_path, ROWS)
+    expected = token_rows(build(planted_log.settings(tmp_path))["train"], "MARN")
+    target = planted_log.write(tmp_path / "words", with_column(ROWS, label=lambda r: words[r.label]))
+    text = (target / "log.inter").read_text().replace("label:float", "label:token", 1)
+    (target / "log.inter").write_text(text)
+    assert token_rows(build(planted_log.settings(tmp_path / "words"))["train"], "MARN") == expected
+
+
+def test_repeats_are_by_type(tmp_path):
+    """A cart after a view of the same item stays."""
+    seen = [b for b in SEEN for _ in range(2)]
+    planted_log.write(tmp_path, ROWS, seen)
+    behaviours = {"behaviours": {"file": "log.behaviours"}, "behaviour": {"kind": "kind", "time": "timestamp"}}
+    part = build(planted_log.settings(tmp_path, repeats="first", **behaviours))["train"].part
+    assert part.protocol.events.n_events == len({(b.user, b.item, b.kind) for b in SEEN})
+    assert build(planted_log.settings(tmp_path, **behaviours))["train"].part.protocol.events.n_events == len(seen)
+    with pytest.raises(InputError, match="each behaviour .user, item, type. once"):
+        build(planted_log.settings(tmp_path, repeats="error", **behaviours))
+
+
+# ------------------------------------------------------------------------------------------------- said, not ignored
+def test_a_position_at_serving_that_no_training_row_has(tmp_path):
+    planted_log.write(tmp_path, ROWS)
+    with pytest.raises(InputError, match=r"position: at_serving to be a position of training rows .* Got 99"):
+        build(planted_log.settings(tmp_path, position={"field": "position", "at_serving": 99}))
+
+
+def test_no_negatives_kept(tmp_path):
+    planted_log.write(tmp_path, ROWS)
+    with pytest.raises(InputError, match="the train part, of which keep_negatives: 0 keeps"):
+        build(planted_log.settings(tmp_path, keep_negatives=0.0))
+
+
+@pytest.mark.parametrize(
+    ("given", "reads"),
+    [
+        ({"split_times": [1, 2]}, "split_times: split: time reads it, and this is split: field"),
+        ({"split_ratios": [6, 2, 2]}, "split_ratios: split: random reads it"),
+        ({"split": "time", "split_field": "part"}, "split_field: split: field reads it, and this is split: time"),
+    ],
+)
+def test_keys_of_another_split(tmp_path, given, reads):
+    planted_log.write(tmp_path, ROWS)
+    with pytest.raises(InputError, match=f"Leave out {reads}"):
+        build(planted_log.settings(tmp_path, **given))
