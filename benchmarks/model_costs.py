@@ -9,21 +9,16 @@ from __future__ import annotations
 import argparse
 import copy
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import torch
-import yaml
 
 from benchmarks.synthetic import Shape, SyntheticData, build_model
 from benchmarks.timing import paired
-from recbole_marn.registry import MODELS, model_class, properties_folder
+from recbole_marn.registry import MODELS, choices, model_class
+from recbole_marn.settings.parsing import defaults
 
 REFERENCE = "MultimodalDIN"
-
-
-def settings_of_yaml(name: str) -> dict[str, Any]:
-    return yaml.safe_load((properties_folder() / "model" / f"{name}.yaml").read_text(encoding="utf-8"))
 
 
 def reduced(data: SyntheticData, names: list[str]) -> SyntheticData:
@@ -44,7 +39,7 @@ class Step:
     """Training steps of one model on given batches, in turn."""
 
     def __init__(self, name: str, data: SyntheticData, rows: list[np.ndarray], width: int):
-        settings = settings_of_yaml(name)
+        settings = defaults(MODELS[name].settings) | choices("model", name)
         used = settings.pop("use_modalities", None)
         data = reduced(data, used) if used else data
         self.model = build_model(name, data, **settings | {"width": width})

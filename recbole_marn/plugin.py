@@ -103,16 +103,16 @@ def settings_of_our_data(module: types.ModuleType) -> None:
 
 
 def settings_files(module: types.ModuleType) -> None:
-    """Our YAML files after RecBole's own: its files, loaded after the model's, would win otherwise."""
+    """Our defaults and YAML files after RecBole's own: its files, loaded after the model's, would win otherwise."""
     original = module.Config._load_internal_config_dict
-    add_our_files = _later("recbole_marn.host.keys:add_our_files")
+    add_our_settings = _later("recbole_marn.host.keys:add_our_settings")
 
     @functools.wraps(original)
     def _load_internal_config_dict(self: Any, model: str, model_class: type, dataset: str) -> None:
         original(self, model, model_class, dataset)
         row = MODELS.get(model)
         if row is not None and (row.ours or self.external_config_dict.get("same_rows")):
-            add_our_files(self, row, dataset)
+            add_our_settings(self, row, dataset)
 
     module.Config._load_internal_config_dict = _load_internal_config_dict
 
@@ -155,7 +155,7 @@ def _run_of_several_processes(original: Callable[..., Any]) -> Callable[..., Any
             raise InputError(
                 "all processes of a run on one machine",
                 f"world_size={world_size} with nproc={nproc}",
-                "Leave world_size out; many machines are for searching settings (recbole-marn tune --engine=ray).",
+                "Leave world_size out; torchrun starts processes on many machines (docs/training.md).",
             )
         return our_run(model, dataset, config_file_list, config_dict, saved, nproc)
 
@@ -224,7 +224,7 @@ PATCHES = (
         settings_of_our_data,
     ),
     Patch(
-        "recbole.config.configurator", "Config._load_internal_config_dict", "our YAML files, and a check of every key",
+        "recbole.config.configurator", "Config._load_internal_config_dict", "our defaults, and a check of every key",
         "a misspelt key is ignored", "test_plugin.py::test_settings_of_the_run_are_checked", settings_files,
     ),
     Patch(

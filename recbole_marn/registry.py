@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from recbole_marn.errors import InputError, without_recbole
 from recbole_marn.settings.models import (
     CTRSettings,
@@ -39,6 +41,7 @@ __all__ = [
     "MODELS",
     "ModelRow",
     "atomic_files",
+    "choices",
     "committed_data_folder",
     "datasets_at_hand",
     "known_datasets",
@@ -52,7 +55,7 @@ __all__ = [
 class ModelRow:
     """One model: where its class is, which settings it takes, and where it was published.
 
-    With `preset_of` it is another model of the table under the settings of its own YAML file.
+    With `preset_of` it is another model of the table under the choices of its own YAML file.
     """
 
     name: str
@@ -170,6 +173,12 @@ def _folder(name: str) -> Path:
 def properties_folder() -> Path:
     """The folder of YAML files."""
     return _folder("properties")
+
+
+def choices(kind: str, name: str) -> dict[str, Any]:
+    """What a YAML file of this package says of a data set or a model (`kind`): where it deviates from the defaults."""
+    file = properties_folder() / kind / f"{name}.yaml"
+    return (yaml.safe_load(file.read_text(encoding="utf-8")) or {}) if file.is_file() else {}
 
 
 def known_datasets() -> list[str]:

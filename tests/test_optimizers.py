@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from recbole_marn import quick_start
+from recbole_marn.layers.context import ContextEncoder
 from recbole_marn.layers.encoders import CategoricalEncoder
 from recbole_marn.training import trainer
 from recbole_marn.training.optimizers import build_adagrad, build_adam, read_by_row
@@ -45,6 +46,26 @@ def test_row_sparse_updates_equal_dense_ones_over_a_hundred_steps(initial):
     assert largest_difference(dense, sparse) < 1e-5
     assert largest_difference(dense, model()) > 0.1
     assert sparse[0].tables[0].weight[0].abs().sum() == 0  # padding stays
+
+
+def test_tables_of_profile_and_context_are_read_by_row_too():
+    """Fields of one code lie in one table; a list has one of its own, whose padding adds nothing."""
+    torch.manual_seed(0)
+    dense = ContextEncoder(cardinalities=(40, 6, 30), widths=(3, 3, 3), bags=(1, 1, 2))
+    sparse = copy.deepcopy(dense)
+    by_row = read_by_row(sparse, least=30)
+    assert [tuple(weight.shape) for weight in by_row] == [(46, 3), (30, 3)]
+    for net, chosen in ((dense, ()), (sparse, by_row)):
+        optimizer = build_adagrad([(1.0, list(net.parameters()))], rate=0.1, initial=0.1, by_row=chosen)
+        generator = torch.Generator().manual_seed(1)
+        for _ in range(50):
+            codes = torch.stack([torch.randint(0, n, (5,), generator=generator) for n in (40, 6, 30, 30)], dim=1)
+            optimizer.zero_grad()
+            sum(field.square().sum() for field in net(codes)).backward()
+            optimizer.step()
+    assert all(weight.grad.is_sparse for weight in by_row)
+    assert largest_difference(dense, sparse) < 1e-5
+    assert largest_difference(dense, ContextEncoder(cardinalities=(40, 6, 30), widths=(3, 3, 3), bags=(1, 1, 2))) > 0.1
 
 
 def test_it_equals_torchs_own_adagrad_with_its_rates():

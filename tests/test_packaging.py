@@ -50,8 +50,13 @@ def pinned(python):
 
 # ------------------------------------------------------------------------------------------------ what it holds
 def test_every_template_is_in_the_wheel():
-    patterns = setup_cfg()["options.package_data"]["recbole_marn.leaderboard"].split(",")
-    covered = {path for pattern in patterns for path in (ROOT / "recbole_marn" / "leaderboard").glob(pattern.strip())}
+    covered = {
+        path
+        for package, patterns in setup_cfg()["options.package_data"].items()
+        for pattern in patterns.split(",")
+        for path in ROOT.joinpath(*package.split(".")).glob(pattern.strip())
+        if path.parent.name == "templates"
+    }
     assert set((ROOT / "recbole_marn").rglob("templates/*")) == covered != set()
 
 

@@ -20,7 +20,9 @@ from recbole_marn.data.loader import CTRDataLoader
 from recbole_marn.errors import InputError
 from recbole_marn.host.config import plain_config, rebuild_config
 from recbole_marn.host.torch_load import TRUST
-from recbole_marn.registry import MODELS, model_class, properties_folder
+from recbole_marn.registry import MODELS, choices, model_class
+from recbole_marn.settings.data import DataSettings
+from recbole_marn.settings.host import RunSettings
 from recbole_marn.training.trainer import CTRTrainer
 
 from recbole.config import Config  # isort: skip
@@ -46,7 +48,6 @@ def finished(tmp_path_factory, data_path):
 def test_every_model_of_ours_is_found_by_name(name):
     assert get_model(name) is model_class(name)
     assert get_model(name).__name__ == name
-    assert (properties_folder() / f"model/{name}.yaml").is_file()
 
 
 @pytest.mark.parametrize("name", THEIRS)
@@ -240,7 +241,7 @@ class Dropper:
 
 
 # ------------------------------------------------------------------------------------------------ precedence
-def test_command_line_over_dictionary_over_files_over_model_file_over_overall_file(tmp_path, settings, monkeypatch):
+def test_command_line_over_dictionary_over_files_over_defaults(tmp_path, settings, monkeypatch):
     file = tmp_path / "mine.yaml"
     file.write_text(yaml.safe_dump({"lambda0": 0.11, "gamma": 5.0, "seed": 3, "train_batch_size": 7}))
     given = settings()
@@ -249,18 +250,17 @@ def test_command_line_over_dictionary_over_files_over_model_file_over_overall_fi
     config = Config(config_dict=given | {"gamma": 6.0, "seed": 4}, config_file_list=[str(file)])
     assert config["seed"] == 5, "command line over dictionary"
     assert config["gamma"] == 6.0, "dictionary over file"
-    assert config["train_batch_size"] == 7, "file over overall.yaml"
-    assert config["lambda0"] == 0.11, "file over MARN.yaml"
-    assert config["fusion"] == "maf", "MARN.yaml"
-    assert config["valid_metric"] == "UAUC", "overall.yaml over RecBole's files"
+    assert config["train_batch_size"] == 7, "file over default"
+    assert config["lambda0"] == 0.11, "file over the model's default"
+    assert config["fusion"] == "maf", "the model's default"
+    assert config["valid_metric"] == "UAUC", "default over RecBole's files"
 
 
-def test_model_file_over_dataset_file_over_overall_file():
-    config = Config(model="MARN", dataset="ml-100k")
-    overall = yaml.safe_load((properties_folder() / "overall.yaml").read_text())
-    dataset = yaml.safe_load((properties_folder() / "dataset/ml-100k.yaml").read_text())
-    assert config["modalities"] == dataset["modalities"] != overall["modalities"]
-    assert Config(model="Popularity", dataset="ml-100k")["epochs"] == 1 != overall["epochs"]
+def test_model_file_over_dataset_file_over_defaults():
+    config, dataset = Config(model="MARN", dataset="ml-100k"), choices("dataset", "ml-100k")
+    assert config["modalities"] == dataset["modalities"] != DataSettings().modalities
+    assert config["epochs"] == dataset["epochs"] != RunSettings().epochs
+    assert Config(model="Popularity", dataset="ml-100k")["epochs"] == choices("model", "Popularity")["epochs"] == 1
 
 
 # ----------------------------------------------------------------------------------------------------- errors

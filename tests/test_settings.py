@@ -1,13 +1,11 @@
 """Every key is known, typed and in range, or the run stops with what was expected, what came and what to do."""
 
-import dataclasses
 
 import pytest
-import yaml
 
 from recbole_marn.errors import InputError
 from recbole_marn.host.keys import WORLD_KEYS, check_host_settings, check_keys, check_names
-from recbole_marn.registry import MODELS, known_datasets, properties_folder, settings_of
+from recbole_marn.registry import MODELS
 from recbole_marn.settings.data import (
     BehaviourSettings,
     DataSettings,
@@ -17,17 +15,12 @@ from recbole_marn.settings.data import (
     VectorModality,
     parse_modality,
 )
-from recbole_marn.settings.host import INSTEAD, REFUSED, HostSettings
+from recbole_marn.settings.host import INSTEAD, REFUSED
 from recbole_marn.settings.models import MARNSettings
 from recbole_marn.settings.parsing import from_mapping, nearest
 from recbole_marn.settings.training import TrainSettings
 
 OURS = [name for name, row in MODELS.items() if row.ours]
-
-
-def read(name):
-    # The reader RecBole uses: plain YAML takes 1e-3 for text.
-    return yaml.safe_load((properties_folder() / name).read_text(encoding="utf-8"))
 
 
 def error_of(call, *args, **kwargs):
@@ -195,55 +188,6 @@ def test_keys_of_recbole_that_are_right_pass():
     check_host_settings({"epochs": 3, "metrics": "auc", "valid_metric": "AUC", "normalize_all": False}, DEFAULTS)
 
 
-# ------------------------------------------------------------------------------------------ YAML files
-def test_overall_yaml_states_every_default():
-    given = read("overall.yaml")
-    for kind in (DataSettings, TrainSettings):
-        for field in dataclasses.fields(kind):
-            assert field.name in given, f"{field.name} is missing from overall.yaml"
-            if field.name != "modalities":
-                assert getattr(from_mapping(kind, given, complete=False), field.name) == field.default
-    host = from_mapping(HostSettings, given, complete=False)
-    assert host == HostSettings()
-
-
-@pytest.mark.parametrize("name", OURS)
-def test_a_models_yaml_holds_its_own_keys(name):
-    given, row = read(f"model/{name}.yaml"), MODELS[name]
-    known = {field.name for kind in (row.settings, DataSettings, TrainSettings, HostSettings)
-             for field in dataclasses.fields(kind)}  # fmt: skip
-    assert set(given) <= known
-    settings_of(name, given)
-
-
-def test_marn_yaml_states_every_default():
-    given = read("model/MARN.yaml")
-    assert set(given) == {field.name for field in dataclasses.fields(MARNSettings)}
-    assert from_mapping(MARNSettings, given) == MARNSettings()
-
-
-@pytest.mark.parametrize("file", ["overall.yaml", "model/MARN.yaml"])
-def test_every_key_of_ours_has_a_comment(file):
-    ours = {field.name for kind in (DataSettings, TrainSettings, MARNSettings) for field in dataclasses.fields(kind)}
-    for line in (properties_folder() / file).read_text(encoding="utf-8").splitlines():
-        if line.split(":")[0] in ours:
-            assert " # " in line, line
-
-
-@pytest.mark.parametrize("name", known_datasets())
-def test_a_datasets_yaml_parses(name):
-    given = read(f"dataset/{name}.yaml")
-    data = from_mapping(DataSettings, given, complete=False)
-    assert data.modality_settings()
-    data.behaviour_settings()
-
-
-def test_every_option_has_a_help_text():
-    for kind in {row.settings for row in MODELS.values() if row.settings} | {DataSettings, TrainSettings, HostSettings}:
-        for field in dataclasses.fields(kind):
-            assert field.metadata.get("help"), f"{kind.__name__}.{field.name}"
-
-
 def test_parse_modality_keeps_the_kind():
     assert parse_modality("image", {"kind": "vector", "file": "x"}).kind == "vector"
 
@@ -276,12 +220,6 @@ def test_keys_of_recboles_models_belong_to_them(model, key):
 @pytest.mark.parametrize("given", [{"embedding_size": -1}, {"mlp_hidden_size": "abc"}, {"dropout_prob": 7}])
 def test_settings_of_recboles_models_are_checked(given):
     assert "Expected '" in error_of(check_keys, MODELS["DIN"], given, {})
-
-
-def test_every_refused_key_is_in_the_docs():
-    page = (properties_folder().parent / "docs" / "keys.md").read_text(encoding="utf-8")
-    for key, instead in (REFUSED | INSTEAD).items():
-        assert f"| `{key}` | {instead} |" in page, key
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,9 @@ from recbole_marn.models.base import EXTRACTION_CHUNK
 from recbole_marn.models.item_encoder import Cells
 from recbole_marn.models.marn import MARN
 
-__all__ = ["adversary_report", "check_adversary", "item_cells", "probe_accuracy", "scores_without_invariant"]
+__all__ = [
+    "adversary_report", "check_adversary", "has_adversary", "item_cells", "probe_accuracy", "scores_without_invariant",
+]  # fmt: skip
 
 PROBED = 1_000  # vectors of each modality that a probe sees at most, half of them in training
 
@@ -82,6 +84,11 @@ def scores_without_invariant(model: MARN, trainer: Any, data: Any) -> dict[str, 
         return trainer.scores(data)
 
 
+def has_adversary(model: Any) -> bool:
+    """Whether there is a game between two modalities or more."""
+    return isinstance(model, MARN) and model.invariant is not None and len(model.encoder.names) > 1
+
+
 def check_adversary(model: Any) -> None:
     """Is there anything to report?
 
@@ -89,7 +96,7 @@ def check_adversary(model: Any) -> None:
         InputError: a model without an invariant branch or with a single modality.
     """
     has_branch = isinstance(model, MARN) and model.invariant is not None
-    if not has_branch or len(model.encoder.names) < 2:
+    if not has_adversary(model):
         raise InputError(
             "a MARN with an invariant branch and two modalities or more",
             f"{type(model).__name__} with{'' if has_branch else 'out'} such a branch",

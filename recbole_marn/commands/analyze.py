@@ -3,60 +3,105 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
+import shlex
+import sys
 from pathlib import Path
 
-from recbole_marn.analysis.adversary import adversary_report, check_adversary
-from recbole_marn.analysis.attention import attention_report, describe
-from recbole_marn.analysis.curves import curves_picture, curves_table, read_probes
-from recbole_marn.files import write_text
-from recbole_marn.training.prepared import load_run
+from recbole_marn.analysis.context import Context
+from recbole_marn.analysis.report import PAGE, SECTIONS, make_report, write_report
+from recbole_marn.analysis.subject import Subject, load_subject
+from recbole_marn.errors import InputError
+from recbole_marn.plots.style import matplotlib
+from recbole_marn.settings.parsing import nearest
 
 __all__ = ["add_arguments", "main"]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """A checkpoint, and what to report on it."""
-    parser.add_argument("checkpoint", help="<run>.pth of a MARN; for curves also <run>.json")
-    parser.add_argument("--part", choices=["valid", "test"], default="valid", help="rows scored (default: %(default)s)")
+    """A checkpoint, those it is held against, and what to look at."""
+    parser.add_argument("checkpoint", help="<run>.pth")
     parser.add_argument(
-        "--report",
-        choices=["adversary", "curves", "attention"],
-        default="adversary",
-        help="curves: what --probe_every kept, as a table and <run>.curves.svg; "
-        "attention: which modality decides in which category (default: %(default)s)",
+        "--against", nargs="+", action="extend", default=[], metavar="CHECKPOINT", help="models on the same rows"
     )
-    parser.add_argument("--field", default="category", help="of --report attention, token field (default: %(default)s)")
+    parser.add_argument(
+        "--sections", default=",".join(SECTIONS), help=f"separated by commas (default: {','.join(SECTIONS)})"
+    )
+    parser.add_argument("--out", required=True, type=Path, help=f"folder for {PAGE}, pictures and numbers")
+    parser.add_argument("--overwrite", action="store_true", help="replace what is in --out")
+    parser.add_argument("--part", choices=["valid", "test"], default="test", help="rows scored (default: %(default)s)")
+    parser.add_argument("--field", default="category", help="token field of the items (default: %(default)s)")
+    parser.add_argument("--photos", type=Path, metavar="FOLDER", help="pictures named after items, for cases")
+    parser.add_argument(
+        "--records", nargs="+", action="extend", default=[], type=Path, metavar="FOLDER",
+        help="records of a leaderboard over lambda0, for convergence",
+    )  # fmt: skip
+    parser.add_argument(
+        "--pairs", type=int, default=Context.pairs, help="pairs a model ranks at most, for cold (default: %(default)s)"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="of all that is drawn (default: %(default)s)")
 
 
 def main(args: argparse.Namespace) -> int:
-    """Print the report, as text and as one line of JSON."""
-    return {"adversary": _adversary, "curves": _curves, "attention": _attention}[args.report](args)
-
-
-def _curves(args: argparse.Namespace) -> int:
-    probes, picture = read_probes(args.checkpoint), Path(args.checkpoint).with_suffix(".curves.svg")
-    write_text(picture, curves_picture(probes))
-    print(curves_table(probes))
-    print(json.dumps({"picture": str(picture), "probes": probes}))
+    """Write the report; say what it has as one line of JSON."""
+    names = _names(args.sections)
+    if args.pairs < 1:
+        raise InputError("--pairs of 1 or more", str(args.pairs), "Leave it out for a default.")
+    matplotlib()  # told before anything is computed
+    subject = load_subject(args.checkpoint, args.part)
+    rivals, notes = _rivals(args.against, subject)
+    context = Context(subject, rivals, args.field, args.photos, args.records, args.pairs, args.seed)
+    for note in notes:
+        _tell(note)
+    report = make_report(context, names, f"recbole-marn {shlex.join(sys.argv[1:])}", notes, _tell)
+    files = write_report(report, args.out, args.overwrite)
+    print(
+        json.dumps(
+            {
+                "report": str(args.out / PAGE),
+                "model": subject.label,
+                "against": [rival.label for rival in rivals],
+                "sections": {part.name: part.missing or "made" for part in report.parts},
+                "notes": list(report.notes),
+                "files": len(files),
+            }
+        )
+    )
     return 0
 
 
-def _adversary(args: argparse.Namespace) -> int:
-    parts = load_run(args.checkpoint)
-    check_adversary(parts.model)
-    rows = next(iter(parts.train)).to(parts.config["device"])
-    report = adversary_report(parts.model, parts.trainer, getattr(parts, args.part), rows.batch)
-    for name, value in report.items():
-        numbers = value.items() if isinstance(value, dict) else [("", value)]
-        print(f"{name:<16}" + "  ".join(f"{label} {number:.4f}".strip() for label, number in numbers))
-    print(json.dumps(report))
-    return 0
+def _tell(line: str) -> None:
+    print(line, file=sys.stderr)
 
 
-def _attention(args: argparse.Namespace) -> int:
-    parts = load_run(args.checkpoint)
-    report = attention_report(parts.model, parts.trainer, getattr(parts, args.part), args.field)
-    print(describe(report))
-    print(json.dumps(report))
-    return 0
+def _names(text: str) -> list[str]:
+    names = list(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
+    for name in names:
+        if name not in SECTIONS:
+            known = ", ".join(SECTIONS)
+            raise InputError(f"--sections among {known}", repr(name), f"Correct it.{nearest(name, SECTIONS)}")
+    if not names:
+        raise InputError("at least one of --sections", repr(text), f"Name some of {', '.join(SECTIONS)}.")
+    return names
+
+
+def _rivals(paths: list[str], subject: Subject) -> tuple[list[Subject], list[str]]:
+    """Models on the same rows, each with a name of its own, and what is said of those on others."""
+    rivals, notes, taken = [], [], {subject.label}
+    for path in paths:
+        rival = load_subject(path, subject.part.name)
+        if rival.part.split_sha256 != subject.part.split_sha256:
+            notes.append(
+                f"{path} is left out: it is of other rows ({rival.prepared.config['dataset']}, split "
+                f"{rival.part.split_sha256[:12]}) than {subject.label} ({subject.part.split_sha256[:12]})."
+            )
+            continue
+        label = rival.label
+        if label in taken:
+            label = f"{label} {Path(path).stem}"
+        if label in taken:
+            raise InputError("each checkpoint once", f"{path} again", "Leave it out.")
+        taken.add(label)
+        rivals.append(dataclasses.replace(rival, label=label))
+    return rivals, notes

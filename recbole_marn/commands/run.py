@@ -6,6 +6,7 @@ import argparse
 import json
 from typing import Any
 
+from recbole_marn.host.processes import is_first
 from recbole_marn.settings.arguments import add_run_arguments, config_files
 from recbole_marn.training.run import run
 
@@ -17,6 +18,8 @@ add_arguments = add_run_arguments
 def main(args: argparse.Namespace) -> int:
     """Train, choose on validation, test once; print a table and one line of JSON."""
     result = run(args.model, args.dataset, config_files(args.config_files), args.settings)
+    if not is_first():
+        return 0
     kept = ("model", "dataset", "seed", "split_sha256", "valid", "test")
     kept += tuple(name for name in result if name.startswith("test_") and name != "test_result")
     kept += ("calibration",) if result["calibration"]["steps"] else ()

@@ -182,5 +182,10 @@ class RowCodes:
             codes[:, column] = code
         return codes
 
+    def take(self, row: np.ndarray) -> RowCodes:
+        """The codes of rows (n,) alone."""
+        blocks = zip(self.blocks, self.by_user, strict=True)
+        return dataclasses.replace(self, blocks=tuple(block if by_user else block[row] for block, by_user in blocks))
+
     def fixed(self, column: int, code: int) -> RowCodes:
         return dataclasses.replace(self, constant={**self.constant, column: code})

@@ -283,6 +283,8 @@ class CTRDataset(Dataset):
                 _Columns(self), self.modality_settings, self.behaviour_settings, rows["train"], moving
             )
             notes += features.table.notes
+            if self.config["id_dropout"]:  # an id without a training row has learned nothing: it is unknown
+                features = features.without_ids_of(~moving.trained, self.iid_field)
         rows |= {name: protocol.labelled(name) for name in PARTS if name in ("valid", "test")[: 1 if sealed else 2]}
         sha256 = protocol.sha256(rows, self.token_hash(self.uid_field), self.token_hash(self.iid_field))
         notes += [note for name, of_part in rows.items() for note in protocol.notes_on(name, of_part)]

@@ -69,6 +69,21 @@ class GroupedRows(ABC):
     def time_of(self, group: np.ndarray) -> np.ndarray:
         """The time of each group."""
 
+    @abstractmethod
+    def take(self, group: np.ndarray) -> GroupedRows:
+        """The given groups alone, in that order."""
+
+    @abstractmethod
+    def facing(self, row: np.ndarray, candidate: np.ndarray) -> GroupedRows:
+        """Rows as they would be with other items: a group for each given row, of the row itself and one a candidate.
+
+        User, time, history and context are those of the row; only the row itself keeps its label.
+
+        Args:
+            row: (n,) rows; of clicks with drawn negatives these are clicks.
+            candidate: (n, K) item ids.
+        """
+
     def context_of(self, row: np.ndarray, group: np.ndarray | None = None) -> np.ndarray | None:
         """(B, F) codes of profile and context, or None without any; `group`: of the rows, where it is known."""
         return None

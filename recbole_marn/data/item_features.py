@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Protocol as Interface
 from typing import TypeVar
@@ -25,6 +26,7 @@ from recbole_marn.data.statistics import EqualFrequencyBins, GapBins, KnownBefor
 from recbole_marn.errors import InputError
 from recbole_marn.settings.data import (
     BehaviourSettings,
+    DataSettings,
     IdModality,
     ModalitySettings,
     StatisticModality,
@@ -33,7 +35,7 @@ from recbole_marn.settings.data import (
 )
 from recbole_marn.settings.parsing import nearest
 
-__all__ = ["ItemColumns", "ItemFeatures", "MovingStatistics", "TRAIN_INTERACTIONS"]
+__all__ = ["ItemColumns", "ItemFeatures", "MovingStatistics", "OfItems", "TRAIN_INTERACTIONS"]
 
 # The statistic of clicks that changes over time: training interactions before the row.
 TRAIN_INTERACTIONS = "train_interactions"
@@ -56,6 +58,20 @@ class ItemColumns(Interface):
     def words(self, field: str) -> tuple[np.ndarray, Mapping[str, int]]: ...
     def vectors(self, field: str) -> list[np.ndarray]: ...
     def token_id(self) -> Mapping[str, int]: ...
+
+
+class OfItems:
+    """What a model reads of the settings when it is built: its modalities, and the property of a behaviour."""
+
+    settings: DataSettings
+
+    @cached_property
+    def modality_settings(self) -> Mapping[str, ModalitySettings]:
+        return self.settings.modality_settings()
+
+    @cached_property
+    def behaviour_settings(self) -> BehaviourSettings:
+        return self.settings.behaviour_settings()
 
 
 Rows = TypeVar("Rows", bound=GroupedRows)
@@ -134,6 +150,16 @@ class ItemFeatures:
         table = ItemTable(columns.n_items, tables, codes, at_time.columns if at_time else (), present, notes)
         return cls(table, at_time, _gap(behaviour, training), in_evaluation)
 
+    def without_ids_of(self, item: np.ndarray, field: str) -> ItemFeatures:
+        """Items (n_items,) of a mask get code 0, that of an unknown item, in the ID modalities that read `field`."""
+        tables = dict(self.table.modalities)
+        for name, table in tables.items():
+            if isinstance(table, IdTable) and (column := table.column_of(field)) is not None:
+                codes = table.codes.copy()
+                codes[item, column] = 0
+                tables[name] = dataclasses.replace(table, codes=codes)
+        return dataclasses.replace(self, table=dataclasses.replace(self.table, modalities=tables))
+
     def seen_by(self, rows: Rows, *, training: bool) -> Rows:
         """Rows with statistics as known at their time or, in evaluation, at the end of training, and with gaps."""
         return dataclasses.replace(rows, at_time=self.at_time if training else self.in_evaluation, gap=self.gap)
@@ -161,7 +187,7 @@ def _ids(columns: ItemColumns, name: str, settings: IdModality) -> IdTable:
             )
     bags = tuple(of_field.shape[1] for of_field in codes)
     sizes = tuple(int(size) for size in settings.fields.values())
-    return IdTable(np.concatenate(codes, axis=1), cardinalities, sizes, bags)
+    return IdTable(np.concatenate(codes, axis=1), cardinalities, sizes, bags, tuple(settings.fields))
 
 
 def _vectors(columns: ItemColumns, name: str, settings: VectorModality) -> tuple[VectorTable, str]:

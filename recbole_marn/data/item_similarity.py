@@ -44,9 +44,15 @@ class ItemSimilarity:
             row_sequence: (B,) the sequence of each row.
             candidate: (B,) items.
         """
-        n_items = self.users_of_item.shape[0]
-        sequence = np.repeat(np.arange(len(length)), length)
-        bag = csr_matrix((np.ones(len(token_item)), (sequence, token_item)), shape=(len(length), n_items))
-        # A cosine is a product of two rows of users, so that the sum over a history is a product with its sum.
-        history = bag @ self.users_of_item  # (S, n_users)
+        history = self._users_of_history(token_item, length)
         return np.asarray(self.users_of_item[candidate].multiply(history[row_sequence]).sum(axis=1)).ravel()
+
+    def to_catalogue(self, token_item: np.ndarray, length: np.ndarray) -> np.ndarray:
+        """(S, n_items) sum of the similarities of every item to the items of each history; arguments as above."""
+        return np.asarray((self._users_of_history(token_item, length) @ self.users_of_item.T).todense())
+
+    def _users_of_history(self, token_item: np.ndarray, length: np.ndarray) -> csr_matrix:
+        """(S, n_users): a cosine is a product of two rows of users, so that a sum of them is a product with the sum."""
+        sequence = np.repeat(np.arange(len(length)), length)
+        shape = (len(length), self.users_of_item.shape[0])
+        return csr_matrix((np.ones(len(token_item)), (sequence, token_item)), shape=shape) @ self.users_of_item

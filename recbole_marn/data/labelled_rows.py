@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 
 import numpy as np
@@ -76,3 +77,9 @@ class LabelledRows(GroupedRows):
 
     def time_of(self, group: np.ndarray) -> np.ndarray:
         return self.events.time[self.rows.position[group]]
+
+    def take(self, group: np.ndarray) -> LabelledRows:
+        return dataclasses.replace(self, rows=self.rows.take(group), negatives=self.negatives[group])
+
+    def facing(self, row: np.ndarray, candidate: np.ndarray) -> LabelledRows:
+        return dataclasses.replace(self, rows=self.rows.take(self.group_of(row)), negatives=candidate)

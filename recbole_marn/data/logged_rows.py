@@ -148,6 +148,36 @@ class LoggedRows(GroupedRows):
         """(B,) the request of each row, for metrics by request."""
         return self.group_of(row)
 
+    def take(self, group: np.ndarray) -> LoggedRows:
+        row, size = self.rows_of_groups(group), np.diff(self.requests.first)[group]
+        return self._anew(group, row, size, self.requests.item[row], self.requests.label[row])
+
+    def facing(self, row: np.ndarray, candidate: np.ndarray) -> LoggedRows:
+        rows = 1 + candidate.shape[1]
+        item = np.concatenate([self.requests.item[row][:, None], candidate], axis=1)
+        label = np.zeros((len(row), rows), dtype=bool)
+        label[:, 0] = self.requests.label[row]
+        size = np.full(len(row), rows)
+        return self._anew(self.group_of(row), np.repeat(row, rows), size, item.ravel(), label.ravel())
+
+    def _anew(
+        self, group: np.ndarray, row: np.ndarray, size: np.ndarray, item: np.ndarray, label: np.ndarray
+    ) -> LoggedRows:
+        """Requests like those of `group`, of `size` rows each that are like `row` but for item and label."""
+        old = self.requests
+        first = np.concatenate([[0], np.cumsum(size)])
+        requests = Requests(
+            old.user[group], old.time[group], first, item.astype(old.item.dtype), label, old.line[row]
+        )
+        return dataclasses.replace(
+            self,
+            requests=requests,
+            history_start=self.history_start[group],
+            history_length=self.history_length[group],
+            codes=None if self.codes is None else self.codes.take(row),
+            extra=self.extra_of(row),
+        )
+
     def at_position(self, column: int, code: int) -> LoggedRows:
         """The same rows with one column of the context fixed."""
         return dataclasses.replace(self, codes=self.codes.fixed(column, code))

@@ -17,7 +17,7 @@ from recbole.utils import FeatureType, ModelType
 
 from recbole_marn.data.batch import RaggedBatch
 from recbole_marn.data.context import ContextField
-from recbole_marn.data.item_features import ItemFeatures
+from recbole_marn.data.item_features import ItemFeatures, OfItems
 from recbole_marn.data.item_table import ItemTable
 from recbole_marn.data.labelled_rows import LabelledRows
 from recbole_marn.data.log_protocol import LogProtocol
@@ -25,7 +25,7 @@ from recbole_marn.data.logged_rows import LoggedRows
 from recbole_marn.data.protocol import PARTS, Protocol
 from recbole_marn.data.statistics import split_sha256
 from recbole_marn.errors import InputError
-from recbole_marn.settings.data import BehaviourSettings, DataSettings, IdModality, ModalitySettings, TextModality
+from recbole_marn.settings.data import DataSettings, IdModality, TextModality
 
 __all__ = ["CTRInteraction", "Part", "Parts"]
 
@@ -133,7 +133,7 @@ class _Fields:
 
 
 @dataclass(frozen=True, eq=False)
-class Part(_Fields):
+class Part(_Fields, OfItems):
     """The training, validation or test part. Nothing is set on it from outside; other rows are another `Part`.
 
     Attributes:
@@ -198,15 +198,6 @@ class Part(_Fields):
             rows = rows.at_position(column, code)
         extra = {name: np.full_like(rows.extra[name], value) for name, value in fixed.ids.items() if name in rows.extra}
         return dataclasses.replace(self, rows=dataclasses.replace(rows, extra={**rows.extra, **extra}))
-
-    # ------------------------------------------------------------------------------------------- settings
-    @cached_property
-    def modality_settings(self) -> Mapping[str, ModalitySettings]:
-        return self.settings.modality_settings()
-
-    @cached_property
-    def behaviour_settings(self) -> BehaviourSettings:
-        return self.settings.behaviour_settings()
 
     # ---------------------------------------------------------------------------------------------- facts
     @cached_property

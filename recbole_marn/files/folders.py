@@ -30,7 +30,7 @@ def refuse_existing(folder: Path, overwrite: bool) -> None:
         raise InputError(f"a folder or nothing at {folder}", "a file", "Choose another --out.")
     if folder.exists() and any(folder.iterdir()) and not overwrite:
         raise InputError(
-            f"no dataset at {folder} yet",
+            f"nothing at {folder} yet",
             "a folder with files in it, which is never overwritten by itself",
             "Use it as it is, pass --overwrite to replace it, or choose another --out.",
         )

@@ -7,6 +7,7 @@ names that RecBole itself gives numpy whenever a Config is built.
 from __future__ import annotations
 
 import ast
+import inspect
 import sys
 import types
 from collections.abc import Callable, Iterator
@@ -58,7 +59,10 @@ def report_to_ray(**metrics: Any) -> None:
     """Report to Ray Tune from a trial of it; nothing happens elsewhere."""
     ray, tune = sys.modules.get("ray"), sys.modules.get("ray.tune")
     if ray is not None and tune is not None and ray.is_initialized():
-        tune.report(**metrics)
+        if "metrics" in inspect.signature(tune.report).parameters:  # Ray of 2023 and later
+            tune.report(metrics)
+        else:
+            tune.report(**metrics)
 
 
 @contextmanager

@@ -10,31 +10,27 @@ from typing import Any
 
 from recbole_marn.errors import InputError
 from recbole_marn.files import check_plain_name
+from recbole_marn.host.defaults import our_settings
 from recbole_marn.host.vocabulary import translate
-from recbole_marn.registry import ModelRow, committed_data_folder, properties_folder
+from recbole_marn.registry import ModelRow, committed_data_folder
 from recbole_marn.settings.data import LOG_KEYS, SPLIT_KEYS, DataSettings
 from recbole_marn.settings.host import CLICKS_ALONE, GAUC_NAME, INSTEAD, METRICS, REFUSED, TAKEN, HostSettings
 from recbole_marn.settings.parsing import from_mapping, nearest
 from recbole_marn.settings.training import TrainSettings
 
-__all__ = ["DATA_KEYS", "add_our_files", "check_host_settings", "check_keys"]
+__all__ = ["DATA_KEYS", "add_our_settings", "check_host_settings", "check_keys"]
 
 DATA_KEYS = tuple(field.name for field in dataclasses.fields(DataSettings))
 
 
-def add_our_files(config: Any, row: ModelRow, dataset: str) -> None:
-    """Add our YAML files to what a Config has read of RecBole's, and check what the user gave.
+def add_our_settings(config: Any, row: ModelRow, dataset: str) -> None:
+    """Put our defaults and YAML files over what a Config has read of RecBole's, and check what the user gave.
 
     Raises:
         InputError: see `check_keys` and `check_host_settings`.
     """
     recboles = dict(config.internal_config_dict)
-    folder, own = properties_folder(), f"model/{row.name}.yaml"
-    for file in ("overall.yaml", f"dataset/{dataset}.yaml", own):
-        if (folder / file).is_file():
-            config._update_internal_config_dict(str(folder / file))
-        elif file == own and row.ours:
-            raise FileNotFoundError(f"properties/{own} is missing from this installation")
+    config.internal_config_dict.update(our_settings(dataset, row))
     given = config.external_config_dict
     translate(given, config.internal_config_dict)
     check_keys(row, given, recboles | config.internal_config_dict)

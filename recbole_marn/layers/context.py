@@ -42,6 +42,11 @@ class SameWidthTables(nn.Module):
         self.sizes = sizes
         self.reset_embeddings()
 
+    @property
+    def tables(self) -> list[nn.Embedding]:
+        """Every table, the common one of the fields of one code first."""
+        return [table for table in (self.table, *self.bag_tables) if table is not None]
+
     @torch.no_grad()
     def reset_embeddings(self) -> None:
         """Xavier-normal tables, as RecBole starts its own, each drawn as if it stood alone; code 0 is zero."""
@@ -56,7 +61,7 @@ class SameWidthTables(nn.Module):
             chosen = codes if len(self.column) == codes.shape[1] else codes.index_select(1, self.column)
             parts.append(self.table(chosen + self.first_row))
         for table, columns in zip(self.bag_tables, self.bag_columns, strict=True):
-            mean = F.embedding_bag(codes[:, columns], table.weight, mode="mean", padding_idx=0)
+            mean = F.embedding_bag(codes[:, columns], table.weight, mode="mean", padding_idx=0, sparse=table.sparse)
             parts.append(mean[:, None])
         return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
 

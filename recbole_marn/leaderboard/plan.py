@@ -9,13 +9,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from recbole_marn.errors import InputError
 from recbole_marn.evaluation.record import run_name_of
 from recbole_marn.host.config import build_config, data_files, plain_config, read_files
+from recbole_marn.host.defaults import our_settings
 from recbole_marn.leaderboard.grid import FIRST_SEED, Row, Space, by_identity, config_id, searched
-from recbole_marn.registry import MODELS, properties_folder
+from recbole_marn.registry import MODELS, choices, properties_folder
 from recbole_marn.settings.data import DataSettings
 from recbole_marn.settings.parsing import from_mapping
 from recbole_marn.training.identity import settings_that_matter
@@ -71,9 +70,7 @@ class Plan:
 
     @cached_property
     def _given(self) -> dict[str, Any]:
-        ours = [properties_folder() / "overall.yaml", properties_folder() / "dataset" / f"{self.dataset}.yaml"]
-        files = [str(file) for file in ours if file.is_file()] + list(self.config_files)
-        return read_files(files) | self.common
+        return our_settings(self.dataset) | read_files(self.config_files) | self.common
 
     def anywhere(self) -> Plan:
         """The plan with absolute paths: runs work in folders of their own."""
@@ -83,12 +80,8 @@ class Plan:
     def possible_models(self) -> list[str]:
         """Models of the table whose modalities the data set has; BaseModelIMAGE needs an image, for one."""
 
-        def fits(model: str) -> bool:
-            file = properties_folder() / "model" / f"{model}.yaml"
-            own = yaml.safe_load(file.read_text(encoding="utf-8")) if file.is_file() else None
-            return set((own or {}).get("use_modalities") or ()) <= set(self.data.modalities)
-
-        return [model for model in MODELS if fits(model)]
+        there = set(self.data.modalities)
+        return [model for model in MODELS if set(choices("model", model).get("use_modalities") or ()) <= there]
 
     def config(self, row: Row) -> Any:
         """RecBole's Config of a row.

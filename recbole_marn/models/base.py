@@ -52,7 +52,6 @@ class OurModel(SequentialRecommender):
     Attributes:
         loss_names: what `calculate_loss` returns, in this order.
         makes_item_vectors: whether the model is a `CTRModel`, with `item_vectors`.
-        uses_context: whether the model reads profile and context where a data set has them.
         step: steps of training done; kept in checkpoints.
         total_steps: steps until the end of the schedule.
         diagnostics: of the model's inside, see `pop_diagnostics`.
@@ -62,7 +61,6 @@ class OurModel(SequentialRecommender):
     batch_format = "ragged"
     loss_names: tuple[str, ...] = ("click",)
     makes_item_vectors = False
-    uses_context = False
 
     def __init__(self, config: Any, dataset: Any):
         super().__init__(config, dataset)
@@ -150,7 +148,6 @@ class CTRModel(OurModel):
     """
 
     makes_item_vectors = True
-    uses_context = True
 
     def __init__(self, config: Any, dataset: Any):
         super().__init__(config, dataset)
@@ -160,6 +157,8 @@ class CTRModel(OurModel):
             width=self.settings.width,
             reference_kernels=self.settings.reference_kernels,
             normalise=self.settings.modality_norm == "batch",
+            id_field=config["ITEM_ID_FIELD"],
+            id_dropout=self.settings.id_dropout,
         )
         self.statistics_until = dataset.settings.statistics_until
         self.context_encoder = context_encoder_of(dataset)

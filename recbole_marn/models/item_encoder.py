@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -123,6 +123,9 @@ class ItemEncoder(nn.Module):
         width: D.
         reference_kernels: slow, readable kernels for titles and images.
         normalise: batch normalisation of each aligned modality.
+        id_field: the field of ID modalities that tells one item from all others.
+        id_dropout: share of a batch's items whose `id_field` is unknown (code 0) while the model trains, so that an
+            item without a known id is no stranger.
     """
 
     def __init__(
@@ -133,10 +136,19 @@ class ItemEncoder(nn.Module):
         width: int,
         reference_kernels: bool = False,
         normalise: bool = False,
+        id_field: str = "",
+        id_dropout: float = 0.0,
     ):
         super().__init__()
         self.names = table.names
         self.width = width
+        self.id_dropout = id_dropout
+        self.id_columns = {
+            name: column
+            for name, modality in table.modalities.items()
+            if isinstance(modality, IdTable) and (column := modality.column_of(id_field)) is not None
+        }
+        self._hidden: Tensor | None = None
         self.statistic_columns = {
             name: slice(modality.start, modality.stop)
             for name, modality in table.modalities.items()
@@ -172,17 +184,36 @@ class ItemEncoder(nn.Module):
     def unit_vectors(self, name: str, item: Tensor) -> Tensor:
         """Frozen vectors (n, V) of items (n,) at length 1; zeros for an item without."""
         vector = self.frozen[f"{name}_matrix"][self.frozen[f"{name}_row"][item]].float()
-        present = self.frozen["present"][item, self.names.index(name)]
+        present = self._shown(self.frozen["present"][item])[:, self.names.index(name)]
         return normalize(vector, dim=1).masked_fill(~present[:, None], 0.0)
 
     @contextmanager
     def reading(self, table: ItemTable) -> Iterator[None]:
         """Encode other items, whose codes are of the same vocabularies and bins."""
-        own, self.frozen = self.frozen, FrozenTables(_frozen(table)).to(self.frozen["present"].device)
+        with self.looking_up(_frozen(table)):
+            yield
+
+    @contextmanager
+    def looking_up(self, tables: Mapping[str, Tensor]) -> Iterator[None]:
+        """Look items up in other tables of the same names."""
+        own, self.frozen = self.frozen, FrozenTables(tables).to(self.frozen["present"].device)
         try:
             yield
         finally:
             self.frozen = own
+
+    @contextmanager
+    def hiding(self, names: Collection[str]) -> Iterator[None]:
+        """Encode as if no item had the modalities `names`, statistics known at the row's time among them."""
+        self._hidden = torch.tensor([name in names for name in self.names], device=self.frozen["present"].device)
+        try:
+            yield
+        finally:
+            self._hidden = None
+
+    def _shown(self, present: Tensor) -> Tensor:
+        """(R, M) without the modalities that are hidden."""
+        return present if self._hidden is None else present & ~self._hidden
 
     def forward(self, batch: RaggedBatch, *, stop_at_raw: bool = False) -> Cells:
         """Encode the unique items and statistics of a batch.
@@ -191,14 +222,14 @@ class ItemEncoder(nn.Module):
             stop_at_raw: no gradient below the alignment.
         """
         cells = self._cells(batch.item, batch.statistic, batch.entity_item, batch.entity_statistic, stop_at_raw)
-        return self._normalised(cells.counted(batch.entity_count, batch.candidate_count))
+        return self.normalised(cells.counted(batch.entity_count, batch.candidate_count))
 
     def snapshot(self, item: Tensor) -> Cells:
         """Encode items (U,) with their statistics at the end of training; entity u is item u."""
         entity = torch.arange(len(item), device=item.device)
-        return self._normalised(self._cells(item, self.frozen["statistic"][item], entity, entity, False))
+        return self.normalised(self._cells(item, self.frozen["statistic"][item], entity, entity, False))
 
-    def _normalised(self, cells: Cells) -> Cells:
+    def normalised(self, cells: Cells) -> Cells:
         if self.norm is None:
             return cells
         return dataclasses.replace(cells, aligned=self.norm(cells.aligned, cells.mask, cells.count))
@@ -218,6 +249,7 @@ class ItemEncoder(nn.Module):
         for index, name in enumerate(self.names):
             if name in self.statistic_columns:
                 present_statistic[:, index] = statistic[:, self.statistic_columns[name]].any(1)
+        present_item, present_statistic = self._shown(present_item), self._shown(present_statistic)
         if len(entity_item) <= len(item) + len(statistic) or not self.statistic_columns:
             index = [entity_statistic if name in self.statistic_columns else entity_item for name in self.names]
             encoded = [value.index_select(0, entity) for value, entity in zip(encoded, index, strict=True)]
@@ -236,7 +268,17 @@ class ItemEncoder(nn.Module):
         if isinstance(encoder, VectorEncoder):
             return encoder(self.frozen[f"{name}_matrix"], self.frozen[f"{name}_row"][item])
         lookup = "words" if isinstance(encoder, TextEncoder) else "codes"
-        return _aligned(encoder, self.frozen[f"{name}_{lookup}"][item], stop_at_raw)
+        codes = self.frozen[f"{name}_{lookup}"][item]
+        if self.training and self.id_dropout and name in self.id_columns:
+            codes = self._without_some_ids(codes, self.id_columns[name])
+        return _aligned(encoder, codes, stop_at_raw)
+
+    def _without_some_ids(self, codes: Tensor, column: int) -> Tensor:
+        """Codes (U, F) with 0 in a column of items drawn at random."""
+        dropped = torch.rand(len(codes), device=codes.device) < self.id_dropout
+        codes = codes.clone()
+        codes[:, column] = codes[:, column].masked_fill(dropped, 0)
+        return codes
 
 
 def _frozen(table: ItemTable) -> dict[str, Tensor]:

@@ -6,17 +6,21 @@ import importlib
 import io
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from itertools import cycle
 from typing import Any
 
 from recbole_marn.errors import InputError
 
-__all__ = ["LINES", "matplotlib", "strokes", "styled", "svg"]
+__all__ = ["MARKERS", "NARROW", "Picture", "matplotlib", "picture", "strokes", "styled"]
 
 # Okabe and Ito's colours, which the colour-blind tell apart, in an order of falling contrast to paper.
 COLOURS = ("#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 # In grey the dashes tell lines apart.
 LINES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (1, 1)))
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+# Inches across of a picture that a phone shows whole, with letters that can still be read.
+NARROW = 4.6
 SETTINGS = {
     "font.size": 9,
     "axes.spines.top": False,
@@ -67,8 +71,22 @@ def strokes() -> Iterator[dict[str, Any]]:
         yield {"color": colour, "linestyle": line}
 
 
-def svg(figure: Any) -> str:
-    """The text of a figure's `.svg` file; without a date, so that the same figure is the same text."""
-    written = io.StringIO()
-    figure.savefig(written, format="svg", metadata={"Date": None}, bbox_inches="tight")
-    return written.getvalue()
+@dataclass(frozen=True)
+class Picture:
+    """A drawn figure: the text of its `.svg` file and the bytes of its `.pdf` file, alike whenever they are drawn."""
+
+    svg: str
+    pdf: bytes
+
+    @property
+    def inline(self) -> str:
+        """The `<svg>` element, for a page: without the lines before it that a file has."""
+        return self.svg[self.svg.index("<svg") :]
+
+
+def picture(figure: Any) -> Picture:
+    """What a figure is written to; without a date, so that the same figure is the same file."""
+    text, pages = io.StringIO(), io.BytesIO()
+    figure.savefig(text, format="svg", metadata={"Date": None}, bbox_inches="tight")
+    figure.savefig(pages, format="pdf", metadata={"CreationDate": None}, bbox_inches="tight")
+    return Picture(text.getvalue(), pages.getvalue())

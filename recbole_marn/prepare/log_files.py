@@ -15,7 +15,7 @@ from recbole_marn.files.folders import staged_folder
 from recbole_marn.prepare.atomic import spell_numbers, write_item
 from recbole_marn.prepare.logs import LogDataset, TokenColumn
 from recbole_marn.prepare.meeting import check_meeting
-from recbole_marn.prepare.record import coverage_of_items, fingerprint, lines_read, span, vector_notes, write_record
+from recbole_marn.prepare.record import coverage_of_items, origin, span, vector_notes, write_record
 from recbole_marn.prepare.settings_file import settings_of_log, spelled
 from recbole_marn.prepare.sources import Options
 
@@ -55,11 +55,7 @@ def write_log(
         if data.users is not None:
             users = dict.fromkeys(chain(data.exposures.user.tokens, behaviours.user.tokens if behaviours else ()))
             write_item(folder / f"{dataset}.user", list(users), data.users, key="user_id")
-        written = {name: source.write(tokens, folder, name) for name, source in data.vectors.items()}
-        for name, writer in written.items():
-            writer.check(name, options.max_skipped)
-        for file_name, content in data.more_files.items():
-            (folder / file_name).write_bytes(content)
+        written = data.write_beside(folder, tokens, options.max_skipped)
         if data.has_settings:
             settings = settings_of_log(data, dataset, sorted(written))
             (folder / f"{dataset}.yaml").write_text(spelled(settings), encoding="utf-8", newline="\n")
@@ -78,11 +74,7 @@ def write_log(
             },
             "columns": dict(data.columns),
             "checks": data.exposures.checks(),
-            "read": lines_read(data.tallies),
-            "skipped": {tally.name: tally.describe() for tally in data.tallies if tally.describe()},
-            "notes": data.notes + _notes(data, unseen, options) + vector_notes(written),
-            "sources": [fingerprint(path) for path in data.sources],
-            "files": [fingerprint(path) for path in sorted(folder.iterdir())],
+            **origin(data, _notes(data, unseen, options) + vector_notes(written), data.sources, folder),
             **made_by,
         }
         write_record(folder / f"{dataset}.prepare.json", record)

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from recbole_marn.prepare.lines import Tally
-from recbole_marn.prepare.tables import ItemTable, Numbering, VectorSource
+from recbole_marn.prepare.tables import Found, ItemTable, Numbering
 
 __all__ = ["Behaviours", "Exposures", "LogDataset", "TokenColumn"]
 
@@ -140,8 +139,8 @@ class Behaviours:
 
 
 @dataclass
-class LogDataset:
-    """Everything a reader of a log found; as `RawDataset` where the names are the same.
+class LogDataset(Found):
+    """Everything a reader of a log found.
 
     Attributes:
         has_settings: `DATASET.yaml` is written; not where this package has settings that say more.
@@ -152,13 +151,4 @@ class LogDataset:
     users: ItemTable | None
     behaviours: Behaviours | None
     sources: list[Path]
-    tallies: list[Tally] = field(default_factory=list)
-    vectors: dict[str, VectorSource] = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)
-    published: dict[str, int] = field(default_factory=dict)
-    photos: Path | None = None
-    columns: dict[str, dict[str, object]] = field(default_factory=dict)
-    counts_time: bool = False
-    made_by: dict[str, object] | None = None
-    more_files: dict[str, bytes] = field(default_factory=dict)  # name -> content of further files of the dataset
     has_settings: bool = True

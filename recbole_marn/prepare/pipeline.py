@@ -21,7 +21,7 @@ from recbole_marn.prepare.download import fetch_missing
 from recbole_marn.prepare.log_files import write_log
 from recbole_marn.prepare.logs import LogDataset
 from recbole_marn.prepare.meeting import check_meeting
-from recbole_marn.prepare.record import fingerprint, lines_read, span, vector_notes, write_record
+from recbole_marn.prepare.record import origin, span, vector_notes, write_record
 from recbole_marn.prepare.registry import DATASETS, reader_of, source_of
 from recbole_marn.prepare.report import coverage, histograms, summarise
 from recbole_marn.prepare.settings_file import settings_of_events, spelled
@@ -147,15 +147,11 @@ def write_dataset(
         if inter.stat().st_size >= COLUMNAR_FROM_MB << 20:
             build_twin(inter, twin_places(inter)[0], "\t")
         write_item(folder / f"{dataset}.item", tokens, data.items)
-        written = {name: source.write(tokens, folder, name) for name, source in data.vectors.items()}
+        written = data.write_beside(folder, tokens, options.max_skipped)
         present = {name: set(writer.tokens) for name, writer in written.items()}
         vectors = {name: _describe_vectors(source, written[name], len(tokens)) for name, source in data.vectors.items()}
-        for modality, writer in written.items():
-            writer.check(modality, options.max_skipped)
         words = _write_words(data, tokens, folder, options)
         (folder / f"{dataset}.histograms.svg").write_text(histograms(events), encoding="utf-8", newline="\n")
-        for file_name, text in data.more_files.items():
-            (folder / file_name).write_text(text, encoding="utf-8", newline="\n")
         if dataset not in known_datasets():
             settings = settings_of_events(events, data.items, sorted(written))
             (folder / f"{dataset}.yaml").write_text(spelled(settings), encoding="utf-8", newline="\n")
@@ -173,11 +169,7 @@ def write_dataset(
             "coverage": coverage(events, tokens, fields | present),
             "vectors": vectors | words,
             "checks": leak_checks(events),
-            "read": lines_read(data.tallies),
-            "skipped": {tally.name: tally.describe() for tally in data.tallies if tally.describe()},
-            "notes": data.notes + _notes(data, unseen, options) + vector_notes(written),
-            "sources": [fingerprint(path) for path in data.sources],
-            "files": [fingerprint(path) for path in sorted(folder.iterdir())],
+            **origin(data, _notes(data, unseen, options) + vector_notes(written), data.sources, folder),
             **made_by,
         }
         write_record(folder / f"{dataset}.prepare.json", record)

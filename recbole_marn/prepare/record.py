@@ -11,10 +11,11 @@ import numpy as np
 
 from recbole_marn.files import sha256
 from recbole_marn.prepare.lines import Tally
+from recbole_marn.prepare.tables import Found
 from recbole_marn.prepare.times import day_of
 from recbole_marn.prepare.vectors import VectorWriter
 
-__all__ = ["coverage_of_items", "fingerprint", "lines_read", "span", "vector_notes", "write_record"]
+__all__ = ["coverage_of_items", "fingerprint", "origin", "span", "vector_notes", "write_record"]
 
 
 def fingerprint(path: Path) -> dict[str, Any]:
@@ -22,7 +23,18 @@ def fingerprint(path: Path) -> dict[str, Any]:
     return {"name": path.name, "bytes": path.stat().st_size, "sha256": sha256(path)}
 
 
-def lines_read(tallies: Iterable[Tally]) -> dict[str, dict[str, int]]:
+def origin(data: Found, notes: Sequence[str], sources: Iterable[Path], folder: Path) -> dict[str, Any]:
+    """What was read of which files, what there is to tell, and the files that were made of them in `folder`."""
+    return {
+        "read": _lines_read(data.tallies),
+        "skipped": {tally.name: tally.describe() for tally in data.tallies if tally.describe()},
+        "notes": [*data.notes, *notes],
+        "sources": [fingerprint(path) for path in sources],
+        "files": [fingerprint(path) for path in sorted(folder.iterdir())],
+    }
+
+
+def _lines_read(tallies: Iterable[Tally]) -> dict[str, dict[str, int]]:
     """Of each raw file, the lines read, those skipped, and those that belong to a field over several lines."""
     return {
         tally.name: {"lines": tally.read, "skipped": sum(tally.skipped.values()), "inside_fields": tally.inside}

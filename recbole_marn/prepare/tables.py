@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = [
     "EventBuilder",
     "Events",
+    "Found",
     "ITEM_FIELDS",
     "ItemTable",
     "Numbering",
@@ -252,11 +253,12 @@ class VectorSource(Protocol):
         """What the sidecar records besides the encoder's name, e.g. the hash of its weights."""
 
 
-@dataclass
-class RawDataset:
-    """Everything a reader found.
+@dataclass(kw_only=True)
+class Found:
+    """What a reader finds beside its rows and items, of clicks or of a log.
 
     Attributes:
+        tallies: lines read and skipped of each raw file.
         vectors: modality name -> where its vectors come from.
         photos: folder of photos by item id, encoded when there are no image vectors.
         notes: what to tell the user.
@@ -264,12 +266,9 @@ class RawDataset:
         columns: name of a table -> what its columns were taken as (`columns.Roles.describe`).
         counts_time: the times count from an unknown start and are no dates.
         made_by: what the record says of its making, when that may not depend on the machine.
-        more_files: name -> text of further files of the dataset.
+        more_files: name -> content of further files of the dataset.
     """
 
-    events: Events
-    items: ItemTable
-    sources: list[Path]
     tallies: list[Tally] = field(default_factory=list)
     vectors: dict[str, VectorSource] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
@@ -278,4 +277,26 @@ class RawDataset:
     columns: dict[str, dict[str, object]] = field(default_factory=dict)
     counts_time: bool = False
     made_by: dict[str, object] | None = None
-    more_files: dict[str, str] = field(default_factory=dict)
+    more_files: dict[str, bytes] = field(default_factory=dict)
+
+    def write_beside(self, folder: Path, tokens: Sequence[str], max_skipped: float) -> dict[str, VectorWriter]:
+        """Write the vectors of the items `tokens`, and the further files; returns what was written of each modality.
+
+        Raises:
+            InputError: more than a share `max_skipped` of a modality's vectors is unusable.
+        """
+        written = {name: source.write(tokens, folder, name) for name, source in self.vectors.items()}
+        for name, writer in written.items():
+            writer.check(name, max_skipped)
+        for name, content in self.more_files.items():
+            (folder / name).write_bytes(content)
+        return written
+
+
+@dataclass
+class RawDataset(Found):
+    """Everything a reader of clicks found."""
+
+    events: Events
+    items: ItemTable
+    sources: list[Path]

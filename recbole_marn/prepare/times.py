@@ -65,7 +65,7 @@ class Clock:
             return None, "time is missing"
         moment = _iso(text)
         if moment is None:
-            return None, "time is no unix time and no ISO 8601 date (milliseconds? --time-unit ms)"
+            return None, "time is neither unix time nor a date such as 2025-02-27 (ISO 8601)"
         return self._sensible(_timestamp(moment))
 
     def _number(self, amount: float) -> tuple[float | None, str]:

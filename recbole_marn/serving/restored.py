@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
 import torch
 
 from recbole_marn.data.catalogue import Catalogue
 from recbole_marn.data.context import ContextField
-from recbole_marn.data.item_features import ItemFeatures
+from recbole_marn.data.item_features import ItemFeatures, OfItems
 from recbole_marn.data.item_table import ItemTable
 from recbole_marn.errors import InputError
 from recbole_marn.models.base import CTRModel
 from recbole_marn.registry import MODELS, model_class
-from recbole_marn.settings.data import BehaviourSettings, DataSettings, ModalitySettings
+from recbole_marn.settings.data import DataSettings
 from recbole_marn.settings.parsing import from_mapping
 from recbole_marn.training import checkpoint
 from recbole_marn.training.click_rates import ClickRates
@@ -80,7 +79,7 @@ def _check_model(name: str, path: str | Path) -> None:
 
 
 @dataclass(frozen=True)
-class _ModelData:
+class _ModelData(OfItems):
     """What a model asks its data set for when it is built."""
 
     catalogue: Catalogue
@@ -111,11 +110,3 @@ class _ModelData:
     @property
     def behaviour_cardinality(self) -> int | None:
         return self.catalogue.behaviour_cardinality
-
-    @cached_property
-    def modality_settings(self) -> Mapping[str, ModalitySettings]:
-        return self.settings.modality_settings()
-
-    @cached_property
-    def behaviour_settings(self) -> BehaviourSettings:
-        return self.settings.behaviour_settings()

@@ -39,32 +39,32 @@ class IdModality:
     """Fields of the item, each with its own table: one-hot (MARN eq. 1), or of a list the mean of its entries."""
 
     fields: Mapping[str, int] = option(MISSING, "token or token_seq field -> width of its embedding", low=1, least=1)
-    kind: Literal["id"] = "id"
+    kind: Literal["id"] = option("id", "says which kind this is")
 
 
 @dataclass(frozen=True)
 class VectorModality:
     """One precomputed vector per item, read from a `.npy` file with its ids beside it, or from a float_seq field."""
 
-    file: str | None = None
-    ids: str | None = None
-    field: str | None = None
+    file: str | None = option(None, "float array (n, width) in a .npy file beside the atomic files")
+    ids: str | None = option(None, "file of the item id of each row, one a line; null: the same name with .ids")
+    field: str | None = option(None, "float_seq field of the item, in place of a file")
     size: int | None = option(None, "width the vectors must have; null: any", low=1)
-    kind: Literal["vector"] = "vector"
+    kind: Literal["vector"] = option("vector", "says which kind this is")
 
 
 @dataclass(frozen=True)
 class TextModality:
     """Words of a token_seq field of the item, read by a text CNN."""
 
-    field: str
-    word_vectors: str | None = None
+    field: str = option(MISSING, "token_seq field of the item")
+    word_vectors: str | None = option(None, "float array of a vector per word, .npy with its words beside it in .ids")
     word_size: int = option(64, "width of learned word vectors (unused with word_vectors)", low=1, high=4096)
     train_words: bool | None = option(None, "learn the word vectors; null: only when none are given")
     windows: Sequence[int] = option((2, 3, 4), "words a window of the text CNN spans", low=1, least=1)
     filters: int = option(64, "filters per window", low=1, high=65536)
     max_words: int = option(32, "longest title kept", low=1, high=10**5)
-    kind: Literal["text"] = "text"
+    kind: Literal["text"] = option("text", "says which kind this is")
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ class StatisticModality:
     fields: Sequence[str] = option(MISSING, "train_interactions, or float fields of the item", least=1)
     bins: Sequence[int] = option((10, 100), "numbers of equal-frequency bins", paper="10 and 100", low=2, least=1)
     size: int = option(8, "width of a bin's embedding", paper="8", low=1, high=4096)
-    kind: Literal["statistic"] = "statistic"
+    kind: Literal["statistic"] = option("statistic", "says which kind this is")
 
 
 ModalitySettings = IdModality | VectorModality | TextModality | StatisticModality
@@ -100,7 +100,9 @@ class BehaviourSettings:
 class DataSettings:
     """Which rows exist and what the items look like."""
 
-    modalities: Mapping[str, Any] = option(None, "name -> modality; at least one")
+    modalities: Mapping[str, Any] = option(
+        {"ids": {"kind": "id", "fields": {"item_id": 32}}}, "name -> {kind: id | vector | text | statistic, ...}"
+    )
     use_modalities: Sequence[str] | None = option(None, "names of the modalities to use; null: all")
     behaviour: Mapping[str, Any] | None = option(None, "behaviour type and time fields; null: neither")
     repeats: Literal["error", "first", "keep"] | None = option(

@@ -8,7 +8,8 @@ from typing import Any, Literal
 
 from recbole_marn.settings.parsing import option
 
-__all__ = ["CLICKS_ALONE", "GAUC_NAME", "INSTEAD", "METRICS", "REFUSED", "TAKEN", "HostSettings"]
+__all__ = ["CLICKS_ALONE", "FIXED", "GAUC_NAME", "INSTEAD", "METRICS", "REFUSED", "TAKEN", "HostSettings"]
+__all__ += ["RunSettings"]
 
 # Metrics of labelled rows; RecBole's ranking metrics need whole lists of items.
 METRICS = ("AUC", "UAUC", "GAUC", "LogLoss", "MAE", "RMSE")
@@ -62,6 +63,14 @@ REFUSED = {
     "RELATION_ID_FIELD": _GRAPH,
     "ENTITY_ID_FIELD": _GRAPH,
 }
+# What RecBole would do to our rows by itself, switched off; a data set may still name the columns it needs.
+FIXED: dict[str, Any] = {
+    "train_neg_sample_args": None,  # negatives are drawn once, by this package
+    "eval_args": {"split": {"LS": "valid_and_test"}, "order": "TO", "group_by": "user", "mode": "labeled"},
+    "repeatable": True,
+    "normalize_all": False,  # RecBole would scale time stamps
+    "load_col": None,  # every column of the atomic files
+}
 # Keys of clicks alone: a log has its own negatives.
 CLICKS_ALONE = (
     "train_sampling", "eval_sampling", "also_test", "negatives_from", "release_field", "train_last", "train_negatives",
@@ -81,32 +90,46 @@ INSTEAD = {
 TAKEN = {"model", "dataset", "config_files", "same_rows", "encoding", "wandb_project", "field_separator"}
 TAKEN |= {"seq_separator", "seq_len", "load_col", "unload_col", "unused_col", "rm_dup_inter", "val_interval"}
 TAKEN |= {"filter_inter_by_user_or_item", "user_inter_num_interval", "item_inter_num_interval", "normalize_field"}
-TAKEN |= {"alias_of_user_id", "alias_of_item_id", "POSITION_FIELD", "metrics", "valid_metric"}
+TAKEN |= {"alias_of_user_id", "alias_of_item_id", "POSITION_FIELD"}
 
 
 @dataclass(frozen=True)
-class HostSettings:
-    """Types and ranges RecBole takes for granted. Defaults are RecBole's and ours; here they are not used."""
+class RunSettings:
+    """RecBole's keys whose default is ours."""
 
-    seed: int = option(2020, "training seed", low=0, high=2**32 - 1)
     epochs: int = option(10, "most epochs", low=1, high=10**6)
-    train_batch_size: int = option(1024, "rows a batch", low=1, high=2**24)
+    train_batch_size: int = option(
+        1024, "rows a batch, positives and negatives", paper="32 (Amazon), 1024 (Taobao)", low=1, high=2**24
+    )
     eval_batch_size: int = option(8192, "rows a batch", low=1, high=2**24)
-    learner: Literal["adam", "adagrad", "adamw", "sgd", "rmsprop"] = option("adam", "optimizer")
-    learning_rate: float = option(0.003, "learning rate", low=0)
+    learner: Literal["adam", "adagrad", "adamw", "sgd", "rmsprop"] = option("adam", "optimizer", paper="adagrad")
+    learning_rate: float = option(
+        0.003, "chosen on ml-1m's validation out of .0005, .001, .003, .01", paper="0.1 (adagrad)", low=0
+    )
     weight_decay: float = option(0.0, "L2 penalty", low=0)
-    clip_grad_norm: Mapping[str, Any] | None = option(None, "arguments of clip_grad_norm_, e.g. {max_norm: 5}")
     stopping_step: int = option(2, "validations without a better value before stopping", low=0)
     eval_step: int = option(1, "epochs between validations", low=1)
-    shuffle: bool = option(True, "new order of the training rows in every epoch")
     MAX_ITEM_LIST_LENGTH: int = option(50, "longest history", low=1, high=10**5)
+    metrics: Sequence[str] | str = option(
+        ("AUC", "UAUC", "LogLoss"), f"among {', '.join(METRICS)}; UAUC: unweighted mean of per-user AUC", least=1
+    )
+    valid_metric: str = option("UAUC", "the metric that chooses the epoch", least=1)
+    metric_decimal_place: int = option(6, "digits of the metrics", low=1, high=15)
+
+
+@dataclass(frozen=True)
+class HostSettings(RunSettings):
+    """RecBole's keys with the types and ranges that it takes for granted; defaults not in `RunSettings` are its own."""
+
+    seed: int = option(2020, "training seed", low=0, high=2**32 - 1)
+    clip_grad_norm: Mapping[str, Any] | None = option(None, "arguments of clip_grad_norm_, e.g. {max_norm: 5}")
+    shuffle: bool = option(True, "new order of the training rows in every epoch")
     USER_ID_FIELD: str = option("user_id", "column of the user", least=1)
     ITEM_ID_FIELD: str = option("item_id", "column of the item", least=1)
     TIME_FIELD: str = option("timestamp", "column of the time, in seconds", least=1)
     LIST_SUFFIX: str = option("_list", "ending of history columns in RecBole's own models", least=1)
     NEG_PREFIX: str = option("neg_", "beginning of the columns of negatives in RecBole's own models", least=1)
     ITEM_LIST_LENGTH_FIELD: str = option("item_length", "column of the history's length there", least=1)
-    metric_decimal_place: int = option(6, "digits of the metrics", low=1, high=15)
     loss_decimal_place: int = option(4, "digits of the losses in the log", low=1, high=15)
     show_progress: bool = option(True, "progress bars")
     verbose: bool = option(False, "RecBole's whole configuration in the log")
@@ -120,7 +143,6 @@ class HostSettings:
     state: Literal["debug", "info", "warning", "error", "critical", "DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = (
         option("INFO", "lowest level of the log")
     )
-    metrics: Sequence[str] | str = option(("AUC", "UAUC", "LogLoss"), "metrics of each part", least=1)
     log_wandb: bool = option(False, "report to Weights & Biases")
     checkpoint_dir: str = option("saved", "folder of checkpoints and records", least=1)
-    data_path: str = option("dataset", "folder of the data sets", least=1)
+    data_path: str = option("dataset/", "folder of the data sets", least=1)

@@ -47,6 +47,10 @@ class CTRSettings:
 
     width: int = option(64, "D, width of every modality and of the item vector", paper="256", low=1, high=4096)
     modality_norm: Literal["none", "batch"] = option("none", "batch normalisation of each aligned modality e_m (ours)")
+    id_dropout: float = option(
+        0.0, "share of items whose id is unknown in a training step; untrained ids then count as unknown (ours)",
+        low=0, high=0.95,
+    )  # fmt: skip
     prediction_hidden: Sequence[int] = option(
         (128, 64), "hidden layers of the prediction", paper="[128, 64]", low=1, high=65536
     )
@@ -57,7 +61,7 @@ class CTRSettings:
 
 @dataclass(frozen=True)
 class MARNSettings(CTRSettings):
-    """Every switch of MARN; the first choice is the paper's reading (docs/models.md)."""
+    """Keys of MARN. The first choice is the paper's reading (docs/models.md)."""
 
     fusion: Literal["maf", "conc"] = option("maf", "attention (eqs. 2, 3) or plain sum of the modalities")
     adversary: Literal["double", "single", "none"] = option("double", "DDMA, one discriminator, or no invariant branch")
@@ -96,7 +100,7 @@ class MARNSettings(CTRSettings):
 
 @dataclass(frozen=True)
 class GRUSettings(CTRSettings):
-    """User side of the models that differ in their fusion of modalities."""
+    """Keys of the models that differ in their fusion of modalities."""
 
     hidden_size: int | None = option(None, "H of the GRU; null: width", low=1, high=4096)
     pooling: Literal["attention", "last"] = option("last", "user vector: candidate attention or last state")
@@ -205,16 +209,18 @@ class DUPNSettings(CTRSettings):
 # --------------------------------------------------------------------------------------- RecBole's own models
 @dataclass(frozen=True)
 class EmbeddingSettings:
-    """Keys of RecBole's LR and FM."""
+    """Keys of RecBole's LR and FM. Widths are as MARN's here, and nothing is dropped; other defaults are RecBole's."""
 
-    embedding_size: int = option(10, "width of every embedding", low=1, high=4096)
+    embedding_size: int = option(32, "width of every embedding; as MARN's item id", low=1, high=4096)
 
 
 @dataclass(frozen=True)
 class RecBoleMLPSettings(EmbeddingSettings):
     """Keys of RecBole's WideDeep and DeepFM, and of its other models with an MLP."""
 
-    mlp_hidden_size: Sequence[int] = option((128, 128, 128), "hidden layers", low=1, high=65536)
+    mlp_hidden_size: Sequence[int] = option(
+        (128, 64), "hidden layers, of DIN's and DIEN's attention too", low=1, high=65536
+    )
     dropout_prob: float = option(0.0, "dropout of the MLP", low=0, high=0.95)
 
 
@@ -235,7 +241,7 @@ class RecBoleAutoIntSettings(EmbeddingSettings):
     n_layers: int = option(3, "layers of attention", low=1, high=64)
     num_heads: int = option(2, "heads of each layer", low=1, high=64)
     has_residual: bool = option(False, "add the fields to what the attention makes of them")
-    mlp_hidden_size: Sequence[int] = option((128, 128), "hidden layers", low=1, high=65536)
+    mlp_hidden_size: Sequence[int] = option((128, 64), "hidden layers", low=1, high=65536)
     dropout_probs: Sequence[float] = option(
         (0.0, 0.0, 0.0), "dropout of attention, MLP and the attention's output", low=0, high=0.95, least=3
     )
@@ -250,7 +256,7 @@ class RecBoleDCNV2Settings(RecBoleMLPSettings):
     mixed: bool = option(False, "a mixture of experts of low rank in place of each cross matrix")
     expert_num: int = option(4, "experts, with mixed", low=1, high=64)
     low_rank: int = option(128, "rank of an expert, with mixed", low=1, high=4096)
-    reg_weight: float = option(2.0, "weight of the norms of the cross matrices in the loss", low=0)
+    reg_weight: float = option(2, "weight of the norms of the cross matrices in the loss", low=0)
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import difflib
 import functools
@@ -12,8 +13,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 from recbole_marn.errors import InputError
+from recbole_marn.files import plain
 
-__all__ = ["from_mapping", "nearest", "option"]
+__all__ = ["default_of", "defaults", "from_mapping", "nearest", "option"]
 
 
 def option(
@@ -28,14 +30,27 @@ def option(
     """A dataclass field with a one-line help text.
 
     Args:
-        default: what holds unless the key is set.
+        default: what holds unless the key is set; the one place that says so.
         text: what the key does.
         low, high: inclusive range of a number, or of the entries of a list or mapping.
         least: fewest entries of a list or mapping.
         paper: the value of the paper that the key comes from.
     """
     metadata = {"help": text, "low": low, "high": high, "least": least, "paper": paper}
+    if isinstance(default, Mapping):
+        return dataclasses.field(default_factory=lambda: copy.deepcopy(default), metadata=metadata)
     return dataclasses.field(default=default, metadata=metadata)
+
+
+def default_of(field: dataclasses.Field) -> Any:
+    """The default of a key, `dataclasses.MISSING` where it must be given."""
+    return field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
+
+
+def defaults(kind: type) -> dict[str, Any]:
+    """The default of every key that has one, as plain data: what its line in a YAML file would be read as."""
+    found = {field.name: default_of(field) for field in dataclasses.fields(kind)}
+    return {name: plain(value) for name, value in found.items() if value is not dataclasses.MISSING}
 
 
 def nearest(name: object, known: Iterable[str]) -> str:
@@ -68,7 +83,7 @@ def from_mapping(kind: type, values: Mapping[str, Any], *, where: str = "", comp
     checked = {}
     for name, field in fields.items():
         if name not in values:
-            if field.default is dataclasses.MISSING:
+            if default_of(field) is dataclasses.MISSING:
                 raise InputError(f"{prefix}key '{name}'", f"only {', '.join(values) or 'nothing'}", f"Add {name}.")
             continue
         checked[name] = _checked(prefix + f"'{name}'", values[name], hints[name], field.metadata)

@@ -15,7 +15,9 @@ class TrainSettings:
     """What the trainer needs beyond RecBole's own training keys."""
 
     adagrad_init: float = option(0.1, "AdaGrad's first accumulator; 0.1 as TensorFlow, 0 as PyTorch", low=0)
-    threads: int | None = option(1, "CPU threads of torch; null: torch's own choice", low=1, high=1024)
+    threads: int | None = option(
+        1, "CPU threads of torch; on shared cores more wait for each other; null: torch's choice", low=1, high=1024
+    )
     resume: bool = option(False, "go on from the last finished epoch of the same run")
     run_name: str | None = option(None, "name of the run's files; null: from model, dataset, seed and settings")
     calibration: Literal["none", "platt", "isotonic"] = option(

@@ -1,4 +1,4 @@
-"""Training on several processes of one machine: RecBole's path on torch.distributed, with metrics of gathered scores.
+"""Training on several processes, of one machine or many: RecBole's path, with metrics of gathered scores.
 
 NCCL where there is a GPU for every process, gloo on CPUs. Each process trains on its share of every batch and scores
 its share of every part; gradients are averaged (DistributedDataParallel), scores are gathered in the order of the rows,
@@ -8,7 +8,9 @@ so that a metric is computed once, from all of them: what one process computes f
 from __future__ import annotations
 
 import itertools
+import os
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +20,7 @@ from recbole.trainer.trainer import AbstractTrainer
 from torch import distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from recbole_marn.errors import InputError
 from recbole_marn.models.base import CTRModel
 from recbole_marn.training.trainer import CTRTrainer
 
@@ -43,7 +46,7 @@ class _Replicas(AbstractTrainer):
         # Every process has built the same item tables from the same files: nothing to send around.
         ignored = [name for name, _ in model.named_buffers()]
         DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(self.model, ignored)
-        devices = [config["local_rank"]] if on_gpu else None
+        devices = [config["device"]] if on_gpu else None
         self.distributed_model = DistributedDataParallel(self.model, device_ids=devices)
 
 
@@ -54,6 +57,26 @@ class DistributedTrainer(CTRTrainer, _Replicas):
         """Settings as a single process has them: files of this run are read by any number of processes."""
         settings = {key: value for key, value in super().plain_settings().items() if key not in WORLD_KEYS}
         return settings | {"single_spec": True, "local_rank": 0}
+
+    def resume_checkpoint(self, resume_file: str | Path) -> None:
+        super().resume_checkpoint(resume_file)
+        self._check_together()
+
+    def fit(self, *args: Any, **kwargs: Any) -> Any:
+        if self.settings.resume and not os.path.exists(self.state_file):
+            self._check_together()
+        return super().fit(*args, **kwargs)
+
+    def _check_together(self) -> None:
+        """All processes start at one epoch, or none does: each reads the state that the first one has written."""
+        everyone: list[Any] = [None] * distributed.get_world_size()
+        distributed.all_gather_object(everyone, self.start_epoch)
+        if len(set(everyone)) > 1:
+            raise InputError(
+                "one state to go on with for all processes",
+                f"states after {', '.join(str(epoch) for epoch in everyone)} epochs in {self.checkpoint_dir}",
+                "Give a checkpoint_dir that all machines share.",
+            )
 
     @torch.no_grad()
     def evaluate(

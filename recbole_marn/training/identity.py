@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
 from recbole_marn.data.part import Part
 from recbole_marn.errors import InputError
 from recbole_marn.evaluation.record import run_name_of
-from recbole_marn.files import plain
 from recbole_marn.host.config import plain_config
 from recbole_marn.settings.data import DataSettings
+from recbole_marn.settings.parsing import defaults
 from recbole_marn.settings.training import TrainSettings
 
 __all__ = [
@@ -29,17 +28,20 @@ INCIDENTAL |= {"data_path", "log_wandb", "wandb_project", "also_test", "verbose"
 INCIDENTAL |= {"nproc", "saved", "threads", "probe_every", "copied_vectors_mb", "columnar_from_mb"}
 
 
+# Keys that came later, with the value that changes nothing: runs from before them keep their names.
+ADDED = {"id_dropout": 0.0}
+
+
 def settings_that_matter(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Plain settings without those that do not change what a run computes."""
-    return {key: value for key, value in settings.items() if key not in INCIDENTAL}
+    return {
+        key: value
+        for key, value in settings.items()
+        if key not in INCIDENTAL and not (key in ADDED and value == ADDED[key])
+    }
 
 
-DEFAULTS = {
-    field.name: field.default
-    for kind in (DataSettings, TrainSettings)
-    for field in dataclasses.fields(kind)
-    if field.default is not dataclasses.MISSING
-}
+DEFAULTS = defaults(DataSettings) | defaults(TrainSettings) | ADDED
 
 
 def run_name(config: Any) -> str:
@@ -55,7 +57,7 @@ def check_same_settings(content: Mapping[str, Any], path: Any, settings: Mapping
     before = content["config"]
 
     def value(where: Mapping[str, Any], key: str) -> Any:
-        return where.get(key, plain(DEFAULTS.get(key)))
+        return where.get(key, DEFAULTS.get(key))
 
     keys = [key for key in {**before, **settings} if key not in INCIDENTAL]
     changed = [key for key in keys if value(before, key) != value(settings, key)]

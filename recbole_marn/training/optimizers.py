@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn, optim
 
+from recbole_marn.layers.context import SameWidthTables
 from recbole_marn.layers.encoders import CategoricalEncoder
 
 __all__ = ["ROW_SPARSE_FROM", "build_adagrad", "build_adam", "read_by_row"]
@@ -16,11 +17,15 @@ ROW_SPARSE_FROM = 100_000
 
 
 def read_by_row(model: nn.Module, *, least: int = ROW_SPARSE_FROM) -> list[nn.Parameter]:
-    """Let the ID tables of `model` with at least so many rows give row-sparse gradients, and return their weights."""
+    """Let the embeddings of items, profile and context with at least so many rows give row-sparse gradients.
+
+    Returns:
+        Their weights.
+    """
     tables = [
         table
         for encoder in model.modules()
-        if isinstance(encoder, CategoricalEncoder)
+        if isinstance(encoder, (CategoricalEncoder, SameWidthTables))
         for table in encoder.tables
         if table.num_embeddings >= least
     ]

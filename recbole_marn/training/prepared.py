@@ -22,7 +22,7 @@ from recbole_marn.training import checkpoint
 from recbole_marn.training.identity import check_same_numbers, check_same_rows
 from recbole_marn.training.log import start_log
 
-__all__ = ["Prepared", "load_data_and_model", "load_run", "prepare_data", "prepare_run"]
+__all__ = ["Prepared", "is_to_be_prepared", "load_data_and_model", "load_run", "prepare_data", "prepare_run"]
 
 
 @dataclass
@@ -44,10 +44,15 @@ def prepare_data(config: Config) -> None:
         InputError: there are none and they cannot be downloaded; it says which, and which data sets run now.
     """
     folder, name = atomic_files(config)
-    if any(folder.glob(f"{name}*.inter")) or name not in known_datasets():
-        return
-    if record := ensure_prepared(name, folder.parent):
+    if is_to_be_prepared(config) and (record := ensure_prepared(name, folder.parent)):
         print(render(record))
+
+
+def is_to_be_prepared(config: Config) -> bool:
+    """Whether this is a public data set without its atomic files."""
+    folder, name = atomic_files(config)
+    there = any(folder.glob(f"{name}*.inter"))
+    return not there and name in known_datasets()
 
 
 def prepare_run(config: Config, *, quiet: bool = False, sealed: bool = False) -> Prepared:

@@ -1,4 +1,4 @@
-"""Starting a run on several processes of one machine, and getting its answer back."""
+"""A run on several processes: started here, on one machine, or by torchrun, on one or many."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ from recbole_marn.errors import InputError
 from recbole_marn.host.config import build_config
 from recbole_marn.training.children import end_with_parent
 from recbole_marn.training.identity import run_name
+from recbole_marn.training.prepared import is_to_be_prepared
 
-__all__ = ["START_METHOD", "run_processes"]
+__all__ = ["START_METHOD", "run_launched", "run_processes"]
 
 START_METHOD = "spawn"  # forking a process that has used a GPU is not possible
 
@@ -60,6 +61,41 @@ def run_processes(
                 raise InputError(*json.loads(file.read_text(encoding="utf-8"))) from None
             raise
         return json.loads(answer.read_text(encoding="utf-8"))
+
+
+def run_launched(
+    run: Callable[..., Any],
+    world: Mapping[str, Any],
+    nproc: int,
+    config_file_list: Sequence[str],
+    config_dict: Mapping[str, Any],
+    saved: bool,
+) -> Any:
+    """A run of which this process is one: torchrun has started it and the others, and starts them anew if one dies.
+
+    Args:
+        world: the place of this process, as `host.processes.launched` tells it.
+        nproc: what the user gave of it.
+
+    Returns:
+        As `run`, in every process.
+
+    Raises:
+        InputError: as `run`; further processes asked for, or data that are not prepared.
+    """
+    config = build_config(config_file_list=config_file_list, config_dict=config_dict)
+    if nproc > 1:
+        raise InputError("processes of torchrun alone", f"nproc={nproc} beside them", "Leave nproc out.")
+    if is_to_be_prepared(config):  # by all of them at once
+        raise InputError(
+            f"the data set {config['dataset']}, prepared before its processes start",
+            f"none in {config['data_path']}",
+            f"Give `recbole-marn prepare {config['dataset']}` first.",
+        )
+    settings = {**config_dict, **world, "run_name": config["run_name"] or run_name(config)}
+    result = run(None, None, config_file_list, settings, saved)
+    distributed.destroy_process_group()
+    return result
 
 
 def _process(

@@ -11,10 +11,11 @@ import numpy as np
 from recbole_marn.data.loader import CTRDataLoader
 from recbole_marn.evaluation.scores import part_metrics
 from recbole_marn.host.config import build_config
+from recbole_marn.host.processes import launched
 from recbole_marn.training.log import describe
 from recbole_marn.training.metrics import named_metrics
 from recbole_marn.training.prepared import prepare_data, prepare_run
-from recbole_marn.training.processes import run_processes
+from recbole_marn.training.processes import run_launched, run_processes
 from recbole_marn.training.record import calibration_told, data_facts, with_request, write_record
 
 __all__ = ["run"]
@@ -36,7 +37,8 @@ def run(
         config_file_list: YAML files of settings, as in RecBole; a later one wins.
         config_dict: settings, which win over the files.
         saved: write checkpoint, record and scores to `checkpoint_dir`. Without, the last epoch is tested.
-        nproc: processes to train with, on this machine; also the key `nproc`.
+        nproc: processes to train with, on this machine; also the key `nproc`. In a process started by torchrun the
+            run is one of all its processes, on however many machines.
 
     Returns:
         RecBole's four keys (`best_valid_score`, `valid_score_bigger`, `best_valid_result`, `test_result`) and
@@ -46,10 +48,13 @@ def run(
     """
     config = build_config(model, dataset, config_file_list, config_dict)
     nproc = nproc or config["nproc"] or 1
-    if nproc > 1 and config["single_spec"]:
+    world = launched()
+    if config["single_spec"] and (nproc > 1 or world):
+        settings = {**(config_dict or {}), "model": config["model"], "dataset": config["dataset"]}
+        if world:
+            return run_launched(run, world, nproc, config_file_list or [], settings, saved)
         prepare_data(config)  # once, before the processes look for it
-        names = {"model": config["model"], "dataset": config["dataset"]}
-        return run_processes(run, nproc, config_file_list or [], {**(config_dict or {}), **names}, saved)
+        return run_processes(run, nproc, config_file_list or [], settings, saved)
     parts = prepare_run(config)
     trainer, logger = parts.trainer, logging.getLogger()
     parameters = sum(parameter.numel() for parameter in parts.model.parameters() if parameter.requires_grad)
@@ -61,9 +66,9 @@ def run(
         parts.train, parts.valid, saved=saved, show_progress=config["show_progress"]
     )
     trainer.calibrate(parts.valid)
-    loaded = trainer.click_rates.fitted is not None  # with the calibration, which belongs to the best model
+    calibrated = trainer.click_rates.fitted is not None  # which belongs to the best model, and has loaded it
     test_result = trainer.evaluate(
-        parts.test, load_best_model=saved and not loaded, show_progress=config["show_progress"]
+        parts.test, load_best_model=saved and not calibrated, show_progress=config["show_progress"]
     )
     result = {
         "model": config["model"],
@@ -73,7 +78,7 @@ def run(
         "valid": named_metrics(best_valid_result),
         "test": named_metrics(test_result),
     }
-    log, calibrated = parts.test.part.is_log, trainer.click_rates.fitted is not None
+    log = parts.test.part.is_log
     scores = {"valid": parts.valid, "test": parts.test} if saved or log or calibrated else {}
     for sampling in config["also_test"] or []:
         loader = CTRDataLoader(config, parts.test.part.against(sampling))

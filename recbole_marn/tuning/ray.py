@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Iterator, Mapping
+import shutil
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -77,7 +78,10 @@ def trials(
     shared = {**fixed, "data_path": os.path.abspath(os.path.dirname(config["data_path"])), "use_gpu": cluster.gpus > 0}
     drawn = {} if algo == "exhaustive" else {"max_evals": number}
     _check_same_search(folder, {**header, **shared, **drawn})
-    trainable = tune.with_resources(partial(_trial, fixed=shared), {"cpu": 1, "gpu": cluster.gpus})
+    states = folder / "states"
+    trainable = tune.with_resources(
+        partial(_trial, fixed=shared, states=str(states)), {"cpu": 1, "gpu": cluster.gpus}
+    )
     with _started(ray, cluster):
         if tune.Tuner.can_restore(str(folder)):
             tuner = tune.Tuner.restore(str(folder), trainable=trainable, restart_errored=True)
@@ -86,16 +90,13 @@ def trials(
         results = tuner.fit()
     if results.errors:
         raise results.errors[0]
-    for result in results:
-        for file in Path(result.path).glob("*.pth"):
-            file.unlink()
+    shutil.rmtree(states, ignore_errors=True)
     return [_told(result) for result in sorted(results, key=lambda result: result.metrics["trial_id"])]
 
 
 def _tuner(
     tune: Any, trainable: Any, config: Any, space: Any, algo: str, number: int, folder: Path, cluster: Cluster
 ) -> Any:
-    from ray.air import RunConfig
     from ray.tune.schedulers import ASHAScheduler
     from ray.tune.search import BasicVariantGenerator, ConcurrencyLimiter
 
@@ -120,7 +121,7 @@ def _tuner(
             search_alg=search,
             scheduler=scheduler,
         ),
-        run_config=RunConfig(name=folder.name, storage_path=str(folder.parent), verbose=1),
+        run_config=_run_config()(name=folder.name, storage_path=str(folder.parent), verbose=1),
     )
 
 
@@ -137,12 +138,16 @@ def _domains(tune: Any, space: Mapping[str, tuple[str, list[Any]]], algo: str) -
 
 
 # ----------------------------------------------------------------------------------------------- a trial
-def _trial(drawn: dict[str, Any], fixed: Mapping[str, Any]) -> None:
-    """In a Ray worker: train, and report the best validation value so far after every epoch."""
-    from ray.air import session
+def _trial(drawn: dict[str, Any], fixed: Mapping[str, Any], states: str) -> None:
+    """In a Ray worker: train, and report the best validation value so far after every epoch.
 
+    Args:
+        states: folder of what unfinished trials go on with, each in a folder of its own.
+    """
+    tell, trial_id = _session()
     settings = {name: readable(value) for name, value in drawn.items()}
-    own = {"checkpoint_dir": session.get_trial_dir(), "run_name": "trial", "resume": True, "show_progress": False}
+    own = {"checkpoint_dir": os.path.join(states, trial_id), "run_name": "trial", "resume": True}
+    own["show_progress"] = False
     config = build_config(config_dict={**fixed, **settings, **own})
     parts = prepare_run(config, quiet=True, sealed=True)
     trainer = parts.trainer
@@ -151,7 +156,7 @@ def _trial(drawn: dict[str, Any], fixed: Mapping[str, Any]) -> None:
         worst = -math.inf if config["valid_metric_bigger"] else math.inf
         score = float(trainer.best_valid_score)
         failure = failure or (None if math.isfinite(score) else f"{config['valid_metric']} is not a number")
-        session.report(
+        tell(
             {
                 "epoch": len(trainer.history),
                 "valid_score": worst if failure else score,
@@ -188,7 +193,6 @@ def _ray() -> tuple[Any, Any]:
     try:
         with old_numpy_names():
             import ray
-            import ray.air
             from ray import tune
             from ray.tune import Tuner  # noqa: F401
     except (ImportError, AttributeError) as error:  # AttributeError: of a numpy that this ray does not know
@@ -197,6 +201,25 @@ def _ray() -> tuple[Any, Any]:
             "Install it: pip install 'recbole-marn[ray]', or take --engine=recbole.",
         ) from None  # fmt: skip
     return ray, tune
+
+
+def _session() -> tuple[Callable[[dict[str, Any]], None], str]:
+    """In a trial: how it reports, and its id."""
+    try:
+        from ray.tune import get_context, report
+    except ImportError:  # the Ray that RecBole asks for
+        from ray.air import session
+
+        return session.report, session.get_trial_id()
+    return report, get_context().get_trial_id()
+
+
+def _run_config() -> Any:
+    try:
+        from ray.tune import RunConfig
+    except ImportError:  # the Ray that RecBole asks for
+        from ray.air import RunConfig
+    return RunConfig
 
 
 @contextmanager

@@ -1,14 +1,17 @@
-import json
-
+import numpy as np
 import pytest
 import torch
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import KFold, cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
-from recbole_marn import cli
 from recbole_marn.analysis import adversary
 from recbole_marn.analysis.adversary import probe_accuracy, scores_without_invariant
+from recbole_marn.errors import InputError
 from recbole_marn.layers.invariant_codes import BalancedCodes
 from recbole_marn.layers.normalisation import ModalityWhitening
-from recbole_marn.quick_start import build_config, load_run, prepare_run, run
+from recbole_marn.quick_start import build_config, prepare_run
 
 
 def vectors(shift):
@@ -85,17 +88,31 @@ def test_deleting_c_changes_scores_and_is_undone(settings):
     assert (before == after).all()
 
 
-def test_analyze_prints_a_table_and_ends_in_json(settings, capsys, monkeypatch):
+def test_a_report_has_every_number_a_modality(settings, monkeypatch):
     monkeypatch.setattr(adversary, "PROBED", 40)
-    path = run("MARN", "tiny", config_dict=settings(epochs=1))["checkpoint"]
-    assert cli.main(["analyze", path]) == 0
-    report = json.loads(capsys.readouterr().out.strip().splitlines()[-1])
-    assert set(report["degree"]) == set(load_run(path).model.encoder.names)
-    assert 0 <= report["probe c"]["linear"] <= 1
+    parts = prepare_run(build_config("MARN", "tiny", config_dict=settings()), quiet=True)
+    batch = next(iter(parts.train)).batch
+    report = adversary.adversary_report(parts.model, parts.trainer, parts.valid, batch)
+    names = set(parts.model.encoder.names)
+    for number in ("degree", "|c|", "attention norm", "D0 accuracy", "D1 accuracy"):
+        assert set(report[number]) == names
+    assert report["chance"] == 0.25 and 0 <= report["probe c"]["linear"] <= 1
     assert report["UAUC"] != report["UAUC without c"]
 
 
-def test_analyze_refuses_a_model_without_invariant_branch(settings, capsys):
-    path = run("MARN", "tiny", config_dict=settings(epochs=1, adversary="none"))["checkpoint"]
-    assert cli.main(["analyze", path]) == 2
-    assert "Expected a MARN with an invariant branch" in capsys.readouterr().err
+@pytest.mark.parametrize("changed", [{"adversary": "none"}, {"use_modalities": ["ids"]}])
+def test_a_model_without_a_game_is_told_so(settings, changed):
+    parts = prepare_run(build_config("MARN", "tiny", config_dict=settings(**changed)), quiet=True)
+    assert not adversary.has_adversary(parts.model)
+    with pytest.raises(InputError, match="Expected a MARN with an invariant branch and two modalities"):
+        adversary.check_adversary(parts.model)
+
+
+def test_the_linear_probe_is_scikit_learns():
+    """Cross-validated accuracy of a pipeline of scikit-learn's on the same vectors."""
+    x, present = vectors(0.7)
+    features, target = x.transpose(0, 1).reshape(-1, 8).numpy(), np.repeat(np.arange(3), 400)
+    pipeline = make_pipeline(StandardScaler(), LogisticRegression())
+    expected = cross_val_score(pipeline, features, target, cv=KFold(5, shuffle=True, random_state=0)).mean()
+    assert 0.5 < expected < 0.95
+    assert probe_accuracy(x, present) == pytest.approx(expected, abs=0.04)

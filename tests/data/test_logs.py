@@ -1,4 +1,4 @@
-"""Rows of click logs against a slow loop over the text of their files, and logs that are none."""
+"""Rows of click logs against a slow loop over the text of their files."""
 
 import collections
 

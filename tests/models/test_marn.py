@@ -8,7 +8,6 @@ import pytest
 import torch
 from cases import prepared
 
-from recbole_marn.registry import properties_folder
 from recbole_marn.settings.models import MARNSettings
 
 TWO = {"use_modalities": ["ids", "image"]}
@@ -262,8 +261,6 @@ def test_slow_kernels_compute_the_same(marn):
 def test_no_switch_is_left_out():
     switches = {field.name for field in dataclasses.fields(MARNSettings)}
     assert switches == set(ALTERNATIVES) | WITHOUT_EFFECT
-    written = (properties_folder() / "model" / "MARN.yaml").read_text()
-    assert switches == {line.split(":")[0] for line in written.splitlines() if not line.startswith("#")}
 
 
 def test_every_row_of_the_ablation_differs_from_the_one_before(marn):

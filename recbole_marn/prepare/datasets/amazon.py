@@ -171,7 +171,7 @@ def read(raw: Path, options: Options, dataset: str) -> RawDataset:
         events,
         read_items(meta, set(events.items), tallies[1], options.title_words, options.min_matched),
         [reviews, meta],
-        tallies,
+        tallies=tallies,
         notes=[f"edition {edition.year}; prices and brands are as of its crawl, not of the review"],
         published=dict(source.published),
     )

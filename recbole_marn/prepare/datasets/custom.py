@@ -147,7 +147,7 @@ def _read_events(chosen: Roles, tally: Tally, options: Options) -> RawDataset:
             described.see(events.last_item, row, line)
     tally.check()
     built = events.build()
-    data = RawDataset(built, described.table(built.items), chosen.table.files(), [tally])
+    data = RawDataset(built, described.table(built.items), chosen.table.files(), tallies=[tally])
     data.notes += described.notes()
     data.counts_time = options.time_unit == "relative"
     return data

@@ -74,7 +74,7 @@ def read_log(options: Options) -> LogDataset:
             "name it: --column user_id=YOUR_COLUMN"
         )
     sources = [file for table in tables.values() for file in table.files()]
-    data = LogDataset(exposures, items, users, behaviours, sources, tallies, notes=notes, columns=columns)
+    data = LogDataset(exposures, items, users, behaviours, sources, tallies=tallies, notes=notes, columns=columns)
     data.counts_time = options.time_unit == "relative"
     return data
 

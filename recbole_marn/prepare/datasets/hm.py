@@ -43,7 +43,7 @@ def read(raw: Path, options: Options) -> RawDataset:
         _read_sales(sales, tallies[0]),
         _read_articles(articles, tallies[1], options.title_words),
         [sales, articles],
-        tallies,
+        tallies=tallies,
         notes=["price left out: it is known per transaction only, so an item's price would hold test purchases"],
         published=dict(SOURCE.published),
     )

@@ -48,7 +48,7 @@ def read(raw: Path, options: Options) -> LogDataset:
     for path in news:
         tallies.append(Tally(path.name, options.max_skipped))
         _read_news(path, tallies[-1], items, options.title_words)
-    return LogDataset(log, items, None, reader.behaviours(), [*behaviors, *news], tallies, notes=reader.notes())
+    return LogDataset(log, items, None, reader.behaviours(), [*behaviors, *news], tallies=tallies, notes=reader.notes())
 
 
 class _Impressions:

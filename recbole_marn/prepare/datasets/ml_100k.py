@@ -36,7 +36,7 @@ def read(raw: Path, options: Options) -> RawDataset:
     for _, (token, *values) in read_csv(item, tallies[1], columns):
         items.add(identifier(token), dict(zip(_FIELDS, map(clean, values), strict=True)))
     tallies[1].check()
-    return RawDataset(events.build(), items, [inter, item], tallies, published=dict(SOURCE.published))
+    return RawDataset(events.build(), items, [inter, item], tallies=tallies, published=dict(SOURCE.published))
 
 
 def _packaged(name: str) -> Path:

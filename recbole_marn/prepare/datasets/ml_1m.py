@@ -42,7 +42,7 @@ def read(raw: Path, options: Options) -> RawDataset:
         read_ratings(ratings, rating_tally),
         _read_movies(movies, movie_tally, options.title_words),
         [ratings, movies],
-        [rating_tally, movie_tally],
+        tallies=[rating_tally, movie_tally],
         published=dict(SOURCE.published),
     )
     vectors, ids = locate(raw, "poster_vectors.npy"), locate(raw, "poster_ids.txt")

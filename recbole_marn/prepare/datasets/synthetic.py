@@ -189,7 +189,7 @@ def read(raw: Path, options: Options) -> RawDataset:
         vectors={"image": images},
         notes=["SYNTHETIC: made by a program, no shop, no customer, no photo; the truth is in the .truth.json file"],
         made_by={"command": f"recbole-marn prepare {NAME} --out dataset_atomic", "generator": GENERATOR},
-        more_files={f"{NAME}.truth.json": json.dumps(_truth(world, events), indent=1) + "\n"},
+        more_files={f"{NAME}.truth.json": f"{json.dumps(_truth(world, events), indent=1)}\n".encode()},
     )
 
 

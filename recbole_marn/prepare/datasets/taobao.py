@@ -37,7 +37,7 @@ def read(raw: Path, options: Options) -> RawDataset:
             for number, line in lines_of(block, first, tally):
                 log.add_line(number, line)
     tally.check()
-    return RawDataset(log.events.build(), log.items, [path], [tally], published=dict(SOURCE.published))
+    return RawDataset(log.events.build(), log.items, [path], tallies=[tally], published=dict(SOURCE.published))
 
 
 class _Log:

@@ -1,0 +1,163 @@
+"""Ten users: what they did, how the model ranks, and what each modality added."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+
+import numpy as np
+
+from recbole_marn.analysis.context import Context
+from recbole_marn.analysis.photos import Photos
+from recbole_marn.analysis.section import Case, Item, Section, Table
+from recbole_marn.analysis.worth import without_modalities
+from recbole_marn.data.grouped_rows import GroupedRows
+from recbole_marn.errors import InputError
+from recbole_marn.models.base import CTRModel
+from recbole_marn.settings.data import TextModality
+
+__all__ = ["cases"]
+
+USERS = 10
+HISTORY = 8  # items shown, the latest ones
+RANKED = 8  # candidates shown, the highest ones, and the clicked ones below them
+SHORTEST = 3  # behaviours that make a history worth a look
+PHOTOS = 3  # photos that make a case worth a look
+
+
+def cases(context: Context) -> Section:
+    """Histories and rankings with titles and photos."""
+    known = _Items(context)
+    chosen = _chosen(context, known)
+    rows = context.part.rows.take(chosen)
+    columns = context.subject.scores_of(rows)
+    added = _added(context, rows, columns)
+    told, table = [], []
+    for number in range(rows.n_groups):
+        own = rows.rows_of_groups(np.array([number]))
+        event, _ = rows.history(own[:1])
+        order = own[np.argsort(-columns["score"][own], kind="stable")]
+        shown = [row for place, row in enumerate(order) if place < RANKED or columns["label"][row] > 0]
+        places = {row: place + 1 for place, row in enumerate(order)}
+        user = str(context.part.field2id_token[context.part.uid_field][columns["user"][own[0]]])
+        ranking = [
+            known.item(
+                columns["item"][row],
+                said=_said(places[row], columns["score"][row], {name: of[row] for name, of in added.items()}),
+                clicked=bool(columns["label"][row] > 0),
+            )
+            for row in shown
+        ]
+        told.append(Case(user, [known.item(item) for item in rows.events.item[event[-HISTORY:]]], ranking))
+        table += [
+            [user, places[row], item.token, item.title, item.category, int(item.clicked), columns["score"][row],
+             *(float(of[row]) for of in added.values())]
+            for row, item in zip(shown, ranking, strict=True)
+        ]  # fmt: skip
+    names = [f"added by {name}" for name in added]
+    notes = [f"{len(told)} users were drawn at random among those with {SHORTEST} behaviours and a click."]
+    if context.photos:
+        notes.append(f"They are of those of whose items {PHOTOS} or more have a photo, where there are such users.")
+    else:
+        notes.append("Photos are shown with --photos FOLDER, of files named after the items.")
+    if known.photos.unreadable:
+        notes.append(f"{known.photos.unreadable} photos could not be read.")
+    return Section(
+        "Cases",
+        "Each user's latest behaviours stand above what the model ranked, the highest first; what a modality added is "
+        "the log-odds of the click minus those the model gives when no item has the modality.",
+        "Ten users prove nothing about the others, and what a modality added depends on what the others already "
+        "brought.",
+        tables=[
+            Table(
+                "rankings",
+                "The same as numbers.",
+                ["user", "place", "item", "title", context.field, "clicked", "predicted", *names],
+                table,
+                shown=0,
+            )
+        ],
+        notes=notes,
+        cases=told,
+    )
+
+
+def _chosen(context: Context, known: _Items) -> np.ndarray:
+    """Groups of ten users, one each, with a history, a click and something it is compared with."""
+    rows = context.part.rows
+    group, label = rows.group_of(np.arange(rows.n_rows)), context.subject.columns["label"] > 0
+    clicks, size = np.bincount(group, weights=label), np.bincount(group)
+    _, length = rows.windows(np.arange(rows.n_groups))
+    usable = np.flatnonzero((clicks > 0) & (size > clicks) & (length >= SHORTEST))
+    if not len(usable):
+        raise InputError(
+            f"requests with a click, a non-click and a history of {SHORTEST} behaviours",
+            "none",
+            "Name the column of requests (request: {field: ...}), or analyze data with histories.",
+        )
+    if context.photos:
+        pictured = known.pictured[context.subject.columns["item"]]
+        event, length = rows.history(rows.first_row(usable))
+        seen = known.pictured[rows.events.item[event]]
+        number = np.bincount(np.repeat(np.arange(len(usable)), length), weights=seen, minlength=len(usable))
+        number += np.bincount(group, weights=pictured)[usable]
+        usable = usable[number >= PHOTOS] if (number >= PHOTOS).any() else usable
+    usable = context.rng(8).permutation(usable)
+    user = rows.columns(rows.first_row(usable))["user"]
+    _, first = np.unique(user, return_index=True)
+    return np.sort(usable[np.sort(first)[:USERS]])
+
+
+def _added(
+    context: Context, rows: GroupedRows, columns: Mapping[str, np.ndarray]
+) -> dict[str, np.ndarray]:
+    """(B,) log-odds that each modality adds; nothing for models without modalities."""
+    model = context.subject.model
+    if not isinstance(model, CTRModel):
+        return {}
+    full, added = _log_odds(columns["score"]), {}
+    for name in model.encoder.names:
+        with without_modalities(model, {name}):
+            added[name] = full - _log_odds(context.subject.scores_of(rows)["score"])
+    return added
+
+
+def _log_odds(probability: np.ndarray) -> np.ndarray:
+    clipped = np.clip(probability.astype(np.float64), 1e-7, 1 - 1e-7)
+    return np.log(clipped / (1 - clipped))
+
+
+def _said(place: int, score: float, added: Mapping[str, float]) -> str:
+    parts = [f"{name} {value:+.2f}" for name, value in sorted(added.items(), key=lambda pair: -abs(pair[1]))]
+    return f"{place}. predicted {score:.3f}" + (f": {', '.join(parts)}" if parts else "")
+
+
+class _Items:
+    """How items are called and what they look like."""
+
+    def __init__(self, context: Context):
+        part = context.part
+        self.photos = Photos(context.photos)
+        self._token = part.field2id_token[part.iid_field]
+        try:
+            categories = context.categories
+            self._category = {item: categories.label.get(int(code), "") for item, code in enumerate(categories.code)}
+        except InputError:
+            self._category = {}
+        fields = [m.field for m in part.modality_settings.values() if isinstance(m, TextModality)]
+        columns = [] if part.item_feat is None else list(part.item_feat.columns)
+        field = next((name for name in [*fields, "title"] if name in columns), None)
+        self._words = None if field is None else part.item_feat[field].numpy()
+        self._word = None if field is None else part.field2id_token[field]
+
+    @cached_property
+    def pictured(self) -> np.ndarray:
+        """(n_items,) whether there is a photo."""
+        return np.array([str(token) in self.photos for token in self._token])
+
+    def item(self, item: int, said: str = "", clicked: bool = False) -> Item:
+        item, token = int(item), str(self._token[item])
+        title = ""
+        if self._words is not None:
+            title = " ".join(str(self._word[word]) for word in np.atleast_1d(self._words[item]) if word)
+        return Item(token, title, self._category.get(item, ""), self.photos.of(token), said, clicked)

@@ -1,0 +1,61 @@
+"""AUC by lambda0 from records: which belong together, and what is left out."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from recbole_marn.analysis.context import Context
+from recbole_marn.analysis.sections.convergence import convergence
+from recbole_marn.analysis.sensitivity import sensitivity
+from recbole_marn.analysis.subject import load_subject
+from recbole_marn.quick_start import run
+
+
+@pytest.fixture
+def records(settings, tmp_path):
+    """Two values of lambda0 with two seeds each; one run of another width, of another model, and of other rows."""
+    given = {"epochs": 1, "checkpoint_dir": str(tmp_path / "saved")}
+    runs = [
+        run("MARN", "tiny", config_dict=settings(lambda0=value, seed=seed, **given))
+        for value in (0.0, 0.5)
+        for seed in (1, 2)
+    ]
+    run("MARN", "tiny", config_dict=settings(lambda0=0.5, width=4, **given))
+    run("NAML", "tiny", config_dict=settings("NAML", **given))
+    run("MARN", "tiny", config_dict=settings(lambda0=0.5, sample_seed=9, **given))
+    return tmp_path / "saved", runs
+
+
+def test_runs_that_differ_in_lambda0_and_seed_alone_are_one_curve(records):
+    folder, runs = records
+    subject, notes = load_subject(runs[0]["checkpoint"], "test"), []
+    found = sensitivity([folder], subject, notes)
+    assert [setting.lambda0 for setting in found] == [0.0, 0.5]
+    for setting, own in zip(found, (runs[:2], runs[2:]), strict=True):
+        auc = [json.loads(Path(r["record"]).read_text())["metrics"]["test"]["AUC"] for r in own]
+        assert sorted(setting.test) == pytest.approx(sorted(auc))
+    assert any(note.startswith("1 records that differ in more") for note in notes)
+
+
+def test_the_section_draws_means_over_seeds(records):
+    folder, runs = records
+    subject = load_subject(runs[0]["checkpoint"], "test")
+    section = convergence(Context(subject, records=[folder]))
+    table = next(table for table in section.tables if table.name == "lambda0")
+    mean = np.mean([json.loads(Path(r["record"]).read_text())["metrics"]["test"]["AUC"] for r in runs[2:]])
+    assert table.rows[1][:2] == [0.5, 2] and table.rows[1][3] == pytest.approx(mean)
+    assert "lambda0" in {figure.name for figure in section.figures}
+
+
+def test_records_of_others_say_nothing_and_that_is_said(records):
+    folder, runs = records
+    subject = load_subject(runs[0]["checkpoint"], "test")
+    other = dataclasses.replace(subject, part=dataclasses.replace(subject.part, split_sha256="0" * 64))
+    notes = []
+    assert sensitivity([folder], other, notes) == []
+    assert notes == ["None of 7 records is of this model on these rows: nothing to say of lambda0."]
+    notes = []
+    assert sensitivity([], subject, notes) == [] and "No --records were given" in notes[0]
