@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,16 +15,23 @@ import torch
 from recbole_marn.data.context_vocabulary import FieldVocabulary
 from recbole_marn.data.fields import Fields
 from recbole_marn.data.item_features import ItemFeatures
-from recbole_marn.data.item_table import IdTable, ItemTable, StatisticTable, TextTable, VectorTable
+from recbole_marn.data.item_table import (
+    IdTable,
+    ItemTable,
+    StatisticTable,
+    TextTable,
+    VectorTable,
+    statistic_columns,
+)
 from recbole_marn.data.log_protocol import LogProtocol
 from recbole_marn.data.part import Part
 from recbole_marn.data.statistics import EqualFrequencyBins, GapBins
 from recbole_marn.data.vector_file import open_vectors
 from recbole_marn.errors import InputError
 from recbole_marn.files import sha256
-from recbole_marn.settings.data import IdModality, ModalitySettings, TextModality
+from recbole_marn.settings.data import IdModality, TextModality
 
-__all__ = ["Catalogue", "statistic_columns"]
+__all__ = ["Catalogue"]
 
 
 @dataclass(frozen=True)
@@ -141,18 +148,6 @@ class Catalogue:
             moving=state["moving"],
             context=tuple(FieldVocabulary.from_state(field) for field in state["context"]),
         )
-
-
-def statistic_columns(
-    table: ItemTable, settings: Mapping[str, ModalitySettings]
-) -> Iterator[tuple[str, int, int]]:
-    """Each statistic and its columns [start, stop) of the item table's codes."""
-    for name, modality in table.modalities.items():
-        if isinstance(modality, StatisticTable):
-            start = modality.start
-            for field, bins in zip(settings[name].fields, modality.bins, strict=True):
-                yield field, start, start + len(bins.edges)
-                start += len(bins.edges)
 
 
 def _at_the_end(part: Part) -> ItemTable:
