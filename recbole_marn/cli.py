@@ -39,6 +39,7 @@ JOBS = {
     "run": Job("commands.run", "train, choose on validation, test once", True),
     "predict": Job("commands.predict", "answers of a checkpoint for new rows, users and items, without its data"),
     "export": Job("commands.export", "item vectors and an ONNX scorer of a checkpoint, compared with it"),
+    "serve": Job("commands.serve", "an export over HTTP: scores, rankings, new items, and a page to look at them"),
     "models": Job("commands.models", "list the models and where they were published"),
     "datasets": Job("commands.datasets", "list the data sets and whether they are on this machine"),
     "keys": Job("commands.keys", "list the settings of a model, its data and its training"),

@@ -38,7 +38,6 @@ from recbole_marn.settings.models import (
 from recbole_marn.settings.parsing import from_mapping, nearest
 
 __all__ = [
-    "FROM_ELSEWHERE",
     "MODELS",
     "ModelRow",
     "atomic_files",
@@ -205,12 +204,6 @@ def atomic_files(config: Any) -> tuple[Path, str]:
         return Path(recbole.origin).parent / "dataset_example" / name, name
     beside = folder.parent / name
     return (beside if beside.is_dir() else committed_data_folder() / name), name
-
-
-# Data sets whose files no command here makes -> where they come from.
-FROM_ELSEWHERE = {
-    "ml-1m-labels": "Take ml-1m in atomic files, with .user, from RecBole's collection RecSysDatasets, and rename them."
-}
 
 
 def datasets_at_hand(data_path: str | Path) -> list[str]:

@@ -116,16 +116,15 @@ class Machines:
 
     def wait(self, seconds=400):
         ends = [machine.wait(timeout=seconds) for machine in self.started if machine.returncode != -9]
-        assert not any(ends), self.told(0)
-        (said,) = [json.loads(line) for line in self.told(0).splitlines() if line.startswith("{")]
-        return said
+        assert not any(ends), self.told()
 
-    def told(self, number):
-        return (self.folder / f"{number}.txt").read_text()
+    def told(self):
+        """By all machines; any may have the first process."""
+        return "\n".join(file.read_text() for file in sorted(self.folder.glob("*.txt")))
 
     def result(self):
-        """Weights and scores of the best epoch, and the record's metrics."""
-        said = json.loads(next(line for line in self.told(0).splitlines()[::-1] if line.startswith("{")))
+        """Weights and scores of the best epoch, and the record."""
+        (said,) = [json.loads(line) for line in self.told().splitlines() if line.startswith("{")]
         record = json.loads((self.folder / said["record"]).read_text())
         weights = checkpoint.load(self.folder / said["checkpoint"])["state_dict"]
         with np.load((self.folder / said["record"]).with_suffix(".scores.npz")) as scores:
@@ -158,18 +157,20 @@ def test_a_lost_machine_comes_back_and_the_run_ends_as_if_undisturbed(machines, 
         each.start()
         if each is whole:
             each.wait()
-    assert "AUC" in whole.told(0) and "AUC" not in whole.told(1), "the first process speaks for all"
+    assert whole.told().count("epoch 1/40") == 1, "the first process speaks for all"
     deadline = time.time() + 300
     while not list(lost.folder.glob("saved/*.last.pth")):
-        assert time.time() < deadline and lost.started[0].poll() is None, lost.told(0)
+        assert time.time() < deadline and lost.started[0].poll() is None, lost.told()
         time.sleep(0.05)
     assert lost.started[1].poll() is None, "the run had ended before its machine was lost"
     lost.lose(lost.started[1])
     lost.start()
     lost.wait()
-    assert "resumed   after epoch" in lost.told(0)
+    assert "resumed   after epoch" in lost.told()
     (weights, scores, record), (weights_, scores_, record_) = whole.result(), lost.result()
-    assert all(torch.equal(weights[name], weights_[name]) for name in weights)
+    for name, value in weights.items():
+        same = torch.equal(value, weights_[name]) if isinstance(value, torch.Tensor) else value == weights_[name]
+        assert same, name
     assert all(np.array_equal(scores[name], scores_[name]) for name in scores)
     assert record["metrics"] == record_["metrics"] and record["run"] == record_["run"]
     # The same weights in one process: every score, and with it the AUC, to the last bit.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from recbole_marn.registry import FROM_ELSEWHERE, committed_data_folder, known_datasets
+from recbole_marn.registry import committed_data_folder, known_datasets
 
 __all__ = ["add_arguments", "main"]
 
@@ -20,7 +20,6 @@ def main(args: argparse.Namespace) -> int:
     for name in known_datasets():
         folders = [Path(args.data_path) / name, committed_data_folder() / name]
         found = next((str(folder) for folder in folders if (folder / f"{name}.inter").is_file()), None)
-        here = FROM_ELSEWHERE.get(name, f"recbole-marn prepare {name} --raw DIR")
-        here = "comes with RecBole" if name.startswith("ml-100k") else found or here
+        here = "comes with RecBole" if name.startswith("ml-100k") else found or f"recbole-marn prepare {name} --raw DIR"
         print(f"{name:<30}  {here}")
     return 0

@@ -20,6 +20,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", required=True, type=Path, help="folder to write, whole or not at all")
     parser.add_argument("--overwrite", action="store_true", help="replace the export that is there")
     parser.add_argument(
+        "--no-why", action="store_true",
+        help="do not keep what a service tells of each modality's part in a score: half the modalities times items.npy",
+    )  # fmt: skip
+    parser.add_argument(
         "--no-test", action="store_true",
         help="do not score the test part by the export (it is left out, too, where the data are not there)",
     )  # fmt: skip
@@ -30,7 +34,7 @@ def main(args: argparse.Namespace) -> int:
     scorer = loaded_scorer(args)
     manifest = export(
         scorer, args.out, checkpoint=args.checkpoint, run=None if args.no_test else _run(args.checkpoint),
-        overwrite=args.overwrite,
+        overwrite=args.overwrite, why=not args.no_why,
     )  # fmt: skip
     told = {name: manifest[name] for name in ("model", "items", "width", "parity")}
     print(json.dumps({"out": str(args.out), **told, "bytes": sum(f["bytes"] for f in manifest["files"].values())}))

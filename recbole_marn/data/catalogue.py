@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,16 +15,23 @@ import torch
 from recbole_marn.data.context_vocabulary import FieldVocabulary
 from recbole_marn.data.fields import Fields
 from recbole_marn.data.item_features import ItemFeatures
-from recbole_marn.data.item_table import IdTable, ItemTable, StatisticTable, TextTable, VectorTable
+from recbole_marn.data.item_table import (
+    IdTable,
+    ItemTable,
+    StatisticTable,
+    TextTable,
+    VectorTable,
+    statistic_columns,
+)
 from recbole_marn.data.log_protocol import LogProtocol
 from recbole_marn.data.part import Part
 from recbole_marn.data.statistics import EqualFrequencyBins, GapBins
 from recbole_marn.data.vector_file import open_vectors
 from recbole_marn.errors import InputError
 from recbole_marn.files import sha256
-from recbole_marn.settings.data import IdModality, ModalitySettings, TextModality
+from recbole_marn.settings.data import IdModality, TextModality
 
-__all__ = ["Catalogue", "statistic_columns"]
+__all__ = ["Catalogue"]
 
 
 @dataclass(frozen=True)
@@ -143,18 +150,6 @@ class Catalogue:
         )
 
 
-def statistic_columns(
-    table: ItemTable, settings: Mapping[str, ModalitySettings]
-) -> Iterator[tuple[str, int, int]]:
-    """Each statistic and its columns [start, stop) of the item table's codes."""
-    for name, modality in table.modalities.items():
-        if isinstance(modality, StatisticTable):
-            start = modality.start
-            for field, bins in zip(settings[name].fields, modality.bins, strict=True):
-                yield field, start, start + len(bins.edges)
-                start += len(bins.edges)
-
-
 def _at_the_end(part: Part) -> ItemTable:
     """The item table with the statistics that a row after the last of them sees."""
     table, known = part.item_table, part.features.in_evaluation
@@ -184,6 +179,8 @@ def _state_of(table: Any, largest_copy: int) -> dict[str, Any]:
             "cardinalities": list(table.cardinalities),
             "sizes": list(table.sizes),
             "bags": list(table.bags),
+            "shared": table.shared,
+            "new": table.new,
         }
     if isinstance(table, VectorTable):
         return {"kind": "vector"} | _state_of_vectors(table, largest_copy)
@@ -219,7 +216,9 @@ def _table_from(name: str, state: Mapping[str, Any], file: Path | None) -> Any:
     if kind == "id":
         codes = state["codes"].numpy().astype(np.int64)
         bags = state.get("bags", [1] * len(state["sizes"]))  # version 0.1.0 had no lists
-        return IdTable(codes, tuple(state["cardinalities"]), tuple(state["sizes"]), tuple(bags))
+        sizes, cardinalities = tuple(state["sizes"]), tuple(state["cardinalities"])
+        shared, new = state.get("shared"), state.get("new", 0)
+        return IdTable(codes, cardinalities, sizes, tuple(bags), shared=shared, new=new)
     if kind == "vector":
         row = state["row"].numpy().astype(np.int64)
         matrix = state["matrix"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,8 +11,12 @@ import numpy as np
 from recbole_marn.data.statistics import EqualFrequencyBins
 from recbole_marn.data.vector_file import open_vectors
 from recbole_marn.errors import InputError
+from recbole_marn.settings.data import ModalitySettings
 
-__all__ = ["IdTable", "ItemTable", "StatisticTable", "TextTable", "VectorTable", "read_vectors", "vectors_of_rows"]
+__all__ = [
+    "IdTable", "ItemTable", "StatisticTable", "TextTable", "VectorTable", "read_vectors", "statistic_columns",
+    "vectors_of_rows",
+]  # fmt: skip
 
 # Rows looked at in one go when a vector file is searched for NaN: 256 x 4,096 float32 is 4 MB.
 CHECK_ROWS = 256
@@ -28,6 +32,8 @@ class IdTable:
         sizes: width of each field's embedding.
         bags: columns of `codes` that each field takes: 1, or the longest list of it.
         fields: their names, where they are known.
+        shared: the column of item ids where code 1 is that of all rare items together, or None.
+        new: the code in that column of an item that training never saw.
     """
 
     codes: np.ndarray
@@ -35,6 +41,8 @@ class IdTable:
     sizes: tuple[int, ...]
     bags: tuple[int, ...]
     fields: tuple[str, ...] = ()
+    shared: int | None = None
+    new: int = 0
 
     def column_of(self, field: str) -> int | None:
         """The first column of a field's codes, or None where no such field is known."""
@@ -90,6 +98,18 @@ class ItemTable:
     @property
     def names(self) -> list[str]:
         return list(self.modalities)
+
+
+def statistic_columns(
+    table: ItemTable, settings: Mapping[str, ModalitySettings]
+) -> Iterator[tuple[str, int, int]]:
+    """Each statistic and its columns [start, stop) of the item table's codes."""
+    for name, modality in table.modalities.items():
+        if isinstance(modality, StatisticTable):
+            start = modality.start
+            for field, bins in zip(settings[name].fields, modality.bins, strict=True):
+                yield field, start, start + len(bins.edges)
+                start += len(bins.edges)
 
 
 def read_vectors(

@@ -44,18 +44,20 @@ class HSTULayer(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         gate, value, query, key = F.silu(self.project(self.norm(history))).chunk(4, dim=1)
         own_gate, own_value, own_query, own_key = F.silu(self.project(self.norm(candidate))).chunk(4, dim=1)
-        value, query, key = (self._heads(padding.spread(x)) for x in (value, query, key))  # (S, L, heads, d)
-        read = padding.gather(self._within(query, key, value))
+        value, query, key = (self.heads(padding.spread(x)) for x in (value, query, key))  # (S, L, heads, d)
+        read = padding.gather(self.within(query, key, value))
         own = self._towards(own_query, own_key, own_value, key, value, length, row_sequence)
-        return self._transform(history, read, gate), self._transform(candidate, own, own_gate)
+        return self.transform(history, read, gate), self.transform(candidate, own, own_gate)
 
-    def _heads(self, x: Tensor) -> Tensor:
+    def heads(self, x: Tensor) -> Tensor:
+        """(..., D) -> (..., heads, d)"""
         return x.unflatten(-1, (self.n_heads, -1))
 
-    def _transform(self, x: Tensor, read: Tensor, gate: Tensor) -> Tensor:
+    def transform(self, x: Tensor, read: Tensor, gate: Tensor) -> Tensor:
+        """y of tokens x that read `read` (..., D)."""
         return x + self.output(self.read_norm(read) * gate)
 
-    def _within(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    def within(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         """(S, L, D): each behaviour reads those up to itself. What lies behind a sequence is read by nobody."""
         position = torch.arange(query.shape[1], device=query.device)
         distance = position[:, None] - position  # (L, L)
@@ -75,7 +77,7 @@ class HSTULayer(nn.Module):
         row_sequence: Tensor,
     ) -> Tensor:
         """(B, D): each candidate reads the history of its row, and itself."""
-        query, key, value = self._heads(query), self._heads(key), self._heads(value)  # (B, heads, d)
+        query, key, value = self.heads(query), self.heads(key), self.heads(value)  # (B, heads, d)
         sequence = to_device(row_sequence, query.device)
         distance = to_device(length[row_sequence][:, None] - torch.arange(history_key.shape[1]), query.device)  # (B, L)
         score = torch.einsum("bhd,bjhd->bjh", query, history_key.index_select(0, sequence))

@@ -190,7 +190,13 @@ class ItemEncoder(nn.Module):
     @contextmanager
     def reading(self, table: ItemTable) -> Iterator[None]:
         """Encode other items, whose codes are of the same vocabularies and bins."""
-        own, self.frozen = self.frozen, FrozenTables(_frozen(table)).to(self.frozen["present"].device)
+        with self.looking_up(_frozen(table)):
+            yield
+
+    @contextmanager
+    def looking_up(self, tables: Mapping[str, Tensor]) -> Iterator[None]:
+        """Look items up in other tables of the same names."""
+        own, self.frozen = self.frozen, FrozenTables(tables).to(self.frozen["present"].device)
         try:
             yield
         finally:
@@ -216,14 +222,14 @@ class ItemEncoder(nn.Module):
             stop_at_raw: no gradient below the alignment.
         """
         cells = self._cells(batch.item, batch.statistic, batch.entity_item, batch.entity_statistic, stop_at_raw)
-        return self._normalised(cells.counted(batch.entity_count, batch.candidate_count))
+        return self.normalised(cells.counted(batch.entity_count, batch.candidate_count))
 
     def snapshot(self, item: Tensor) -> Cells:
         """Encode items (U,) with their statistics at the end of training; entity u is item u."""
         entity = torch.arange(len(item), device=item.device)
-        return self._normalised(self._cells(item, self.frozen["statistic"][item], entity, entity, False))
+        return self.normalised(self._cells(item, self.frozen["statistic"][item], entity, entity, False))
 
-    def _normalised(self, cells: Cells) -> Cells:
+    def normalised(self, cells: Cells) -> Cells:
         if self.norm is None:
             return cells
         return dataclasses.replace(cells, aligned=self.norm(cells.aligned, cells.mask, cells.count))

@@ -26,8 +26,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `prepare` to a parser."""
     parser.add_argument(
         "dataset",
-        help="ml-1m, hm, taobao, ml-100k, mind, obd, amazon-<category>, amazon-clothing-synthetic or custom "
-        "(docs/prepare.md)",
+        help="ml-1m, ml-1m-labels, ml-100k, hm, taobao, mind, obd, amazon-<category>, amazon-clothing-synthetic, "
+        "amazon-clothing-synthetic-log or custom (docs/prepare.md)",
     )
     add = parser.add_argument
     add("--raw", type=Path, default=Path("raw"), help="folder of the official files (default: %(default)s)")

@@ -56,8 +56,9 @@ def write_log(
             users = dict.fromkeys(chain(data.exposures.user.tokens, behaviours.user.tokens if behaviours else ()))
             write_item(folder / f"{dataset}.user", list(users), data.users, key="user_id")
         written = data.write_beside(folder, tokens, options.max_skipped)
-        settings = settings_of_log(data, dataset, sorted(written))
-        (folder / f"{dataset}.yaml").write_text(spelled(settings), encoding="utf-8", newline="\n")
+        if data.has_settings:
+            settings = settings_of_log(data, dataset, sorted(written))
+            (folder / f"{dataset}.yaml").write_text(spelled(settings), encoding="utf-8", newline="\n")
         record = {
             "format": FORMAT_VERSION,
             "dataset": dataset,

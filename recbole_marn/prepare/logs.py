@@ -140,10 +140,15 @@ class Behaviours:
 
 @dataclass
 class LogDataset(Found):
-    """Everything a reader of a log found."""
+    """Everything a reader of a log found.
+
+    Attributes:
+        has_settings: `DATASET.yaml` is written; not where this package has settings that say more.
+    """
 
     exposures: Exposures
     items: ItemTable
     users: ItemTable | None
     behaviours: Behaviours | None
     sources: list[Path]
+    has_settings: bool = True

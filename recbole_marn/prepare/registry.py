@@ -19,6 +19,7 @@ _HERE = "recbole_marn.prepare.datasets"
 DATASETS = {
     "ml-100k": f"{_HERE}.ml_100k",
     "ml-1m": f"{_HERE}.ml_1m",
+    "ml-1m-labels": f"{_HERE}.ml_1m_labels",
     "hm": f"{_HERE}.hm",
     "taobao": f"{_HERE}.taobao",
     "mind": f"{_HERE}.mind",

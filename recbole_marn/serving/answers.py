@@ -160,11 +160,22 @@ class Answers(ABC):
         Raises:
             InputError: a time, or a value of profile and context that the model reads, is missing, or is not read.
         """
-        number = len(candidates)
-        rows = {self.facts.fields.item: np.asarray(candidates, dtype=object)}
-        rows |= self._repeated(profile, number) | self._repeated(context, number)
+        numbers = self.numbers(candidates).clip(min=UNKNOWN)
+        return self.score_numbers(history, numbers, profile=profile, context=context, time=time)
+
+    def score_numbers(
+        self,
+        history: History,
+        item: np.ndarray,
+        *,
+        profile: Mapping[str, Any] | None = None,
+        context: Mapping[str, Any] | None = None,
+        time: float | None = None,
+    ) -> np.ndarray:
+        """`score_request` of candidates by number (C,); 0 is one of which nothing is known."""
+        number = len(item)
+        rows = self._repeated(profile, number) | self._repeated(context, number)
         given = Behaviours.of_rows([history], self.facts.needs, self.numbers, self._kinds)
-        item = self.numbers(rows[self.facts.fields.item]).clip(min=UNKNOWN)
         end, length = len(given.item), min(len(given.item), self.facts.longest)
         windows = Windows(np.full(number, end - length), np.full(number, length))
         moment = np.full(number, self._moment(time))

@@ -9,16 +9,17 @@ from typing import Any
 import numpy as np
 
 from recbole_marn import __version__
-from recbole_marn.data.item_table import IdTable, StatisticTable, TextTable, VectorTable
 from recbole_marn.files import sha256, write_json
 from recbole_marn.files.folders import staged_folder
 from recbole_marn.prepare.encoders import need
 from recbole_marn.serving.answers import UNKNOWN
-from recbole_marn.serving.dense import user_side
-from recbole_marn.serving.exported import CODES, FORMAT, IDS, MANIFEST, SCORER, VECTORS, ExportedScorer
-from recbole_marn.serving.graph import write_user_side
+from recbole_marn.serving.export_items import shown_fields, tower_difference, write_items
+from recbole_marn.serving.exported import CODES, FORMAT, IDS, MANIFEST, SCORER, TOWER, VECTORS, ExportedScorer
+from recbole_marn.serving.exported_items import ItemTower, item_codes_state
 from recbole_marn.serving.parity import latency_and_difference, of_test_part
 from recbole_marn.serving.scorer import CTRScorer
+from recbole_marn.serving.user_graph import write_user_side
+from recbole_marn.serving.user_sides import user_side
 from recbole_marn.training.prepared import Prepared
 
 __all__ = ["export", "write_vectors"]
@@ -31,6 +32,7 @@ def export(
     checkpoint: str | Path | None = None,
     run: Prepared | None = None,
     overwrite: bool = False,
+    why: bool = True,
 ) -> dict[str, Any]:
     """Write an export, whole or not at all, and compare it with the model it is of.
 
@@ -40,6 +42,7 @@ def export(
         checkpoint: what the scorer was loaded from, for the manifest.
         run: what `load_run` made of it, to score the test part by the export; None where the data are not there.
         overwrite: replace an export that is there.
+        why: with what tells which modality did what for a score: the vector of each item without each modality.
 
     Returns:
         The manifest: files with SHA-256 and bytes, versions, and `parity`.
@@ -54,8 +57,9 @@ def export(
         write_vectors(scorer, staging)
         write_json(staging / CODES, _codes(scorer))
         write_user_side(side, scorer.facts, scorer.model.vector_size, staging / SCORER)
+        written = [CODES, VECTORS, IDS, SCORER, *write_items(scorer, staging, why=why)]
         files = {name: {"sha256": sha256(staging / name), "bytes": (staging / name).stat().st_size}
-                 for name in (CODES, VECTORS, IDS, SCORER)}  # fmt: skip
+                 for name in written}  # fmt: skip
         manifest = {
             "format": FORMAT,
             "model": scorer.facts.model,
@@ -69,6 +73,8 @@ def export(
         write_json(staging / MANIFEST, manifest)
         exported = ExportedScorer(staging)
         manifest["parity"] = latency_and_difference(scorer, exported)
+        if TOWER in files:
+            manifest["parity"]["tower"] = tower_difference(scorer, ItemTower(staging, exported))
         if run is not None:
             manifest["parity"]["test"] = of_test_part(exported, run, checkpoint)
         write_json(staging / MANIFEST, manifest)
@@ -91,13 +97,6 @@ def write_vectors(scorer: CTRScorer, folder: Path) -> None:
 def _codes(scorer: CTRScorer) -> dict[str, Any]:
     facts, catalogue = scorer.facts, scorer.catalogue
     kinds = catalogue.vocabularies[facts.fields.behaviour].tolist() if facts.needs.kind else []
-    modalities: dict[str, Any] = {}
-    for name, table in catalogue.table.modalities.items():
-        modalities[name] = {"kind": KINDS[type(table)]}
-        if isinstance(table, VectorTable):
-            modalities[name]["width"] = table.matrix.shape[1]
-        elif isinstance(table, StatisticTable):
-            modalities[name]["bins"] = [bins.state() for bins in table.bins]
     return {
         "fields": vars(facts.fields),
         "needs": vars(facts.needs),
@@ -108,11 +107,8 @@ def _codes(scorer: CTRScorer) -> dict[str, Any]:
         "context": [field.state() for field in facts.context],
         "click_rates": scorer.click_rates.state(),
         "unknown_item": next(scorer.vectors_in_pieces(1))[UNKNOWN].tolist(),
-        "modalities": modalities,
+        "shown": shown_fields(scorer),
         "vocabularies": {
             name: tokens.tolist() for name, tokens in catalogue.vocabularies.items() if name != facts.fields.item
         },
-    }
-
-
-KINDS = {IdTable: "id", VectorTable: "vector", TextTable: "text", StatisticTable: "statistic"}
+    } | item_codes_state(scorer.item_codes)

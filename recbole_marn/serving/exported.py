@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,16 +17,22 @@ from recbole_marn.data.statistics import EqualFrequencyBins, GapBins
 from recbole_marn.data.vector_file import open_vectors
 from recbole_marn.errors import InputError
 from recbole_marn.evaluation.calibration import Calibration
-from recbole_marn.files import sha256
-from recbole_marn.prepare.encoders import need
+from recbole_marn.files import check_plain_name, sha256
 from recbole_marn.serving.answers import PAIRS, UNKNOWN, Answers, Asked, Facts
-from recbole_marn.serving.histories import Behaviours, Needs
+from recbole_marn.serving.histories import Behaviours, History, Needs
+from recbole_marn.serving.laid import Laid
+from recbole_marn.serving.onnx_session import open_graph
 
-__all__ = ["CODES", "FORMAT", "IDS", "MANIFEST", "SCORER", "VECTORS", "ExportedScorer"]
+__all__ = [
+    "CODES", "FORMAT", "IDS", "MANIFEST", "SCORER", "SHOWN", "STATISTICS", "TOWER", "VECTORS", "WITHOUT",
+    "ExportedScorer",
+]  # fmt: skip
 
 FORMAT = 1
 FEW = 1_000  # padded pairs that are scored in about the time that a run takes whatever it does
 MANIFEST, CODES, VECTORS, IDS, SCORER = "manifest.json", "codes.json", "items.npy", "items.ids", "scorer.onnx"
+# Of items beside their vectors; the first two come together, and a service that lacks one of these says so.
+TOWER, STATISTICS, WITHOUT, SHOWN = "tower.onnx", "statistics.npy", "items.without.npy", "items.shown.jsonl"
 
 
 class ExportedScorer(Answers):
@@ -40,7 +47,6 @@ class ExportedScorer(Answers):
     """
 
     def __init__(self, folder: str | Path, *, threads: int = 1):
-        runtime = need("onnxruntime", "serve", "scoring an export")
         folder = Path(folder)
         self.manifest = _checked_manifest(folder)
         codes = json.loads((folder / CODES).read_text(encoding="utf-8"))
@@ -65,11 +71,12 @@ class ExportedScorer(Answers):
             raise InputError(
                 f"one vector an id in {folder}", f"{len(self._vectors)} and {len(self.items)}", "Export again."
             )
-        options = runtime.SessionOptions()
-        options.intra_op_num_threads = threads
-        self._session = runtime.InferenceSession(
-            (folder / SCORER).read_bytes(), options, providers=["CPUExecutionProvider"]
-        )
+        self._session = open_graph(folder / SCORER, threads=threads)
+        self.modalities: list[str] = list(codes["modalities"])
+        self._without = None
+        if WITHOUT in self.manifest["files"]:
+            self._without = open_vectors(folder / WITHOUT, what="vectors without a modality", missing="Export again.")
+        self._laid = Laid.nothing(len(self.modalities), self._vectors.shape[1])
         self._inputs = [entry.name for entry in self._session.get_inputs()]
 
     def item_vectors(self, items: Sequence[Any] | None = None) -> np.ndarray:
@@ -78,15 +85,62 @@ class ExportedScorer(Answers):
         Raises:
             InputError: an item that nothing is known of.
         """
-        if items is None:
-            return np.array(self._vectors)
-        numbers = self.numbers(items)
+        numbers = np.arange(1, len(self._tokens)) if items is None else self.numbers(items)
         self._check_known(items, numbers)
         return self._vectors_of(numbers)
 
     def _vectors_of(self, numbers: np.ndarray) -> np.ndarray:
-        found = np.asarray(self._vectors[(numbers - 1).clip(min=0)])
+        found = np.asarray(self._vectors[(numbers - 1).clip(0, len(self._vectors) - 1)])
         found[numbers == UNKNOWN] = self._unknown
+        own, row = self._laid.rows(numbers)
+        found[own] = self._laid.vectors[row]
+        return found
+
+    def with_items(self, items: Sequence[str], vectors: np.ndarray, without: np.ndarray) -> ExportedScorer:
+        """A scorer that knows items besides, or knows other vectors of known ones; this one stays as it is.
+
+        Args:
+            items: n different ids.
+            vectors: (n, D).
+            without: (n, M, D) their vectors if they lacked the m-th modality, NaN where they lack it anyway.
+        """
+        twin = copy.copy(self)
+        new = [item for item in items if item not in self._number]
+        twin._tokens = self._tokens + new
+        twin._number = self._number | {item: len(self._tokens) + place for place, item in enumerate(new)}
+        twin._laid = self._laid.over(twin.numbers(items), vectors, without)
+        return twin
+
+    def without_modalities(
+        self, history: History, items: Sequence[Any], *, profile: Any = None, context: Any = None, time: Any = None
+    ) -> np.ndarray:
+        """(C, M) probabilities of items (C,) as in `score_request`, if they lacked the m-th modality.
+
+        NaN where an item lacks it anyway, or where the export does not know. The history stays as it is.
+
+        Raises:
+            InputError: as `score_request` does.
+        """
+        numbers = self.numbers(items)
+        self._check_known(items, numbers)
+        without = self._without_of(numbers)  # (C, M, D)
+        found = np.full(without.shape[:2], np.nan, dtype=np.float32)
+        has = np.isfinite(without).all(axis=2)
+        if has.any():
+            beyond = len(self._tokens) + np.arange(int(has.sum()))  # numbers of no item
+            twin = copy.copy(self)
+            twin._laid = self._laid.over(beyond, without[has], np.empty((len(beyond), *without.shape[1:])))
+            found[has] = twin.score_numbers(history, beyond, profile=profile, context=context, time=time)
+        return found
+
+    def _without_of(self, numbers: np.ndarray) -> np.ndarray:
+        shape = (len(numbers), len(self.modalities), self._vectors.shape[1])
+        found = np.full(shape, np.nan, dtype=np.float32)
+        if self._without is not None:
+            of_export = numbers <= len(self._vectors)
+            found[of_export] = self._without[numbers[of_export] - 1].reshape(-1, *shape[1:])
+        own, row = self._laid.rows(numbers)
+        found[own] = self._laid.without[row]
         return found
 
     def _answers(self, asked: Asked, behaviours: Behaviours) -> np.ndarray:
@@ -168,8 +222,8 @@ def _checked_manifest(folder: Path) -> dict[str, Any]:
     try:
         manifest = json.loads(file.read_text(encoding="utf-8"))
         format_, files = manifest["format"], manifest["files"]
-        complete = {CODES, VECTORS, IDS, SCORER} <= set(files)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        complete = {CODES, VECTORS, IDS, SCORER} <= set(files) and all("sha256" in entry for entry in files.values())
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(
             f"an export in {folder}, with {MANIFEST}", f"none that can be read ({type(error).__name__})",
             "Write one with recbole-marn export.",
@@ -180,8 +234,9 @@ def _checked_manifest(folder: Path) -> dict[str, Any]:
             f"format {format_!r} in {file}",
             "Upgrade recbole_marn, or export again.",
         )
-    for name in (CODES, VECTORS, IDS, SCORER):
-        path, expected = folder / name, files[name]
+    for name, expected in files.items():
+        check_plain_name(f"a file of {file}", name, "an export is one folder")
+        path = folder / name
         found = sha256(path) if path.is_file() else "no file"
         if found != expected["sha256"]:
             raise InputError(

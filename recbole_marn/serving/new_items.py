@@ -9,14 +9,65 @@ from typing import Any
 
 import numpy as np
 
-from recbole_marn.data.catalogue import Catalogue, statistic_columns
-from recbole_marn.data.item_table import IdTable, ItemTable, StatisticTable, TextTable, VectorTable
+from recbole_marn.data.item_table import (
+    IdTable,
+    ItemTable,
+    StatisticTable,
+    TextTable,
+    VectorTable,
+    statistic_columns,
+)
 from recbole_marn.errors import InputError
 from recbole_marn.prepare.titles import title_words
 from recbole_marn.prepare.tokens import identifier, is_missing, number
 from recbole_marn.settings.data import ModalitySettings
 
-__all__ = ["Described", "counted_columns", "describe_items", "vector_modalities"]
+__all__ = ["Described", "ItemCodes", "ItemsAdded", "describe_items"]
+
+
+@dataclass(frozen=True)
+class ItemCodes:
+    """How items were put into codes in training.
+
+    Attributes:
+        field: the column of their ids.
+        table: of the items that training saw; of a modality nothing but its kind, widths and bins is read.
+        codes: field -> token -> code.
+        never_shown: statistics that change over time -> their value for an item that was never shown.
+        settings: of the modalities.
+    """
+
+    field: str
+    table: ItemTable
+    codes: Mapping[str, Mapping[str, int]]
+    never_shown: Mapping[str, float]
+    settings: Mapping[str, ModalitySettings]
+
+    @property
+    def vector_modalities(self) -> list[str]:
+        """Names of the modalities that are vectors."""
+        return [name for name, table in self.table.modalities.items() if isinstance(table, VectorTable)]
+
+
+@dataclass(frozen=True)
+class ItemsAdded:
+    """What became of items that were added.
+
+    Attributes:
+        added: how many were new.
+        replaced: how many took the place of known ones.
+        unknown: field -> values or words that training never saw; they count as missing.
+        unreadable: field -> values that are no numbers; they count as missing.
+        without: modality -> items that have nothing of it.
+        not_read: columns that the model has no use for.
+    """
+
+    added: int
+    replaced: int
+    unknown: dict[str, int]
+    unreadable: dict[str, int]
+    without: dict[str, int]
+    not_read: list[str]
 
 
 @dataclass
@@ -35,48 +86,62 @@ class Described:
     unreadable: dict[str, int] = field(default_factory=dict)
     not_read: list[str] = field(default_factory=list)
 
+    def told(self, new: int) -> ItemsAdded:
+        """What to say of it; `new`: how many of the items nobody knew."""
+        n = self.table.n_items - 1
+        without = {name: n - int(self.table.present[1:, index].sum()) for index, name in enumerate(self.table.names)}
+        return ItemsAdded(
+            new, n - new, self.unknown, self.unreadable,
+            {name: missing for name, missing in without.items() if missing}, self.not_read,
+        )  # fmt: skip
+
 
 def describe_items(
     items: Sequence[str],
     columns: Mapping[str, np.ndarray],
     vectors: Mapping[str, np.ndarray],
-    catalogue: Catalogue,
-    settings: Mapping[str, ModalitySettings],
+    known: ItemCodes,
 ) -> Described:
     """The item table of items, with the vocabularies and bins of training.
 
-    An id that training never saw has code 0, whose embedding is zero: of such an item its content speaks. What training
-    counted of items (interactions, exposures, clicks) is that of an item which was never shown, unless a column says
-    otherwise. A value that training never saw is missing, and so is a column that is not given.
+    An id that training never saw has code 0, whose embedding is zero: of such an item its content speaks; with
+    `id_min_count` it has the embedding of rare items. What training counted (interactions, exposures, clicks) a known
+    item keeps, and another has that of an item which was never shown, unless a column says what it is by now. A value
+    that training never saw is missing, and so is a column that is not given.
 
     Args:
         items: n ids.
         columns: field -> n values.
         vectors: modality of kind `vector` -> (n, width) floats; a row of NaN is an item without one.
-        settings: of the modalities.
+        known: codes of training.
 
     Raises:
         InputError: vectors of another width or number, or for a modality that the model does not have.
     """
-    n = len(items)
-    statistic = np.zeros((n + 1, catalogue.table.statistic.shape[1]), dtype=np.int64)
-    present = np.zeros((n + 1, len(settings)), dtype=bool)
+    n, settings = len(items), known.settings
+    statistic = np.zeros((n + 1, known.table.statistic.shape[1]), dtype=np.int64)
+    present = np.zeros((n + 1, len(known.table.modalities)), dtype=bool)
     table = ItemTable(n + 1, {}, statistic, (), present)
     described = Described(table)
-    _check_vectors(vectors, catalogue, n)
-    read = {catalogue.fields.item}
-    for index, (name, modality) in enumerate(catalogue.table.modalities.items()):
+    _check_vectors(vectors, known, n)
+    read = {known.field}
+    for index, (name, modality) in enumerate(known.table.modalities.items()):
         if isinstance(modality, IdTable):
             fields = list(settings[name].fields)
             read |= set(fields)
-            given = {**columns, catalogue.fields.item: items}
+            given = {**columns, known.field: items}
             codes = np.concatenate(
                 [
-                    _codes(described, field, given.get(field), catalogue, n, bag)
+                    _codes(described, field, given.get(field), known, n, bag)
                     for field, bag in zip(fields, modality.bags, strict=True)
                 ],
                 axis=1,
             )
+            if modality.shared is not None:
+                number = codes[:, modality.shared]
+                codes[:, modality.shared] = np.where(
+                    number > 0, modality.codes[number, modality.shared], modality.new
+                )
             table.modalities[name] = dataclasses.replace(modality, codes=_below_padding(codes))
             present[1:, index] = True
         elif isinstance(modality, VectorTable):
@@ -85,42 +150,37 @@ def describe_items(
         elif isinstance(modality, TextTable):
             text = settings[name].field
             read.add(text)
-            words = _words(described, text, columns.get(text), catalogue.codes[text], settings[name].max_words, n)
+            words = _words(described, text, columns.get(text), known.codes[text], settings[name].max_words, n)
             table.modalities[name] = TextTable(_below_padding(words), modality.vocabulary, modality.word_vectors)
             present[1:, index] = words.any(axis=1)
         else:
             read |= set(settings[name].fields)
-            codes = _statistics(described, settings[name].fields, columns, modality, catalogue.moving, n)
-            table.statistic[1:, modality.start : modality.stop] = codes
             table.modalities[name] = modality
-            present[1:, index] = codes.any(axis=1)
+            own = slice(modality.start, modality.stop)
+            statistic[1:, own] = _statistics(
+                described, settings[name].fields, columns, modality, known.never_shown, n
+            )
+            _keep_counts(table, items, known, given=columns)
+            present[1:, index] = statistic[1:, own].any(axis=1)
     described.not_read = [name for name in columns if name not in read]
     return described
 
 
-def vector_modalities(catalogue: Catalogue) -> list[str]:
-    """Names of the modalities that are vectors."""
-    return [name for name, table in catalogue.table.modalities.items() if isinstance(table, VectorTable)]
-
-
-def counted_columns(
-    catalogue: Catalogue, settings: Mapping[str, ModalitySettings], given: Collection[str]
-) -> list[int]:
-    """Columns of the statistics that training counted and that are not `given` anew."""
-    return [
-        column
-        for name, start, stop in statistic_columns(catalogue.table, settings)
-        if name in catalogue.moving and name not in given
-        for column in range(start, stop)
-    ]
+def _keep_counts(table: ItemTable, items: Sequence[str], known: ItemCodes, given: Collection[str]) -> None:
+    codes = known.codes[known.field]
+    rows = np.array([row for row, item in enumerate(items, start=1) if item in codes], dtype=np.int64)
+    of_training = np.array([codes[items[row - 1]] for row in rows], dtype=np.int64)
+    for name, start, stop in statistic_columns(table, known.settings):
+        if name in known.never_shown and name not in given:
+            table.statistic[rows, start:stop] = known.table.statistic[of_training, start:stop]
 
 
 def _below_padding(values: np.ndarray) -> np.ndarray:
     return np.concatenate([np.zeros_like(values[:1], shape=(1, values.shape[1])), values])
 
 
-def _check_vectors(vectors: Mapping[str, np.ndarray], catalogue: Catalogue, n: int) -> None:
-    tables = {name: table for name, table in catalogue.table.modalities.items() if isinstance(table, VectorTable)}
+def _check_vectors(vectors: Mapping[str, np.ndarray], known: ItemCodes, n: int) -> None:
+    tables = {name: table for name, table in known.table.modalities.items() if isinstance(table, VectorTable)}
     for name, given in vectors.items():
         if name not in tables:
             raise InputError(
@@ -137,13 +197,13 @@ def _check_vectors(vectors: Mapping[str, np.ndarray], catalogue: Catalogue, n: i
             )
 
 
-def _codes(described: Described, name: str, values: Any, catalogue: Catalogue, n: int, bag: int) -> np.ndarray:
+def _codes(described: Described, name: str, values: Any, known: ItemCodes, n: int, bag: int) -> np.ndarray:
     """(n, bag) codes; where training has lists, those of the first `bag` entries that it knows."""
-    codes, known = np.zeros((n, bag), dtype=np.int64), catalogue.codes[name]
+    codes, of_tokens = np.zeros((n, bag), dtype=np.int64), known.codes[name]
     for item, value in enumerate([] if values is None else values):
         tokens = _entries(value, bag > 1)
-        found = [known[token] for token in tokens if token in known]
-        if name != catalogue.fields.item:
+        found = [of_tokens[token] for token in tokens if token in of_tokens]
+        if name != known.field:
             _count(described.unknown, name, len(tokens) - len(found))
         codes[item, : len(found[:bag])] = found[:bag]
     return codes

@@ -14,7 +14,6 @@ from recbole_marn.files import write_aside
 from recbole_marn.serving.answers import Ranking
 from recbole_marn.serving.contexts import Context, columns_read
 from recbole_marn.serving.histories import Behaviours
-from recbole_marn.serving.new_items import vector_modalities
 from recbole_marn.serving.retrieval import Retrieval, agreement
 from recbole_marn.serving.scorer import CTRScorer
 from recbole_marn.serving.tables import ReadTable, open_answers, read_vectors_of
@@ -221,7 +220,7 @@ def _add_items(scorer: CTRScorer, request: Request, told: dict[str, Any]) -> Non
     if request.vectors is not None:
         ids, matrix, others = read_vectors_of(request.vectors, request.vector_ids, ids)
         columns.setdefault(scorer.facts.fields.item, np.array(ids, dtype=object))
-        names = vector_modalities(scorer.catalogue)
+        names = scorer.item_codes.vector_modalities
         if request.modality is None and len(names) != 1:
             raise InputError(
                 f"--modality, one of {', '.join(names) or 'none: the model reads no vectors'}", "none", "Name it."

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,30 +18,10 @@ from recbole_marn.models.base import EXTRACTION_CHUNK
 from recbole_marn.models.parts import BehaviourProperty
 from recbole_marn.serving.answers import UNKNOWN, Answers, Asked, Facts
 from recbole_marn.serving.histories import Behaviours, Needs, columns_of, tokens_of
-from recbole_marn.serving.new_items import counted_columns, describe_items, vector_modalities
+from recbole_marn.serving.new_items import ItemCodes, ItemsAdded, describe_items
 from recbole_marn.serving.restored import Restored, restore
 
-__all__ = ["CTRScorer", "ItemsAdded", "load_scorer"]
-
-@dataclass(frozen=True)
-class ItemsAdded:
-    """What became of the items given to `add_items`.
-
-    Attributes:
-        added: how many were new.
-        replaced: how many took the place of known ones.
-        unknown: field -> values or words that training never saw; they count as missing.
-        unreadable: field -> values that are no numbers; they count as missing.
-        without: modality -> items that have nothing of it.
-        not_read: columns that the model has no use for.
-    """
-
-    added: int
-    replaced: int
-    unknown: dict[str, int]
-    unreadable: dict[str, int]
-    without: dict[str, int]
-    not_read: list[str]
+__all__ = ["CTRScorer", "load_scorer"]
 
 
 def load_scorer(path: str | Path, *, vectors: Mapping[str, str | Path] | None = None) -> CTRScorer:
@@ -70,8 +49,12 @@ class CTRScorer(Answers):
 
     def __init__(self, restored: Restored):
         self.model, self.catalogue, self.click_rates = restored.model, restored.catalogue, restored.click_rates
-        self._modalities = restored.settings.modality_settings()
         fields = self.catalogue.fields
+        self.item_codes = ItemCodes(
+            fields.item, self.catalogue.table, self.catalogue.codes, self.catalogue.moving,
+            restored.settings.modality_settings(),
+        )  # fmt: skip
+        self.described: set[int] = set()  # numbers of items that are what `add_items` said of them
         reads = [module for module in self.model.modules() if isinstance(module, BehaviourProperty)]
         needs = Needs(
             time=any(len(module.gap) for module in reads), kind=any(module.kind is not None for module in reads)
@@ -136,8 +119,7 @@ class CTRScorer(Answers):
         if len(set(tokens)) < len(tokens):
             again = len(tokens) - len(set(tokens))
             raise InputError("each item once", f"{again} repeated ids", "Keep one line an item.")
-        described = describe_items(tokens, columns, self._by_modality(vectors), self.catalogue, self._modalities)
-        self._keep_counts(tokens, columns, described.table)
+        described = describe_items(tokens, columns, self._by_modality(vectors), self.item_codes)
         new = [token for token in tokens if token not in self._number]
         encoded = self._encoded_table(described.table)
         grown = torch.cat([self._vectors, self._vectors.new_zeros(len(new), self._vectors.shape[1])])
@@ -148,26 +130,14 @@ class CTRScorer(Answers):
         ready[places] = True
         # Whoever scores meanwhile in another thread finds vectors before numbers.
         self._vectors, self._ready, self._tokens, self._number = grown, ready, self._tokens + new, number
-        present = described.table.present[1:]
-        without = {name: int((~present[:, index]).sum()) for index, name in enumerate(described.table.names)}
-        return ItemsAdded(
-            len(new), len(tokens) - len(new), described.unknown, described.unreadable,
-            {name: missing for name, missing in without.items() if missing}, described.not_read,
-        )  # fmt: skip
-
-    def _keep_counts(self, tokens: Sequence[str], given: Mapping[str, Any], table: Any) -> None:
-        """A known item is described anew, but what counts its events stays unless it is given."""
-        known = self.catalogue.codes[self.facts.fields.item]
-        columns = counted_columns(self.catalogue, self._modalities, given)
-        for row, token in enumerate(tokens, start=1):
-            if token in known:
-                table.statistic[row, columns] = self.catalogue.table.statistic[known[token], columns]
+        self.described |= set(places.tolist())
+        return described.told(len(new))
 
     def _by_modality(self, vectors: Any) -> dict[str, np.ndarray]:
         if vectors is None:
             return {}
         if not isinstance(vectors, Mapping):
-            names = vector_modalities(self.catalogue)
+            names = self.item_codes.vector_modalities
             if len(names) != 1:
                 raise InputError(
                     f"vectors by modality ({', '.join(names) or 'the model reads none'})", "an array alone",
@@ -177,7 +147,7 @@ class CTRScorer(Answers):
         return {name: np.asarray(given, dtype=np.float32) for name, given in vectors.items()}
 
     def _encoded(self, items: Sequence[str], columns: Mapping[str, Any], vectors: Mapping[str, np.ndarray]) -> Tensor:
-        return self._encoded_table(describe_items(items, columns, vectors, self.catalogue, self._modalities).table)
+        return self._encoded_table(describe_items(items, columns, vectors, self.item_codes).table)
 
     @torch.no_grad()
     def _encoded_table(self, table: Any) -> Tensor:

@@ -17,7 +17,7 @@ from recbole_marn.host.config import rebuild_config
 from recbole_marn.host.torch_load import is_trusted, trusted, untrusted
 from recbole_marn.prepare.pipeline import ensure_prepared
 from recbole_marn.prepare.report import render
-from recbole_marn.registry import FROM_ELSEWHERE, atomic_files, known_datasets
+from recbole_marn.registry import atomic_files, known_datasets
 from recbole_marn.training import checkpoint
 from recbole_marn.training.identity import check_same_numbers, check_same_rows
 from recbole_marn.training.log import start_log
@@ -52,7 +52,7 @@ def is_to_be_prepared(config: Config) -> bool:
     """Whether this is a public data set without its atomic files."""
     folder, name = atomic_files(config)
     there = any(folder.glob(f"{name}*.inter"))
-    return not there and name not in FROM_ELSEWHERE and name in known_datasets()
+    return not there and name in known_datasets()
 
 
 def prepare_run(config: Config, *, quiet: bool = False, sealed: bool = False) -> Prepared:

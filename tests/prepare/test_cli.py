@@ -11,7 +11,6 @@ from prepare.raw_files import amazon_2014
 
 from recbole_marn.prepare.cli import add_arguments, main
 from recbole_marn.prepare.registry import DATASETS, reader_of, source_of
-from recbole_marn.registry import FROM_ELSEWHERE
 
 PROPERTIES = Path(__file__).parents[2] / "properties" / "dataset"
 
@@ -75,8 +74,7 @@ COUNTED = {"train_interactions", "exposures", "clicks", "click_rate", "purchases
 @pytest.mark.parametrize("path", sorted(PROPERTIES.glob("*.yaml")), ids=lambda path: path.stem)
 def test_dataset_settings_fit_what_prepare_writes(path):
     settings = yaml.safe_load(path.read_text("utf-8"))
-    if path.stem not in FROM_ELSEWHERE:
-        reader_of(settings.get("atomic_files") or path.stem)
+    reader_of(settings.get("atomic_files") or path.stem)
     for modality in settings["modalities"].values():
         fields = {*modality.get("fields", ()), *filter(None, [modality.get("field")])} - COUNTED
         assert fields <= set(settings["load_col"]["item"])

@@ -87,6 +87,26 @@ def scorer(served):
     return served.scorer()
 
 
+@pytest.fixture(scope="session")
+def exported(serve, tmp_path_factory):
+    """model -> the run and the folder of its export."""
+    for package in ("onnx", "onnxscript", "onnxruntime"):
+        pytest.importorskip(package, exc_type=ImportError)
+    made = {}
+
+    def export(model="MARN"):
+        if model not in made:
+            from recbole_marn.serving.export import export as write
+
+            served = serve(model)
+            folder = tmp_path_factory.mktemp("export") / model
+            write(served.scorer(), folder, checkpoint=served.path)
+            made[model] = served, folder
+        return made[model]
+
+    return export
+
+
 @pytest.fixture
 def write_csv():
     """Writes a mapping of columns."""

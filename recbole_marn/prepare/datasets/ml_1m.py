@@ -13,7 +13,7 @@ from recbole_marn.prepare.titles import title_words
 from recbole_marn.prepare.tokens import clean, identifier, seconds
 from recbole_marn.prepare.vectors import VectorFile
 
-__all__ = ["SOURCE", "read"]
+__all__ = ["SOURCE", "read", "read_ratings", "text_of"]
 
 _ZIP = "https://files.grouplens.org/datasets/movielens/ml-1m.zip"
 _ZIP_MD5 = "c4d9eecfca2ab87c1945afe126590906"  # published beside it as ml-1m.zip.md5
@@ -39,7 +39,7 @@ def read(raw: Path, options: Options) -> RawDataset:
         Tally(movies.name, options.max_skipped),
     )
     data = RawDataset(
-        _read_ratings(ratings, rating_tally),
+        read_ratings(ratings, rating_tally),
         _read_movies(movies, movie_tally, options.title_words),
         [ratings, movies],
         tallies=[rating_tally, movie_tally],
@@ -53,7 +53,16 @@ def read(raw: Path, options: Options) -> RawDataset:
     return data
 
 
-def _read_ratings(path: Path, tally: Tally) -> Events:
+def text_of(line: bytes) -> str:
+    """A line of the official file, which is in Latin-1; re-packed copies are in UTF-8."""
+    try:
+        return line.decode("utf-8")
+    except UnicodeDecodeError:
+        return line.decode("latin-1")
+
+
+def read_ratings(path: Path, tally: Tally) -> Events:
+    """All of `ratings.dat`."""
     events = EventBuilder()
     for number, line in read_lines(path, tally):
         try:
@@ -73,11 +82,7 @@ def _read_ratings(path: Path, tally: Tally) -> Events:
 def _read_movies(path: Path, tally: Tally, longest: int) -> ItemTable:
     table = ItemTable(("category", "title"))
     for number, line in read_lines(path, tally):
-        try:
-            text = line.decode("utf-8")
-        except UnicodeDecodeError:
-            text = line.decode("latin-1")  # the encoding of the official file; re-packed copies are UTF-8
-        parts = text.split("::")
+        parts = text_of(line).split("::")
         if len(parts) != 3 or not identifier(parts[0]):
             tally.skip("not MovieID::Title::Genres", number)
             continue

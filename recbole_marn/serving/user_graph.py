@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import logging
-import warnings
 from pathlib import Path
 
 import torch
 
 from recbole_marn.serving.answers import Facts
 from recbole_marn.serving.dense import UserSide
+from recbole_marn.serving.onnx_files import write_onnx
 
 __all__ = ["write_user_side"]
 
@@ -43,11 +42,4 @@ def write_user_side(side: UserSide, facts: Facts, width: int, file: Path) -> Non
         codes = sum(field.size for field in facts.context)
         example["context"] = torch.ones(requests, candidates, codes, dtype=torch.int64)
         shapes["context"] = shapes["candidate"]
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
-    with warnings.catch_warnings(), torch.no_grad():
-        warnings.simplefilter("ignore")  # the exporter's own, on its own code
-        program = torch.onnx.export(
-            side, kwargs=example, dynamic_shapes=shapes, input_names=list(example), output_names=["probability"],
-            dynamo=True, external_data=False, verbose=False,
-        )  # fmt: skip
-    program.save(str(file), external_data=False)
+    write_onnx(side, example, shapes, list(example), "probability", file)

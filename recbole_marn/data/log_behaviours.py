@@ -1,0 +1,114 @@
+"""What the histories of a log are made of: lines of a table as sorted events, or lists that came with the rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from recbole_marn.data import rows as row_rules
+from recbole_marn.data.log_histories import GivenHistories
+from recbole_marn.data.log_loading import LogFiles
+from recbole_marn.data.rows import Events
+from recbole_marn.errors import InputError
+
+__all__ = ["given_with_rows", "sorted_behaviours", "type_ids"]
+
+
+def type_ids(dataset: LogFiles, types: Sequence[str]) -> list[int]:
+    """The numbers of types of behaviours.
+
+    Raises:
+        InputError: an unknown one, or behaviours without types.
+    """
+    kind = dataset.behaviour_settings.kind
+    if kind is None:
+        raise InputError("behaviour: {kind: COLUMN} for behaviours: {types: ...}", "no kind", "Name the column.")
+    known = dataset.field2token_id[kind]
+    if unknown := [name for name in types if name not in known]:
+        raise InputError(
+            f"types of behaviours among {', '.join(map(str, dataset.field2id_token[kind][1:]))}",
+            ", ".join(unknown),
+            "Correct behaviours: {types: ...}.",
+        )
+    return [known[name] for name in types]
+
+
+def sorted_behaviours(dataset: LogFiles, table: pd.DataFrame, wanted: Sequence[str] | None = None) -> Events:
+    """Lines of some types as sorted events; those without times in the order of their file.
+
+    Raises:
+        InputError: repeats, where `repeats: error` allows none.
+    """
+    kind = dataset.behaviour_settings.kind
+    user, item = (table[field].to_numpy(dtype=np.int64) for field in (dataset.uid_field, dataset.iid_field))
+    types = None if kind is None else table[kind].to_numpy(dtype=np.int64)
+    if wanted is not None:
+        kept = np.isin(-1 if types is None else types, type_ids(dataset, wanted))
+        user, item, types, table = user[kept], item[kept], types[kept], table[kept]
+    if dataset.time_field in table:
+        keys = {"user_key": dataset.token_hash(dataset.uid_field), "item_key": dataset.token_hash(dataset.iid_field)}
+        time = table[dataset.time_field].to_numpy(dtype=np.float64)
+        events = row_rules.sort_events(user, item, time, types, **keys)
+    else:
+        order = np.argsort(user, kind="stable")
+        unknown = np.full(len(order), np.nan)
+        events = Events(user[order], item[order], unknown, None if types is None else types[order])
+    repeats = row_rules.count_repeats(events, by_type=True)
+    if repeats and dataset.settings.repeats == "error":
+        raise InputError(
+            "each behaviour (user, item, type) once",
+            f"{repeats} of {events.n_events} that repeat one",
+            "Set repeats: first to keep the first of each, or repeats: keep.",
+        )
+    if repeats and dataset.settings.repeats == "first":
+        dataset.notes.append(f"behaviours: {repeats} that repeat a (user, item, type) were left out")
+        events = row_rules.first_of_each_pair(events, by_type=True)
+    return events
+
+
+def given_with_rows(dataset: LogFiles, is_row: np.ndarray) -> GivenHistories:
+    """The lists in the rows: items, and times and types where there are such lists.
+
+    Raises:
+        InputError: lists of different lengths, or no list of types for behaviours that have some.
+    """
+    table = dataset.inter_feat.iloc[np.flatnonzero(is_row)]
+
+    def joined(field: str) -> tuple[np.ndarray, np.ndarray]:
+        length = table[field].map(len).to_numpy(dtype=np.int64)
+        return np.concatenate([np.zeros(0), *table[field]]), length
+
+    items = dataset.list_field(dataset.iid_field)
+    item, length = joined(items)
+    parallel: dict[str, np.ndarray | None] = {}
+    kind = dataset.behaviour_settings.kind
+    for name, field in (("time", dataset.time_field), ("kind", kind)):
+        column = None if field is None else dataset.list_field(field)
+        parallel[name] = None
+        if column in table:
+            parallel[name], other = joined(column)
+            _check_lengths_agree(items, length, column, other)
+    said = dataset.config["ITEM_LIST_LENGTH_FIELD"]
+    if ("inter", said) in dataset.numbers:
+        _check_lengths_agree(items, length, said, dataset.numbers["inter", said][is_row])
+    if kind is not None and parallel["kind"] is None:
+        raise InputError(
+            f"column {dataset.list_field(kind)}:token_seq beside {items} for behaviour: {{kind: {kind}}}",
+            f"columns {', '.join(table)}",
+            "Add it, or set behaviour: {kind: null}.",
+        )
+    types = None if parallel["kind"] is None else parallel["kind"].astype(np.int64)
+    return GivenHistories(item.astype(np.int64), length, parallel["time"], types)
+
+
+def _check_lengths_agree(items: str, length: np.ndarray, column: str, other: np.ndarray) -> None:
+    wrong = np.flatnonzero(length != other)
+    if wrong.size:
+        row = wrong[0]
+        raise InputError(
+            f"histories in {items} as long as {column} says",
+            f"{wrong.size} that are not (first in row {row + 1}: {length[row]} items, {other[row]:g})",
+            "Correct the lists; items, times and types stand side by side.",
+        )

@@ -1,0 +1,159 @@
+"""The files of a click log as RecBole's data set reads them: rows, parts that are files, behaviours beside them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from recbole.utils import FeatureSource, FeatureType
+
+from recbole_marn.data import event_checks
+from recbole_marn.data.atomic import AtomicTable
+from recbole_marn.data.ctr_dataset import CTRDataset
+from recbole_marn.errors import InputError
+
+__all__ = ["PART", "LogFiles"]
+
+# The part of each line where parts are files; no column of a file can be called so.
+PART = ":part"
+
+
+class LogFiles(CTRDataset):
+    """A log's files, read and checked; what rows they are says `LogDataset`.
+
+    Attributes:
+        behaviours_feat: the behaviours of a second file, or None.
+        numbers: (table, column) -> float columns as they were read, NaN where one is missing.
+    """
+
+    behaviours_feat: pd.DataFrame | None = None
+
+    def _inter_files(self, token: str) -> list[str]:
+        if self.settings.split != "files":
+            return super()._inter_files(token)
+        if self.settings.split_files is None or len(self.settings.split_files) != 3:
+            raise InputError(
+                "split_files of training, validation and test for split: files",
+                repr(self.settings.split_files),
+                "Write e.g. [train, valid, test] for DATASET.train.inter and so on.",
+            )
+        return [f"{token}.{name}.inter" for name in self.settings.split_files]
+
+    def _load_inter_feat(self, token: str, dataset_path: str) -> None:
+        tables, lengths, first = [], {}, []
+        for part, file in enumerate(self._inter_files(token)):
+            if not (Path(dataset_path) / file).is_file():
+                raise InputError(f"the file {file} in {dataset_path}", "no such file", "Correct split_files.")
+            table = self._load_feat(str(Path(dataset_path) / file), FeatureSource.INTERACTION)
+            first = first or list(table)
+            if list(table) != first:
+                raise InputError(
+                    f"columns {', '.join(first)} in {file}, as in the first file", ", ".join(table), "Correct it."
+                )
+            lengths = {field: max(length, lengths.get(field, 0)) for field, length in self.field2seqlen.items()}
+            tables.append(table.assign(**{PART: float(part)}) if self.settings.split == "files" else table)
+        self.inter_feat = pd.concat(tables, ignore_index=True)
+        self.field2seqlen.update(lengths)
+        if self.settings.split == "files":
+            self._check_unfiltered()
+            self.set_field_property(PART, FeatureType.FLOAT, FeatureSource.INTERACTION, 1)
+        if self.uid_field not in self.inter_feat:
+            self.inter_feat[self.uid_field] = np.arange(len(self.inter_feat)).astype(str)
+            self.set_field_property(self.uid_field, FeatureType.TOKEN, FeatureSource.USER_ID, 1)
+            self.notes.append(f"no column {self.uid_field}: every row is a user of its own; there are no histories")
+
+    def _check_unfiltered(self) -> None:
+        for key in ("val_interval", "user_inter_num_interval", "item_inter_num_interval", "rm_dup_inter"):
+            if self.config[key] and self.config[key] != "[0,inf)":  # what RecBole sets for its sequential models
+                raise InputError(
+                    f"'{key}' to be left out with split: files, whose rows are taken as they are",
+                    repr(self.config[key]),
+                    "Filter the files.",
+                )
+
+    def _load_data(self, token: str, dataset_path: str) -> None:
+        super()._load_data(token, dataset_path)
+        wanted = self.settings.behaviours_settings()
+        if wanted is not None and wanted.file is not None:
+            self._load_behaviours(Path(self.dataset_path) / wanted.file)
+
+    def _load_behaviours(self, path: Path) -> None:
+        if not path.is_file():
+            raise InputError(f"the behaviours in {path}", "no such file", "Correct behaviours: {file: ...}.")
+        kind = self.behaviour_settings.kind
+        types = {self.uid_field: "token", self.iid_field: "token", self.time_field: "float"}
+        types |= {kind: "token"} if kind else {}
+        table = self._read(path, lambda field: field in types)
+        for field, expected in types.items():
+            found = table.header.get(field)
+            if found != expected and not (found is None and field == self.time_field):
+                raise InputError(
+                    f"column {field}:{expected} in {path.name}",
+                    f"{field}:{found}" if found else f"columns {', '.join(table.header)}",
+                    "Correct the header, or the key that names the column.",
+                )
+        frame = table.frame.dropna(subset=[self.uid_field, self.iid_field]).reset_index(drop=True)
+        if lost := len(table.frame) - len(frame):
+            self.notes.append(f"{path.name}: {lost} lines without user or item were left out")
+        if self.time_field in frame:
+            time = frame[self.time_field].to_numpy(dtype=np.float64)
+            event_checks.check_times(time, field=self.time_field, file=path.name)
+        if kind and kind not in self.inter_feat:
+            self._describe(kind, FeatureType.TOKEN, FeatureSource.INTERACTION, frame)
+        self.behaviours_feat = frame
+
+    def _wants_twin(self, path: Path) -> bool:
+        """A log is read as text: its requests, lists and labels are made of text."""
+        return False
+
+    def _find_feedback(self, table: AtomicTable, unwanted: set[str], file: str) -> None:
+        """A log has labels."""
+
+    def _wanted_columns(self) -> list[tuple[str, str, str]]:
+        wanted = super()._wanted_columns()
+        settings, behaviours = self.settings, self.settings.behaviours_settings()
+        kind = self.behaviour_settings.kind
+        if kind and ((behaviours and behaviours.file) or settings.histories == "given"):
+            wanted.remove(("inter", kind, "token"))
+        if request := settings.request_settings():
+            wanted.append(("inter", request.field, "token"))
+        if settings.split == "field":
+            if settings.split_field is None:
+                raise InputError("split_field, the column that says train, valid or test", "none", "Name it.")
+            wanted.append(("inter", settings.split_field, "token"))
+        if settings.histories == "given":
+            wanted.append(("inter", self.list_field(self.iid_field), "token_seq"))
+        return wanted
+
+    def list_field(self, field: str) -> str:
+        return field + self.config["LIST_SUFFIX"]
+
+    def _set_alias(self, alias_name: str, default_value: list[str]) -> None:
+        """Given histories hold items."""
+        if alias_name == "item_id" and self.settings.histories == "given":
+            default_value = [*default_value, self.list_field(self.iid_field)]
+        super()._set_alias(alias_name, default_value)
+
+    def _get_remap_list(self, field_list: np.ndarray) -> list[tuple[pd.DataFrame, str, FeatureType]]:
+        """Behaviours share the numbers of users, items and types."""
+        found = [entry for entry in super()._get_remap_list(field_list) if entry[1] in entry[0]]
+        if self.behaviours_feat is not None:
+            for field in field_list:
+                if field in self.behaviours_feat and self.field2type[field] == FeatureType.TOKEN:
+                    found.append((self.behaviours_feat, field, FeatureType.TOKEN))
+        return found
+
+    def _fill_nan(self) -> None:
+        # RecBole fills missing numbers with the mean, and then makes labels of them.
+        self.numbers = {
+            (name, field): feat[field].to_numpy(dtype=np.float64, copy=True)
+            for name, feat in (("inter", self.inter_feat), ("user", self.user_feat))
+            if feat is not None
+            for field in feat
+            if self.field2type[field] == FeatureType.FLOAT
+        }
+        super()._fill_nan()
+
+    def _set_label_by_threshold(self) -> None:
+        """The key label says what a click is; RecBole's own files set thresholds for some of its models."""
