@@ -185,12 +185,12 @@ def _need(columns: ItemColumns, field: str, name: str, kind: str) -> None:
 
 
 def frequent_codes(count: np.ndarray, least: int) -> tuple[np.ndarray, int]:
-    """(n_items,) codes, 0 of the padding, 1 of all items that occur less than `least` times, and their number."""
+    """(n_items, 1) codes, 0 of the padding, 1 of all items that occur less than `least` times, and their number."""
     often = np.flatnonzero(count[1:] >= least) + 1
     codes = np.ones(len(count), dtype=np.int64)
     codes[0] = 0
     codes[often] = 2 + np.arange(len(often))
-    return codes, 2 + len(often)
+    return codes[:, None], 2 + len(often)
 
 
 def _ids(

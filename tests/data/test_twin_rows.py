@@ -160,7 +160,7 @@ def test_labels_by_any_name_are_noticed(tmp_path):
 
 
 def test_without_pyarrow_the_text_is_read_and_it_is_said(folder, monkeypatch):
-    for module in ("columnar_dataset", "twin"):
+    for module in ("columnar_dataset", "twin", "twin_table"):
         monkeypatch.setattr(f"recbole_marn.data.{module}.arrow", lambda: None)
     dataset, _ = data_of(folder, 0, repeats="first")
     assert not dataset._is_coded
