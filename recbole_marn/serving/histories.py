@@ -85,13 +85,14 @@ class Behaviours:
         Raises:
             InputError: a column is missing, or a value in it.
         """
-        wanted = [fields.user, fields.item, fields.time, *([fields.behaviour] if needs.kind else [])]
+        of_kind = fields.behaviour if needs.kind else None
+        wanted = [fields.user, fields.item, fields.time, *([of_kind] if of_kind else [])]
         columns = columns_of(table, wanted, "behaviours")
         tokens = tokens_of(columns[fields.user], fields.user, "behaviours")
         found, user = np.unique(tokens, return_inverse=True)
         item = items(tokens_of(columns[fields.item], fields.item, "behaviours"))
         time = times_of(columns[fields.time], fields.time, "behaviours")
-        kind = kinds(tokens_of(columns[fields.behaviour], fields.behaviour, "behaviours")) if needs.kind else None
+        kind = kinds(tokens_of(columns[of_kind], of_kind, "behaviours")) if of_kind else None
         return cls._sorted({token: code for code, token in enumerate(found.tolist())}, user, item, time, kind)
 
     @classmethod
@@ -184,7 +185,7 @@ class Behaviours:
 
 
 def _joined(parts: Sequence[Sequence[Any]], kind: type) -> np.ndarray:
-    joined = np.empty(sum(map(len, parts)), dtype=kind)
+    joined: np.ndarray = np.empty(sum(map(len, parts)), dtype=kind)
     joined[:] = [value for part in parts for value in part]
     return joined
 
