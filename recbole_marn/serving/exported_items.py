@@ -93,17 +93,24 @@ class ItemTower:
 
     def _matrix(self, name: str, values: Sequence[Any]) -> np.ndarray:
         table = self.codes.table.modalities.get(name)
-        width = table.matrix.shape[1] if isinstance(table, VectorTable) else 1  # `describe_items` says what is wrong
-        matrix = np.full((len(values), width), np.nan, dtype=np.float32)
+        if not isinstance(table, VectorTable):
+            return np.zeros((len(values), 0), dtype=np.float32)  # `describe_items` says what is wrong
+        width = table.matrix.shape[1]
+        matrix = np.full((len(values), width), np.nan)
         for row, numbers in enumerate(values):
-            if numbers is not None and isinstance(table, VectorTable) and len(numbers) != width:
+            if numbers is not None and len(numbers) != width:
                 raise InputError(
                     f"{width} numbers in a vector of modality '{name}'", f"{len(numbers)}",
                     "Give vectors of the encoder that the training data came from.",
                 )  # fmt: skip
-            if numbers is not None:
-                matrix[row] = numbers[:width]
-        return matrix
+            matrix[row] = np.nan if numbers is None else numbers
+        largest = np.finfo(table.matrix.dtype).max
+        if (np.abs(matrix) > largest).any():
+            raise InputError(
+                f"numbers up to {largest:g} in vectors of modality '{name}'", f"{np.nanmax(np.abs(matrix)):g}",
+                "Give vectors of the encoder that the training data came from.",
+            )  # fmt: skip
+        return matrix.astype(np.float32)
 
     def _run(self, given: Mapping[str, np.ndarray]) -> np.ndarray:
         return self._session.run(None, {name: given[name] for name in self._widths})[0]

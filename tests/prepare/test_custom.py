@@ -113,11 +113,14 @@ def test_units_of_time(tmp_path, number, unit, expected):
     assert inter[0]["timestamp"] == expected
 
 
-@pytest.mark.parametrize("text", ["1700000000000", "yesterday", "inf", "9999-99-99", "1e400"])
-def test_a_time_that_is_none_is_explained(tmp_path, text):
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [("1700000000000", "--time-unit ms"), *((one, "ISO 8601") for one in ("yesterday", "inf", "9999-99-99", "1e400"))],
+)
+def test_a_time_that_is_none_is_explained(tmp_path, text, what):
     path = tmp_path / "e.csv"
     path.write_text(f"user_id,item_id,timestamp\na,x,{text}\n")
-    with pytest.raises(InputError, match="--time-unit ms"):
+    with pytest.raises(InputError, match=what):
         made(tmp_path, events=path)
 
 

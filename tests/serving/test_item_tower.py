@@ -131,6 +131,8 @@ def test_of_an_added_item_the_modalities_are_known_too(opened):
 @pytest.mark.parametrize(("vectors", "told"), [
     ({"image": [[1.0, 2.0]]}, "6 numbers in a vector"),
     ({"sound": [[1.0]]}, "vectors of a modality of the model"),
+    ({"sound": [[]]}, "vectors of a modality of the model"), ({"title": [[1.0]]}, "vectors of a modality"),
+    ({"image": [[1e5] * 6]}, "up to 65504"),  # would be infinite, and with it no photo
 ])  # fmt: skip
 def test_vectors_that_do_not_fit_are_told(opened, vectors, told):
     with pytest.raises(InputError, match=told):
