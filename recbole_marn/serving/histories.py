@@ -160,7 +160,7 @@ class Behaviours:
         code = np.array([self.users.get(token, -1) for token in codes.tolist()], dtype=np.int64)[row]
         moments = np.unique(self.time)
         stride = len(moments) + 1
-        keys = self.user * stride + np.searchsorted(moments, self.time)
+        keys = self.user.astype(np.int64) * stride + np.searchsorted(moments, self.time)
         until = np.searchsorted(moments, time, side="right" if inclusive else "left")
         end = np.searchsorted(keys, code * stride + until)
         start = np.maximum(np.searchsorted(keys, code * stride), end - longest)

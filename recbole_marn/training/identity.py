@@ -27,6 +27,9 @@ INCIDENTAL = {"show_progress", "resume", "device", "gpu_id", "use_gpu", "state",
 INCIDENTAL |= {"data_path", "log_wandb", "wandb_project", "also_test", "verbose", "config_files", "run_name"}
 INCIDENTAL |= {"nproc", "saved", "threads", "probe_every", "copied_vectors_mb", "columnar_from_mb"}
 
+# Keys that came later, with the value under which nothing is as it was not before: runs of old keep their names.
+ADDED = {"id_min_count": None, "lazy_adam": False}
+
 
 # Keys that came later, with the value that changes nothing: runs from before them keep their names.
 ADDED = {"id_dropout": 0.0}

@@ -171,9 +171,8 @@ def _against_drawn(context: Context, found: Cold, models: list[Subject]) -> list
             for model in models:
                 scores = model.facing(click, drawn)
                 means = clustered_means(_accuracy(scores[:, 0], scores[:, 1:], usable)[:, None], user)
-                rows.append(
-                    [model.label, what, against, means.values, means.mean[0], means.low[0], means.high[0]]
-                )
+                ends = np.clip([means.low[0], means.high[0]], 0.0, 1.0)  # few clicks have wide intervals
+                rows.append([model.label, what, against, means.values, float(means.mean[0]), *map(float, ends)])
     return [
         Table(
             "auc",
