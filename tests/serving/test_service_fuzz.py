@@ -1,4 +1,7 @@
-"""10,000 requests (RECBOLE_MARN_FUZZ times 8) made from the service's own OpenAPI, valid and invalid ones: none is answered by a fault."""
+"""10,000 requests made from the service's own OpenAPI, valid and invalid ones: none is answered by a fault.
+
+RECBOLE_MARN_FUZZ sets the number of each operation and mode.
+"""
 
 import collections
 import os
