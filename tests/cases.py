@@ -214,7 +214,7 @@ class ModelCase:
     def test_finds_the_modality_that_decides_the_click(self, name, planted_paths):
         if not model_class(name).makes_item_vectors:
             pytest.skip("a scorer sees no modality")
-        run = PlantedRun(name, planted_paths, epochs=3)
+        run = PlantedRun(name, planted_paths, epochs=2)
         assert run.auc() > 0.9
         if run.seen == "image":
             matrix = run.model.encoder.frozen["image_matrix"]

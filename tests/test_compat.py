@@ -1,8 +1,10 @@
 """RecBole 1.2.1 works on today's libraries, and nobody else notices."""
 
+import functools
 import os
 import subprocess
 import sys
+import types
 
 import numpy as np
 import pytest
@@ -68,6 +70,22 @@ def test_jobs_that_do_without_torch(arguments):
     )
     done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, timeout=120)
     assert done.stdout.splitlines()[-1] == "[]", done.stderr
+
+
+@pytest.mark.parametrize("report", [lambda _metric=None, **kwargs: kwargs, lambda metrics, *, checkpoint=None: metrics])
+def test_a_report_reaches_ray_in_its_own_words(report, monkeypatch):
+    """RecBole gives metrics by name, as Ray once took them; Ray of today takes them as one dictionary."""
+    told, ray, tune = [], types.ModuleType("ray"), types.ModuleType("ray.tune")
+
+    @functools.wraps(report)
+    def kept(*args, **metrics):
+        told.append(report(*args, **metrics))
+
+    ray.is_initialized, tune.report = lambda: True, kept
+    monkeypatch.setitem(sys.modules, "ray", ray)
+    monkeypatch.setitem(sys.modules, "ray.tune", tune)
+    compat.report_to_ray(auc=0.5, logloss=0.7)
+    assert told == [{"auc": 0.5, "logloss": 0.7}]
 
 
 def test_recbole_is_imported_without_ray():

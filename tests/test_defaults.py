@@ -8,9 +8,10 @@ import pytest
 import recbole
 import yaml
 
+from recbole_marn import cli
 from recbole_marn.commands.keys_page import page
 from recbole_marn.host.config import build_config
-from recbole_marn.host.defaults import UNLISTED
+from recbole_marn.host.defaults import UNLISTED, our_settings
 from recbole_marn.registry import MODELS, choices, known_datasets, properties_folder, settings_of
 from recbole_marn.settings.data import DataSettings
 from recbole_marn.settings.describe import COMMON
@@ -96,6 +97,25 @@ def test_every_option_has_a_help_text():
     for kind in {*OF_MODELS, *of_runs}:
         for field in dataclasses.fields(kind):
             assert field.metadata.get("help"), f"{kind.__name__}.{field.name}"
+
+
+def test_the_command_says_whose_keys_it_lists(capsys):
+    assert cli.main(["keys"]) == 0
+    first = "Keys of MARN and of every run; recbole-marn keys MODEL lists another's"
+    assert capsys.readouterr().out.splitlines()[0] == first
+    assert cli.main(["keys", "BaseModelCONC"]) == 0
+    told = capsys.readouterr().out
+    assert told.startswith("Keys of BaseModelCONC and of every run\n")
+    assert "maf | conc, default maf, BaseModelCONC.yaml conc\n" in told, "what holds, where the model chose"
+    assert cli.main(["keys", "MRN"]) == 2
+    assert "Keys of" not in capsys.readouterr().out
+
+
+def test_a_preset_without_its_file_is_no_other_model(monkeypatch):
+    monkeypatch.setattr("recbole_marn.host.defaults.choices", lambda kind, name: {})
+    with pytest.raises(FileNotFoundError, match="BaseModelCONC.yaml"):
+        our_settings("ml-100k", MODELS["BaseModelCONC"])
+    assert our_settings("ml-100k", MODELS["MARN"])["fusion"] == "maf"
 
 
 def test_the_page_of_keys_is_the_one_that_the_dataclasses_make():

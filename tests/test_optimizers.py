@@ -7,10 +7,11 @@ import torch
 from torch import nn
 
 from recbole_marn import quick_start
+from recbole_marn.errors import InputError
 from recbole_marn.layers.context import ContextEncoder
 from recbole_marn.layers.encoders import CategoricalEncoder
 from recbole_marn.training import trainer
-from recbole_marn.training.optimizers import build_adagrad, build_adam, read_by_row
+from recbole_marn.training.optimizers import build_adagrad, build_adam, build_lazy_adam, read_by_row
 
 
 def model():
@@ -102,6 +103,91 @@ def test_adam_is_torchs_adam():
     rates = [{"params": parameters, "lr": 0.01 * factor} for factor, parameters in groups(plain)]
     train(plain, torch.optim.Adam(rates))
     assert largest_difference(ours, plain) < 1e-5
+
+
+def lazy(net, least=40):
+    return build_lazy_adam(groups(net), rate=0.01, by_row=read_by_row(net, least=least))
+
+
+def test_lazy_adam_is_adam_where_every_step_has_every_row():
+    ours, plain = model(), model()
+    optimizers = [lazy(ours, least=1), build_adam(groups(plain), rate=0.01)]
+    codes = torch.tensor([[1 + row % 39, 1 + row % 5] for row in range(195)])
+    for _ in range(20):
+        for net, optimizer in zip((ours, plain), optimizers, strict=True):
+            optimizer.zero_grad()
+            net(codes).square().sum().backward()
+            optimizer.step()
+    assert ours[0].tables[0].weight.grad.is_sparse and ours[0].tables[1].weight.grad.is_sparse
+    assert largest_difference(ours, plain) < 1e-5 and largest_difference(ours, model()) > 0.05
+
+
+def test_lazy_adam_moves_the_rows_of_the_batch_and_no_others():
+    """Row 5 occurs once; dense Adam's moments carry it on afterwards, lazy Adam does not. Adam's equations by hand."""
+    moved = {}
+    for name, build in (("lazy", lazy), ("dense", lambda net: build_adam(groups(net), rate=0.01))):
+        net = model()
+        optimizer, weights = build(net), [net[0].tables[0].weight[5].detach().clone()]
+        for row in (5, 6, 6, 6):
+            optimizer.zero_grad()
+            net(torch.tensor([[row, 1]])).square().sum().backward()
+            if row == 5:
+                gradient = net[0].tables[0].weight.grad.to_dense()[5].clone()
+            optimizer.step()
+            weights.append(net[0].tables[0].weight[5].detach().clone())
+        moved[name] = [bool((after != before).any()) for before, after in zip(weights, weights[1:], strict=False)]
+        step = 0.01 * gradient / (gradient.abs() + 1e-8)  # both corrections cancel in the first step
+        torch.testing.assert_close(weights[1], weights[0] - step)
+    assert moved == {"lazy": [True, False, False, False], "dense": [True] * 4}
+
+
+def test_lazy_adam_without_a_large_table_is_adam():
+    assert type(lazy(model(), least=41)) is torch.optim.Adam
+
+
+def test_lazy_adam_goes_on_where_it_was():
+    straight, resumed = model(), model()
+    train(straight, optimizer := lazy(straight), steps=10)
+    resumed.load_state_dict(straight.state_dict())
+    second = lazy(resumed)
+    second.load_state_dict(copy.deepcopy(optimizer.state_dict()))
+    for group in second.param_groups + optimizer.param_groups:
+        group["lr"] /= 2  # a rate set from outside is that of both parts
+    train(straight, optimizer, steps=10, seed=2)
+    train(resumed, second, steps=10, seed=2)
+    assert largest_difference(straight, resumed) == 0
+    with pytest.raises(ValueError, match="a state of dense, sparse"):
+        second.load_state_dict(build_adam(groups(resumed), rate=0.01).state_dict())
+
+
+@pytest.mark.host
+def test_a_run_with_lazy_adam_resumes_to_the_same_result(settings, monkeypatch):
+    monkeypatch.setattr(trainer, "read_by_row", lambda net: read_by_row(net, least=1))
+    changed = settings("MARN", lazy_adam=True, run_name="lazy", epochs=3)
+    straight = quick_start.run("MARN", "tiny", config_dict=changed)
+
+    class Killed(BaseException):
+        pass
+
+    def kill(self, epoch):
+        save(self, epoch)
+        if epoch == 1:
+            raise Killed
+
+    save = trainer.CTRTrainer._save_state
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(trainer.CTRTrainer, "_save_state", kill)
+        quick_start.run("MARN", "tiny", config_dict=changed | {"run_name": "in two"})
+    resumed = quick_start.run("MARN", "tiny", config_dict=changed | {"run_name": "in two", "resume": True})
+    assert resumed["test"] == straight["test"]
+    dense = quick_start.run("MARN", "tiny", config_dict=changed | {"lazy_adam": False}, saved=False)
+    assert dense["test"] != straight["test"]
+
+
+@pytest.mark.parametrize("other", [{"learner": "adagrad"}, {"weight_decay": 0.1}, {"learner": "sgd"}])
+def test_lazy_adam_is_refused_where_it_would_do_nothing(settings, other):
+    with pytest.raises(InputError, match="lazy_adam"):
+        quick_start.run("MARN", "tiny", config_dict=settings("MARN", lazy_adam=True, epochs=1) | other, saved=False)
 
 
 @pytest.mark.host

@@ -65,7 +65,7 @@ def test_links_between_folders_are_rewritten(site):
 def test_dead_links_of_a_built_site_are_found(site, tmp_path):
     (tmp_path / "b").mkdir()
     (tmp_path / "index.html").write_text(
-        '<a href="b/">b</a><a href="c/">c</a><a href="b/#there">t</a><a href="b/#no">n</a>'
+        '<a href="b/">b</a><a href="c/">c</a><a href="b/#there">t</a><a href="b/#no">n</a><a href="../">up</a>'
     )
     (tmp_path / "b" / "index.html").write_text(
         '<h2 id="there"></h2><img src="../no.svg"><a href="https://a.b/">far</a>'
@@ -74,6 +74,7 @@ def test_dead_links_of_a_built_site_are_found(site, tmp_path):
         "b/index.html: ../no.svg",
         "index.html: c/",
         "index.html: b/#no (no such heading)",
+        "index.html: ../",
     ]
 
 

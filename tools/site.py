@@ -110,7 +110,7 @@ def dead_links(site: Path) -> list[str]:
                 continue
             target = (path.parent / unquote(address.path)).resolve() if address.path else path
             target = target / "index.html" if target.is_dir() else target
-            if not target.exists():
+            if not (target.exists() and target.is_relative_to(site.resolve())):
                 dead.append(f"{path.relative_to(site)}: {link}")
             elif address.fragment and target in known and unquote(address.fragment) not in known[target].anchors:
                 dead.append(f"{path.relative_to(site)}: {link} (no such heading)")

@@ -65,7 +65,8 @@ def _rest(settings: Mapping[str, Any]) -> str:
 
 
 def _records(folders: Sequence[Path]) -> list[dict[str, Any]]:
-    found = []
+    """Every run once: a leaderboard may have its record beside the checkpoint, too."""
+    found: dict[str, dict[str, Any]] = {}
     for folder in folders:
         paths = sorted(Path(folder).rglob("*.json"))
         if not paths:
@@ -73,8 +74,9 @@ def _records(folders: Sequence[Path]) -> list[dict[str, Any]]:
         for path in paths:
             for kind in ("run", "training"):
                 try:
-                    found.append(read_record(path, kind))
-                    break
-                except InputError:
+                    record = read_record(path, kind)
+                except InputError:  # another kind of record, or no record
                     continue
-    return found
+                found.setdefault(record["run"], record)
+                break
+    return list(found.values())

@@ -179,6 +179,8 @@ def _state_of(table: Any, largest_copy: int) -> dict[str, Any]:
             "cardinalities": list(table.cardinalities),
             "sizes": list(table.sizes),
             "bags": list(table.bags),
+            "shared": table.shared,
+            "new": table.new,
         }
     if isinstance(table, VectorTable):
         return {"kind": "vector"} | _state_of_vectors(table, largest_copy)
@@ -214,7 +216,9 @@ def _table_from(name: str, state: Mapping[str, Any], file: Path | None) -> Any:
     if kind == "id":
         codes = state["codes"].numpy().astype(np.int64)
         bags = state.get("bags", [1] * len(state["sizes"]))  # version 0.1.0 had no lists
-        return IdTable(codes, tuple(state["cardinalities"]), tuple(state["sizes"]), tuple(bags))
+        sizes, cardinalities = tuple(state["sizes"]), tuple(state["cardinalities"])
+        shared, new = state.get("shared"), state.get("new", 0)
+        return IdTable(codes, cardinalities, sizes, tuple(bags), shared=shared, new=new)
     if kind == "vector":
         row = state["row"].numpy().astype(np.int64)
         matrix = state["matrix"]

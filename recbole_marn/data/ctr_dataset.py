@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
-from recbole.data.dataset import Dataset
 from recbole.data.interaction import Interaction
 from recbole.utils import FeatureSource, FeatureType
 
 from recbole_marn.data import event_checks
 from recbole_marn.data import rows as row_rules
-from recbole_marn.data.atomic import AtomicTable, read_atomic
+from recbole_marn.data.atomic import AtomicTable
+from recbole_marn.data.columnar_dataset import ColumnarDataset
 from recbole_marn.data.host_errors import host_errors
 from recbole_marn.data.item_features import ItemFeatures
-from recbole_marn.data.numbering import TokenIds, number_tokens
 from recbole_marn.data.part import Part, Parts
 from recbole_marn.data.protocol import PARTS, Protocol
 from recbole_marn.data.rows import Events
-from recbole_marn.data.twin_table import read_columns
 from recbole_marn.errors import InputError
 from recbole_marn.registry import atomic_files, datasets_at_hand, known_datasets
 from recbole_marn.settings.data import DataSettings, IdModality
@@ -32,7 +28,7 @@ from recbole_marn.settings.parsing import from_mapping, nearest
 __all__ = ["CTRDataset"]
 
 
-class CTRDataset(Dataset):
+class CTRDataset(ColumnarDataset):
     """Positive events of an `.inter` file and the items and users beside it (settings: `DataSettings`).
 
     It reads the files, checks them, numbers their tokens and sorts the events. `parts()` cuts labelled rows from it;
@@ -60,7 +56,6 @@ class CTRDataset(Dataset):
         self.notes: list[str] = []
         self.item_numbers: dict[str, np.ndarray] = {}
         self.item_sequences: dict[str, list[np.ndarray]] = {}
-        self._is_coded = False
         self._feedback: list[str] = []
         self._first_rows: Part | None = None
         event_checks.check_keys(config)
@@ -77,10 +72,6 @@ class CTRDataset(Dataset):
             self._change_feat_format()
 
     # ------------------------------------------------------------------------------------------- loading
-    def _get_preset(self) -> None:
-        super()._get_preset()
-        self.field2token_id = TokenIds(self.field2id_token)
-
     def _load_data(self, token: str, dataset_path: str) -> None:
         folder, token = atomic_files(self.config)
         self.dataset_path = dataset_path = str(folder)
@@ -88,7 +79,7 @@ class CTRDataset(Dataset):
             raise _no_such_dataset(token, dataset_path)
         super()._load_data(token, dataset_path)
         self._check_columns()
-        self._is_coded = isinstance(self.inter_feat[self.uid_field].dtype, pd.CategoricalDtype)
+        self._note_coding()
         event_checks.check_lengths(self.config["seq_len"], self.seq_fields)
         for field, most in (self.config["seq_len"] or {}).items():
             self.field2seqlen[field] = min(most, self.field2seqlen[field])
@@ -104,21 +95,6 @@ class CTRDataset(Dataset):
 
     def _inter_files(self, token: str) -> list[str]:
         return [f"{token}.inter"]
-
-    def _read(self, path: Path, keep: Callable[[str], bool]) -> AtomicTable:
-        separator, encoding = self.config["field_separator"], self.config["encoding"] or "utf-8"
-        table = None
-        if self._wants_twin(path):
-            table = read_columns(path, separator=separator, encoding=encoding, keep=keep, whole=self.time_field)
-        if table is None:
-            lists = self.config["seq_separator"]
-            table = read_atomic(path, separator=separator, list_separator=lists, encoding=encoding, keep=keep)
-        self.notes += table.notes
-        return table
-
-    def _wants_twin(self, path: Path) -> bool:
-        least = self.settings.columnar_from_mb
-        return least is not None and path.is_file() and path.stat().st_size >= least * 2**20
 
     def _load_feat(self, filepath: str, source: FeatureSource | str) -> pd.DataFrame | None:
         """RecBole's reader takes quotation marks for quoting, and short lines for missing values; this one does not."""
@@ -217,27 +193,8 @@ class CTRDataset(Dataset):
             )
         if len(self.inter_feat) == 0:
             raise InputError(f"events in {self.dataset_name}.inter", "an empty table", "Check the file.")
-        time = self.inter_feat[self.time_field].to_numpy(dtype=np.float64)
+        time = self.inter_feat[self.time_field].to_numpy()
         event_checks.check_times(time, field=self.time_field, file=f"{self.dataset_name}.inter")
-
-    def _remap(self, remap_list: list[tuple[pd.DataFrame, str, FeatureType]]) -> None:
-        """RecBole's numbers, of coded columns too, and no dictionary of tokens before somebody asks for it."""
-        if any(kind != FeatureType.TOKEN for _, _, kind in remap_list):
-            super()._remap(remap_list)
-        elif remap_list:
-            ids, tokens = number_tokens([feat[field] for feat, field, _ in remap_list])
-            for (feat, field, _), numbers in zip(remap_list, ids, strict=True):
-                self.field2id_token.setdefault(field, tokens)
-                narrow = self._is_coded and feat is self.inter_feat
-                feat[field] = numbers if narrow else numbers.astype(np.int64)
-
-    def _dataframe_to_interaction(self, data: pd.DataFrame) -> Interaction:
-        """Of coded events RecBole gets the sorted ones, as they are: its own conversion would widen and copy them."""
-        if data is not self.inter_feat or not self._is_coded:
-            return super()._dataframe_to_interaction(data)
-        fields, events = (self.uid_field, self.iid_field, self.time_field), self.events
-        columns = zip(fields, (events.user, events.item, events.time), strict=True)
-        return Interaction({field: torch.from_numpy(values) for field, values in columns})
 
     def _fill_nan(self) -> None:
         # RecBole fills missing numbers with the mean; a statistic must know that they were missing.
@@ -280,8 +237,9 @@ class CTRDataset(Dataset):
         if self.serves_ragged:
             moving = protocol.moving_statistics()
             features = ItemFeatures.build(
-                _Columns(self), self.modality_settings, self.behaviour_settings, rows["train"], moving
-            )
+                _Columns(self), self.modality_settings, self.behaviour_settings, rows["train"], moving,
+                self.settings.id_min_count,
+            )  # fmt: skip
             notes += features.table.notes
             if self.config["id_dropout"]:  # an id without a training row has learned nothing: it is unknown
                 features = features.without_ids_of(~moving.trained, self.iid_field)
@@ -317,27 +275,32 @@ class CTRDataset(Dataset):
     def _sorted_events(self) -> Events:
         table, kind = self.inter_feat, self.behaviour_settings.kind
         events = row_rules.sort_events(
-            table[self.uid_field].to_numpy(dtype=np.int64),
-            table[self.iid_field].to_numpy(dtype=np.int64),
-            table[self.time_field].to_numpy(dtype=np.float64),
-            None if kind is None else table[kind].to_numpy(dtype=np.int64),
+            table[self.uid_field].to_numpy(),
+            table[self.iid_field].to_numpy(),
+            table[self.time_field].to_numpy(),
+            None if kind is None else table[kind].to_numpy(),
             user_key=self.token_hash(self.uid_field),
             item_key=self.token_hash(self.iid_field),
         )
-        repeats = row_rules.count_repeats(events)
+        if self.settings.repeats != "keep":
+            events = self._without_repeats(events)
+        alone = int((events.size == 1).sum())
+        if alone:
+            self.notes.append(f"users: {alone} with a single event have no row (their event still counts)")
+        return events
+
+    def _without_repeats(self, events: Events) -> Events:
+        once = row_rules.first_of_each_pair(events)
+        repeats = events.n_events - once.n_events
         if repeats and self.settings.repeats in (None, "error"):
             raise InputError(
                 "each (user, item) pair once",
                 f"{repeats} of {events.n_events} events that repeat a pair",
                 "Set repeats: first to keep each pair's first event, or repeats: keep if repeating is behaviour.",
             )
-        if repeats and self.settings.repeats == "first":
-            events = row_rules.first_of_each_pair(events)
+        if repeats:
             self.notes.append(f"events: {repeats} that repeat a (user, item) pair were left out")
-        alone = int((np.bincount(events.user) == 1).sum())
-        if alone:
-            self.notes.append(f"users: {alone} with a single event have no row (their event still counts)")
-        return events
+        return once
 
     def token_hash(self, field: str) -> np.ndarray:
         """(n,) uint64, a fixed hash of each token of a field by internal id."""
@@ -368,6 +331,7 @@ class _Columns:
     def __init__(self, dataset: CTRDataset):
         self._dataset = dataset
         self.n_items = dataset.item_num
+        self.id_field = dataset.iid_field
         self.folder = Path(dataset.dataset_path)
 
     def fields(self) -> list[str]:
@@ -375,7 +339,7 @@ class _Columns:
         return list(feat.columns) if feat is not None else [self._dataset.iid_field]
 
     def codes(self, field: str) -> tuple[np.ndarray, int]:
-        if field == self._dataset.iid_field:
+        if field == self.id_field:
             return np.arange(self.n_items)[:, None], self.n_items
         self._check(field, FeatureType.TOKEN, FeatureType.TOKEN_SEQ)
         values = self._dataset.item_feat[field].numpy()

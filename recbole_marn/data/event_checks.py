@@ -199,6 +199,8 @@ def check_times(time: np.ndarray, *, field: str, file: str) -> None:
 
 def _are_dates(time: np.ndarray) -> bool:
     """Whether all of several numbers read as YYYYMMDD of 1900 to 2100, as few moments of 1970 do."""
+    if time.min() < 19_000_000 or time.max() > 21_010_000:
+        return False
     days = np.unique(time)
     if len(days) < 3 or not (days == np.floor(days)).all():
         return False

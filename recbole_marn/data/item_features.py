@@ -48,6 +48,7 @@ class ItemColumns(Interface):
 
     n_items: int
     folder: Path
+    id_field: str
 
     def fields(self) -> list[str]: ...
     def codes(self, field: str) -> tuple[np.ndarray, int]:
@@ -83,13 +84,18 @@ class MovingStatistics:
 
     Attributes:
         training: from training rows, as rows of training see them; its end is the snapshot.
-        trained: (n_items,) whether an item is in a training row.
+        count: (n_items,) clicks, or exposures of a log, that each item has in training.
         evaluation: as validation and test rows see them, or None for the snapshot.
     """
 
     training: Mapping[str, KnownBefore]
-    trained: np.ndarray
+    count: np.ndarray
     evaluation: Mapping[str, KnownBefore] | None = None
+
+    @property
+    def trained(self) -> np.ndarray:
+        """(n_items,) whether an item is in a training row."""
+        return self.count > 0
 
 
 @dataclass(frozen=True)
@@ -109,8 +115,12 @@ class ItemFeatures:
         behaviour: BehaviourSettings,
         training: GroupedRows,
         moving: MovingStatistics,
+        id_min_count: int | None = None,
     ) -> ItemFeatures:
         """Read every modality; fit bins on training rows only.
+
+        Args:
+            id_min_count: items with fewer clicks or exposures in training share one embedding of their id.
 
         Raises:
             InputError: a field or file that is missing or of the wrong kind.
@@ -120,7 +130,7 @@ class ItemFeatures:
         present = np.zeros((columns.n_items, len(modalities)), dtype=bool)
         for index, (name, settings) in enumerate(modalities.items()):
             if isinstance(settings, IdModality):
-                tables[name] = _ids(columns, name, settings)
+                tables[name] = _ids(columns, name, settings, moving.count, id_min_count)
                 present[1:, index] = True
             elif isinstance(settings, VectorModality):
                 tables[name], note = _vectors(columns, name, settings)
@@ -157,7 +167,7 @@ class ItemFeatures:
             if isinstance(table, IdTable) and (column := table.column_of(field)) is not None:
                 codes = table.codes.copy()
                 codes[item, column] = 0
-                tables[name] = dataclasses.replace(table, codes=codes)
+                tables[name] = dataclasses.replace(table, codes=codes, new=0)
         return dataclasses.replace(self, table=dataclasses.replace(self.table, modalities=tables))
 
     def seen_by(self, rows: Rows, *, training: bool) -> Rows:
@@ -174,10 +184,28 @@ def _need(columns: ItemColumns, field: str, name: str, kind: str) -> None:
         )
 
 
-def _ids(columns: ItemColumns, name: str, settings: IdModality) -> IdTable:
+def frequent_codes(count: np.ndarray, least: int) -> tuple[np.ndarray, int]:
+    """(n_items, 1) codes, 0 of the padding, 1 of all items that occur less than `least` times, and their number."""
+    often = np.flatnonzero(count[1:] >= least) + 1
+    codes = np.ones(len(count), dtype=np.int64)
+    codes[0] = 0
+    codes[often] = 2 + np.arange(len(often))
+    return codes[:, None], 2 + len(often)
+
+
+def _ids(
+    columns: ItemColumns, name: str, settings: IdModality, count: np.ndarray, id_min_count: int | None
+) -> IdTable:
     for field in settings.fields:
         _need(columns, field, name, "token or token_seq")
-    codes, cardinalities = zip(*(columns.codes(field) for field in settings.fields), strict=True)
+    shared = [field == columns.id_field and id_min_count is not None for field in settings.fields]
+    codes, cardinalities = zip(
+        *(
+            frequent_codes(count, id_min_count) if of_rare else columns.codes(field)
+            for field, of_rare in zip(settings.fields, shared, strict=True)
+        ),
+        strict=True,
+    )
     for field, of_field in zip(settings.fields, codes, strict=True):
         if not of_field.any():
             raise InputError(
@@ -186,8 +214,9 @@ def _ids(columns: ItemColumns, name: str, settings: IdModality) -> IdTable:
                 f"Leave {field} out of the fields of '{name}', or fill it in.",
             )
     bags = tuple(of_field.shape[1] for of_field in codes)
-    sizes = tuple(int(size) for size in settings.fields.values())
-    return IdTable(np.concatenate(codes, axis=1), cardinalities, sizes, bags, tuple(settings.fields))
+    sizes, fields = tuple(int(size) for size in settings.fields.values()), tuple(settings.fields)
+    table = IdTable(np.concatenate(codes, axis=1), cardinalities, sizes, bags, fields)
+    return dataclasses.replace(table, shared=table.column_of(columns.id_field), new=1) if any(shared) else table
 
 
 def _vectors(columns: ItemColumns, name: str, settings: VectorModality) -> tuple[VectorTable, str]:

@@ -32,6 +32,8 @@ class IdTable:
         sizes: width of each field's embedding.
         bags: columns of `codes` that each field takes: 1, or the longest list of it.
         fields: their names, where they are known.
+        shared: the column of item ids where code 1 is that of all rare items together, or None.
+        new: the code in that column of an item that training never saw.
     """
 
     codes: np.ndarray
@@ -39,6 +41,8 @@ class IdTable:
     sizes: tuple[int, ...]
     bags: tuple[int, ...]
     fields: tuple[str, ...] = ()
+    shared: int | None = None
+    new: int = 0
 
     def column_of(self, field: str) -> int | None:
         """The first column of a field's codes, or None where no such field is known."""

@@ -21,7 +21,7 @@ class LabelledRows(GroupedRows):
     Attributes:
         events: all events, sorted by user and time.
         rows: the positives of this part and their histories.
-        negatives: (R, K) item ids; G = 1 + K rows a positive.
+        negatives: (R, K) item ids, as narrow as they may be; G = 1 + K rows a positive.
         at_time: statistics as known at the row's time (training), or None for the snapshot (evaluation).
         gap: bins of the time from a behaviour to the row, or None.
     """
@@ -62,11 +62,11 @@ class LabelledRows(GroupedRows):
         """user, item, time and label of rows (B,); their groups are a division away."""
         group, slot = np.divmod(np.asarray(row, dtype=np.int64), self.rows_per_group)
         position = self.rows.position[group]
-        item = self.events.item[position].copy()
+        item = self.events.item[position].astype(np.int64)
         negative = slot > 0
         item[negative] = self.negatives[group[negative], slot[negative] - 1]
         return {
-            "user": self.events.user[position],
+            "user": self.events.user[position].astype(np.int64),
             "item": item,
             "time": self.events.time[position],
             "label": (~negative).astype(np.float32),

@@ -39,7 +39,7 @@ def histories_before(events: Events, user: np.ndarray, time: np.ndarray | None, 
         # An event becomes one integer, user * stride + rank of its time: one sorted array answers everything.
         moments = np.unique(events.time)
         user, stride = user.astype(np.int64), len(moments) + 1
-        keys = events.user * stride + np.searchsorted(moments, events.time)
+        keys = events.user.astype(np.int64) * stride + np.searchsorted(moments, events.time)
         begin = np.searchsorted(keys, user * stride)
         end = np.searchsorted(keys, user * stride + np.searchsorted(moments, time))
     start = np.maximum(begin, end - longest)
@@ -50,7 +50,8 @@ def is_one_of(events: Events, requests: Requests, rows: np.ndarray) -> np.ndarra
     """(E,) bool: whether a user, item and time are those of one of the rows of a mask (R,)."""
     request = requests.request[rows]
     keys = [requests.user[request], requests.item[rows].astype(np.int64), requests.time[request]]
-    own = pd.MultiIndex.from_arrays([events.user, events.item, events.time])
+    columns = (events.user.astype(np.int64), events.item.astype(np.int64), events.time.astype(np.float64))
+    own = pd.MultiIndex.from_arrays(columns)
     return own.isin(pd.MultiIndex.from_arrays(keys))
 
 

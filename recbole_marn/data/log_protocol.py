@@ -21,7 +21,7 @@ from recbole_marn.data.logged_rows import LoggedRows, Requests
 from recbole_marn.data.negatives import NegativeSampler
 from recbole_marn.data.protocol import PARTS
 from recbole_marn.data.rows import TEST, TRAIN, Events
-from recbole_marn.data.statistics import InteractionCounts, LookedUp, split_sha256
+from recbole_marn.data.statistics import InteractionCounts, LookedUp, Widened, split_sha256
 from recbole_marn.errors import InputError
 from recbole_marn.settings.data import DataSettings, StatisticModality
 
@@ -202,7 +202,7 @@ class LogProtocol:
         evaluation = None
         if self.settings.statistics_until == "row":
             evaluation = {name: self.log_counts.of_items(name, whole=True) for name in wanted}
-        return MovingStatistics(training, self.log_counts.exposures.snapshot() > 0, evaluation)
+        return MovingStatistics(training, self.log_counts.exposures.snapshot(), evaluation)
 
     # -------------------------------------------------------------------------------------------- context
     @cached_property
@@ -286,9 +286,15 @@ class LogProtocol:
             parts: rows of the parts in order; of a sealed data set those of training and validation.
         """
         events = self.events
-        described = [{"user": user_key[events.user], "item": item_key[events.item], "time": events.time}]
+        described = [
+            {
+                "user": user_key[events.user],
+                "item": item_key[events.item],
+                "time": Widened(events.time, np.float64),
+            }
+        ]
         if events.behaviour is not None:
-            described[0]["kind"] = events.behaviour
+            described[0]["kind"] = Widened(events.behaviour, np.int64)
         for column in self.columns:
             if column.by_user:
                 described[0][f"of user {column.name}"] = column.hashed(column.values)

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from recbole_marn.data.matched_levels import MatchedLevels
-from recbole_marn.data.rows import Events
+from recbole_marn.data.rows import AT_ONCE, Events, narrowest
+from recbole_marn.data.touched import TouchedPlaces
 from recbole_marn.errors import InputError
 
 __all__ = ["NegativeSampler", "first_seen", "is_first_event"]
@@ -31,7 +32,9 @@ def first_seen(item: np.ndarray, time: np.ndarray, n_items: int) -> np.ndarray:
     like every negative, is an item that was seen before.
     """
     release = np.full(n_items, np.inf)
-    np.minimum.at(release, item, time)
+    for start in range(0, len(item), AT_ONCE):
+        some = slice(start, start + AT_ONCE)
+        np.minimum.at(release, item[some], np.asarray(time[some], dtype=np.float64))
     return release
 
 
@@ -89,7 +92,7 @@ class NegativeSampler:
     ):
         _check_choice("negative strategy", strategy, _STRATEGIES)
         _check_choice("negative source", source, _SOURCES)
-        user, item = (np.asarray(ids, dtype=np.int64) for ids in events)
+        user, item = map(_integers, events)
         self._count = np.asarray(train_count, dtype=np.int64)
         _check_per_item("training count", self._count, n_items)
         _check_ids("item", item, n_items)
@@ -118,10 +121,7 @@ class NegativeSampler:
         place_of_item[items] = np.arange(items.size)
         self._place_of_item = place_of_item
 
-        places = place_of_item[item]
-        touched = np.unique((user * items.size + places)[places >= 0])
-        # The sentinel lets every search hit an existing element.
-        self._touched = np.append(touched, np.iinfo(np.int64).max)
+        self._touched = TouchedPlaces.of(user, item, place_of_item, items.size)
         self._cumulative_count = np.cumsum(self._count[items])
         self._levels = None
         if strategy == "matched":
@@ -133,9 +133,18 @@ class NegativeSampler:
         Items untouched by the user, released by the time (source 'released') and seen in training (strategy
         'popularity'). Early rows of source 'released' can have too few; `draw` refuses them.
         """
-        user, m = np.asarray(user, dtype=np.int64), self._released_by(np.asarray(time, dtype=np.float64))
-        base = user * self._items.size
-        return m - (np.searchsorted(self._touched, base + m) - np.searchsorted(self._touched, base))
+        user, time = _integers(user), np.asarray(time)
+        if self._release is None:
+            return self._items.size - self._touched.number(user)
+        number = np.empty(user.size, dtype=np.int64)
+        for start in range(0, user.size, _DRAWS_AT_ONCE):
+            some = slice(start, start + _DRAWS_AT_ONCE)
+            number[some] = self._eligible(self._touched.keys(user[some]), user[some], self._released_by(time[some]))
+        return number
+
+    def _eligible(self, touched: np.ndarray, user: np.ndarray, m: np.ndarray) -> np.ndarray:
+        base = user.astype(np.int64) * self._items.size
+        return m - (np.searchsorted(touched, base + m) - np.searchsorted(touched, base))
 
     def draw(
         self,
@@ -160,28 +169,29 @@ class NegativeSampler:
                 event more than the positive has besides its own, and counts at the row's time would tell.
 
         Returns:
-            (R, K) int64 item ids: distinct within a row, none of them touched by the row's user in any part.
+            (R, K) item ids in int32 or int64: distinct within a row, none of them touched by the row's user in
+            any part.
 
         Raises:
             InputError: lengths that differ; a positive that is no event of its user, or, for source
                 'released', that was not released itself; a user with fewer than `number` items to draw from.
         """
-        user, positive = np.asarray(user, dtype=np.int64), np.asarray(positive, dtype=np.int64)
-        time = np.asarray(time, dtype=np.float64)
+        user, positive, time = _integers(user), _integers(positive), np.asarray(time)
         if not (user.ndim == 1 and user.shape == positive.shape == time.shape) or number < 1:
             raise InputError(
                 "user, positive and time of one length, and at least one negative per row",
                 f"shapes {user.shape}, {positive.shape} and {time.shape}, number {number}",
                 "Pass one entry per row, and the number of negatives per positive.",
             )
-        self._check_positives(user, positive, time)
-        self._check_enough(user, time, number)
+        _check_ids("positive", positive, self.n_items)
+        self._check_enough(self.eligible_count(user=user, time=time), number)
         rng = np.random.default_rng(seed)
-        negatives = np.empty((user.size, number), dtype=np.int64)
+        negatives = np.empty((user.size, number), dtype=np.promote_types(narrowest(self.n_items), np.int32))
         step = max(1, _DRAWS_AT_ONCE // number)
         for start in range(0, user.size, step):
             chunk = slice(start, start + step)
             rows = _DrawRows(self, user[chunk], self._count[positive[chunk]] - counted, time[chunk])
+            self._check_positives(rows, user[chunk], positive[chunk], time[chunk])
             negatives[chunk] = self._items[rows.draw(rng, number)]
         return negatives
 
@@ -191,13 +201,9 @@ class NegativeSampler:
             return np.full(time.shape, self._items.size)
         return np.searchsorted(self._release_by_place, time, side="left" if self.strict_release else "right")
 
-    def _is_touched(self, key: np.ndarray) -> np.ndarray:
-        return self._touched[np.searchsorted(self._touched, key)] == key
-
-    def _check_positives(self, user: np.ndarray, positive: np.ndarray, time: np.ndarray) -> None:
-        _check_ids("positive", positive, self.n_items)
+    def _check_positives(self, rows: _DrawRows, user: np.ndarray, positive: np.ndarray, time: np.ndarray) -> None:
         place = self._place_of_item[positive]
-        foreign = np.flatnonzero((place >= 0) & ~self._is_touched(user * self._items.size + place))
+        foreign = np.flatnonzero((place >= 0) & ~rows.is_touched(np.arange(user.size), place))
         if foreign.size:
             raise InputError(
                 "every positive to be an event of its user",
@@ -217,8 +223,7 @@ class NegativeSampler:
                 " would know their positives by being newer than any negative.",
             )
 
-    def _check_enough(self, user: np.ndarray, time: np.ndarray, number: int) -> None:
-        eligible = self.eligible_count(user=user, time=time)
+    def _check_enough(self, eligible: np.ndarray, number: int) -> None:
         short = np.flatnonzero(eligible < number)
         if short.size == 0:
             return
@@ -234,7 +239,7 @@ class NegativeSampler:
         raise InputError(
             f"at least {number} items to draw negatives from for every row"
             f" (strategy {self.strategy!r}, source {self.source!r})",
-            f"{eligible.min()} for some users: {short.size} of {user.size} rows have too few",
+            f"{eligible.min()} for some users: {short.size} of {eligible.size} rows have too few",
             f"{text[0].upper()}{text[1:]}.",
         )
 
@@ -244,7 +249,8 @@ class _DrawRows:
 
     def __init__(self, sampler: NegativeSampler, user: np.ndarray, level: np.ndarray, time: np.ndarray):
         self._sampler = sampler
-        self._base = user * sampler._items.size
+        self._base = user.astype(np.int64) * sampler._items.size
+        self._touched = sampler._touched.keys(user)
         self._m = sampler._released_by(time)
         self._level = level
         if sampler._levels is not None:
@@ -259,7 +265,7 @@ class _DrawRows:
         for _ in range(_ROUNDS):
             row = open_slots // number
             place = self._propose(rng, row)
-            flat[open_slots] = np.where(self._sampler._is_touched(self._base[row] + place), -1, place)
+            flat[open_slots] = np.where(self.is_touched(row, place), -1, place)
             if number > 1:
                 self._reopen_duplicates(drawn, np.unique(row))
             open_slots = np.flatnonzero(flat < 0)
@@ -267,6 +273,11 @@ class _DrawRows:
                 return drawn
         self._complete(rng, drawn, np.unique(open_slots // number))
         return drawn
+
+    def is_touched(self, row: np.ndarray, place: np.ndarray) -> np.ndarray:
+        """Whether the users of rows touched the items at places."""
+        key = self._base[row] + place
+        return self._touched[np.searchsorted(self._touched, key)] == key
 
     def _propose(self, rng: np.random.Generator, row: np.ndarray) -> np.ndarray:
         sampler, m = self._sampler, self._m[row]
@@ -314,10 +325,10 @@ class _DrawRows:
         sampler, m = self._sampler, self._m[rows]
         n_places = sampler._items.size
         allowed = np.arange(n_places) < m[:, None]
-        first, last = (np.searchsorted(sampler._touched, self._base[rows] + end) for end in (0, n_places))
+        first, last = (np.searchsorted(self._touched, self._base[rows] + end) for end in (0, n_places))
         row = np.repeat(np.arange(rows.size), last - first)
         key = np.arange(row.size) + (first - np.cumsum(last - first) + (last - first))[row]
-        allowed[row, sampler._touched[key] - self._base[rows][row]] = False
+        allowed[row, self._touched[key] - self._base[rows][row]] = False
 
         reopened = np.zeros(rows.size, dtype=bool)
         if sampler._levels is None:
@@ -333,6 +344,12 @@ class _DrawRows:
             # Such a row never fills up by rejection: what it has is given up for a draw from the wider level.
             reopened |= short
             size[short] *= 2
+
+
+def _integers(ids: np.ndarray) -> np.ndarray:
+    """Ids as they are, however narrow."""
+    ids = np.asarray(ids)
+    return ids if ids.dtype.kind in "iu" else ids.astype(np.int64)
 
 
 def _check_choice(name: str, choice: str, known: tuple[str, ...]) -> None:

@@ -20,7 +20,7 @@ class TokenIds(dict):
         self._tokens = tokens
 
     def __missing__(self, field: str) -> dict[str, int]:
-        self[field] = {token: number for number, token in enumerate(self._tokens[field])}
+        self[field] = {token: number for number, token in enumerate(self._tokens[field].tolist())}
         return self[field]
 
     def __contains__(self, field: object) -> bool:
@@ -62,6 +62,8 @@ def _coded(column: pd.Series) -> tuple[np.ndarray, pd.Index]:
 
 def _first_appearance(codes: np.ndarray, n: int) -> np.ndarray:
     """The codes that occur, without -1, in the order in which they first do."""
+    if _in_order(codes, n):
+        return np.arange(n)
     seen = np.zeros(n + 1, dtype=bool)
     seen[-1] = True  # that of code -1
     order = [np.zeros(0, dtype=np.int64)]
@@ -73,8 +75,19 @@ def _first_appearance(codes: np.ndarray, n: int) -> np.ndarray:
     return np.concatenate(order)
 
 
+def _in_order(codes: np.ndarray, n: int) -> bool:
+    """Whether each code from 0 to n - 1 occurs, and none before the one below it: so they are in a twin."""
+    highest = -1
+    for start in range(0, len(codes), AT_ONCE):
+        some = codes[start : start + AT_ONCE]
+        before = np.maximum.accumulate(np.append(highest, some[:-1]).astype(np.int64))
+        if (some > before + 1).any():
+            return False
+        highest = max(int(before[-1]), int(some[-1]))
+    return highest == n - 1
+
+
 def distinct(column: pd.Series) -> np.ndarray:
-    """The tokens of a column of text or categories, without the missing one, each once."""
-    codes, words = _coded(column)
-    return words.take(_first_appearance(codes, len(words))).to_numpy()
+    """The tokens of a column, without the missing one, each once; of categories those it may have."""
+    return _coded(column)[1].to_numpy()
 

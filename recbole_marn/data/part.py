@@ -218,8 +218,8 @@ class Part(_Fields, OfItems):
             return self.protocol.facts(self.name) | {"catalogue": self.item_num - 1, "rows": len(self)}
         events = self.protocol.events
         return {
-            "users": len(np.unique(events.user)),
-            "items": len(np.unique(events.item)),
+            "users": len(events.first),
+            "items": int(np.count_nonzero(np.bincount(events.item))),
             "catalogue": self.item_num - 1,
             "events": int(events.n_events),
             "rows": len(self),
@@ -245,8 +245,8 @@ class Part(_Fields, OfItems):
         events, chosen = self.protocol.events, self.protocol.part_of_event == PARTS[self.name]
         return Interaction(
             {
-                self.uid_field: torch.from_numpy(events.user[chosen]),
-                self.iid_field: torch.from_numpy(events.item[chosen]),
+                self.uid_field: torch.from_numpy(events.user[chosen].astype(np.int64)),
+                self.iid_field: torch.from_numpy(events.item[chosen].astype(np.int64)),
                 self.time_field: torch.from_numpy(events.time[chosen]),
             }
         )

@@ -14,7 +14,7 @@ from recbole_marn.data.item_features import TRAIN_INTERACTIONS, MovingStatistics
 from recbole_marn.data.labelled_rows import LabelledRows
 from recbole_marn.data.negatives import NegativeSampler, first_seen, is_first_event
 from recbole_marn.data.rows import TEST, TRAIN, VALID, Events, Rows
-from recbole_marn.data.statistics import InteractionCounts, split_sha256
+from recbole_marn.data.statistics import InteractionCounts, LookedUp, Widened, split_sha256
 from recbole_marn.errors import InputError
 from recbole_marn.settings.data import DataSettings
 
@@ -74,7 +74,7 @@ class Protocol:
 
     def moving_statistics(self) -> MovingStatistics:
         """What a statistic modality may name beside columns of the items."""
-        return MovingStatistics({TRAIN_INTERACTIONS: self.counts}, self.counts.snapshot() > 0)
+        return MovingStatistics({TRAIN_INTERACTIONS: self.counts}, self.counts.snapshot())
 
     @property
     def release_is_inferred(self) -> bool:
@@ -82,10 +82,13 @@ class Protocol:
 
     def positives(self, part: str) -> Rows:
         """Positives of a part with their histories."""
-        rows = row_rules.rows_of_part(self.events, self.part_of_event, PARTS[part], max_history=self.max_history)
-        if part == "train" and self.settings.train_last is not None:
-            latest = row_rules.latest_of_each_user(self.events, rows, self.settings.train_last)
-            rows = self._keep(rows, latest, part, f"before their user's last {self.settings.train_last}")
+        latest = self.settings.train_last if part == "train" else None
+        rows = row_rules.rows_of_part(
+            self.events, self.part_of_event, PARTS[part], max_history=self.max_history, latest=latest
+        )
+        if latest is not None:
+            of = row_rules.count_rows(self.events, self.part_of_event, PARTS[part])
+            self._note(part, of - rows.n_rows, of, f"before their user's last {latest}")
         if self.release_is_inferred:
             # An item's very first event releases it: its count of 0 would give the positive away.
             rows = self._keep(rows, ~is_first_event(self.events)[rows.position], part, "whose item had never been seen")
@@ -120,10 +123,14 @@ class Protocol:
         return LabelledRows(self.events, rows, negatives)
 
     def _keep(self, rows: Rows, keep: np.ndarray, part: str, why: str) -> Rows:
-        note = f"{part}: {int((~keep).sum())} of {len(keep)} rows {why} were left out"
-        if not keep.all() and note not in self.notes:
+        left = int((~keep).sum())
+        self._note(part, left, len(keep), why)
+        return rows.take(keep) if left else rows
+
+    def _note(self, part: str, left: int, of: int, why: str) -> None:
+        note = f"{part}: {left} of {of} rows {why} were left out"
+        if left and note not in self.notes:
             self.notes.append(note)
-        return rows.take(keep)
 
     @cached_property
     def unclicked_item(self) -> np.ndarray:
@@ -131,13 +138,24 @@ class Protocol:
 
         0, the padding, where the user touched every item: such a user has no row, and these events no history.
         """
-        sampler, item = self._sampler("uniform", "all"), np.zeros(self.events.n_events, dtype=np.int64)
+        sampler = self._sampler("uniform", "all")
+        item = np.zeros(self.events.n_events, dtype=self.events.item.dtype)
         some = np.flatnonzero(sampler.eligible_count(user=self.events.user, time=self.events.time))
         seed = [self.settings.sample_seed, len(PARTS)]
         item[some] = self._draw(sampler, some, number=1, seed=seed)[:, 0]
         return item
 
     def _sampler(self, sampling: str, source: str) -> NegativeSampler:
+        """A sampler, made once: it holds what every user touched."""
+        if (sampling, source) not in self._samplers:
+            self._samplers[sampling, source] = self._make_sampler(sampling, source)
+        return self._samplers[sampling, source]
+
+    @cached_property
+    def _samplers(self) -> dict[tuple[str, str], NegativeSampler]:
+        return {}
+
+    def _make_sampler(self, sampling: str, source: str) -> NegativeSampler:
         release = None
         if source == "released":
             release = first_seen(self.events.item, self.events.time, self.n_items)
@@ -193,18 +211,18 @@ class Protocol:
         """
         described = [
             {
-                "user": user_key[self.events.user],
-                "item": item_key[self.events.item],
-                "time": self.events.time,
+                "user": LookedUp(user_key, self.events.user),
+                "item": LookedUp(item_key, self.events.item),
+                "time": Widened(self.events.time, np.float64),
                 "part": self.part_of_event,
             }
         ]
         for rows in parts.values():
             described.append(
                 {
-                    "position": rows.rows.position,
-                    "history": rows.rows.history_length,
-                    "negatives": item_key[rows.negatives],
+                    "position": Widened(rows.rows.position, np.int64),
+                    "history": Widened(rows.rows.history_length, np.int64),
+                    "negatives": LookedUp(item_key, rows.negatives),
                 }
             )
         return split_sha256(described)

@@ -19,8 +19,10 @@ __all__ = [
     "TRAIN",
     "VALID",
     "count_repeats",
+    "count_rows",
     "first_of_each_pair",
-    "latest_of_each_user",
+    "narrow",
+    "narrowest",
     "rows_of_part",
     "runs",
     "slices",
@@ -30,7 +32,35 @@ __all__ = [
 ]
 
 TRAIN, VALID, TEST = 0, 1, 2
+# Events that are worked on at once; whole users, so that what is temporary does not grow with the data.
+AT_ONCE = 1 << 20
 _PART_NAMES = ("training", "validation", "test")
+
+
+def narrowest(highest: int, lowest: int = 0) -> np.dtype:
+    """The smallest signed integers that hold all numbers from `lowest` to `highest`."""
+    return next(
+        np.dtype(kind) for kind in (np.int8, np.int16, np.int32, np.int64)
+        if np.iinfo(kind).min <= lowest and highest <= np.iinfo(kind).max
+    )  # fmt: skip
+
+
+def narrow(values: np.ndarray, *, least: type = np.int8) -> np.ndarray:
+    """The same numbers in the narrowest integers of at least `least`; floats with a fraction or a gap stay as they are.
+
+    Arithmetic on ids must widen them first: a product of two int32 arrays is int32 and overflows silently.
+    """
+    values = np.asarray(values)
+    if values.size == 0 or values.dtype.kind not in "iuf":
+        return values
+    low, high = values.min(), values.max()
+    if not (-(2.0**53) < low and high < 2.0**53):  # NaN is neither
+        return values
+    kind = np.promote_types(narrowest(int(high), int(low)), least)
+    if values.dtype.kind != "f":
+        return values.astype(kind, copy=False)
+    whole = values.astype(kind)
+    return whole if np.array_equal(whole, values) else values
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,10 +68,10 @@ class Events:
     """Positive events in the one order everything else refers to: by user, then time, then a fixed tie key.
 
     Attributes:
-        user: (E,) int64, internal ids >= 1.
-        item: (E,) int64, internal ids >= 1.
-        time: (E,) float64, in the unit of the data set.
-        behaviour: (E,) int64 behaviour types, or None where the data have none.
+        user: (E,) integers as narrow as they may be, internal ids >= 1.
+        item: (E,) integers, internal ids >= 1.
+        time: (E,) integers where all times are whole, else float64, in the unit of the data set.
+        behaviour: (E,) integers, behaviour types, or None where the data have none.
     """
 
     user: np.ndarray
@@ -54,24 +84,28 @@ class Events:
         return len(self.user)
 
     @cached_property
-    def user_start(self) -> np.ndarray:
-        """(E,) int64: index of the first event of that event's user."""
-        first, size = self._segments
-        return np.repeat(first, size)
-
-    @cached_property
-    def user_end(self) -> np.ndarray:
-        """(E,) int64: one past the index of the last event of that event's user."""
-        first, size = self._segments
-        return np.repeat(first + size, size)
+    def first(self) -> np.ndarray:
+        """(U,) int64: index of the first event of each user."""
+        return runs(self.user)
 
     @property
-    def _segments(self) -> tuple[np.ndarray, np.ndarray]:
-        first = np.flatnonzero(np.diff(self.user, prepend=self.user[:1] - 1))
-        return first, np.diff(first, append=self.n_events)
+    def size(self) -> np.ndarray:
+        """(U,) int64: events of each user."""
+        return np.diff(self.first, append=self.n_events)
+
+    def start_of(self, position: np.ndarray) -> np.ndarray:
+        """(n,) int64: index of the first event of the user of each event at `position` (n,)."""
+        return self.first[np.searchsorted(self.first, position, side="right") - 1]
+
+    def pieces(self) -> list[slice]:
+        """Ranges of whole users' events, about `AT_ONCE` each."""
+        starts = self.first[np.flatnonzero(np.diff(self.first // AT_ONCE, prepend=-1))]
+        if not len(starts):
+            return []
+        return [slice(*ends) for ends in zip(starts, np.append(starts[1:], self.n_events), strict=True)]
 
     def take(self, index: np.ndarray) -> Events:
-        """The events at the increasing positions `index`."""
+        """The events that `index`, a mask, a slice or increasing positions, picks."""
         behaviour = None if self.behaviour is None else self.behaviour[index]
         return Events(self.user[index], self.item[index], self.time[index], behaviour)
 
@@ -81,9 +115,9 @@ class Rows:
     """Labelled positions: row r is `events[position[r]]`, seen after the events of its history window.
 
     Attributes:
-        position: (R,) int64, index of the positive in the `Events`, increasing.
-        history_start: (R,) int64, index of the oldest event of the window.
-        history_length: (R,) int64, from 1 to the longest history allowed.
+        position: (R,) integers, index of the positive in the `Events`, increasing.
+        history_start: (R,) integers, index of the oldest event of the window.
+        history_length: (R,) integers, from 1 to the longest history allowed.
     """
 
     position: np.ndarray
@@ -126,9 +160,8 @@ def sort_events(
         InputError: no events, lengths that differ, an id below 1 or beyond its keys, a time that is not
         finite.
     """
-    user, item = np.asarray(user, dtype=np.int64), np.asarray(item, dtype=np.int64)
-    time = np.asarray(time, dtype=np.float64)
-    behaviour = None if behaviour is None else np.asarray(behaviour, dtype=np.int64)
+    user, item, time = np.asarray(user), np.asarray(item), np.asarray(time)
+    behaviour = None if behaviour is None else np.asarray(behaviour)
     columns = {"user": user, "item": item, "time": time}
     if behaviour is not None:
         columns["behaviour"] = behaviour
@@ -152,9 +185,43 @@ def sort_events(
             "Fill in or remove these events: without a time they have no place in a history.",
         )
     user_mix, item_key = _mix(np.asarray(user_key, dtype=np.uint64)), np.asarray(item_key, dtype=np.uint64)
-    tie = _mix(user_mix[user] ^ item_key[item])
-    keys = (tie, time, user) if behaviour is None else (behaviour, tie, time, user)
-    return Events(user, item, time, behaviour).take(np.lexsort(keys))
+    user, item, time = narrow(user, least=np.int32), narrow(item, least=np.int32), narrow(time, least=np.int32)
+    behaviour = None if behaviour is None else narrow(behaviour)
+    grouped = Events(user, item, time, behaviour)
+    if (np.diff(user) < 0).any():
+        grouped = grouped.take(np.argsort(user, kind="stable"))
+    ordered = Events(*(None if column is None else np.empty_like(column) for column in (user, item, time, behaviour)))
+    for piece in grouped.pieces():
+        some = grouped.take(piece)
+        some = some.take(_order(some, user_mix, item_key))
+        ordered.user[piece], ordered.item[piece], ordered.time[piece] = some.user, some.item, some.time
+        if behaviour is not None:
+            ordered.behaviour[piece] = some.behaviour
+    return ordered
+
+
+def _order(events: Events, user_mix: np.ndarray, item_key: np.ndarray) -> np.ndarray:
+    """The order of `sort_events`, of events of several users."""
+    order = _by_user_and_time(events.user, events.time)
+    user, time = events.user[order], events.time[order]
+    tied = np.append((user[1:] == user[:-1]) & (time[1:] == time[:-1]), False)
+    place = np.flatnonzero(tied | np.append(False, tied[:-1]))
+    if place.size:
+        run = np.cumsum(~np.append(False, tied[:-1]))[place]
+        event = order[place]
+        keys = (_mix(user_mix[events.user[event]] ^ item_key[events.item[event]]), run)
+        keys = keys if events.behaviour is None else (events.behaviour[event], *keys)
+        order[place] = event[np.lexsort(keys)]
+    return order
+
+
+def _by_user_and_time(user: np.ndarray, time: np.ndarray) -> np.ndarray:
+    """np.lexsort((time, user)); of whole times by one key, which costs next to nothing where a file has that order."""
+    first, last, latest = int(user.min()), int(user.max()), int(time.max())
+    span = latest - int(time.min()) + 1
+    if time.dtype.kind == "f" or (last - first + 1) * span >= 2**63:
+        return np.lexsort((time, user))
+    return np.argsort((user.astype(np.int64) - first) * span + (time - time.min()), kind="stable")
 
 
 def _mix(values: np.ndarray) -> np.ndarray:
@@ -167,20 +234,25 @@ def _mix(values: np.ndarray) -> np.ndarray:
 
 def count_repeats(events: Events, *, by_type: bool = False) -> int:
     """Number of events whose (user, item) pair, or (user, item, behaviour type), already occurred before."""
-    return events.n_events - len(_first_index_of_pairs(events, by_type))
+    return events.n_events - int(np.count_nonzero(_is_first_of_pair(events, by_type)))
 
 
 def first_of_each_pair(events: Events, *, by_type: bool = False) -> Events:
     """Only the earliest event of every (user, item) pair, or (user, item, behaviour type), in unchanged order."""
-    return events.take(_first_index_of_pairs(events, by_type))
+    return events.take(_is_first_of_pair(events, by_type))
 
 
-def _first_index_of_pairs(events: Events, by_type: bool) -> np.ndarray:
-    pair = events.user * (events.item.max(initial=0) + 1) + events.item
-    if by_type and events.behaviour is not None:
-        pair = pair * (events.behaviour.max(initial=0) + 1) + events.behaviour
-    # return_index sorts stably, so that it is the first occurrence that is kept.
-    return np.sort(np.unique(pair, return_index=True)[1])
+def _is_first_of_pair(events: Events, by_type: bool) -> np.ndarray:
+    n_items = int(events.item.max(initial=0)) + 1
+    by_type = by_type and events.behaviour is not None
+    is_first = np.zeros(events.n_events, dtype=bool)
+    for piece in events.pieces():
+        pair = events.user[piece].astype(np.int64) * n_items + events.item[piece]
+        if by_type:
+            pair = pair * (int(events.behaviour.max()) + 1) + events.behaviour[piece]
+        # return_index sorts stably, so that it is the first occurrence that is kept.
+        is_first[piece.start + np.unique(pair, return_index=True)[1]] = True
+    return is_first
 
 
 def split_leave_last(events: Events) -> np.ndarray:
@@ -193,11 +265,11 @@ def split_leave_last(events: Events) -> np.ndarray:
     Returns:
         (E,) int8: TRAIN, VALID or TEST for every event, a user's first one included.
     """
-    size = events.user_end - events.user_start
-    to_the_end = events.user_end - np.arange(events.n_events)
+    size = events.size
+    last = events.first + size - 1
     part = np.full(events.n_events, TRAIN, dtype=np.int8)
-    part[(to_the_end == 1) & (size >= 3)] = TEST
-    part[(to_the_end == 2) & (size >= 4)] = VALID
+    part[last[size >= 3]] = TEST
+    part[last[size >= 4] - 1] = VALID
     return part
 
 
@@ -234,7 +306,14 @@ def split_by_time(events: Events, *, valid_start: float, test_start: float, with
     return part
 
 
-def rows_of_part(events: Events, part: np.ndarray, which: int, *, max_history: int) -> Rows:
+def count_rows(events: Events, part: np.ndarray, which: int) -> int:
+    """How many rows `rows_of_part` finds where nobody has too many."""
+    return int(np.count_nonzero(part == which) - np.count_nonzero(part[events.first] == which))
+
+
+def rows_of_part(
+    events: Events, part: np.ndarray, which: int, *, max_history: int, latest: int | None = None
+) -> Rows:
     """The rows of one part. A user's first event is never a row, for it has nothing to be predicted from.
 
     A history is the user's last `max_history` events before the positive, whatever part they belong to: what
@@ -245,6 +324,7 @@ def rows_of_part(events: Events, part: np.ndarray, which: int, *, max_history: i
         part: (E,) the part of every event.
         which: TRAIN, VALID or TEST.
         max_history: L, the longest history kept, at least 1.
+        latest: rows kept of each user, the last ones; None: all.
 
     Raises:
         InputError: `max_history` below 1.
@@ -255,26 +335,28 @@ def rows_of_part(events: Events, part: np.ndarray, which: int, *, max_history: i
             f"max_history {max_history}",
             "Set the longest history (MAX_ITEM_LIST_LENGTH) to 1 or more.",
         )
-    position = np.flatnonzero((part == which) & _has_history(events))
-    start = np.maximum(events.user_start[position], position - max_history)
+    index = np.promote_types(narrowest(events.n_events), np.int32)
+    positions, starts = [np.zeros(0, dtype=index)], [np.zeros(0, dtype=index)]
+    for piece in events.pieces():
+        position = piece.start + np.flatnonzero(part[piece] == which)
+        user_start = events.start_of(position)
+        is_row = position > user_start
+        position, user_start = position[is_row], user_start[is_row]
+        if latest is not None:
+            end = np.searchsorted(user_start, user_start, side="right")
+            is_late = end - np.arange(len(end)) <= latest
+            position, user_start = position[is_late], user_start[is_late]
+        positions.append(position.astype(index))
+        starts.append(np.maximum(user_start, position - max_history).astype(index))
+    position, start = np.concatenate(positions), np.concatenate(starts)
     return Rows(position=position, history_start=start, history_length=position - start)
 
 
-def latest_of_each_user(events: Events, rows: Rows, number: int) -> np.ndarray:
-    """(R,) bool: the last `number` rows of every user.
-
-    Args:
-        events: (E,) sorted events.
-        rows: (R,) rows of one part.
-        number: rows kept of each user, at least 1.
-    """
-    user = events.user[rows.position]
-    end = np.searchsorted(user, user, side="right")
-    return end - np.arange(rows.n_rows) <= number
-
-
 def _has_history(events: Events) -> np.ndarray:
-    return np.arange(events.n_events) > events.user_start
+    """(E,) bool: every event but the first of its user."""
+    has = np.ones(events.n_events, dtype=bool)
+    has[events.first] = False
+    return has
 
 
 def runs(values: np.ndarray) -> np.ndarray:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol
 
 import numpy as np
 
+from recbole_marn.data.rows import AT_ONCE
 from recbole_marn.errors import InputError
 
 __all__ = [
@@ -18,7 +20,9 @@ __all__ = [
     "InteractionCounts",
     "KnownBefore",
     "LookedUp",
+    "Moments",
     "StatisticsAtTime",
+    "Widened",
     "split_sha256",
 ]
 
@@ -38,7 +42,7 @@ class InteractionCounts:
 
     The "historical" counts of MARN's statistic modality: what was known at the row's time. A row's own event
     is not before itself, so it shows in neither a positive's nor a negative's count; validation and test
-    events never count. Memory grows with the events: one int64 each.
+    events never count. Memory grows with the events, one int64 each, once somebody asks for a count at a time.
 
     Args:
         item: (E,) item ids of the TRAINING events only.
@@ -50,7 +54,7 @@ class InteractionCounts:
     """
 
     def __init__(self, *, item: np.ndarray, time: np.ndarray, n_items: int):
-        item, time = np.asarray(item, dtype=np.int64), np.asarray(time, dtype=np.float64)
+        item, time = np.asarray(item), np.asarray(time)
         if item.shape != time.shape or item.ndim != 1:
             raise InputError(
                 "one time for every training event",
@@ -65,11 +69,21 @@ class InteractionCounts:
             )
         self.n_items = n_items
         self._check_items(item)
-        # An event becomes one integer, item * stride + rank of its time: one sorted array answers everything.
-        self._moments = np.unique(time)
-        self._stride = len(self._moments) + 1
-        self._keys = np.sort(item * self._stride + np.searchsorted(self._moments, time))
-        self._starts = np.searchsorted(self._keys, np.arange(n_items + 1) * self._stride)
+        self._events: tuple[np.ndarray, np.ndarray] | None = (item, time)  # until their keys are made
+        self._counts = np.bincount(item, minlength=n_items).astype(np.int64)
+        self._starts = np.concatenate([[0], np.cumsum(self._counts)])
+
+    @cached_property
+    def _order(self) -> tuple[Moments, np.ndarray]:
+        """An event becomes one integer, item * stride + rank of its time: one sorted array answers everything."""
+        item, time = self._events
+        moments, keys = Moments.of(time), np.empty(len(item), dtype=np.int64)
+        for start in range(0, len(keys), AT_ONCE):
+            some = slice(start, start + AT_ONCE)
+            keys[some] = item[some].astype(np.int64) * moments.stride + moments.rank(time[some])
+        keys.sort()
+        self._events = None
+        return moments, keys
 
     def as_of(self, item: np.ndarray, time: np.ndarray) -> np.ndarray:
         """Number of training events of `item` strictly before `time`.
@@ -84,16 +98,16 @@ class InteractionCounts:
         Raises:
             InputError: an item id out of range, or a NaN time, which would otherwise count the whole future.
         """
-        item, time = np.asarray(item, dtype=np.int64), np.asarray(time, dtype=np.float64)
+        item, time = np.asarray(item, dtype=np.int64), np.asarray(time)
         self._check_items(item)
         if np.isnan(time).any():
             raise InputError("a time for every row", f"{np.isnan(time).sum()} NaN", "Drop rows without time.")
-        earlier_moments = np.searchsorted(self._moments, time)
-        return np.searchsorted(self._keys, item * self._stride + earlier_moments) - self._starts[item]
+        moments, keys = self._order
+        return np.searchsorted(keys, item * moments.stride + moments.rank(time)) - self._starts[item]
 
     def snapshot(self) -> np.ndarray:
         """(n_items,) int64: the counts at the end of training, for serving."""
-        return np.diff(self._starts)
+        return self._counts
 
     def _check_items(self, item: np.ndarray) -> None:
         if item.size and not (0 <= item.min() and item.max() < self.n_items):
@@ -102,6 +116,38 @@ class InteractionCounts:
                 f"ids from {item.min()} to {item.max()}",
                 "Use the ids of the data set the counts were made for.",
             )
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Times as integers in the same order: seconds from the first where times are whole, else ranks.
+
+    Attributes:
+        first, last: the range of whole times.
+        distinct: the times in order, where they are not whole or range too far.
+        stride: one more than the highest rank.
+    """
+
+    first: int
+    last: int
+    distinct: np.ndarray | None
+    stride: int
+
+    @classmethod
+    def of(cls, time: np.ndarray) -> Moments:
+        if time.size and time.dtype.kind in "iu" and int(time.max()) - int(time.min()) < 2**31:
+            first, last = int(time.min()), int(time.max())
+            return cls(first, last, None, last - first + 2)
+        distinct = np.unique(time)
+        return cls(0, 0, distinct, len(distinct) + 1)
+
+    def rank(self, time: np.ndarray) -> np.ndarray:
+        """int64, how many ranks are before each time; below `stride`, whatever the time."""
+        if self.distinct is not None:
+            return np.searchsorted(self.distinct, time)
+        if time.dtype.kind not in "iu":
+            time = np.ceil(np.clip(time, self.first, self.last + 1))
+        return np.clip(time.astype(np.int64) - self.first, 0, self.stride - 1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -247,13 +293,16 @@ class LookedUp:
     table: np.ndarray
     index: np.ndarray
 
-    def pieces(self, size: int = 1 << 16) -> Iterator[np.ndarray]:
-        ids = self.index.ravel()
-        for start in range(0, len(ids), size):
-            yield self.table[ids[start : start + size]]
+
+@dataclass(frozen=True, eq=False)
+class Widened:
+    """Numbers that count as those of a wider type."""
+
+    values: np.ndarray
+    kind: type
 
 
-def split_sha256(parts: Sequence[Mapping[str, np.ndarray | LookedUp]]) -> str:
+def split_sha256(parts: Sequence[Mapping[str, np.ndarray | LookedUp | Widened]]) -> str:
     """Fingerprint of a split: SHA-256 over its arrays with their names, types and shapes.
 
     The parts count in order, the arrays of a part by name; bytes are little-endian and in C order on every
@@ -269,18 +318,32 @@ def split_sha256(parts: Sequence[Mapping[str, np.ndarray | LookedUp]]) -> str:
     digest = hashlib.sha256(f"{len(parts)} parts\n".encode())
     for index, part in enumerate(parts):
         for name in sorted(part):
-            value = part[name] if isinstance(part[name], LookedUp) else np.asarray(part[name])
-            looked_up = isinstance(value, LookedUp)
-            dtype, shape = (value.table.dtype, value.index.shape) if looked_up else (value.dtype, value.shape)
-            if dtype.kind not in "biuf":
+            value, table = part[name], None
+            if isinstance(value, LookedUp):
+                array, table, kind = value.index, value.table, value.table.dtype
+            elif isinstance(value, Widened):
+                array, kind = value.values, np.dtype(value.kind)
+            else:
+                array = np.asarray(value)
+                kind = array.dtype
+            if kind.kind not in "biuf":
                 raise InputError(
                     "arrays of numbers in a split",
-                    f"{name!r} of type {dtype}",
+                    f"{name!r} of type {kind}",
                     "Replace tokens by their uint64 hashes before the fingerprint is taken.",
                 )
-            dtype = dtype.newbyteorder("<")
+            kind = kind.newbyteorder("<")
             # repr quotes the name, so that no choice of names makes two different splits read the same.
-            digest.update(f"{index} {name!r} {dtype.str} {shape}\n".encode())
-            for array in value.pieces() if looked_up else (value,):
-                digest.update(np.ascontiguousarray(array, dtype=dtype).data)
+            digest.update(f"{index} {name!r} {kind.str} {array.shape}\n".encode())
+            for some in _pieces(array):
+                digest.update(np.ascontiguousarray(some if table is None else table[some], dtype=kind).data)
     return digest.hexdigest()
+
+
+def _pieces(array: np.ndarray) -> Iterator[np.ndarray]:
+    """The array, and of a long one its parts in order."""
+    if array.ndim == 0 or len(array) <= AT_ONCE:
+        yield array
+        return
+    for start in range(0, len(array), AT_ONCE):
+        yield array[start : start + AT_ONCE]

@@ -11,6 +11,7 @@ import hashlib
 import io
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -34,7 +35,7 @@ class _NotPlain(Exception):
 
 
 def arrow() -> ModuleType | None:
-    """pyarrow with its readers, or None where it is not installed."""
+    """pyarrow with its readers of CSV and of its own files, or None where it is not installed."""
     try:
         import pyarrow
         import pyarrow.csv
@@ -93,9 +94,9 @@ def build_twin(text: Path, twin: Path, separator: str) -> bool:
         OSError: the text cannot be read or the twin cannot be written.
     """
     pa = arrow()
+    if pa is None:
+        return False
     try:
-        if pa is None:
-            raise _NotPlain
         before = os.stat(text)
         header, columns, facts = _parse(pa, text, separator)
         after = os.stat(text)
@@ -110,20 +111,25 @@ def build_twin(text: Path, twin: Path, separator: str) -> bool:
         "changed_ns": before.st_mtime_ns,
         "header": header,
     }
+    _write(pa, twin, columns, facts)
+    columns.clear()
+    pa.default_memory_pool().release_unused()
+    return True
+
+
+def _write(pa: ModuleType, twin: Path, columns: Mapping[str, Any], facts: dict[str, Any]) -> None:
     schema = pa.schema(
         [(field, column.type) for field, column in columns.items()], metadata={KEY: json.dumps(facts).encode()}
     )
-    batch = pa.record_batch(list(columns.values()), schema=schema)
 
     def write(temporary: Path) -> None:
         with open(temporary, "wb") as file:
             with pa.ipc.new_file(file, schema) as writer:
-                writer.write_batch(batch)
+                writer.write_batch(pa.record_batch(list(columns.values()), schema=schema))
             file.flush()
             os.fsync(file.fileno())
 
     write_aside(twin, write)
-    return True
 
 
 def _parse(pa: ModuleType, text: Path, separator: str) -> tuple[dict[str, str], dict[str, Any], dict[str, Any]]:

@@ -3,6 +3,7 @@
 import io
 import zipfile
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -14,7 +15,9 @@ __all__ = ["packed", "unpacked", "unusable"]
 def packed(arrays: Mapping[str, np.ndarray]) -> bytes:
     """A compressed npz. Whole numbers are exact; others are rounded to float32, to 1 part in 2^24 each."""
     file = io.BytesIO()
-    small = {name: _planes(one) if one.dtype.kind == "f" else _small(one) for name, one in arrays.items()}
+    small: dict[str, Any] = {}
+    for name, one in arrays.items():
+        small[name] = _planes(one) if one.dtype.kind == "f" else _small(one)
     np.savez_compressed(file, **small)
     return file.getvalue()
 

@@ -109,15 +109,19 @@ class UserPooling(nn.Module):
 
 
 class PredictionHead(nn.Module):
-    """logit = MLP([u ; candidate ; context]), with `product` MLP([u ; candidate ; u * candidate ; context]).
+    """logit = MLP([u ; candidate ; context]).
 
-    The context of a row is what is known of user, moment and place; in the hidden layers it meets the candidate.
-    Without any, the network is that of the papers.
+    With `product` MLP([u ; candidate ; u * candidate ; context ; (W context + w) * candidate]).
+
+    The context of a row is what is known of user, moment and place. Without any, the network is that of the papers.
+    Where a profile decides which items are liked, and not how much is clicked, hidden layers on what lies side by side
+    find it late or never; mapped to the candidate's width and multiplied with it, it is found (docs/models.md).
 
     A u of several times the candidate's width (states beside items) is multiplied part by part, so that averaged items
     meet the candidate in the items' own space; a u of another width is first mapped to the candidate's.
 
     Args:
+        beside_size: of further numbers that stand beside the others and are multiplied with nothing.
         network: what takes the place of the MLP, made with the same arguments.
     """
 
@@ -128,6 +132,7 @@ class PredictionHead(nn.Module):
         item_size: int,
         hidden_sizes: Sequence[int] = (128, 64),
         context_size: int = 0,
+        beside_size: int = 0,
         product: bool = False,
         dropout: float = 0.0,
         network: Callable[..., nn.Module] = MLP,
@@ -137,12 +142,14 @@ class PredictionHead(nn.Module):
         fits = user_size % item_size == 0
         self.user_to_item = nn.Identity() if fits or not product else nn.Linear(user_size, item_size)
         product_size = (user_size if fits else item_size) if product else 0
+        crossed_size = item_size if product and context_size else 0
         self.mlp = network(
-            input_size=user_size + item_size + product_size + context_size,
+            input_size=user_size + item_size + product_size + beside_size + context_size + crossed_size,
             hidden_sizes=hidden_sizes,
             output_size=1,
             dropout=dropout,
         )
+        self.context_to_item = nn.Linear(context_size, item_size) if crossed_size else None
 
     @classmethod
     def of(
@@ -152,6 +159,7 @@ class PredictionHead(nn.Module):
         user_size: int,
         item_size: int,
         context_size: int,
+        beside_size: int = 0,
         network: Callable[..., nn.Module] = MLP,
     ) -> PredictionHead:
         """The prediction network a model's settings ask for."""
@@ -160,17 +168,24 @@ class PredictionHead(nn.Module):
             item_size=item_size,
             hidden_sizes=settings.prediction_hidden,
             context_size=context_size,
+            beside_size=beside_size,
             product=settings.prediction_product,
             dropout=settings.dropout,
             network=network,
         )
 
-    def forward(self, user: Tensor, candidate: Tensor, context: Tensor | None = None) -> Tensor:
-        """user (B, .), candidate (B, D), context (B, C) or None without any -> (B,)."""
+    def forward(
+        self, user: Tensor, candidate: Tensor, context: Tensor | None = None, beside: Tensor | None = None
+    ) -> Tensor:
+        """user (B, .), candidate (B, D), context (B, C) and beside (B, .), None without any -> (B,)."""
         seen = [user, candidate]
         if self.product:
             parts = self.user_to_item(user).unflatten(1, (-1, candidate.shape[1]))  # (B, parts, D)
             seen.append((parts * candidate[:, None]).flatten(1))
+        if beside is not None:
+            seen.append(beside)
         if context is not None:
             seen.append(context)
+            if self.context_to_item is not None:
+                seen.append(self.context_to_item(context) * candidate)
         return self.mlp(torch.cat(seen, dim=1))[:, 0]

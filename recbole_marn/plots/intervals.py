@@ -32,7 +32,7 @@ def intervals(
         zero: where a line is drawn that intervals are compared with.
     """
     with styled() as pyplot:
-        height = 1.2 + len(rows) * max(0.24, 0.13 * len(of))
+        height = 1.4 + len(rows) * max(0.24, 0.13 * len(of))
         figure, axes = pyplot.subplots(figsize=(NARROW, height), layout="constrained")
         if zero is not None:
             axes.axvline(zero, color="0.4", linewidth=0.8)
@@ -48,5 +48,5 @@ def intervals(
         axes.set_ylim(len(rows) - 0.4, -0.6)
         axes.set(title=title, xlabel=x_axis)
         if len(of) > 1:
-            axes.legend(fontsize=7)
+            figure.legend(fontsize=7, loc="outside lower center", ncols=3)
         return picture(figure)

@@ -41,7 +41,7 @@ def lines(
         x_labels: what stands at x = 0, 1, 2, ... in place of numbers.
     """
     with styled() as pyplot:
-        figure, axes = pyplot.subplots(figsize=(NARROW, 3.2), layout="constrained")
+        figure, axes = pyplot.subplots(figsize=(NARROW, 3.4), layout="constrained")
         if diagonal:
             ends = [value for line in of.values() for side in (line.x, line.y) for value in side]
             axes.plot([min(ends), max(ends)], [min(ends), max(ends)], color="0.6", linewidth=0.8, label="right")
@@ -58,5 +58,5 @@ def lines(
         if x_labels is not None:
             axes.set_xticks(range(len(x_labels)), x_labels)
         if len(of) > 1 or diagonal:
-            axes.legend(fontsize=7)
+            figure.legend(fontsize=7, loc="outside lower center", ncols=3)
         return picture(figure)

@@ -77,7 +77,7 @@ def _hashes(tokens: Sequence[str]) -> np.ndarray:
 
 def _targets_in_history(kept: rows.Events, part_rows: rows.Rows) -> int:
     """Rows whose target is in their history, that is, whose pair occurred before within the window."""
-    pair = kept.user * (kept.item.max() + 1) + kept.item
+    pair = kept.user.astype(np.int64) * (int(kept.item.max()) + 1) + kept.item
     order = np.argsort(pair, kind="stable")
     earlier = np.full(len(pair), -1)
     same = pair[order][1:] == pair[order][:-1]
@@ -95,7 +95,8 @@ def _negatives(kept: rows.Events, part_rows: rows.Rows, n_items: int, train_coun
         return 0, int((~enough).sum())
     positive, time = kept.item[part_rows.position][enough], time[enough]
     drawn = sampler.draw(user=user, positive=positive, time=time, number=1, seed=0)
-    touched = np.isin(user * n_items + drawn[:, 0], kept.user * n_items + kept.item)
+    pairs = kept.user.astype(np.int64) * n_items + kept.item
+    touched = np.isin(user.astype(np.int64) * n_items + drawn[:, 0], pairs)
     return int(touched.sum()), int((~enough).sum())
 
 

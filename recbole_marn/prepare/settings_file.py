@@ -46,7 +46,8 @@ def settings_of_log(data: LogDataset, dataset: str, vectors: Sequence[str]) -> d
     load = {"inter": list(columns), "item": ["item_id", *data.items.fields]}
     if data.users is not None:
         load["user"] = ["user_id", *data.users.fields]
-    return settings | {"load_col": load, "normalize_all": False}
+    # A mean over users is none where nobody has rows of both classes.
+    return settings | {"load_col": load, "normalize_all": False, "valid_metric": "AUC"}
 
 
 def settings_of_events(events: Events, items: ItemTable, vectors: Sequence[str]) -> dict[str, Any]:

@@ -82,7 +82,7 @@ class Answers(ABC):
     Columns are called as in the training data (`user_id`, `item_id`, `timestamp` unless its settings said otherwise).
     """
 
-    def __init__(self, facts: Facts, tokens: Sequence[str]):
+    def __init__(self, facts: Facts, tokens: Sequence[str] | np.ndarray):
         """`tokens`: ids of the items by number; that of number 0 is not read."""
         self.facts = facts
         self._tokens = list(tokens)
@@ -349,9 +349,8 @@ class Answers(ABC):
         for row, at in enumerate(time):
             one = Windows(every.start[row : row + 1], every.length[row : row + 1])
             asked = behaviours, one, float(at), context[row : row + 1]
-            numbers = candidates
-            if isinstance(candidates, Retrieval):
-                numbers = self._shortlist(candidates, *asked, int(one.length[0]) if unseen else 0)
+            seen = int(one.length[0]) if unseen else 0
+            numbers = self._shortlist(candidates, *asked, seen) if isinstance(candidates, Retrieval) else candidates
             yield self._ranked(numbers, k, *asked, unseen)
 
     def _shortlist(
@@ -425,4 +424,5 @@ def _batches(length: np.ndarray) -> list[slice]:
     return [slice(first, last) for first, last in zip(cuts, cuts[1:], strict=False)]
 
 
-NOTHING = Behaviours({}, *np.zeros((2, 0), dtype=np.int64), np.zeros(0), np.zeros(0, dtype=np.int64))
+_NONE = np.zeros(0, dtype=np.int64)
+NOTHING = Behaviours({}, _NONE, _NONE, np.zeros(0), _NONE)

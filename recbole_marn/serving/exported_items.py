@@ -152,6 +152,8 @@ def item_codes_state(known: ItemCodes) -> dict[str, Any]:
         if isinstance(table, IdTable):
             state |= {
                 "cardinalities": list(table.cardinalities), "sizes": list(table.sizes), "bags": list(table.bags),
+                "shared": table.shared, "new": table.new,
+                "codes": None if table.shared is None else table.codes[:, table.shared].tolist(),
             }  # fmt: skip
         elif isinstance(table, VectorTable):
             state |= {"width": table.matrix.shape[1], "numbers": table.matrix.dtype.name}
@@ -189,7 +191,12 @@ def _table(state: Mapping[str, Any]) -> IdTable | VectorTable | TextTable | Stat
     nothing = np.zeros((0, 0), dtype=np.int64)
     kind = state["settings"]["kind"]
     if kind == "id":
-        return IdTable(nothing, tuple(state["cardinalities"]), tuple(state["sizes"]), tuple(state["bags"]))
+        table = IdTable(nothing, tuple(state["cardinalities"]), tuple(state["sizes"]), tuple(state["bags"]))
+        if state.get("shared") is None:
+            return table
+        codes = np.zeros((len(state["codes"]), sum(table.bags)), dtype=np.int64)
+        codes[:, state["shared"]] = state["codes"]
+        return dataclasses.replace(table, codes=codes, shared=state["shared"], new=state["new"])
     if kind == "vector":
         return VectorTable(np.zeros((0, state["width"]), dtype=state["numbers"]), np.zeros(0, dtype=np.int64))
     if kind == "text":

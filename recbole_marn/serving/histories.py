@@ -85,13 +85,14 @@ class Behaviours:
         Raises:
             InputError: a column is missing, or a value in it.
         """
-        wanted = [fields.user, fields.item, fields.time, *([fields.behaviour] if needs.kind else [])]
+        of_kind = fields.behaviour if needs.kind else None
+        wanted = [fields.user, fields.item, fields.time, *([of_kind] if of_kind else [])]
         columns = columns_of(table, wanted, "behaviours")
         tokens = tokens_of(columns[fields.user], fields.user, "behaviours")
         found, user = np.unique(tokens, return_inverse=True)
         item = items(tokens_of(columns[fields.item], fields.item, "behaviours"))
         time = times_of(columns[fields.time], fields.time, "behaviours")
-        kind = kinds(tokens_of(columns[fields.behaviour], fields.behaviour, "behaviours")) if needs.kind else None
+        kind = kinds(tokens_of(columns[of_kind], of_kind, "behaviours")) if of_kind else None
         return cls._sorted({token: code for code, token in enumerate(found.tolist())}, user, item, time, kind)
 
     @classmethod
@@ -160,7 +161,7 @@ class Behaviours:
         code = np.array([self.users.get(token, -1) for token in codes.tolist()], dtype=np.int64)[row]
         moments = np.unique(self.time)
         stride = len(moments) + 1
-        keys = self.user * stride + np.searchsorted(moments, self.time)
+        keys = self.user.astype(np.int64) * stride + np.searchsorted(moments, self.time)
         until = np.searchsorted(moments, time, side="right" if inclusive else "left")
         end = np.searchsorted(keys, code * stride + until)
         start = np.maximum(np.searchsorted(keys, code * stride), end - longest)
@@ -184,7 +185,7 @@ class Behaviours:
 
 
 def _joined(parts: Sequence[Sequence[Any]], kind: type) -> np.ndarray:
-    joined = np.empty(sum(map(len, parts)), dtype=kind)
+    joined: np.ndarray = np.empty(sum(map(len, parts)), dtype=kind)
     joined[:] = [value for part in parts for value in part]
     return joined
 

@@ -104,10 +104,10 @@ def describe_items(
 ) -> Described:
     """The item table of items, with the vocabularies and bins of training.
 
-    An id that training never saw has code 0, whose embedding is zero: of such an item its content speaks. What training
-    counted (interactions, exposures, clicks) a known item keeps, and another has that of an item which was never
-    shown, unless a column says what it is by now. A value that training never saw is missing, and so is a column that
-    is not given.
+    An id that training never saw has code 0, whose embedding is zero: of such an item its content speaks; with
+    `id_min_count` it has the embedding of rare items. What training counted (interactions, exposures, clicks) a known
+    item keeps, and another has that of an item which was never shown, unless a column says what it is by now. A value
+    that training never saw is missing, and so is a column that is not given.
 
     Args:
         items: n ids.
@@ -137,6 +137,11 @@ def describe_items(
                 ],
                 axis=1,
             )
+            if modality.shared is not None:
+                number = codes[:, modality.shared]
+                codes[:, modality.shared] = np.where(
+                    number > 0, modality.codes[number, modality.shared], modality.new
+                )
             table.modalities[name] = dataclasses.replace(modality, codes=_below_padding(codes))
             present[1:, index] = True
         elif isinstance(modality, VectorTable):

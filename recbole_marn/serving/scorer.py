@@ -64,7 +64,7 @@ class CTRScorer(Answers):
             fields=fields,
             needs=needs,
             longest=restored.longest,
-            kinds=self.catalogue.codes[fields.behaviour] if needs.kind else {},
+            kinds=self.catalogue.codes[fields.behaviour] if needs.kind and fields.behaviour else {},
             gap=self.catalogue.gap if needs.time else None,
             latest=self.catalogue.latest,
             context=self.catalogue.context,
@@ -199,7 +199,7 @@ class CTRScorer(Answers):
             token_dynamic=none,
             candidate_dynamic=none,
             dynamic_columns=(),
-            behaviour=behaviours.kind[event] if self.facts.needs.kind else None,
+            behaviour=behaviours.kind[event] if self.facts.needs.kind and behaviours.kind is not None else None,
             gap=None if self.facts.gap is None else self.facts.gap.codes(since),
             context=asked.context,
         )

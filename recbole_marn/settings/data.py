@@ -122,6 +122,9 @@ class DataSettings:
     split_unit: Literal["request", "row"] = option("request", "split random: what is kept whole")
     split_field: str | None = option(None, "split field: token column that says train, valid or test")
     split_files: Sequence[str] | None = option(None, "split files: DATASET.NAME.inter for the three NAMEs", least=3)
+    id_min_count: int | None = option(
+        None, "items with fewer clicks (log: exposures) in training share one embedding of their id; null: none", low=1
+    )
     train_sampling: Sampling = option("uniform", "how training negatives are drawn", paper="uniform")
     eval_sampling: Sampling = option("uniform", "how validation and test negatives are drawn", paper="uniform")
     also_test: Sequence[Sampling] = option((), "further samplings the test positives are scored against")

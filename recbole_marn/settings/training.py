@@ -15,6 +15,7 @@ class TrainSettings:
     """What the trainer needs beyond RecBole's own training keys."""
 
     adagrad_init: float = option(0.1, "AdaGrad's first accumulator; 0.1 as TensorFlow, 0 as PyTorch", low=0)
+    lazy_adam: bool = option(False, "Adam moves an id's embedding only where its id is in the batch (large tables)")
     threads: int | None = option(
         1, "CPU threads of torch; on shared cores more wait for each other; null: torch's choice", low=1, high=1024
     )

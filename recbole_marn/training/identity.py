@@ -27,9 +27,8 @@ INCIDENTAL = {"show_progress", "resume", "device", "gpu_id", "use_gpu", "state",
 INCIDENTAL |= {"data_path", "log_wandb", "wandb_project", "also_test", "verbose", "config_files", "run_name"}
 INCIDENTAL |= {"nproc", "saved", "threads", "probe_every", "copied_vectors_mb", "columnar_from_mb"}
 
-
 # Keys that came later, with the value that changes nothing: runs from before them keep their names.
-ADDED = {"id_dropout": 0.0}
+ADDED = {"id_dropout": 0.0, "id_min_count": None, "lazy_adam": False}
 
 
 def settings_that_matter(settings: Mapping[str, Any]) -> dict[str, Any]:

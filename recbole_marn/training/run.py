@@ -14,7 +14,7 @@ from recbole_marn.host.config import build_config
 from recbole_marn.host.processes import launched
 from recbole_marn.training.log import describe
 from recbole_marn.training.metrics import named_metrics
-from recbole_marn.training.prepared import prepare_data, prepare_run
+from recbole_marn.training.prepared import Prepared, prepare_data, prepare_run
 from recbole_marn.training.processes import run_launched, run_processes
 from recbole_marn.training.record import calibration_told, data_facts, with_request, write_record
 
@@ -55,8 +55,12 @@ def run(
             return run_launched(run, world, nproc, config_file_list or [], settings, saved)
         prepare_data(config)  # once, before the processes look for it
         return run_processes(run, nproc, config_file_list or [], settings, saved)
-    parts = prepare_run(config)
-    trainer, logger = parts.trainer, logging.getLogger()
+    return _train_and_test(prepare_run(config), saved)
+
+
+def _train_and_test(parts: Prepared, saved: bool) -> dict[str, Any]:
+    """A run in this process, alone or as one of several; arguments and result as of `run`."""
+    config, trainer, logger = parts.config, parts.trainer, logging.getLogger()
     parameters = sum(parameter.numel() for parameter in parts.model.parameters() if parameter.requires_grad)
     if config["verbose"]:
         logger.info(config)

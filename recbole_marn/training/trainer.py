@@ -27,7 +27,7 @@ from recbole_marn.training.identity import check_same_numbers, check_same_rows, 
 from recbole_marn.training.items_file import write_items
 from recbole_marn.training.log import bar, epoch_line
 from recbole_marn.training.metrics import UserCollector, named_metrics
-from recbole_marn.training.optimizers import build_adagrad, build_adam, read_by_row
+from recbole_marn.training.optimizers import build_adagrad, build_adam, build_lazy_adam, read_by_row
 
 __all__ = ["CTRTrainer"]
 
@@ -63,14 +63,23 @@ class CTRTrainer(Trainer):
     def _build_optimizer(self, **kwargs: Any) -> optim.Optimizer:
         """AdaGrad with the paper's accumulator and Adam run fused; the rest is RecBole's."""
         learner = kwargs.get("learner", self.learner).lower()
-        if learner not in ("adam", "adagrad"):
-            return super()._build_optimizer(**kwargs)
         rate, decay = self.learning_rate, self.weight_decay
-        groups = parameters_by_rate(kwargs.get("params"), self.model)
-        if learner == "adam":
-            return build_adam(groups, rate=rate, weight_decay=decay)
         # Weight decay and the norm of all gradients concern every row; other processes send dense gradients.
         may_be_sparse = not decay and not self.clip_grad_norm and self.config["single_spec"]
+        if self.settings.lazy_adam and not (may_be_sparse and learner == "adam"):
+            raise InputError(
+                "lazy_adam with learner: adam, one process, and neither weight_decay nor clip_grad_norm",
+                f"learner {learner}, weight_decay {decay}, clip_grad_norm {self.clip_grad_norm}, "
+                f"{self.config['world_size']} processes",
+                "Leave lazy_adam out, or those: each of them moves every row.",
+            )
+        if learner not in ("adam", "adagrad"):
+            return super()._build_optimizer(**kwargs)
+        groups = parameters_by_rate(kwargs.get("params"), self.model)
+        if self.settings.lazy_adam:
+            return build_lazy_adam(groups, rate=rate, by_row=read_by_row(self.model))
+        if learner == "adam":
+            return build_adam(groups, rate=rate, weight_decay=decay)
         by_row = read_by_row(self.model) if may_be_sparse else ()
         initial = self.settings.adagrad_init
         return build_adagrad(groups, rate=rate, initial=initial, weight_decay=decay, by_row=by_row)

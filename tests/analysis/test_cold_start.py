@@ -49,6 +49,19 @@ def test_cold_items_are_those_without_an_event_before(settings, part):
     assert set(np.flatnonzero(cold_items(context).cold)) == set(range(1, found.part.item_num)) - seen
 
 
+def test_an_item_that_came_in_validation_is_new_there_and_known_in_the_test_rows(tmp_path):
+    tokens = tiny.item_tokens(25)
+    events = [(f"u{user}", tokens[item], 3600.0 * item, "view") for user in range(4) for item in range(user, user + 6)]
+    events += [("u0", tokens[20], 3600.0 * 100, "view"), ("u0", tokens[9], 3600.0 * 200, "view")]
+    tiny.write_dataset(tmp_path, name="late", events=events)
+    late = {}
+    for part in ("valid", "test"):
+        found = subject(tiny.settings(tmp_path, dataset="late"), part)
+        item = found.part.token2id("item_id", tokens[20])
+        late[part] = bool(cold_items(Context(found)).cold[item])
+    assert late == {"valid": True, "test": False}
+
+
 def test_of_a_log_exposures_count(log):
     rows, given = log
     found = subject(given)

@@ -98,7 +98,7 @@ def test_observed_and_predicted_rates_are_those_of_loops(subject):
         assert row[6] == pytest.approx(np.mean([columns["score"][i] for i in inside]), rel=1e-6)
     assert sum(row[1] for row in tables["by_level"].rows) == len(columns["label"])
     assert sum(row[5] for row in tables["curve"].rows) == len(columns["label"])
-    assert any("Non-clicks were drawn" in note for note in section.notes)
+    assert any("Non-clicks were drawn, 1 per click in training and 3 in" in note for note in section.notes)
 
 
 def test_without_categories_the_rest_of_calibration_comes(subject):

@@ -32,7 +32,8 @@ def records(settings, tmp_path):
 def test_runs_that_differ_in_lambda0_and_seed_alone_are_one_curve(records):
     folder, runs = records
     subject, notes = load_subject(runs[0]["checkpoint"], "test"), []
-    found = sensitivity([folder], subject, notes)
+    found = sensitivity([folder, folder], subject, notes)
+    assert [len(setting.test) for setting in found] == [2, 2], "a run that is found twice counts once"
     assert [setting.lambda0 for setting in found] == [0.0, 0.5]
     for setting, own in zip(found, (runs[:2], runs[2:]), strict=True):
         auc = [json.loads(Path(r["record"]).read_text())["metrics"]["test"]["AUC"] for r in own]

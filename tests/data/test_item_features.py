@@ -9,7 +9,7 @@ from recbole_marn.data.item_features import TRAIN_INTERACTIONS, ItemFeatures, Mo
 from recbole_marn.data.labelled_rows import LabelledRows
 from recbole_marn.data.rows import Events, Rows
 from recbole_marn.data.statistics import EqualFrequencyBins, InteractionCounts
-from recbole_marn.settings.data import BehaviourSettings, StatisticModality, TextModality
+from recbole_marn.settings.data import BehaviourSettings, IdModality, StatisticModality, TextModality
 
 N_ITEMS = 8
 
@@ -17,7 +17,7 @@ N_ITEMS = 8
 class Columns:
     """Item columns by hand; item 0 is the padding, and 6 and 7 have no training event."""
 
-    n_items = N_ITEMS
+    n_items, id_field = N_ITEMS, "item_id"
 
     def __init__(self, folder=Path(), words=None, vocabulary=()):
         self.folder = folder
@@ -25,10 +25,10 @@ class Columns:
         self._vocabulary = {word: index for index, word in enumerate(("[PAD]", *vocabulary))}
 
     def fields(self):
-        return ["item_id", "price", "title"]
+        return ["item_id", "price", "title", "category"]
 
     def codes(self, field):
-        return np.arange(N_ITEMS)[:, None], N_ITEMS
+        return (np.arange(N_ITEMS)[:, None], N_ITEMS) if field == "item_id" else (np.arange(N_ITEMS)[:, None] % 3, 3)
 
     def numbers(self, field):
         return np.array([50.0, 1, 2, 3, 4, np.nan, 900, 1000])  # a number at the padding too, as a mean fills it
@@ -56,7 +56,7 @@ def training():
 
 def build(modality, columns=None, behaviour=BehaviourSettings()):  # noqa: B008 (frozen)
     rows, counts = training()
-    moving = MovingStatistics({TRAIN_INTERACTIONS: counts}, counts.snapshot() > 0)
+    moving = MovingStatistics({TRAIN_INTERACTIONS: counts}, counts.snapshot())
     return ItemFeatures.build(columns or Columns(), {"it": modality}, behaviour, rows, moving), rows, counts
 
 
@@ -126,3 +126,20 @@ def test_training_rows_see_statistics_of_their_time_and_evaluation_rows_the_snap
     found, rows, _ = build(StatisticModality(fields=["train_interactions"], bins=[4]))
     assert found.seen_by(rows, training=True).at_time is found.at_time
     assert found.seen_by(rows, training=False).at_time is None
+
+
+def test_rare_items_share_a_code_by_their_count_in_training():
+    rows, counts = training()
+    moving = MovingStatistics({}, np.array([9, 2, 1, 5, 2, 0, 7, 3]))
+    modality = IdModality({"category": 2, "item_id": 4})
+
+    def table(least):
+        features = ItemFeatures.build(Columns(), {"it": modality}, BehaviourSettings(), rows, moving, least)
+        return features.table.modalities["it"]
+
+    of_all, of_frequent = table(None), table(3)
+    assert of_all.shared is None and of_all.codes[:, 1].tolist() == list(range(N_ITEMS))
+    assert of_frequent.codes[:, 1].tolist() == [0, 1, 1, 2, 1, 1, 3, 4]
+    assert of_frequent.cardinalities == (3, 5) and of_frequent.shared == 1
+    assert of_frequent.codes[:, 0].tolist() == of_all.codes[:, 0].tolist()
+    assert table(1).codes[:, 1].tolist() == [0, 2, 3, 4, 5, 1, 6, 7], "an item of the catalogue alone is a rare one"

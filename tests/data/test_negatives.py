@@ -85,7 +85,7 @@ def test_negatives_are_eligible_and_distinct(strategy, source, strict):
     index = rows_with_enough(source, 5, strict, strategy)
     assert index.size > 300
     negatives = draw(sampler(strategy=strategy, source=source, strict_release=strict), index)
-    assert negatives.shape == (index.size, 5) and negatives.dtype == np.int64
+    assert negatives.shape == (index.size, 5) and negatives.dtype == np.int32
     for i, row in zip(index, negatives, strict=True):
         assert len(set(row)) == 5
         assert set(row) <= eligible_by_loop(i, strategy, source, strict)

@@ -7,8 +7,9 @@ from recbole_marn.data.rows import (
     VALID,
     Events,
     count_repeats,
+    count_rows,
     first_of_each_pair,
-    latest_of_each_user,
+    narrow,
     rows_of_part,
     sort_events,
     split_by_time,
@@ -102,11 +103,55 @@ def test_time_comes_before_behaviour_and_items_stay_together():
         assert np.count_nonzero(np.diff(items)) + 1 == len(np.unique(items))
 
 
-def test_user_start_and_end_against_a_loop():
+def test_users_segments_against_a_loop():
     events = sort(*random_columns())
+    start = events.start_of(np.arange(events.n_events))
     for i, user in enumerate(events.user):
         mine = np.flatnonzero(events.user == user)
-        assert (events.user_start[i], events.user_end[i]) == (mine[0], mine[-1] + 1)
+        assert start[i] == mine[0]
+        assert events.size[events.first == mine[0]] == len(mine)
+
+
+@pytest.mark.parametrize("at_once", [1, 7, 50, 10**6])
+def test_pieces_are_whole_users_and_change_nothing(monkeypatch, at_once):
+    columns = random_columns(seed=3)
+    whole = sort(*columns)
+    expected = [
+        count_repeats(whole, by_type=True), first_of_each_pair(whole).item,
+        rows_of_part(whole, split_leave_last(whole), TRAIN, max_history=4, latest=2).position,
+    ]  # fmt: skip
+    monkeypatch.setattr("recbole_marn.data.rows.AT_ONCE", at_once)
+    cut = sort(*columns)
+    pieces = cut.pieces()
+    assert np.concatenate([np.arange(400)[piece] for piece in pieces]).tolist() == list(range(400))
+    assert all(cut.user[piece.start] != cut.user[piece.start - 1] for piece in pieces[1:])
+    for name in ("user", "item", "time", "behaviour"):
+        np.testing.assert_array_equal(getattr(cut, name), getattr(whole, name))
+    found = [
+        count_repeats(cut, by_type=True), first_of_each_pair(cut).item,
+        rows_of_part(cut, split_leave_last(cut), TRAIN, max_history=4, latest=2).position,
+    ]  # fmt: skip
+    for ours, theirs in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_integers_as_narrow_as_their_numbers():
+    assert narrow(np.array([0, 127])).dtype == np.int8 and narrow(np.array([0, 128])).dtype == np.int16
+    assert narrow(np.array([-129, 5])).dtype == np.int16 and narrow(np.array([2**31])).dtype == np.int64
+    assert narrow(np.array([1, 2]), least=np.int32).dtype == np.int32
+    assert narrow(np.array([1.0, 2.0])).dtype == np.int8
+    for kept in ([0.5], [np.nan, 1.0], [np.inf], [2.0**60]):
+        assert narrow(np.array(kept)).dtype == np.float64
+
+
+def test_ids_beyond_products_of_32_bits():
+    """Pairs of these users and items differ by a multiple of 2**32."""
+    n = 1 << 17
+    keys = {"user_key": np.zeros(n + 1, np.uint64), "item_key": np.arange(n + 1, dtype=np.uint64)}
+    user, item = np.array([1, 1 + (1 << 15), n, n]), np.array([n - 1, n - 1, 7, 7])
+    made = sort_events(user, item, np.arange(4.0), **keys)
+    assert made.user.dtype == np.int32
+    assert count_repeats(made) == 1 and first_of_each_pair(made).n_events == 3
 
 
 @pytest.mark.parametrize(
@@ -239,6 +284,10 @@ def test_the_latest_rows_of_each_user_against_a_loop():
     kept = []
     for user in np.unique(made.user):
         kept += [r for r in range(rows.n_rows) if made.user[rows.position[r]] == user][-2:]
-    np.testing.assert_array_equal(np.flatnonzero(latest_of_each_user(made, rows, 2)), kept)
-    assert len(kept) < rows.n_rows
-    assert latest_of_each_user(made, rows, 100).all()
+    latest, every = (
+        rows_of_part(made, split_leave_last(made), TRAIN, max_history=3, latest=number) for number in (2, 100)
+    )
+    for field in ("position", "history_start", "history_length"):
+        np.testing.assert_array_equal(getattr(latest, field), getattr(rows, field)[kept])
+        np.testing.assert_array_equal(getattr(every, field), getattr(rows, field))
+    assert len(kept) < rows.n_rows == count_rows(made, split_leave_last(made), TRAIN)

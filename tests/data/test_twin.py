@@ -219,6 +219,14 @@ def test_without_any_place_for_a_twin_the_text_is_read(tmp_path, monkeypatch):
     assert both(path)[1] is None
 
 
+def test_without_pyarrow_there_is_no_twin(tmp_path, monkeypatch):
+    path = tmp_path / "shop.inter"
+    path.write_text(HEADER + LINES)
+    monkeypatch.setattr(twin, "arrow", lambda: None)
+    assert not twin.build_twin(path, tmp_path / "shop.inter.arrow", "\t")
+    assert twin.open_twin(path, path, "\t") == (None, "absent")
+
+
 WRITER = """
 import sys, time
 from pathlib import Path

@@ -159,6 +159,14 @@ def test_labels_by_any_name_are_noticed(tmp_path):
     assert messages[0] == messages[1]
 
 
+def test_without_pyarrow_the_text_is_read_and_it_is_said(folder, monkeypatch):
+    for module in ("columnar_dataset", "twin", "twin_table"):
+        monkeypatch.setattr(f"recbole_marn.data.{module}.arrow", lambda: None)
+    dataset, _ = data_of(folder, 0, repeats="first")
+    assert not dataset._is_coded
+    assert sum("for want of pyarrow" in note for note in dataset.notes) == 3  # .inter, .item and .user
+
+
 def test_small_files_get_no_twin(data_path, tmp_path):
     tiny.write_dataset(tmp_path)
     config = build_config(config_dict=tiny.settings(tmp_path))

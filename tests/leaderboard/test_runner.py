@@ -1,5 +1,7 @@
 """Jobs in processes of their own: several at once, done ones left alone, errors told by kind."""
 
+import sys
+
 import fake_runs
 import pytest
 from filelock import FileLock
@@ -81,7 +83,13 @@ def test_a_locked_run_is_left_to_its_owner(tmp_path, monkeypatch):
     assert one.done.read_text() == "finished elsewhere" and len(starts) == 2
 
 
-def test_one_bar_counts_the_epochs_of_all_runs(tmp_path, capsys):
+def test_one_bar_counts_the_epochs_of_all_runs(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     run_jobs([job(tmp_path, seed=2020), job(tmp_path, seed=2021)], 1)
     shown = capsys.readouterr().err
     assert "6/6" in shown and "2 of 2 runs" in shown
+
+
+def test_nothing_is_drawn_where_nobody_looks(tmp_path, capsys):
+    run_jobs([job(tmp_path, seed=2020)], 1)
+    assert "epoch" not in capsys.readouterr().err

@@ -159,7 +159,9 @@ def test_it_stands_beside_user_and_candidate_in_the_prediction(name, product, se
     (with_context, _), (without, _) = seen
     assert torch.allclose(with_context[:, : without.shape[1]], without, atol=1e-6)
     embedded = side_by_side(model.context_encoder(batch.context))
-    assert torch.equal(with_context[:, without.shape[1] :], embedded)
+    beside = with_context[:, without.shape[1] :]
+    assert torch.equal(beside[:, : embedded.shape[1]], embedded)
+    assert beside.shape[1] == embedded.shape[1] + product * model.settings.width, "once more, times the candidate"
     assert embedded.shape[1] == sum(field.width for field in FIELDS)
 
 

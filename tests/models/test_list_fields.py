@@ -71,11 +71,10 @@ def test_a_checkpoint_describes_further_items_with_their_tags(tmp_path):
     scorer, run = load_scorer(path), quick_start.load_run(path)
     tokens, rows = run.train.part.field2id_token["item_id"][1:].tolist(), tiny.read_items(tmp_path)
     tags = [rows[token]["title"].split()[::-1] for token in tokens]
-    described = describe_items(tokens, {"title": tags}, {}, scorer.catalogue, run.train.part.modality_settings)
+    described = describe_items(tokens, {"title": tags}, {}, scorer.item_codes)
     codes = described.table.modalities["ids"].codes
     np.testing.assert_array_equal(np.sort(codes), np.sort(run.model.encoder.frozen["ids_codes"].numpy()))
-    settings = run.train.part.modality_settings
-    spelled = describe_items(["new"], {"title": ["red elsewhere"]}, {}, scorer.catalogue, settings)
+    spelled = describe_items(["new"], {"title": ["red elsewhere"]}, {}, scorer.item_codes)
     assert spelled.unknown == {"title": 1} and (spelled.table.modalities["ids"].codes[1] > 0).sum() == 1
 
 

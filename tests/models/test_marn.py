@@ -180,6 +180,7 @@ def test_adversary_epochs_end_the_schedule_early(marn):
 # -------------------------------------------------------------------------------------------- the switches
 # A second value for each switch; those of the ablation rows and of other shapes included.
 ALTERNATIVES = {
+    "id_dropout": [0.9],
     "fusion": ["conc"],
     "adversary": ["single", "none"],
     "rnn": ["gru"],

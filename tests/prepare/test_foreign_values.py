@@ -120,10 +120,11 @@ def test_times_that_are_read(value, at):
         ("2020", "auto", "1990"),
         ("0", "auto", "1990"), ("-1", "auto", "1990"), ("4000000000", "auto", "future"),
         ("2033-01-01", "auto", "future"),
-        ("2020-02-30", "auto", "no ISO"), ("21.09.2020", "auto", "no ISO"), ("2020-09-21 12:00 PST", "auto", "no ISO"),
-        ("2020-W39-1", "auto", "no ISO"), ("2020-09", "auto", "no ISO"), ("", "auto", "missing"),
+        ("2020-02-30", "auto", "ISO 8601"), ("21.09.2020", "auto", "ISO 8601"),
+        ("2020-09-21 12:00 PST", "auto", "ISO 8601"),
+        ("2020-W39-1", "auto", "ISO 8601"), ("2020-09", "auto", "ISO 8601"), ("", "auto", "missing"),
         (None, "auto", "missing"),
-        ("nan", "auto", "missing"), (float("inf"), "auto", "no unix time"), (True, "auto", "1990"),
+        ("nan", "auto", "missing"), (float("inf"), "auto", "neither unix time"), (True, "auto", "1990"),
     ],
 )  # fmt: skip
 def test_times_that_make_no_sense(value, unit, reason):

@@ -37,9 +37,11 @@ def calibration(context: Context) -> Section:
     except InputError as error:
         notes.append(f"Nothing by category: {error}")
     if not context.part.is_log:
+        settings = context.part.settings
         notes.append(
-            "Non-clicks were drawn: observed rates are those of these rows, not of a catalogue that was shown; "
-            "docs/logs.md says how a model of drawn negatives is corrected."
+            f"Non-clicks were drawn, {settings.train_negatives} per click in training and {settings.eval_negatives} in "
+            "these rows: rates are not those of a catalogue that was shown, and where the two numbers differ so do "
+            "predicted and observed rates."
         )
     return Section(
         "Calibration",

@@ -171,9 +171,8 @@ def _against_drawn(context: Context, found: Cold, models: list[Subject]) -> list
             for model in models:
                 scores = model.facing(click, drawn)
                 means = clustered_means(_accuracy(scores[:, 0], scores[:, 1:], usable)[:, None], user)
-                rows.append(
-                    [model.label, what, against, means.values, means.mean[0], means.low[0], means.high[0]]
-                )
+                ends = np.clip([means.low[0], means.high[0]], 0.0, 1.0)  # few clicks have wide intervals
+                rows.append([model.label, what, against, means.values, float(means.mean[0]), *map(float, ends)])
     return [
         Table(
             "auc",
@@ -211,7 +210,7 @@ def _notes(context: Context, found: Cold, ranked: np.ndarray, names: list[str]) 
         f"{int((context.subject.columns['label'] > 0).sum())} clicks are on them."
     ]
     clicked = len(np.unique(context.subject.columns["item"][found.click]))
-    if clicked > found.cold.sum() / 2:
+    if not context.part.is_log and clicked > found.cold.sum() / 2:
         notes.append(
             f"{clicked} of the cold items were clicked in these rows: the catalogue has hardly an item that nobody "
             "clicked, so that a model which prefers whatever it does not know is right by construction."
@@ -224,9 +223,10 @@ def _notes(context: Context, found: Cold, ranked: np.ndarray, names: list[str]) 
         notes.append("No BaseModelIDs was given with --against: it shows what IDs alone know of new items.")
     if "ItemCF" not in names:
         notes.append("RandomScore and ItemCF are fitted beside models of this package only.")
-    if isinstance(context.subject.model, CTRModel) and not context.subject.model.settings.id_dropout:
+    model = context.subject.model
+    if isinstance(model, CTRModel) and model.encoder.id_columns and not model.settings.id_dropout:
         notes.append(
-            f"{context.subject.label} was trained without id_dropout: a cold item whose id is a modality brings an "
-            "embedding that nothing has trained."
+            f"{context.subject.label} was trained without id_dropout: the id of a cold item brings an embedding that "
+            "nothing has trained."
         )
     return notes

@@ -38,8 +38,8 @@ class SimTier(MultimodalDIN):
                 "Describe one under modalities, name it in use_modalities, or choose MultimodalDIN.",
             )
         self.tiers = SimilarityTiers(n_tiers=x.tiers)
-        context_size = self.context_size + x.tiers * len(self.frozen_sizes)
-        self.head = PredictionHead.of(x, user_size=x.width, item_size=x.width, context_size=context_size)
+        counts, context = x.tiers * len(self.frozen_sizes), self.context_size
+        self.head = PredictionHead.of(x, user_size=x.width, item_size=x.width, context_size=context, beside_size=counts)
 
     @property
     def vector_size(self) -> int:
@@ -55,5 +55,4 @@ class SimTier(MultimodalDIN):
         token, row = expand_rows(batch.length, batch.row_sequence, vector.device)
         pair = batch.token[token], batch.candidate[row]
         counts = [self.tiers(unit, *pair, row, batch.n_rows) for unit in frozen]
-        context = self.context_of(batch)
-        return self.head(user, candidate, torch.cat([*counts, *([] if context is None else [context])], dim=1))
+        return self.head(user, candidate, self.context_of(batch), torch.cat(counts, dim=1))
