@@ -26,6 +26,7 @@ from recbole_marn.errors import InputError, printable
 from recbole_marn.evaluation.bootstrap import bootstrap_over_users
 from recbole_marn.evaluation.metrics import auc
 from recbole_marn.files.folders import staged_folder
+from recbole_marn.files.spreadsheet import no_formula
 
 __all__ = ["PAGE", "SECTIONS", "Part", "Report", "make_report", "write_report"]
 
@@ -173,12 +174,11 @@ def _cell(value: Any) -> str:
 
 
 def _csv(table: Table) -> bytes:
-    """Words that a spreadsheet would take for a formula get an apostrophe before them; NaN is an empty field."""
+    """Words that are no formula; NaN is an empty field."""
 
     def field(value: Any) -> Any:
         if isinstance(value, str):
-            text = printable(value)
-            return "'" + text if text.startswith(tuple("=+-@")) else text
+            return no_formula(printable(value))
         return "" if value is None or value != value else value
 
     written = io.StringIO()

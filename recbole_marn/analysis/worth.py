@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,25 +46,23 @@ class Worth:
     shapley: np.ndarray | None
 
 
-@contextmanager
-def without_modalities(model: CTRModel, names: Collection[str]) -> Iterator[None]:
+def without_modalities(model: CTRModel, names: Collection[str]) -> AbstractContextManager[None]:
     """Score as if no item had these modalities, in the history and as the candidate."""
-    model.eval()
-    model.forget_vectors()
-    try:
-        with model.encoder.hiding(names):
-            yield
-    finally:
-        model.forget_vectors()
+    return _encoding_anew(model, model.encoder.hiding(names))
+
+
+def with_permuted(model: CTRModel, table: ItemTable) -> AbstractContextManager[None]:
+    """Score with another table of the same items."""
+    return _encoding_anew(model, model.encoder.reading(table))
 
 
 @contextmanager
-def with_permuted(model: CTRModel, table: ItemTable) -> Iterator[None]:
-    """Score with another table of the same items."""
+def _encoding_anew(model: CTRModel, changed: AbstractContextManager[None]) -> Iterator[None]:
+    """No item vector from before is taken within, and none from within after."""
     model.eval()
     model.forget_vectors()
     try:
-        with model.encoder.reading(table):
+        with changed:
             yield
     finally:
         model.forget_vectors()

@@ -65,6 +65,10 @@ class RaggedBatch:
     def n_rows(self) -> int:
         return len(self.row_sequence)
 
+    def places(self, vector: Tensor) -> tuple[Tensor, Tensor]:
+        """Vectors (E, D) of the entities as those of all behaviours (N, D) and of the candidates (B, D)."""
+        return vector.index_select(0, self.token), vector.index_select(0, self.candidate)
+
     @property
     def entity_id(self) -> Tensor:
         """(E,) the item id of each entity."""

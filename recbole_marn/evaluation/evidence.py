@@ -15,10 +15,10 @@ from recbole_marn.evaluation.inputs import equal_frequency_groups
 from recbole_marn.evaluation.packing import packed, unpacked, unusable
 from recbole_marn.evaluation.request_metrics import request_metrics
 
-__all__ = ["OF_REQUESTS", "CalibrationBins", "Evidence", "RankedRequests", "evidence_of", "pack", "unpack"]
+__all__ = ["REQUEST_METRICS", "CalibrationBins", "Evidence", "RankedRequests", "evidence_of", "pack", "unpack"]
 
 # Metrics of requests with both classes, as a record calls them.
-OF_REQUESTS = {"request AUC": "AUC", "MRR": "MRR", "nDCG@5": "nDCG@5", "nDCG@10": "nDCG@10"}
+REQUEST_METRICS = {"request AUC": "AUC", "MRR": "MRR", "nDCG@5": "nDCG@5", "nDCG@10": "nDCG@10"}
 CLUSTER_ARRAYS = tuple(field.name for field in fields(ClusterStatistics))
 BINS = 10
 # What rounding to float32 can add to a sum at its limit.
@@ -31,7 +31,7 @@ class RankedRequests:
 
     Attributes:
         number: (C,) such requests.
-        sums: (C,) of each metric of `OF_REQUESTS`.
+        sums: (C,) of each metric of `REQUEST_METRICS`.
     """
 
     number: np.ndarray
@@ -123,7 +123,7 @@ def _ranked(
         length = len(clusters[unit].cluster)
         sums = {
             name: np.bincount(place, weights=found.values[value], minlength=length)
-            for name, value in OF_REQUESTS.items()
+            for name, value in REQUEST_METRICS.items()
         }
         ranked[unit] = RankedRequests(np.bincount(place, minlength=length), sums)
     return ranked
@@ -180,7 +180,8 @@ def _evidence(units: dict[str, dict[str, np.ndarray]]) -> Evidence:
     clusters, requests = {}, {}
     for unit, arrays in units.items():
         if "requests" in arrays:
-            requests[unit] = RankedRequests(arrays.pop("requests"), {name: arrays.pop(name) for name in OF_REQUESTS})
+            sums = {name: arrays.pop(name) for name in REQUEST_METRICS}
+            requests[unit] = RankedRequests(arrays.pop("requests"), sums)
             _check_ranked(requests[unit])
         clusters[unit] = ClusterStatistics(**{name: arrays.pop(name) for name in CLUSTER_ARRAYS})
         _check_clusters(clusters[unit])

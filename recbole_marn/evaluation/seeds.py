@@ -12,7 +12,7 @@ from scipy import stats
 
 from recbole_marn.evaluation.bootstrap import Bootstrap, bootstrap_of_ratio, bootstrap_of_statistics
 from recbole_marn.evaluation.cluster_statistics import mean_placements
-from recbole_marn.evaluation.evidence import OF_REQUESTS, Evidence
+from recbole_marn.evaluation.evidence import REQUEST_METRICS, Evidence
 from recbole_marn.evaluation.significance import (
     delong_test_of_statistics,
     delong_variance_of_statistics,
@@ -34,7 +34,7 @@ def interval(
     All others are percentiles of a bootstrap, in which every seed is resampled by the same users or requests.
 
     Args:
-        metric: AUC, or as `bootstrap_of_statistics`, or one of `OF_REQUESTS`.
+        metric: AUC, or as `bootstrap_of_statistics`, or one of `REQUEST_METRICS`.
         unit: "user" or "request": what is drawn. Means over users (UAUC, GAUC) are drawn by users whatever it says.
 
     Returns:
@@ -52,7 +52,7 @@ def interval(
 
 
 def _drawn(seeds: Sequence[Evidence], metric: str, resamples: int, confidence: float, unit: str) -> Bootstrap:
-    if metric in OF_REQUESTS:
+    if metric in REQUEST_METRICS:
         ranked = [seed.requests[unit] for seed in seeds]
         number, sums = ranked[0].number, np.stack([one.sums[metric] for one in ranked], axis=1)
         return bootstrap_of_ratio(sums[number > 0], number[number > 0], resamples, confidence)

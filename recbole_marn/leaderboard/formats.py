@@ -14,6 +14,7 @@ import yaml
 from markupsafe import Markup, escape
 
 from recbole_marn.errors import printable
+from recbole_marn.files.spreadsheet import no_formula
 from recbole_marn.leaderboard.board import Board, Cell, Table
 from recbole_marn.leaderboard.page import drawn_rows, leader, plots
 
@@ -52,9 +53,8 @@ def csv_text(text: Any) -> str:
 
 
 def csv_cell(cell: Cell) -> str:
-    """Words that a spreadsheet would take for a formula get an apostrophe before them; numbers are numbers."""
-    formula = isinstance(cell.value, str) and cell.text.startswith(tuple("=+-@"))
-    return csv_text("'" + cell.text if formula else cell.text)
+    """Words that are no formula; numbers are numbers."""
+    return csv_text(no_formula(cell.text) if isinstance(cell.value, str) else cell.text)
 
 
 _TEX = {"\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",

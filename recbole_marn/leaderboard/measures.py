@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from recbole_marn.evaluation.evidence import OF_REQUESTS as BY_REQUEST
+from recbole_marn.evaluation.evidence import REQUEST_METRICS
 
-__all__ = ["BY_REQUEST", "OF_REQUESTS", "Measures", "is_log", "measures_of"]
+__all__ = ["OF_REQUESTS", "Measures", "is_log", "measures_of"]
 
 
 
@@ -57,7 +57,7 @@ def _of_log(by_request: Iterable[str]) -> Measures:
     )
 
 
-OF_LOG, OF_REQUESTS = _of_log(()), _of_log(BY_REQUEST)
+OF_LOG, OF_REQUESTS = _of_log(()), _of_log(REQUEST_METRICS)
 
 
 def is_log(settings: Mapping[str, Any]) -> bool:

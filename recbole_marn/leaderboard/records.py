@@ -20,7 +20,7 @@ from recbole_marn.leaderboard.grid import config_id
 from recbole_marn.leaderboard.measures import is_log
 from recbole_marn.settings.data import DataSettings
 
-__all__ = ["EvidenceStore", "Folders", "check_alike", "read_evidence"]
+__all__ = ["EvidenceStore", "Folders", "check_alike"]
 
 # Every run of a data set reads these where they exist.
 ATOMIC = (".inter", ".item", ".user")
@@ -120,10 +120,11 @@ class EvidenceStore:
         Raises:
             InputError: a file is not the one its record names, or cannot be read.
         """
-        found = [self._of(record) for record in records]
+        found = [self.of(record) for record in records]
         return None if any(parts is None for parts in found) else [parts[part] for parts in found]
 
-    def _of(self, record: Mapping[str, Any]) -> dict[str, Evidence] | None:
+    def of(self, record: Mapping[str, Any]) -> dict[str, Evidence] | None:
+        """The evidence of a record by part, None where there is none; errors as `of_seeds`."""
         run = record["run"]
         if run not in self._known:
             self._known[run] = self._read(record)
@@ -131,7 +132,7 @@ class EvidenceStore:
 
     def _read(self, record: Mapping[str, Any]) -> dict[str, Evidence] | None:
         if "evidence" in record:
-            return read_evidence(self._folders, record)
+            return _read_evidence(self._folders, record)
         path = self._folders.scores / record["scores"]["file"]
         if not check_scores_file(path, record["scores"]["sha256"]):
             return None
@@ -139,7 +140,7 @@ class EvidenceStore:
         return {part: evidence_of(columns, log) for part, columns in load_scores(path).items()}
 
 
-def read_evidence(folders: Folders, record: Mapping[str, Any]) -> dict[str, Evidence]:
+def _read_evidence(folders: Folders, record: Mapping[str, Any]) -> dict[str, Evidence]:
     """The evidence by part of a record that names its file.
 
     Raises:

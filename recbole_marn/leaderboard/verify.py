@@ -26,7 +26,7 @@ from recbole_marn.leaderboard.board import Board, board_of, rows_of_records
 from recbole_marn.leaderboard.formats import FORMATS, parts_of_line, plain
 from recbole_marn.leaderboard.grid import best_trial, config_id
 from recbole_marn.leaderboard.measures import is_log
-from recbole_marn.leaderboard.records import EvidenceStore, Folders, check_alike, read_evidence
+from recbole_marn.leaderboard.records import EvidenceStore, Folders, check_alike
 from recbole_marn.leaderboard.statistics import TableRow, statistics_of
 
 __all__ = ["Report", "add_arguments", "datasets_in", "main", "verify"]
@@ -72,10 +72,10 @@ def verify(out: Path, dataset: str, progress: Callable[[], None] = lambda: None)
         progress: called once a record, a row and a test.
     """
     folders, report = Folders(out, dataset), Report()
-    records = _records(folders, report)
+    records, store = _records(folders, report), EvidenceStore(folders)
     for record in records:
         with _readable(f"record {record['run']}", report):
-            _check_metrics(folders, record, report)
+            _check_metrics(folders, store, record, report)
         progress()
     with _readable(f"the trials in {folders.trials}", report):
         _check_trials(folders, records, report)
@@ -83,7 +83,7 @@ def verify(out: Path, dataset: str, progress: Callable[[], None] = lambda: None)
     if statistics is None or not records:
         return report
     with _readable(f"{folders.statistics} or its records", report):
-        _check_statistics(folders, records, statistics, report, progress)
+        _check_statistics(folders, store, records, statistics, report, progress)
         _check_tables(folders, board_of(records, statistics), report)
     return report
 
@@ -126,24 +126,25 @@ def _records(folders: Folders, report: Report) -> list[dict[str, Any]]:
     return records
 
 
-def _check_metrics(folders: Folders, record: Mapping[str, Any], report: Report) -> None:
+def _check_metrics(
+    folders: Folders, store: EvidenceStore, record: Mapping[str, Any], report: Report
+) -> None:
     """Against the scores where they are on this machine, else against the evidence where the record has some."""
     path, log = folders.scores / record["scores"]["file"], is_log(record["settings"])
     there = check_scores_file(path, record["scores"]["sha256"])
-    if "evidence" in record:
-        evidence = read_evidence(folders, record)
-        if there:
-            made = pack({part: evidence_of(columns, log) for part, columns in load_scores(path).items()})
-            if made != pack(evidence):
-                report.problems.append(f"Record {record['run']}: its evidence is not that of its scores.")
-        else:
-            report.from_evidence += 1
-            _check_evidence(record, evidence, log, report)
-    elif not there:
-        report.absent.append(record["run"])
+    evidence = store.of(record) if "evidence" in record else None
     if there:
         report.from_scores += 1
-        _check_scores(path, record, log, report)
+        parts = load_scores(path)
+        _check_scores(parts, record, log, report)
+        made = {part: evidence_of(columns, log) for part, columns in parts.items()} if evidence else {}
+        if evidence and pack(made) != pack(evidence):
+            report.problems.append(f"Record {record['run']}: its evidence is not that of its scores.")
+    elif evidence:
+        report.from_evidence += 1
+        _check_evidence(record, evidence, log, report)
+    else:
+        report.absent.append(record["run"])
 
 
 def _check_evidence(
@@ -160,8 +161,9 @@ def _check_evidence(
                 )
 
 
-def _check_scores(path: Path, record: Mapping[str, Any], log: bool, report: Report) -> None:
-    parts = load_scores(path)
+def _check_scores(
+    parts: Mapping[str, Mapping[str, Any]], record: Mapping[str, Any], log: bool, report: Report
+) -> None:
     for part, metrics in record["metrics"].items():
         if part not in parts or rows_sha256(parts[part]) != record["data"]["rows_sha256"].get(part):
             report.problems.append(f"Record {record['run']}: the {part} rows are not those of its score file.")
@@ -200,6 +202,7 @@ def _check_trials(folders: Folders, records: Sequence[Mapping[str, Any]], report
 # ---------------------------------------------------------------------------------------------- statistics
 def _check_statistics(
     folders: Folders,
+    store: EvidenceStore,
     records: Sequence[Mapping[str, Any]],
     statistics: Mapping[str, Any],
     report: Report,
@@ -210,7 +213,6 @@ def _check_statistics(
         if digests.get(run) != statistics["records"].get(run):
             what = "is missing" if run not in digests else "is not the one the tables were made from"
             report.problems.append(f"Record {run}: {what}.")
-    store = EvidenceStore(folders)
 
     def found(row: TableRow, part: str) -> list[Any] | None:
         try:

@@ -101,7 +101,7 @@ class MARN(CTRModel):
     # ------------------------------------------------------------------------------------------------- row
     def score(self, vector: Tensor, batch: RaggedBatch) -> Tensor:
         """Roll the history, attend by the candidate, predict (sections 3.4, 3.5)."""
-        item, candidate = vector.index_select(0, batch.token), vector.index_select(0, batch.candidate)  # (N, D), (B, D)
+        item, candidate = batch.places(vector)  # (N, D), (B, D)
         property_ = self.property(batch.behaviour, batch.gap) if self.property else None  # (N, P)
         state = self.rnn(item, property_, batch.length)  # (N, H)
         user = self.pool(state, item, candidate, batch.length, batch.row_sequence)  # (B, H or H + D)

@@ -36,8 +36,7 @@ class DUPN(ConcatenatedModel):
         self.head = PredictionHead.of(x, user_size=hidden, item_size=width, context_size=self.context_size)
 
     def score(self, vector: Tensor, batch: RaggedBatch) -> Tensor:
-        item = vector.index_select(0, batch.token)  # (N, D)
-        candidate = vector.index_select(0, batch.candidate)  # (B, D)
+        item, candidate = batch.places(vector)  # (N, D), (B, D)
         property_ = self.property(batch.behaviour, batch.gap) if self.property else None  # (N, P)
         state = self.rnn(item, property_, batch.length)  # (N, H)
         token, row = expand_rows(batch.length, batch.row_sequence, state.device)

@@ -37,8 +37,7 @@ class HSTU(ConcatenatedModel):
         self.head = PredictionHead.of(x, user_size=x.width, item_size=x.width, context_size=self.context_size)
 
     def score(self, vector: Tensor, batch: RaggedBatch) -> Tensor:
-        history = vector.index_select(0, batch.token)  # (N, D)
-        candidate = vector.index_select(0, batch.candidate)  # (B, D)
+        history, candidate = batch.places(vector)  # (N, D), (B, D)
         if self.property is not None:
             history = history + self.from_property(self.property(batch.behaviour, batch.gap))
         padding, user = Padding(batch.length, vector.device), candidate

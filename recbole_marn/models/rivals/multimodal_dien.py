@@ -34,22 +34,17 @@ class MultimodalDIEN(ConcatenatedModel):
         self.head = PredictionHead.of(x, user_size=hidden, item_size=width, context_size=self.context_size)
 
     def score(self, vector: Tensor, batch: RaggedBatch) -> Tensor:
-        item, candidate = self._places(vector, batch)
+        item, candidate = batch.places(vector)
         return self._evolve(self.interest(item, None, batch.length), candidate, batch)
 
     def losses(self, batch: RaggedBatch, label: Tensor) -> dict[str, Tensor]:
         vector = self.represent(self.encoder(batch)).vector
-        item, candidate = self._places(vector, batch)
+        item, candidate = batch.places(vector)
         interest = self.interest(item, None, batch.length)  # (N, H)
         click = binary_cross_entropy_with_logits(self._evolve(interest, candidate, batch), label)
         readers = torch.bincount(batch.row_sequence, minlength=len(batch.length))  # (S,)
         auxiliary = self.next_behaviour(interest, item, batch.entity_id[batch.token], batch.length, readers)
         return {"click": click, "auxiliary": self.settings.auxiliary_weight * auxiliary}
-
-    @staticmethod
-    def _places(vector: Tensor, batch: RaggedBatch) -> tuple[Tensor, Tensor]:
-        """Item vectors of all behaviours (N, D) and of the candidates (B, D)."""
-        return vector.index_select(0, batch.token), vector.index_select(0, batch.candidate)
 
     def _evolve(self, interest: Tensor, candidate: Tensor, batch: RaggedBatch) -> Tensor:
         token, row = expand_rows(batch.length, batch.row_sequence, interest.device)

@@ -38,8 +38,7 @@ class MultimodalDIN(ConcatenatedModel):
 
     def interest(self, vector: Tensor, batch: RaggedBatch) -> tuple[Tensor, Tensor]:
         """Users and candidates (B, D) of rows whose entities have the vectors (E, D)."""
-        item = vector.index_select(0, batch.token)  # (N, D)
-        candidate = vector.index_select(0, batch.candidate)  # (B, D)
+        item, candidate = batch.places(vector)  # (N, D), (B, D)
         token, row = expand_rows(batch.length, batch.row_sequence, item.device)
         weight = self.attention(item, candidate, token, row)
         if self.settings.attention_normalise:

@@ -33,8 +33,7 @@ class QIN(ConcatenatedModel):
         )
 
     def score(self, vector: Tensor, batch: RaggedBatch) -> Tensor:
-        item = vector.index_select(0, batch.token)  # (N, D)
-        candidate = vector.index_select(0, batch.candidate)  # (B, D)
+        item, candidate = batch.places(vector)  # (N, D), (B, D)
         token, row = expand_rows(batch.length, batch.row_sequence, item.device)
         user = self.attention(item, candidate, token, row)  # (B, D)
         return self.head(user, candidate, self.context_of(batch))

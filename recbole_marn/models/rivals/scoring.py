@@ -28,7 +28,7 @@ class GRUScoring(nn.Module):
 
     def forward(self, vector: Tensor, batch: RaggedBatch, context: Tensor | None) -> Tensor:
         """vector (E, D) of the batch's entities, context (B, C) or None -> logits (B,)."""
-        item, candidate = vector.index_select(0, batch.token), vector.index_select(0, batch.candidate)  # (N, D), (B, D)
+        item, candidate = batch.places(vector)  # (N, D), (B, D)
         state = self.rnn(item, None, batch.length)  # (N, H)
         user = self.pool(state, item, candidate, batch.length, batch.row_sequence)  # (B, .)
         return self.head(user, candidate, context)

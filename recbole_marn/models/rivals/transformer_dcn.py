@@ -50,8 +50,7 @@ class TransformerDCN(ConcatenatedModel):
         )
 
     def score(self, vector: Tensor, batch: RaggedBatch) -> Tensor:
-        item = vector.index_select(0, batch.token)  # (N, D)
-        candidate = vector.index_select(0, batch.candidate)  # (B, D)
+        item, candidate = batch.places(vector)  # (N, D), (B, D)
         token, row = expand_rows(batch.length, batch.row_sequence, item.device)
         both = torch.cat([item.index_select(0, token), candidate.index_select(0, row)], dim=1)  # (N', 2 D)
         return self.head(self._read(both, batch.length[batch.row_sequence]), candidate, self.context_of(batch))
