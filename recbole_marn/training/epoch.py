@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import queue
-import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import torch
@@ -13,10 +13,10 @@ from torch import Tensor
 from recbole_marn.data.part import moved
 from recbole_marn.errors import Diverged
 
-__all__ = ["LossSums", "batches_on"]
+__all__ = ["LossSums", "batches_on", "made_ahead"]
 
-# Batches that a thread has ready for a GPU: one that it takes next, and one for a batch that is slow to make.
-AHEAD = 2
+# Threads that make batches for a GPU, and how many batches they are ahead of it.
+MAKERS, AHEAD = 4, 6
 # Steps after which sums of losses are read from a GPU, so that a diverged run ends soon.
 READ_EVERY = 100
 
@@ -60,41 +60,30 @@ class LossSums:
         return sums
 
 
-def batches_on(batches: Iterable[Any], device: torch.device) -> Iterator[Any]:
-    """The batches on `device`, in their order. For a GPU a thread makes and copies them ahead."""
-    if device.type != "cuda":
-        for batch in batches:
-            yield batch.to(device)
-        return
-    made: queue.Queue[Any] = queue.Queue(maxsize=AHEAD)
-    done = threading.Event()
-    rest = iter(batches)  # here, since it draws from torch's random numbers
+def batches_on(loader: Any, device: torch.device) -> Iterator[Any]:
+    """The batches of a loader on `device`, in their order; for a GPU they are made ahead.
 
-    def make() -> None:
-        try:
-            for batch in rest:
-                if not _put(made, moved(batch, device), done):
-                    return
-            _put(made, None, done)
-        except BaseException as error:  # raised where the batch would have been used
-            _put(made, error, done)
+    Processes that the key `worker` asks for make them ahead on any device.
+    """
+    if device.type == "cuda" and not loader.num_workers:
+        return made_ahead(loader, lambda batch: moved(batch, device))
+    return (moved(batch, device) for batch in loader)
 
-    threading.Thread(target=make, name="batches", daemon=True).start()
+
+def made_ahead(loader: Any, finish: Callable[[Any], Any]) -> Iterator[Any]:
+    """`finish` of the batches of a loader, in their order, made ahead by threads.
+
+    Most of a batch is made in NumPy, which lets other threads run.
+    """
+    pool = ThreadPoolExecutor(MAKERS, "batches")
+    ahead: deque[Future[Any]] = deque()
     try:
-        while (batch := made.get()) is not None:
-            if isinstance(batch, BaseException):
-                raise batch
-            yield batch
+        with loader.unmade():
+            for make in loader:
+                ahead.append(pool.submit(lambda make=make: finish(make())))
+                if len(ahead) > AHEAD:
+                    yield ahead.popleft().result()
+        while ahead:
+            yield ahead.popleft().result()
     finally:
-        done.set()
-
-
-def _put(made: queue.Queue[Any], batch: Any, done: threading.Event) -> bool:
-    """Whether there was still somebody to take the batch."""
-    while not done.is_set():
-        try:
-            made.put(batch, timeout=0.1)
-            return True
-        except queue.Full:
-            continue
-    return False
+        pool.shutdown(cancel_futures=True)

@@ -1,10 +1,12 @@
 """Every model of the package on a GPU, where there is one: the losses and gradients of the CPU."""
 
+import copy
+
 import pytest
 import torch
 from cases import OUR_MODELS, prepared
 
-from recbole_marn.training.epoch import batches_on
+from recbole_marn.data.part import moved
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
 
@@ -12,19 +14,17 @@ pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is 
 @pytest.mark.parametrize("name", OUR_MODELS)
 def test_a_step_is_that_of_the_cpu(name, settings):
     parts = prepared(name, settings, use_gpu=False)
-    model = parts.model.train()
-    for module in model.modules():
+    parts.model.train()
+    for module in parts.model.modules():
         if isinstance(module, torch.nn.Dropout):
             module.p = 0.0  # a GPU drops others
     interaction = next(iter(parts.train))
     found = {}
     for device in ("cpu", "cuda"):
-        model.to(device).zero_grad()
-        moved = next(iter(batches_on([interaction], torch.device(device))))
-        losses = model.calculate_loss(moved)
+        model = copy.deepcopy(parts.model).to(device)
+        losses = model.calculate_loss(moved(interaction, torch.device(device)))
         losses = losses if isinstance(losses, tuple) else (losses,)
-        total = sum(losses)
-        if total.requires_grad:
+        if (total := sum(losses)).requires_grad:
             total.backward()
         gradients = {n: p.grad.cpu() for n, p in model.named_parameters() if p.grad is not None}
         found[device] = [loss.detach().cpu() for loss in losses], gradients
@@ -41,5 +41,5 @@ def test_evaluation_is_that_of_the_cpu(name, settings):
     interaction = next(iter(parts.valid))[0]
     expected = parts.model.predict(interaction)
     on_gpu = parts.model.to("cuda").eval()
-    moved = next(iter(batches_on([interaction], torch.device("cuda"))))
-    torch.testing.assert_close(on_gpu.predict(moved).cpu(), expected, rtol=1e-3, atol=1e-4)
+    found = on_gpu.predict(moved(interaction, torch.device("cuda")))
+    torch.testing.assert_close(found.cpu(), expected, rtol=1e-3, atol=1e-4)
