@@ -28,7 +28,8 @@ from recbole_marn.training.identity import check_same_numbers, check_same_rows, 
 from recbole_marn.training.items_file import write_items
 from recbole_marn.training.log import bar, epoch_line
 from recbole_marn.training.metrics import UserCollector, named_metrics
-from recbole_marn.training.optimizers import build_adagrad, build_adam, build_lazy_adam, read_by_row
+from recbole_marn.training.optimizers import build_adagrad, build_adam, build_lazy_adam, rate_left, read_by_row
+from recbole_marn.training.weight_average import WeightAverage
 
 __all__ = ["CTRTrainer"]
 
@@ -52,6 +53,10 @@ class CTRTrainer(Trainer):
         self.state_file = os.path.join(self.checkpoint_dir, f"{self.run_name}.last.pth")
         self.history: list[dict[str, Any]] = []
         self.click_rates = ClickRates(self._kept_negatives())
+        self._average: WeightAverage | None = None
+        self._rates = [group["lr"] for group in self.optimizer.param_groups]
+        self._steps = self._steps_done = 0
+        self._follow_steps()
         self._training: Part | None = None
         self._items: dict[str, str] | None = None
         self._keep_state = False
@@ -85,6 +90,19 @@ class CTRTrainer(Trainer):
         initial = self.settings.adagrad_init
         return build_adagrad(groups, rate=rate, initial=initial, weight_decay=decay, by_row=by_row)
 
+    def _follow_steps(self) -> None:
+        """Let the learning rate fall before each step, and the average of the weights take in what it leaves."""
+        if self.settings.learning_rate_decay != "none":
+            self.optimizer.register_step_pre_hook(self._set_rates)
+        if self.settings.weight_average is not None:
+            self.optimizer.register_step_post_hook(lambda *_: self._average.step())
+
+    def _set_rates(self, *_: Any) -> None:
+        left = rate_left(self.settings.learning_rate_decay, self._steps_done / self._steps)
+        for group, rate in zip(self.optimizer.param_groups, self._rates, strict=True):
+            group["lr"] = rate * left
+        self._steps_done += 1
+
     # ------------------------------------------------------------------------------------------ training
     def fit(
         self,
@@ -104,6 +122,8 @@ class CTRTrainer(Trainer):
             self._items = write_items(self.checkpoint_dir, self.model, train_data.part, largest_copy)
         if isinstance(self.model, OurModel):
             self.model.prepare_training(steps_per_epoch=len(train_data), epochs=self.epochs)
+        if self.settings.weight_average is not None and self._average is None:
+            self._average = WeightAverage(self.model, self.settings.weight_average)
         if self.settings.resume and os.path.exists(self.state_file):
             self.resume_checkpoint(self.state_file)
         if self.start_epoch >= self.epochs or self.cur_step > self.stopping_step:
@@ -146,6 +166,9 @@ class CTRTrainer(Trainer):
         train_data.set_epoch(epoch_idx)
         torch.manual_seed(self.config["seed"] * 1_000_003 + epoch_idx)
         self.model.train()
+        self._steps, self._steps_done = self.epochs * len(train_data), epoch_idx * len(train_data)
+        if self._average is not None:
+            self._average.take_out()
         losses_of = self._with_probes(loss_func) or self.model.calculate_loss
         scaler = torch.amp.GradScaler(self.device.type, enabled=self.enable_scaler)
         sums = LossSums(self.learning_rate)
@@ -164,6 +187,8 @@ class CTRTrainer(Trainer):
                 clip_grad_norm_(self.model.parameters(), **self.clip_grad_norm)
             scaler.step(self.optimizer)
             scaler.update()
+        if self._average is not None:
+            self._average.put_in()
         total = sums.read()
         means = [value / len(train_data) for value in total]
         losses = dict(zip(self._loss_names(len(means)), means, strict=True))
@@ -313,7 +338,9 @@ class CTRTrainer(Trainer):
     def _save_state(self, epoch: int) -> None:
         """All that the next epoch depends on; the run's randomness is a function of seed and epoch."""
         if self._keep_state and self.config["local_rank"] == 0:
-            checkpoint.save(self.state_file, self._content(epoch) | {"optimizer": self.optimizer.state_dict()})
+            average = None if self._average is None else self._average.state()
+            beside = {"optimizer": self.optimizer.state_dict(), "weight_average": average}
+            checkpoint.save(self.state_file, self._content(epoch) | beside)
 
     def resume_checkpoint(self, resume_file: str | Path) -> None:
         """Go on from a state written by `_save_state`.
@@ -330,6 +357,8 @@ class CTRTrainer(Trainer):
             check_same_numbers(content, resume_file, self._training)
         checkpoint.fill(self.model, content, resume_file)
         checkpoint.fill_optimizer(self.optimizer, content, resume_file)
+        if self._average is not None:
+            self._average.load_state(content["weight_average"])
         self.start_epoch = content["epoch"] + 1
         self.cur_step = content["cur_step"]
         self.best_valid_score = content["best_valid_score"]
