@@ -120,7 +120,7 @@ class Measured:
     def row(self, size: int, narrow: bool, rate: float, rows: int) -> dict[str, Any]:
         """Rates, shares and waits of one batch size."""
         per_core, flops = self.core(size)
-        number = max(8, rows // size)
+        number = max(24, rows // size)
         torch.cuda.reset_peak_memory_stats()
         seconds = waited(self.steps("cuda", size, number, narrow)) / number
         peak = torch.cuda.max_memory_allocated()
