@@ -63,6 +63,7 @@ def test_no_request_is_answered_by_a_fault(exported, tmp_path):
             continue
         for mode in (GenerationMode.POSITIVE, GenerationMode.NEGATIVE):
             fuzz(operation, mode)
+    print(f"\n{statuses.total()} cases: {dict(sorted(statuses.items()))}")
     assert not faults, faults[:3]
     for label in ("POST /score", "POST /recommend", "POST /items", "GET /items"):
         assert statuses[label, 200] > CASES / 10 and statuses[label, 422] > CASES / 10, statuses
