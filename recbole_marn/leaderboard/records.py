@@ -30,8 +30,11 @@ ROW_SETTINGS = (
     "matched_pool", "sample_seed", "label", "request", "split_ratios", "split_order", "split_group", "split_unit",
     "split_field", "split_files", "val_interval", "user_inter_num_interval", "item_inter_num_interval",
 )  # fmt: skip
-# What holds in a record that is older than the setting.
-ROW_DEFAULTS = {entry.name: entry.default for entry in fields(DataSettings)}
+# What holds in a record that is older than the setting, as a file says it: a tuple is a list there.
+ROW_DEFAULTS = {
+    entry.name: list(entry.default) if isinstance(entry.default, tuple) else entry.default
+    for entry in fields(DataSettings)
+}
 
 
 class Folders:
