@@ -55,8 +55,6 @@ class CTRTrainer(Trainer):
         self.click_rates = ClickRates(self._kept_negatives())
         self._average: WeightAverage | None = None
         self._rates = [group["lr"] for group in self.optimizer.param_groups]
-        self._steps = self._steps_done = 0
-        self._follow_steps()
         self._training: Part | None = None
         self._items: dict[str, str] | None = None
         self._keep_state = False
@@ -90,18 +88,11 @@ class CTRTrainer(Trainer):
         initial = self.settings.adagrad_init
         return build_adagrad(groups, rate=rate, initial=initial, weight_decay=decay, by_row=by_row)
 
-    def _follow_steps(self) -> None:
-        """Let the learning rate fall before each step, and the average of the weights take in what it leaves."""
-        if self.settings.learning_rate_decay != "none":
-            self.optimizer.register_step_pre_hook(self._set_rates)
-        if self.settings.weight_average is not None:
-            self.optimizer.register_step_post_hook(lambda *_: self._average.step())
-
-    def _set_rates(self, *_: Any) -> None:
-        left = rate_left(self.settings.learning_rate_decay, self._steps_done / self._steps)
+    def _set_rates(self, progress: float) -> None:
+        """Let the learning rate fall as far as `progress`, the share of all steps that are done, says."""
+        left = rate_left(self.settings.learning_rate_decay, progress)
         for group, rate in zip(self.optimizer.param_groups, self._rates, strict=True):
             group["lr"] = rate * left
-        self._steps_done += 1
 
     # ------------------------------------------------------------------------------------------ training
     def fit(
@@ -166,7 +157,6 @@ class CTRTrainer(Trainer):
         train_data.set_epoch(epoch_idx)
         torch.manual_seed(self.config["seed"] * 1_000_003 + epoch_idx)
         self.model.train()
-        self._steps, self._steps_done = self.epochs * len(train_data), epoch_idx * len(train_data)
         if self._average is not None:
             self._average.take_out()
         losses_of = self._with_probes(loss_func) or self.model.calculate_loss
@@ -174,7 +164,9 @@ class CTRTrainer(Trainer):
         sums = LossSums(self.learning_rate)
         batches = batches_on(train_data, self.device)
         what = f"{self.config['model']} epoch {epoch_idx + 1}/{self.epochs}"
-        for interaction in bar(batches, what, total=len(train_data), shown=show_progress):
+        for number, interaction in enumerate(bar(batches, what, total=len(train_data), shown=show_progress)):
+            if self.settings.learning_rate_decay != "none":
+                self._set_rates((epoch_idx * len(train_data) + number) / (self.epochs * len(train_data)))
             self.optimizer.zero_grad()
             of_all = self._tie_processes()
             # float16, RecBole's type on a GPU, needs a scaler, which waits; bfloat16 needs none
@@ -187,6 +179,8 @@ class CTRTrainer(Trainer):
                 clip_grad_norm_(self.model.parameters(), **self.clip_grad_norm)
             scaler.step(self.optimizer)
             scaler.update()
+            if self._average is not None:
+                self._average.step()
         if self._average is not None:
             self._average.put_in()
         total = sums.read()
