@@ -51,12 +51,12 @@ def attention(context: Context) -> Section:
     overall = _overall(worth, measures, names)
     return Section(
         "Attention",
-        "The heat map has the mean norm of each modality's attention over the items of a category, as the paper's "
-        "Figure 4; beside it stand the accuracy of clicks that is lost when a modality is permuted among the items or "
-        "dropped, and its Shapley value, the mean of what it adds to every subset of the others.",
-        "A norm cannot say what the model would lose, nor be compared across modalities, each of which has a scale of "
-        "its own; what is lost is this model's loss, and another one trained without the modality would make up for "
-        "part of it.",
+        "The heat map shows how large each modality's attention is in a category, as the paper's Figure 4. Beside it "
+        "is the accuracy of clicks that is lost when a modality is dealt out anew among the items (permuted) or taken "
+        "from all of them (dropped), and its Shapley value: what it adds to a subset of the others, on average.",
+        "A norm cannot say what the model would lose, and norms of two modalities cannot be compared: each has a scale "
+        "of its own. The losses are those of this model; one trained without the modality would make up for part of "
+        "them.",
         tables=[
             overall,
             *_tables(by_category, items, clicks, names, context.field),
@@ -79,7 +79,7 @@ def _worth(context: Context, notes: list[str]) -> Worth:
         chosen = np.zeros(len(ids), dtype=bool)
         chosen[context.rng(4).choice(len(ids), size=wanted, replace=False)] = True
         rows = rows.take(np.flatnonzero(chosen[group_unit]))
-        notes.append(f"Worth is measured on {rows.n_rows} of {context.part.rows.n_rows} rows, drawn at random.")
+        notes.append(f"Worth is measured on {rows.n_rows:,} of {context.part.rows.n_rows:,} rows, drawn at random.")
     every = np.arange(rows.n_rows)
     group = rows.columns(every)["user"] if context.part.is_log else rows.group_of(every)
     return modality_worth(context.subject, rows, group, context.rng(5))
@@ -158,7 +158,7 @@ def _truth(by_category: Mapping[str, Mapping[str, Mapping[str, float]]], truth: 
     rows = [[measure, *(found.get(name) for name in columns)] for measure, found in compared.items() if found]
     if not rows:
         return []
-    caption = "Each measure beside the truth that was planted (docs/analyses.md says what the columns are)."
+    caption = "Each measure beside the truth that was planted (docs/attention.md says what the columns are)."
     return [Table("truth", caption, ["measure", *columns], rows)]
 
 
