@@ -132,7 +132,7 @@ def test_a_vector_file_that_is_missing(refused, copied):
 def test_an_ids_file_that_is_missing(refused, copied):
     folder, where = copied
     (folder / "image.ids").unlink()
-    assert f"Expected the ids of modality 'image', one item token a line. Got no file {folder}/image.ids." in refused(
+    assert f"Expected the ids of modality 'image', one item token per line. Got no file {folder}/image.ids." in refused(
         where
     )
 
@@ -150,7 +150,7 @@ def test_vectors_of_the_wrong_width(refused):
     modality = "{kind: vector, file: image.npy, size: 4096}"
     text = refused(f"--modalities={{image: {modality}}}")
     assert text == (
-        "Expected vectors of modality 'image' 4096 wide. Got 6 numbers a vector. "
+        "Expected vectors of modality 'image' 4096 wide. Got 6 numbers per vector. "
         "Give the file of the right encoder, or correct 'size'."
     )
 

@@ -194,7 +194,7 @@ def _check_vectors(vectors: Mapping[str, np.ndarray], known: ItemCodes, n: int) 
             raise InputError(
                 f"vectors of modality '{name}' of shape {(n, width)}",
                 f"{given.shape}",
-                "Give one vector an item, of the encoder that the training data came from.",
+                "Give one vector per item, of the encoder that the training data came from.",
             )
 
 
