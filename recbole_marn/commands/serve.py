@@ -75,14 +75,16 @@ def _check(args: argparse.Namespace) -> None:
         ("largest-body", args.largest_body, 1), ("timeout", args.timeout, 0.001),
     ):  # fmt: skip
         if value is not None and not low <= value < 2**31:
-            raise InputError(f"--{name} of at least {low}", str(value), "Correct it.")
+            raise InputError(f"--{name} of at least {low}", str(value), f"Give a number from {low} up.")
 
 
 def _token(file: Path) -> str:
     try:
         token = file.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError("a file with a token", str(error), "Correct --token-file.") from None
+        raise InputError(
+            "a file with a token", str(error), "Name a file that can be read. To make one: openssl rand -hex 16 > FILE."
+        ) from None
     if len(token) < 16:
         raise InputError("a token of 16 letters at least", f"{len(token)} in {file}", "Make one: openssl rand -hex 16.")
     return token

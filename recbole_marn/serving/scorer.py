@@ -119,7 +119,7 @@ class CTRScorer(Answers):
         tokens = tokens_of(columns.pop(self.facts.fields.item), self.facts.fields.item, "items").tolist()
         if len(set(tokens)) < len(tokens):
             again = len(tokens) - len(set(tokens))
-            raise InputError("each item once", f"{again} repeated ids", "Keep one line an item.")
+            raise InputError("each item once", f"{again} repeated ids", "Keep one line per item.")
         described = describe_items(tokens, columns, self._by_modality(vectors), self.item_codes)
         new = [token for token in tokens if token not in self._number]
         encoded = self._encoded_table(described.table)

@@ -123,7 +123,9 @@ class Endpoints:
             late = next((one for one in asked.history if one.time is not None and one.time > asked.time), None)
             if late is not None:
                 raise InputError(
-                    "behaviours before the time of the request", f"{late.time:g} after {asked.time:g}", "Correct them."
+                    "behaviours before the time of the request",
+                    f"{late.time:g} after {asked.time:g}",
+                    "Leave the later ones out, or ask for a later time.",
                 )
         kept = [one for one, is_known in zip(asked.history, known, strict=False) if is_known]
         history = History([one.item for one in kept], _all(kept, "time"), _all(kept, "type"))

@@ -44,7 +44,7 @@ class Asking(Strict):
     time: FiniteFloat | None = Field(None, description="of the request, where the model reads the time since")
     profile: Annotated[Values, Field(max_length=FIELDS)] = Field({}, description="field -> value, where read")
     context: Annotated[Values, Field(max_length=FIELDS)] = Field(
-        {}, description="field -> value, or a list of one value a candidate"
+        {}, description="field -> value, or a list of one value per candidate"
     )
     unknown: Literal["refuse", "leave_out"] = Field("refuse", description="what to do with ids that nobody knows")
 

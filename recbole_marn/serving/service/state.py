@@ -73,7 +73,9 @@ class Answering:
         """
         if self.tower is None:
             raise InputError(
-                "an export with an item tower", "one without", "Its model has none in ONNX."
+                "an export with an item tower",
+                "one without",
+                "Export a model that makes item vectors (docs/serving.md).",
             )
         return self.tower
 
