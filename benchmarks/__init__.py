@@ -7,7 +7,7 @@ from pathlib import Path
 
 __all__ = ["GROUPS", "add_arguments"]
 
-GROUPS = ("steps", "recurrent", "extraction", "evaluation", "memory", "host", "serving", "build", "log")
+GROUPS = ("steps", "recurrent", "extraction", "evaluation", "memory", "host", "serving", "build", "log", "peers")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -20,6 +20,7 @@ from .host import compare_with_recbole, host_gates
 from .log_rows import log_gates
 from .memory import memory_gates, step_peak
 from .model_gates import evaluation_gates, extraction_gates, recurrent_gates, step_gates
+from .peers import peer_gates
 from .synthetic import CLOTHING, Shape
 
 __all__ = ["main", "run_gates"]
@@ -73,6 +74,7 @@ def run_gates(groups: Sequence[str], sizes: Sizes, *, quick: bool = False, shape
         "serving": lambda: serving(sizes, quick=quick),
         "build": build_gates,
         "log": lambda: log_gates(sizes.rounds),
+        "peers": lambda: peer_gates(sizes.rounds),
     }
     for group in (group for group in GROUPS if group in groups):
         print(f"measuring: {group}", file=sys.stderr, flush=True)

@@ -74,22 +74,21 @@ def check_keys(row: ModelRow, given: Mapping[str, Any], defaults: Mapping[str, A
     split = given.get("split", defaults.get("split"))
     others = {key: one for key, one in SPLIT_KEYS.items() if one != split}
     refused = {key: f"split: {one} reads it, and this is split: {split}" for key, one in others.items()} | refused
-    # A process key without the others makes RecBole look for them, whatever its value.
-    idle = [key for key in given if key in refused and (key in WORLD_KEYS or not _same(given[key], defaults.get(key)))]
-    if idle:
+    hints = {}
+    for key, value in given.items():
+        changed = not _same(value, defaults.get(key))
+        # A process key without the others makes RecBole look for them, whatever its value.
+        if key in refused and (changed or key in WORLD_KEYS):
+            hints[key] = f"Leave out {key}: {refused[key]}."
+        # A checkpoint's settings hold every key RecBole has, most of them with its default.
+        elif key not in known and key not in refused and (changed or key not in defaults):
+            hints[key] = f"{key} is no key of this run.{nearest(key, known) or ' Leave it out.'}"
+    if hints:
         raise InputError(
             f"keys that a run of {row.name} on our rows reads",
-            ", ".join(f"{key}={given[key]!r}" for key in idle),
-            " ".join(f"Leave out {key}: {refused[key]}." for key in idle) + " docs/keys.md has all of them.",
+            ", ".join(f"{key}={given[key]!r}" for key in hints),
+            " ".join([*hints.values(), "docs/keys.md has all of them."]),
         )
-    for key in given:
-        # A checkpoint's settings hold every key RecBole has, most of them with its default.
-        if key not in known and key not in refused and not (key in defaults and _same(given[key], defaults[key])):
-            raise InputError(
-                f"a setting known to {row.name}, its data or RecBole",
-                f"'{key}'",
-                f"Correct or remove the key.{nearest(key, known)}",
-            )
     for kind in kinds:
         from_mapping(kind, given, complete=False)
 

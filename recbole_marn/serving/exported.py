@@ -18,10 +18,12 @@ from recbole_marn.data.vector_file import open_vectors
 from recbole_marn.errors import InputError, entries_of
 from recbole_marn.evaluation.calibration import Calibration
 from recbole_marn.files import check_plain_name, sha256
-from recbole_marn.serving.answers import PAIRS, UNKNOWN, Answers, Asked, Facts
+from recbole_marn.serving.answers import Answers
 from recbole_marn.serving.histories import Behaviours, History, Needs
 from recbole_marn.serving.laid import Laid
 from recbole_marn.serving.onnx_session import open_graph
+from recbole_marn.serving.retrieval import Retrieval
+from recbole_marn.serving.scores import PAIRS, UNKNOWN, Asked, Facts
 
 __all__ = [
     "CODES", "EXPORT_AGAIN", "FORMAT", "IDS", "MANIFEST", "SCORER", "SHOWN", "STATISTICS", "TOWER", "VECTORS",
@@ -88,6 +90,14 @@ class ExportedScorer(Answers):
         own, row = self._laid.rows(numbers)
         found[own] = self._laid.vectors[row]
         return found
+
+    def short_lists(self, size: int) -> Retrieval:
+        """What makes short lists of the items of the export, whose vectors stay where they are.
+
+        Raises:
+            InputError: a size below 1.
+        """
+        return Retrieval(np.arange(1, len(self._vectors) + 1), self._vectors, size)
 
     def with_items(self, items: Sequence[str], vectors: np.ndarray, without: np.ndarray) -> ExportedScorer:
         """A scorer that knows items besides, or knows other vectors of known ones; this one stays as it is.

@@ -63,7 +63,7 @@ def attention(context: Context) -> Section:
             _agreement(by_category, true_importance(context.part)),
             *_truth(by_category, true_importance(context.part)),
         ],
-        figures=_figures(by_category, overall, items, names, list(measures)),
+        figures=_figures(by_category, overall, clicks, items, names, list(measures)),
         notes=notes,
     )
 
@@ -165,6 +165,7 @@ def _truth(by_category: Mapping[str, Mapping[str, Mapping[str, float]]], truth: 
 def _figures(
     by_category: Mapping[str, Mapping[str, Mapping[str, float]]],
     overall: Table,
+    clicks: Mapping[str, int],
     items: Mapping[str, int],
     names: list[str],
     measures: list[str],
@@ -177,8 +178,11 @@ def _figures(
         shown = sorted(sorted(table, key=lambda label: -items[label])[:DRAWN])
         values = np.array([[table[label].get(name, np.nan) for name in names] for label in shown])
         what = "Accuracy by Shapley" if measure == "Shapley" else measure.capitalize()
-        picture = heat_map(values, shown, names, title=f"{what} by category", digits=digits)
-        caption = f"{what} by category" + (f", the {DRAWN} largest." if len(table) > DRAWN else ".")
+        counted = clicks if measure == "Shapley" else items
+        labels = [f"{label if len(label) < 17 else label[:15] + '…'} ({counted[label]:,})" for label in shown]
+        picture = heat_map(values, labels, names, title=f"{what} by category", digits=digits)
+        caption = f"{what} by category" + (f", the {DRAWN} largest" if len(table) > DRAWN else "")
+        caption += "; in brackets the number of clicks." if counted is clicks else "; in brackets the number of items."
         figures.append(Figure(measure.replace(" ", "_").lower(), caption, picture))
     series = {
         measure: Series(*zip(*(row[2:5] for row in overall.rows if row[0] == measure), strict=True))

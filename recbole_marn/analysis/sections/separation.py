@@ -142,7 +142,8 @@ def _pictures(
         groups[name] = {names[m]: values[has[:, m], m] for m in range(len(names)) if has[:, m].sum() > 0}
         figures += _picture(groups[name], f"tsne_{name}", f"t-SNE of {NAMES[name]}", context.seed)
     if "c" in groups:
-        both = {f"{name}_m": np.concatenate(list(of.values()))[: POINTS // 2] for name, of in groups.items()}
+        each = POINTS // (2 * len(names))
+        both = {f"{name}_m": np.concatenate([found[:each] for found in of.values()]) for name, of in groups.items()}
         figures += _picture(both, "tsne_both", "t-SNE of s_m and c_m together", context.seed)
     values = vector[:POINTS].float().cpu().numpy()
     figures += _picture(
