@@ -174,7 +174,9 @@ def _page(report: Report) -> str:
 def _cell(value: Any) -> str:
     if value is None or value != value:  # NaN
         return "–"
-    return f"{value:.4f}" if isinstance(value, float) else printable(value)
+    if isinstance(value, float):
+        return f"{round(value, 4) + 0.0:.4f}"  # + 0.0: no negative zero
+    return f"{value:,}" if isinstance(value, int) else printable(value)
 
 
 def _csv(table: Table) -> bytes:

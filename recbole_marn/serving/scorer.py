@@ -16,10 +16,11 @@ from recbole_marn.data.rows import slices
 from recbole_marn.errors import InputError
 from recbole_marn.models.base import EXTRACTION_CHUNK
 from recbole_marn.models.parts import BehaviourProperty
-from recbole_marn.serving.answers import UNKNOWN, Answers, Asked, Facts
+from recbole_marn.serving.answers import Answers
 from recbole_marn.serving.histories import Behaviours, Needs, columns_of, tokens_of
 from recbole_marn.serving.new_items import ItemCodes, ItemsAdded, describe_items
 from recbole_marn.serving.restored import Restored, restore
+from recbole_marn.serving.scores import UNKNOWN, Asked, Facts
 
 __all__ = ["CTRScorer", "load_scorer"]
 
