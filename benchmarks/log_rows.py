@@ -22,6 +22,8 @@ from recbole_marn.data.rows import Events, sort_events
 from recbole_marn.settings.data import DataSettings
 
 from .gates import Gate
+from .log_step import step_gate
+from .synthetic import CLOTHING
 
 ROWS = 10_000_000
 SLATE = 10
@@ -47,7 +49,7 @@ def costs(build: Callable[..., tuple[list, int, float]], rows: int) -> dict[str,
 
 
 def log_gates(rounds: int) -> list[Gate]:
-    """What a row of a log of ten million exposures costs, over a row of clicks and drawn negatives."""
+    """What a row of a log of ten million exposures costs, and a step, over those of clicks and drawn negatives."""
     found: dict[Callable[..., Any], list[dict[str, float]]] = {log: [], clicks: []}
     for number in range(rounds):
         for build in (log, clicks) if number % 2 == 0 else (clicks, log):
@@ -58,6 +60,7 @@ def log_gates(rounds: int) -> list[Gate]:
         ratio = statistics.median(a / b for a, b in zip(here, there, strict=True))
         said = f"{statistics.median(here):.3g} against {statistics.median(there):.3g}"
         gates.append(Gate(f"log of {ROWS:,} rows / clicks, {what}", ratio, 1, at_most=True, spread=said))
+    gates.append(step_gate(CLOTHING, rounds))
     return gates
 
 

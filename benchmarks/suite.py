@@ -46,14 +46,18 @@ def main(args: argparse.Namespace) -> int:
         from .breakdown import breakdown_tables
 
         result["breakdown"] = breakdown_tables(quick=args.quick)
-    met = True
-    if args.only or not (args.growth or args.breakdown):
-        gates = run_gates(args.only or (QUICK if args.quick else GROUPS), sizes, quick=args.quick)
+    gates: list[Gate] = []
+    if args.gpu:
+        from .gpu import gpu_tables
+
+        result["gpu"], gates = gpu_tables(args.dataset, args.data_path, quick=args.quick)
+    if args.only or not (args.growth or args.breakdown or args.gpu):
+        gates += run_gates(args.only or (QUICK if args.quick else GROUPS), sizes, quick=args.quick)
+    if gates:
         print(gates_table(gates))
         result["gates"] = [gate.as_json() for gate in gates]
-        met = all(gate.ok for gate in gates)
     print(json.dumps(result))
-    return 0 if met else 1
+    return 0 if all(gate.ok for gate in gates) else 1
 
 
 def run_gates(groups: Sequence[str], sizes: Sizes, *, quick: bool = False, shape: Shape = CLOTHING) -> list[Gate]:

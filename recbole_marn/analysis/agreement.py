@@ -23,12 +23,16 @@ def true_importance(part: Part) -> dict[str, dict[str, float]] | None:
 
 
 def mean_rank_correlation(table: TableOf, other: TableOf) -> float:
-    """Spearman's, of the modalities within a category, mean over the categories that both have in full."""
+    """Spearman's, of the modalities within a category, mean over the categories.
+
+    Categories count that both have in full and both rank: where all modalities have one number there is no order.
+    """
     categories = _common(table, other)
     if not categories:
         return float("nan")
     found, true, _ = _arrays(table, other, categories)
-    return float(np.mean([_spearman(a, b) for a, b in zip(found, true, strict=True)]))
+    ranked = [_spearman(a, b) for a, b in zip(found, true, strict=True) if np.ptp(a) and np.ptp(b)]
+    return float(np.mean(ranked)) if ranked else float("nan")
 
 
 def compare_with_truth(table: TableOf, truth: TableOf) -> dict[str, float]:

@@ -93,7 +93,11 @@ def make_report(
             tell(f"{name:<12} cannot be made: {error}")
     if not any(part.section for part in parts):
         reasons = "; ".join(f"{part.name}: {part.missing}" for part in parts)
-        raise InputError("a section that can be made", reasons, "Nothing was written.")
+        raise InputError(
+            "a section that can be made",
+            reasons,
+            "Ask for other --sections, or analyze another model; nothing was written.",
+        )
     config, part = context.subject.prepared.config, context.part
     return Report(
         f"{context.subject.label} on {config['dataset']}",
@@ -170,7 +174,9 @@ def _page(report: Report) -> str:
 def _cell(value: Any) -> str:
     if value is None or value != value:  # NaN
         return "–"
-    return f"{value:.4f}" if isinstance(value, float) else printable(value)
+    if isinstance(value, float):
+        return f"{round(value, 4) + 0.0:.4f}"  # + 0.0: no negative zero
+    return f"{value:,}" if isinstance(value, int) else printable(value)
 
 
 def _csv(table: Table) -> bytes:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from recbole_marn.plots.style import Picture
@@ -39,13 +39,24 @@ class Figure:
 
 @dataclass(frozen=True)
 class Item:
-    """An item of a case: how it is called, its photo as a data URI or empty, and what is said of it."""
+    """An item of a case.
+
+    Attributes:
+        token, title, category: how it is called.
+        photo: a data URI, or empty.
+        place: in the ranking, from 1; None in a history, as is what follows.
+        predicted: click probability.
+        added: modality -> the log-odds that it added.
+        clicked: by the user.
+    """
 
     token: str
     title: str
     category: str
     photo: str = ""
-    said: str = ""
+    place: int | None = None
+    predicted: float = 0.0
+    added: Mapping[str, float] = field(default_factory=dict)
     clicked: bool = False
 
 

@@ -18,7 +18,7 @@ from recbole_marn.evaluation.record import read_record
 from recbole_marn.models.base import CTRModel
 from recbole_marn.registry import model_class
 from recbole_marn.training import checkpoint
-from recbole_marn.training.prepared import Prepared, load_run
+from recbole_marn.training.prepared import Prepared, run_of
 from recbole_marn.training.trainer import CTRTrainer
 
 __all__ = ["Subject", "fitted", "load_subject"]
@@ -94,8 +94,8 @@ def load_subject(path: str | Path, part: str) -> Subject:
     Raises:
         InputError: no checkpoint of this package, other data than it was trained on, or an altered record beside it.
     """
-    prepared = load_run(path)
     content = checkpoint.load(path)
+    prepared = run_of(content, path)
     rows = getattr(prepared, part).part
     return Subject(prepared.config["model"], prepared, rows, _history(Path(path), content), content["epoch"] + 1)
 

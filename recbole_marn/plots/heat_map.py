@@ -36,7 +36,7 @@ def heat_map(
             value = values[row, column]
             dark = high > low and (value - low) / (high - low) > 0.5
             axes.text(
-                column, row, f"{value:.{digits}f}", ha="center", va="center", fontsize=7,
+                column, row, f"{round(value, digits) + 0.0:.{digits}f}", ha="center", va="center", fontsize=7,
                 color="white" if dark else "black",
             )  # fmt: skip
         figure.colorbar(shown, ax=axes, label=legend, shrink=0.8)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from recbole_marn.plots.style import MARKERS, NARROW, Picture, picture, strokes, styled
+from recbole_marn.plots.style import NARROW, Picture, picture, strokes, styled
 
 __all__ = ["Series", "intervals"]
 
@@ -37,16 +37,16 @@ def intervals(
         if zero is not None:
             axes.axvline(zero, color="0.4", linewidth=0.8)
         shift = np.linspace(-0.25, 0.25, len(of)) if len(of) > 1 else np.zeros(1)
-        for index, ((label, series), stroke) in enumerate(zip(of.items(), strokes(), strict=False)):
+        for (label, series), stroke, offset in zip(of.items(), strokes(), shift, strict=False):
             value, low, high = (np.asarray(side, dtype=float) for side in (series.value, series.low, series.high))
             reach = np.nan_to_num(np.stack([value - low, high - value])).clip(0)
             axes.errorbar(
-                value, np.arange(len(rows)) + shift[index], xerr=reach, label=label, color=stroke["color"],
-                fmt=MARKERS[index % len(MARKERS)], markersize=4, linewidth=1, capsize=2,
+                value, np.arange(len(rows)) + offset, xerr=reach, label=label, color=stroke.color,
+                fmt=stroke.marker, markersize=4, linewidth=1, capsize=2,
             )  # fmt: skip
         axes.set_yticks(range(len(rows)), rows)
         axes.set_ylim(len(rows) - 0.4, -0.6)
         axes.set(title=title, xlabel=x_axis)
         if len(of) > 1:
-            figure.legend(fontsize=7, loc="outside lower center", ncols=3)
+            figure.legend(fontsize=8, loc="outside lower center", ncols=3)
         return picture(figure)

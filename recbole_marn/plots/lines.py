@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from recbole_marn.plots.style import MARKERS, NARROW, Picture, picture, strokes, styled
+from recbole_marn.plots.style import NARROW, Picture, picture, strokes, styled
 
 __all__ = ["Line", "lines"]
 
@@ -44,12 +44,14 @@ def lines(
         figure, axes = pyplot.subplots(figsize=(NARROW, 3.4), layout="constrained")
         if diagonal:
             ends = [value for line in of.values() for side in (line.x, line.y) for value in side]
-            axes.plot([min(ends), max(ends)], [min(ends), max(ends)], color="0.6", linewidth=0.8, label="right")
-        for index, ((label, line), stroke) in enumerate(zip(of.items(), strokes(), strict=False)):
-            marker = MARKERS[index % len(MARKERS)] if len(line.x) <= FEW else None
-            axes.plot(line.x, line.y, label=label, marker=marker, markersize=3.5, **stroke)
+            axes.plot([min(ends), max(ends)], [min(ends), max(ends)], color="0.6", linewidth=0.8, label="as predicted")
+        for (label, line), stroke in zip(of.items(), strokes(), strict=False):
+            axes.plot(
+                line.x, line.y, label=label, color=stroke.color, linestyle=stroke.linestyle,
+                marker=stroke.marker if len(line.x) <= FEW else None, markersize=3.5,
+            )  # fmt: skip
             if line.low is not None:
-                axes.fill_between(line.x, line.low, line.high, color=stroke["color"], alpha=0.12, linewidth=0)
+                axes.fill_between(line.x, line.low, line.high, color=stroke.color, alpha=0.12, linewidth=0)
         axes.set(title=title, xlabel=x_axis, ylabel=y_axis)
         if log_x:
             axes.set_xscale("log")
@@ -58,5 +60,5 @@ def lines(
         if x_labels is not None:
             axes.set_xticks(range(len(x_labels)), x_labels)
         if len(of) > 1 or diagonal:
-            figure.legend(fontsize=7, loc="outside lower center", ncols=3)
+            figure.legend(fontsize=8, loc="outside lower center", ncols=3)
         return picture(figure)

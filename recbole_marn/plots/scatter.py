@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from recbole_marn.plots.style import MARKERS, NARROW, Picture, picture, strokes, styled
+from recbole_marn.plots.style import NARROW, Picture, picture, strokes, styled
 
 __all__ = ["scatter"]
 
@@ -18,10 +18,10 @@ def scatter(of: Mapping[str, np.ndarray], *, title: str) -> Picture:
     """
     with styled() as pyplot:
         figure, axes = pyplot.subplots(figsize=(NARROW, 4.0), layout="constrained")
-        for index, ((label, points), stroke) in enumerate(zip(of.items(), strokes(), strict=False)):
+        for (label, points), stroke in zip(of.items(), strokes(), strict=False):
             axes.scatter(
-                points[:, 0], points[:, 1], s=20, alpha=0.8, linewidths=0.4, label=label, color=stroke["color"],
-                marker=MARKERS[index % len(MARKERS)], edgecolors="white",
+                points[:, 0], points[:, 1], s=20, alpha=0.8, linewidths=0.4, label=label, color=stroke.color,
+                marker=stroke.marker, edgecolors="white",
             )  # fmt: skip
         axes.set(title=title, xticks=[], yticks=[])
         axes.grid(visible=False)

@@ -7,16 +7,16 @@ import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import cycle
+from itertools import count
 from typing import Any
 
 from recbole_marn.errors import InputError
 
-__all__ = ["MARKERS", "NARROW", "Picture", "matplotlib", "picture", "strokes", "styled"]
+__all__ = ["NARROW", "Picture", "Stroke", "matplotlib", "picture", "strokes", "styled"]
 
 # Okabe and Ito's colours, which the colour-blind tell apart, in an order of falling contrast to paper.
 COLOURS = ("#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-# In grey the dashes tell lines apart.
+# In grey dashes and marks tell lines apart.
 LINES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (1, 1)))
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 # Inches across of a picture that a phone shows whole, with letters that can still be read.
@@ -65,10 +65,21 @@ def styled() -> Iterator[Any]:
             pyplot.close("all")
 
 
-def strokes() -> Iterator[dict[str, Any]]:
-    """Colour and dashes for one line after another."""
-    for colour, line in zip(cycle(COLOURS), cycle(LINES), strict=False):
-        yield {"color": colour, "linestyle": line}
+@dataclass(frozen=True)
+class Stroke:
+    """What one series is drawn with: no two of the first 49 are alike, in colour or in grey."""
+
+    color: str
+    linestyle: Any
+    marker: str
+
+
+def strokes() -> Iterator[Stroke]:
+    """For one series after another."""
+    for number in count():
+        again, place = divmod(number, len(COLOURS))
+        shifted = (place + again) % len(COLOURS)
+        yield Stroke(COLOURS[place], LINES[shifted], MARKERS[shifted])
 
 
 @dataclass(frozen=True)

@@ -47,7 +47,7 @@ class VectorModality:
     """One precomputed vector per item, read from a `.npy` file with its ids beside it, or from a float_seq field."""
 
     file: str | None = option(None, "float array (n, width) in a .npy file beside the atomic files")
-    ids: str | None = option(None, "file of the item id of each row, one a line; null: the same name with .ids")
+    ids: str | None = option(None, "file of the item id of each row, one per line; null: the same name with .ids")
     field: str | None = option(None, "float_seq field of the item, in place of a file")
     size: int | None = option(None, "width the vectors must have; null: any", low=1)
     kind: Literal["vector"] = option("vector", "says which kind this is")

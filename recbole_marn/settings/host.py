@@ -99,9 +99,9 @@ class RunSettings:
 
     epochs: int = option(10, "most epochs", low=1, high=10**6)
     train_batch_size: int = option(
-        1024, "rows a batch, positives and negatives", paper="32 (Amazon), 1024 (Taobao)", low=1, high=2**24
+        1024, "rows per batch, positives and negatives", paper="32 (Amazon), 1024 (Taobao)", low=1, high=2**24
     )
-    eval_batch_size: int = option(8192, "rows a batch", low=1, high=2**24)
+    eval_batch_size: int = option(8192, "rows per batch", low=1, high=2**24)
     learner: Literal["adam", "adagrad", "adamw", "sgd", "rmsprop"] = option("adam", "optimizer", paper="adagrad")
     learning_rate: float = option(
         0.003, "chosen on ml-1m's validation out of .0005, .001, .003, .01", paper="0.1 (adagrad)", low=0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,9 @@ from recbole_marn.training import checkpoint
 from recbole_marn.training.identity import check_same_numbers, check_same_rows
 from recbole_marn.training.log import start_log
 
-__all__ = ["Prepared", "is_to_be_prepared", "load_data_and_model", "load_run", "prepare_data", "prepare_run"]
+__all__ = [
+    "Prepared", "is_to_be_prepared", "load_data_and_model", "load_run", "prepare_data", "prepare_run", "run_of",
+]  # fmt: skip
 
 
 @dataclass
@@ -74,7 +76,15 @@ def load_run(path: str | Path, **changed: Any) -> Prepared:
     Raises:
         InputError: no checkpoint of this package, of a newer format, or of other rows than the data now give.
     """
-    content = checkpoint.load(path)
+    return run_of(checkpoint.load(path), path, **changed)
+
+
+def run_of(content: Mapping[str, Any], path: str | Path, **changed: Any) -> Prepared:
+    """`load_run` of a checkpoint whose content was read from `path`.
+
+    Raises:
+        InputError: as `load_run`.
+    """
     checkpoint.check_run(content, path)
     if "data_path" in changed:  # a Config keeps the folder of the data set itself
         changed["data_path"] = os.path.join(changed["data_path"], content["config"]["dataset"])

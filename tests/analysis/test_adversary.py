@@ -3,6 +3,7 @@ import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import KFold, cross_val_score
+from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -116,3 +117,16 @@ def test_the_linear_probe_is_scikit_learns():
     expected = cross_val_score(pipeline, features, target, cv=KFold(5, shuffle=True, random_state=0)).mean()
     assert 0.5 < expected < 0.95
     assert probe_accuracy(x, present) == pytest.approx(expected, abs=0.04)
+
+
+def test_the_mlp_probe_is_scikit_learns():
+    """Of vectors that differ in spread alone, where a linear probe is at chance; trained by Adam, two folds."""
+    x, present = vectors(0.0)
+    x[:, 1] *= 0.5
+    x[:, 2] *= 2.0
+    features, target = x.transpose(0, 1).reshape(-1, 8).numpy(), np.repeat(np.arange(3), 400)
+    pipeline = make_pipeline(StandardScaler(), MLPClassifier((32,), alpha=0.1, tol=1e-3, max_iter=500, random_state=0))
+    expected = cross_val_score(pipeline, features, target, cv=KFold(2, shuffle=True, random_state=0)).mean()
+    assert 0.6 < expected < 0.95
+    assert probe_accuracy(x, present, hidden=32) == pytest.approx(expected, abs=0.06)
+    assert probe_accuracy(x, present) < expected - 0.15

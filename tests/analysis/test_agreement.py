@@ -30,6 +30,12 @@ def test_a_modality_that_is_always_larger_hides_the_truth_and_centring_shows_it(
     assert found["x across categories"] == pytest.approx(1)
 
 
+def test_a_category_without_an_order_does_not_count():
+    table = TRUTH | {"c": {"x": 0.5, "y": 0.5, "z": 0.5}}
+    assert mean_rank_correlation(table, table) == pytest.approx(1)
+    assert math.isnan(mean_rank_correlation({"c": table["c"]}, table))
+
+
 def test_categories_the_truth_does_not_know_are_left_out():
     assert compare_with_truth({"other": {"x": 1.0}}, TRUTH) == {}
     assert compare_with_truth(TRUTH | {"other": {"x": 1.0}}, TRUTH)["first"] == 1

@@ -15,6 +15,7 @@ from PIL import Image
 from recbole_marn import cli
 from recbole_marn.analysis import adversary, report
 from recbole_marn.analysis.sections import separation
+from recbole_marn.analysis.subject import load_subject
 from recbole_marn.errors import InputError
 from recbole_marn.quick_start import run
 from recbole_marn.training import checkpoint
@@ -96,6 +97,14 @@ def test_the_same_command_gives_the_same_files(runs, capsys, tmp_path):
     assert files == sorted(path.name for path in (tmp_path / "b").iterdir())
     for name in set(files) - {"report.html"}:  # which names the command
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes(), name
+
+
+def test_a_checkpoint_is_read_once(runs, monkeypatch):
+    read, load = [], checkpoint.load
+    monkeypatch.setattr(checkpoint, "load", lambda path, **how: read.append(path) or load(path, **how))
+    found = load_subject(runs["MARN"]["checkpoint"], "test")
+    assert read == [runs["MARN"]["checkpoint"]]
+    assert [epoch["epoch"] for epoch in found.history] == [0, 1] and found.kept in (1, 2)
 
 
 def test_one_section_can_be_asked_for(runs, capsys, tmp_path):

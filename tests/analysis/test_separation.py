@@ -1,6 +1,11 @@
 import numpy as np
 
+from recbole_marn.analysis import adversary
+from recbole_marn.analysis.context import Context
+from recbole_marn.analysis.sections import separation as module
 from recbole_marn.analysis.sections.separation import embedded
+from recbole_marn.analysis.subject import Subject
+from recbole_marn.quick_start import build_config, prepare_run
 
 
 def test_the_same_seed_gives_the_same_picture_and_groups_stay_apart():
@@ -14,3 +19,17 @@ def test_the_same_seed_gives_the_same_picture_and_groups_stay_apart():
 
 def test_points_that_never_vary_are_drawn_all_the_same():
     assert np.isfinite(embedded(np.ones((6, 4)), 0)).all()
+
+
+def test_the_picture_of_both_branches_has_every_modality_in_equal_number(settings, monkeypatch):
+    drawn = {}
+    monkeypatch.setattr(adversary, "PROBED", 40)
+    monkeypatch.setattr(module, "POINTS", 32)
+    monkeypatch.setattr(module, "_picture", lambda groups, name, *rest: drawn.update({name: groups}) or [])
+    parts = prepare_run(build_config(config_dict=settings()), quiet=True)
+    module.separation(Context(Subject("MARN", parts, parts.test.part)))
+    for branch in ("s", "c"):
+        together = {tuple(vector) for vector in drawn["tsne_both"][f"{branch}_m"].tolist()}
+        for of in drawn[f"tsne_{branch}"].values():
+            assert {tuple(vector) for vector in of[:4].tolist()} <= together
+        assert len(drawn["tsne_both"][f"{branch}_m"]) == 16

@@ -51,19 +51,19 @@ def attention(context: Context) -> Section:
     overall = _overall(worth, measures, names)
     return Section(
         "Attention",
-        "The heat map has the mean norm of each modality's attention over the items of a category, as the paper's "
-        "Figure 4; beside it stand the accuracy of clicks that is lost when a modality is permuted among the items or "
-        "dropped, and its Shapley value, the mean of what it adds to every subset of the others.",
-        "A norm cannot say what the model would lose, nor be compared across modalities, each of which has a scale of "
-        "its own; what is lost is this model's loss, and another one trained without the modality would make up for "
-        "part of it.",
+        "The heat map shows how large each modality's attention is in a category, as the paper's Figure 4. Beside it "
+        "is the accuracy of clicks that is lost when a modality is dealt out anew among the items (permuted) or taken "
+        "from all of them (dropped), and its Shapley value: what it adds to a subset of the others, on average.",
+        "A norm cannot say what the model would lose, and norms of two modalities cannot be compared: each has a scale "
+        "of its own. The losses are those of this model; one trained without the modality would make up for part of "
+        "them.",
         tables=[
             overall,
             *_tables(by_category, items, clicks, names, context.field),
             _agreement(by_category, true_importance(context.part)),
             *_truth(by_category, true_importance(context.part)),
         ],
-        figures=_figures(by_category, overall, items, names, list(measures)),
+        figures=_figures(by_category, overall, clicks, items, names, list(measures)),
         notes=notes,
     )
 
@@ -79,7 +79,7 @@ def _worth(context: Context, notes: list[str]) -> Worth:
         chosen = np.zeros(len(ids), dtype=bool)
         chosen[context.rng(4).choice(len(ids), size=wanted, replace=False)] = True
         rows = rows.take(np.flatnonzero(chosen[group_unit]))
-        notes.append(f"Worth is measured on {rows.n_rows} of {context.part.rows.n_rows} rows, drawn at random.")
+        notes.append(f"Worth is measured on {rows.n_rows:,} of {context.part.rows.n_rows:,} rows, drawn at random.")
     every = np.arange(rows.n_rows)
     group = rows.columns(every)["user"] if context.part.is_log else rows.group_of(every)
     return modality_worth(context.subject, rows, group, context.rng(5))
@@ -158,13 +158,14 @@ def _truth(by_category: Mapping[str, Mapping[str, Mapping[str, float]]], truth: 
     rows = [[measure, *(found.get(name) for name in columns)] for measure, found in compared.items() if found]
     if not rows:
         return []
-    caption = "Each measure beside the truth that was planted (docs/analyses.md says what the columns are)."
+    caption = "Each measure beside the truth that was planted (docs/attention.md says what the columns are)."
     return [Table("truth", caption, ["measure", *columns], rows)]
 
 
 def _figures(
     by_category: Mapping[str, Mapping[str, Mapping[str, float]]],
     overall: Table,
+    clicks: Mapping[str, int],
     items: Mapping[str, int],
     names: list[str],
     measures: list[str],
@@ -177,8 +178,11 @@ def _figures(
         shown = sorted(sorted(table, key=lambda label: -items[label])[:DRAWN])
         values = np.array([[table[label].get(name, np.nan) for name in names] for label in shown])
         what = "Accuracy by Shapley" if measure == "Shapley" else measure.capitalize()
-        picture = heat_map(values, shown, names, title=f"{what} by category", digits=digits)
-        caption = f"{what} by category" + (f", the {DRAWN} largest." if len(table) > DRAWN else ".")
+        counted = clicks if measure == "Shapley" else items
+        labels = [f"{label if len(label) < 17 else label[:15] + '…'} ({counted[label]:,})" for label in shown]
+        picture = heat_map(values, labels, names, title=f"{what} by category", digits=digits)
+        caption = f"{what} by category" + (f", the {DRAWN} largest" if len(table) > DRAWN else "")
+        caption += "; in brackets the number of clicks." if counted is clicks else "; in brackets the number of items."
         figures.append(Figure(measure.replace(" ", "_").lower(), caption, picture))
     series = {
         measure: Series(*zip(*(row[2:5] for row in overall.rows if row[0] == measure), strict=True))

@@ -45,10 +45,10 @@ def calibration(context: Context) -> Section:
         )
     return Section(
         "Calibration",
-        "A point on the diagonal was clicked as often as predicted; above it the model is too timid, below it too "
-        "hopeful, and a level or category off the diagonal is one whose probabilities cannot be compared with others'.",
-        "It cannot say whether the right rows were given the high predictions: a model that predicts the mean for "
-        "everything is perfectly calibrated.",
+        "Rows on the diagonal were clicked as often as predicted; above it predictions are too low, below it too high. "
+        "Where two levels or categories are off by different factors, their predictions cannot be compared.",
+        "It cannot say whether the right rows have the high predictions: a model that predicts the mean for every row "
+        "is perfectly calibrated.",
         tables=[_curves(context, label), _totals(context, label)]
         + [_table(context, name, rows) for name, rows in groups],
         figures=[_picture(context, label)] + [_group_picture(context, name, rows) for name, rows in groups if rows],

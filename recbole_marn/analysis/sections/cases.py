@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -43,15 +44,17 @@ def cases(context: Context) -> Section:
         ranking = [
             known.item(
                 columns["item"][row],
-                said=_said(places[row], columns["score"][row], {name: of[row] for name, of in added.items()}),
+                place=places[row],
+                predicted=float(columns["score"][row]),
+                added={name: float(of[row]) for name, of in added.items()},
                 clicked=bool(columns["label"][row] > 0),
             )
             for row in shown
         ]
         told.append(Case(user, [known.item(item) for item in rows.events.item[event[-HISTORY:]]], ranking))
         table += [
-            [user, places[row], item.token, item.title, item.category, int(item.clicked), columns["score"][row],
-             *(float(of[row]) for of in added.values())]
+            [user, places[row], item.token, item.title, item.category, int(item.clicked), item.predicted,
+             *item.added.values()]
             for row, item in zip(shown, ranking, strict=True)
         ]  # fmt: skip
     names = [f"added by {name}" for name in added]
@@ -64,9 +67,10 @@ def cases(context: Context) -> Section:
         notes.append(f"{known.photos.unreadable} photos could not be read.")
     return Section(
         "Cases",
-        "Each user's latest behaviours stand above what the model ranked, the highest first; what a modality added is "
-        "the log-odds of the click minus those the model gives when no item has the modality.",
-        "Ten users prove nothing about the others, and what a modality added depends on what the others already "
+        "Above are each user's latest behaviours, below what the model ranked, the likeliest first. What a modality "
+        "added is the log-odds of a click minus those that the model gives when no item has the modality; the bar is "
+        "to the right where it made the click likelier.",
+        "Ten users prove nothing about the others. What a modality added depends on what the others had already "
         "brought.",
         tables=[
             Table(
@@ -127,11 +131,6 @@ def _log_odds(probability: np.ndarray) -> np.ndarray:
     return np.log(clipped / (1 - clipped))
 
 
-def _said(place: int, score: float, added: Mapping[str, float]) -> str:
-    parts = [f"{name} {value:+.2f}" for name, value in sorted(added.items(), key=lambda pair: -abs(pair[1]))]
-    return f"{place}. predicted {score:.3f}" + (f": {', '.join(parts)}" if parts else "")
-
-
 class _Items:
     """How items are called and what they look like."""
 
@@ -155,9 +154,10 @@ class _Items:
         """(n_items,) whether there is a photo."""
         return np.array([str(token) in self.photos for token in self._token])
 
-    def item(self, item: int, said: str = "", clicked: bool = False) -> Item:
+    def item(self, item: int, **ranked: Any) -> Item:
+        """Of a ranking with what `Item` has for that."""
         item, token = int(item), str(self._token[item])
         title = ""
         if self._words is not None:
             title = " ".join(str(self._word[word]) for word in np.atleast_1d(self._words[item]) if word)
-        return Item(token, title, self._category.get(item, ""), self.photos.of(token), said, clicked)
+        return Item(token, title, self._category.get(item, ""), self.photos.of(token), **ranked)

@@ -16,6 +16,7 @@ from recbole_marn.evaluation.recall import Places, recall_at
 from recbole_marn.evaluation.reliability import wilson_interval
 from recbole_marn.models.base import CTRModel
 from recbole_marn.models.baselines.item_cf import ItemCF
+from recbole_marn.plots.intervals import Series, intervals
 from recbole_marn.plots.lines import Line, lines
 
 __all__ = ["cold_items", "cold_start", "places_in_catalogue"]
@@ -71,17 +72,17 @@ def cold_start(context: Context) -> Section:
     names = [model.label for model in models]
     ranked = _sample(context, found.click, max(1, context.pairs // (context.part.item_num - 1)), purpose=1)
     places = {model.label: places_in_catalogue(model, ranked) for model in models}
-    pairs = _against_drawn(context, found, models)
+    auc = _against_drawn(context, found, models)
     recall = _recall_table(context, places, ranked)
     return Section(
         "Cold start",
-        "A cold item has no event before these rows, so that only its content can speak for it: recall@K is the share "
-        "of clicks on cold items that a model ranks among the first K of the whole catalogue, AUC how often such a "
+        "A cold item has no event before these rows, so only its content speaks for it. Recall@K is the share of "
+        "clicks on cold items that a model ranks among the first K of the whole catalogue; AUC is how often such a "
         "click beats an item that was not clicked.",
-        "It cannot say how new items do once people have seen them, and a whole catalogue holds items that would have "
-        "been clicked had they been shown.",
-        tables=[recall, *pairs],
-        figures=[_figure(places)],
+        "It cannot say how new items do once people have seen them. And the catalogue holds items that would have been "
+        "clicked had they been shown.",
+        tables=[recall, auc],
+        figures=[_recall_figure(recall, names), _auc_figure(auc, names)],
         notes=_notes(context, found, ranked, names),
     )
 
@@ -140,21 +141,22 @@ def _recall_table(context: Context, places: dict[str, Places], row: np.ndarray) 
             cells += map(float, values)
     return Table(
         "recall",
-        f"Recall@K of {len(row)} clicks on cold items among the whole catalogue but the row's own history, ties in "
-        f"random order; Wilson's 95 % intervals, the {users} users taken as independent.",
+        f"Recall@K of {len(row):,} clicks on cold items among the whole catalogue but the row's own history, ties in "
+        f"random order; Wilson's 95 % intervals, the {users:,} users taken as independent.",
         ["K", *(name for label in places for name in (label, f"{label} low", f"{label} high"))],
         rows,
     )
 
 
-def _figure(places: dict[str, Places]) -> Figure:
-    curves = {label: Line(KS, recall_at(found, KS).mean(axis=0)) for label, found in places.items()}
+def _recall_figure(recall: Table, names: list[str]) -> Figure:
+    columns = list(zip(*recall.rows, strict=True))
+    curves = {name: Line(KS, *columns[1 + 3 * at : 4 + 3 * at]) for at, name in enumerate(names)}
     picture = lines(curves, title="Recall of cold items", x_axis="K", y_axis="recall@K", log_x=True)
-    return Figure("recall", "Recall@K of clicks on cold items, K on a logarithmic axis.", picture)
+    return Figure("recall", "Recall@K of clicks on cold items, K logarithmic; bands are 95 % intervals.", picture)
 
 
 # -------------------------------------------------------------------------------------------------- AUC
-def _against_drawn(context: Context, found: Cold, models: list[Subject]) -> list[Table]:
+def _against_drawn(context: Context, found: Cold, models: list[Subject]) -> Table:
     """Clicks on cold and on warm items, against cold and warm items drawn for each."""
     columns, rows = context.subject.columns, []
     warm_click = np.flatnonzero((columns["label"] > 0) & ~found.cold[columns["item"]])
@@ -173,15 +175,25 @@ def _against_drawn(context: Context, found: Cold, models: list[Subject]) -> list
                 means = clustered_means(_accuracy(scores[:, 0], scores[:, 1:], usable)[:, None], user)
                 ends = np.clip([means.low[0], means.high[0]], 0.0, 1.0)  # few clicks have wide intervals
                 rows.append([model.label, what, against, means.values, float(means.mean[0]), *map(float, ends)])
-    return [
-        Table(
-            "auc",
-            f"AUC of clicks on cold and on warm items, each against {DRAWN} items drawn from the cold or the warm ones "
-            "that its user has not touched; the mean over clicks, with 95 % intervals over users.",
-            ["model", "click on", "against", "clicks", "AUC", "low", "high"],
-            rows,
-        )
-    ]
+    return Table(
+        "auc",
+        f"AUC of clicks on cold and on warm items, each against {DRAWN} items drawn from the cold or the warm ones "
+        "that its user has not touched; the mean over clicks, with 95 % intervals over users.",
+        ["model", "click on", "against", "clicks", "AUC", "low", "high"],
+        rows,
+    )
+
+
+def _auc_figure(auc: Table, names: list[str]) -> Figure:
+    pairs = list(dict.fromkeys((row[1], row[2]) for row in auc.rows))
+    series = {
+        name: Series(*zip(*(row[4:] for row in auc.rows if row[0] == name), strict=True)) for name in names
+    }
+    picture = intervals(
+        [f"{click}\nagainst {other}" for click, other in pairs], series, title="AUC of cold and warm items",
+        x_axis="AUC", zero=0.5,
+    )  # fmt: skip
+    return Figure("auc", "AUC of clicks on cold and warm items against both, with 95 % intervals.", picture)
 
 
 def _accuracy(own: np.ndarray, other: np.ndarray, usable: np.ndarray) -> np.ndarray:
@@ -206,8 +218,8 @@ def _touched(context: Context, row: np.ndarray, item: np.ndarray) -> np.ndarray:
 
 def _notes(context: Context, found: Cold, ranked: np.ndarray, names: list[str]) -> list[str]:
     notes = [
-        f"{int(found.cold.sum())} of {len(found.cold) - 1} items are cold; {len(found.click)} of "
-        f"{int((context.subject.columns['label'] > 0).sum())} clicks are on them."
+        f"{int(found.cold.sum()):,} of {len(found.cold) - 1:,} items are cold; {len(found.click):,} of "
+        f"{int((context.subject.columns['label'] > 0).sum()):,} clicks are on them."
     ]
     clicked = len(np.unique(context.subject.columns["item"][found.click]))
     if not context.part.is_log and clicked > found.cold.sum() / 2:
@@ -217,7 +229,8 @@ def _notes(context: Context, found: Cold, ranked: np.ndarray, names: list[str]) 
         )
     if len(ranked) < len(found.click):
         notes.append(
-            f"{len(ranked)} of the clicks, drawn at random, were ranked (--pairs {context.pairs}); the AUC is of more."
+            f"{len(ranked):,} of the clicks, drawn at random, were ranked in the catalogue (--pairs {context.pairs:,}; "
+            "more give narrower intervals). The AUC is of more clicks."
         )
     if "BaseModelIDs" not in names:
         notes.append("No BaseModelIDs was given with --against: it shows what IDs alone know of new items.")

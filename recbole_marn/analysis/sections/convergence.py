@@ -21,17 +21,17 @@ def convergence(context: Context) -> Section:
     """Losses, accuracies of the discriminators and the validation metric by step; AUC against lambda0 from records."""
     history = context.subject.history
     if not history:
-        raise InputError("a trained model", "a checkpoint without a finished epoch", "Train it.")
+        raise InputError("a trained model", "a checkpoint without a finished epoch", "Train it for at least one epoch.")
     steps_per_epoch = len(context.subject.prepared.train)
     at = [steps_per_epoch * (epoch["epoch"] + 1) for epoch in history]
     notes = ["Losses and accuracies are means over the steps of an epoch, drawn at the epoch's end."]
     found = sensitivity(context.records, context.subject, notes)
     return Section(
         "Convergence and sensitivity",
-        "Losses should fall and level out, and the epoch that was kept is the best on validation; AUC against lambda0 "
-        "has a point for each value with its spread over seeds, so that a curve within the spread is flat.",
-        "It cannot say what other seeds of this very run would have shown, nor what lambda0 does under another budget "
-        "or learning rate.",
+        "Losses should fall and level out, and the epoch kept is the best one on validation. AUC against lambda0 has "
+        "one point per value with an interval over seeds: where the intervals overlap, a difference may be chance.",
+        "It cannot say how other seeds of this very run would have gone, nor what lambda0 does with another budget or "
+        "learning rate.",
         tables=[_epochs(history, at), *_sensitivity_tables(found)],
         figures=[*_curves(history, at, context), *_sensitivity_figures(found)],
         notes=notes,
@@ -55,11 +55,19 @@ def _epochs(history: Sequence[Mapping[str, Any]], at: Sequence[int]) -> Table:
 
 def _curves(history: Sequence[Mapping[str, Any]], at: Sequence[int], context: Context) -> list[Figure]:
     losses, valid = _named(history, "losses"), _named(history, "valid")
-    accuracy = {name: values for name, values in _named(history, "diagnostics").items() if " accuracy " in name}
+    diagnostics = _named(history, "diagnostics")
+    accuracy = {
+        start: {name.removeprefix(start): of for name, of in diagnostics.items() if name.startswith(start)}
+        for start in ("D0 accuracy ", "D1 accuracy ")
+    }
     panels = [
         ("losses", "Training losses", "loss", losses),
         ("validation", "Validation", "metric", {name: valid[name] for name in valid if "AUC" in name}),
-        ("discriminators", "Discriminators", "accuracy", accuracy),
+        *(
+            (start[:2], f"Accuracy of {start[:2]}", "accuracy", of | {"chance": [1 / len(of)] * len(history)})
+            for start, of in accuracy.items()
+            if of
+        ),
     ]
     return [
         Figure(

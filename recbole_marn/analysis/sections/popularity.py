@@ -29,10 +29,11 @@ def popularity(context: Context) -> Section:
         tables.append(_own_negatives(context, level))
     return Section(
         "Popularity",
-        "Items are cut into ten levels by how often they occur in training, as many items each as ties allow, and rows "
-        "go to the level of their candidate: where a model leads at every level, popularity alone does not explain it.",
-        "It cannot say what a level would have shown with other negatives, and levels of few clicks have wide "
-        "intervals; a gap whose interval holds 0 may be chance.",
+        "Items are cut into ten levels by how often they occur in training, as many items each as ties allow, and a "
+        "row belongs to the level of its candidate. A model that leads at every level does not lead by popularity "
+        "alone.",
+        "It cannot say what other negatives would have shown. A level of few clicks has a wide interval, and a gap "
+        "whose interval holds 0 may be chance.",
         tables=[table for table in tables if table.rows],
         figures=_figures(context, drawn),
         notes=_notes(level, of_row, columns["label"], drawn),

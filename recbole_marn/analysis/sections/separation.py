@@ -52,7 +52,7 @@ def separation(context: Context) -> Section:
         features["c"] = represented.invariant.c
     names, notes = list(model.encoder.names), []
     if len(item) < context.part.item_num - 1:
-        notes.append(f"{len(item)} items, drawn at random, stand for the catalogue.")
+        notes.append(f"{len(item):,} items, drawn at random, stand for the catalogue.")
     if "c" not in features:
         notes.append(f"{context.subject.label} has no invariant branch: there is no c to look at.")
     tables = [_probe_table(features, present, names, notes)]
@@ -68,11 +68,11 @@ def separation(context: Context) -> Section:
     figures += _over_training(context.subject.history, notes)
     return Section(
         "Separation",
-        "If the two branches do what they are for, modalities lie apart in s and mixed in c, and a probe names the "
-        "modality of a held-out s_m always and of a c_m no better than by chance; CKA says what two modalities have in "
+        "If both branches do what they are for, modalities lie apart in s and are mixed in c: a probe names the "
+        "modality of a held-out s_m always, and that of a c_m only by chance. CKA says how much two modalities have in "
         "common.",
-        "A t-SNE picture cannot say how far groups are from each other nor how dense they are, and mixed dots are no "
-        "proof of mixed distributions: the probes are.",
+        "A t-SNE picture cannot say how far apart groups are, nor how dense. Mixed dots are no proof of mixed "
+        "distributions: the probes decide.",
         tables=tables,
         figures=figures,
         notes=notes,
@@ -142,7 +142,8 @@ def _pictures(
         groups[name] = {names[m]: values[has[:, m], m] for m in range(len(names)) if has[:, m].sum() > 0}
         figures += _picture(groups[name], f"tsne_{name}", f"t-SNE of {NAMES[name]}", context.seed)
     if "c" in groups:
-        both = {f"{name}_m": np.concatenate(list(of.values()))[: POINTS // 2] for name, of in groups.items()}
+        each = POINTS // (2 * len(names))
+        both = {f"{name}_m": np.concatenate([found[:each] for found in of.values()]) for name, of in groups.items()}
         figures += _picture(both, "tsne_both", "t-SNE of s_m and c_m together", context.seed)
     values = vector[:POINTS].float().cpu().numpy()
     figures += _picture(
@@ -168,7 +169,7 @@ def _picture(groups: Mapping[str, np.ndarray], name: str, title: str, seed: int)
         return []
     plane = np.split(embedded(points, seed), np.cumsum([len(of) for of in groups.values()])[:-1])
     picture = scatter(dict(zip(groups, plane, strict=True)), title=title)
-    return [Figure(name, f"{title}; {len(points)} points, seed {seed}.", picture)]
+    return [Figure(name, f"{title}; {len(points):,} points, seed {seed}.", picture)]
 
 
 # ------------------------------------------------------------------------------------- the adversary's game
@@ -187,7 +188,7 @@ def _adversary_table(context: Context) -> Table:
         rows += [[name, of, number] for of, number in pairs]
     caption = (
         "The adversary's game: probes on the catalogue and on a training batch, the discriminators, degrees, sizes, "
-        f"and UAUC with and without c on {data.part.rows.n_rows} rows (docs/adversary.md)."
+        f"and UAUC with and without c on {data.part.rows.n_rows:,} rows (docs/adversary.md)."
     )
     return Table("adversary", caption, ["number", "of", "value"], rows, folded=True)
 
