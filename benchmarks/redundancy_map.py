@@ -28,6 +28,14 @@ QUESTIONS = {
     "attention over modalities": ("MAF", "CONC"),
 }
 LEVEL = 0.05
+PLANTED = """\
+Users like items by a common part and by a part of each of two modalities; `share in common` is the weight of the
+common one, and how much of each modality shows it. `noise` is the deviation of each modality's noise (the signal has
+1), `cold` the share of the catalogue that no training click knows. Each form is one model with another way from
+modalities to the item vector: CONC adds projections, MAF weighs them, branch adds the invariant features without any
+game (`lambda0: 0`), ADV has one discriminator, DDMA two and the degrees, whitened is DDMA with whitened invariant
+features. Ids are a third modality. A seed draws data and training anew, the same data for all forms.
+"""
 
 
 def read_lines(files: Iterable[Path]) -> list[dict[str, Any]]:
@@ -85,7 +93,8 @@ def write_map(lines: Sequence[dict[str, Any]], out: Path) -> None:
         parts += [f"## {model}\n", *_questions(grid), f"\n![Where each form leads]({picture.name})\n", *_points(grid)]
     seconds = sum(line["cpu_seconds"] for line in lines)
     head = f"{len(lines)} runs, {seconds / 3600:.1f} CPU hours. Written by `python -m benchmarks.redundancy map`.\n"
-    (out / "redundancy.md").write_text("\n".join(["# Planted redundancy\n", head, *parts]) + "\n", encoding="utf-8")
+    text = "\n".join(["# Planted redundancy\n", PLANTED, head, *parts]) + "\n"
+    (out / "redundancy.md").write_text(text, encoding="utf-8")
 
 
 def _questions(grid: Grid) -> list[str]:
@@ -131,8 +140,9 @@ def _picture(grid: Grid, model: str) -> str:
     """By how much each form is ahead of the mean of all at a point."""
     mean = grid.uauc.mean(2)
     rows = [f"{share:g}  {'/'.join(f'{n:g}' for n in noise)}  {cold:g}" for share, noise, cold in grid.points]
+    columns = ["\n" * (at % 2) + form for at, form in enumerate(grid.forms)]  # side by side they would touch
     picture = heat_map(
-        1000 * (mean - mean.mean(1, keepdims=True)), rows, [form.replace(" ", "\n") for form in grid.forms],
-        title=f"{model}: UAUC above the mean of the row, in thousandths", digits=0, legend="share, noise, cold by row",
+        1000 * (mean - mean.mean(1, keepdims=True)), rows, columns, digits=0,
+        title=f"{model}, by share in common, noise, cold", legend="thousandths of UAUC above the row's mean",
     )  # fmt: skip
     return picture.svg

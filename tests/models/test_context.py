@@ -22,10 +22,10 @@ VARIANTS = [(name, {}) for name in READERS] + [("NAML", {"own_head": True}), ("M
 # network that starts from the candidate. The others take half a second each.
 QUICK = [("MARN", {}), ("MARN", {"prediction_product": True}), ("NAML", {"own_head": True}),
          ("MultimodalxDeepFM", {}), ("HSTU", {})]  # fmt: skip
-LEARNING = [
-    pytest.param(name, switches, marks=() if (name, switches) in QUICK else pytest.mark.slow)
-    for name, switches in VARIANTS
-]
+
+
+def mostly_slow(cases, quick):
+    return [pytest.param(*case, marks=() if case in quick else pytest.mark.slow) for case in cases]
 
 
 @pytest.fixture
@@ -74,7 +74,7 @@ def test_all_but_the_scorers_read_profile_and_context():
     assert SCORERS == ["ItemCF", "Popularity", "RandomScore"]
 
 
-@pytest.mark.parametrize(("name", "switches"), LEARNING)
+@pytest.mark.parametrize(("name", "switches"), mostly_slow(VARIANTS, QUICK))
 def test_a_click_that_hangs_on_a_field_alone_is_learned(name, switches, settings, generator):
     model, dataset = in_context(name, settings, **switches)
     batch = batch_of(dataset)
@@ -83,7 +83,7 @@ def test_a_click_that_hangs_on_a_field_alone_is_learned(name, switches, settings
     assert auc(model, batch, generator) > 0.9
 
 
-@pytest.mark.parametrize("name", READERS)
+@pytest.mark.parametrize(("name",), mostly_slow([(name,) for name in READERS], {(name,) for name, _ in QUICK}))
 def test_without_the_field_nothing_is_learned(name, settings, generator):
     parts = prepared(name, settings)
     batch = batch_of(parts.train.part)
