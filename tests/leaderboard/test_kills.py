@@ -218,6 +218,6 @@ def test_ctrl_c_ends_in_one_line_that_says_how_to_go_on(tmp_path, light_environm
     assert os.getsid(worker) == worker, "the terminal's signal would reach it, and it would print a traceback"
     os.killpg(process.pid, signal.SIGINT)
     _, errors = process.communicate(timeout=120)
-    assert process.returncode == 130
+    assert process.returncode == 130, errors
     assert errors == "Stopped. The same command goes on: finished runs are kept.\n"
     assert ended(worker) and "Traceback" not in (tmp_path / "one" / "output.log").read_text()
