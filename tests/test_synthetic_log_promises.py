@@ -41,11 +41,11 @@ def test_nearly_all_that_can_be_told_of_clicks_is_learned(model, tmp_path):
 
 @pytest.mark.parametrize("kept", [1.0, 0.5, 0.1])
 def test_calibrated_click_rates_are_those_that_are_observed(kept, tmp_path):
-    """The aim is 2 % on test; reached is 3 % (docs/logs.md)."""
+    """The aim is 2 % on test, and reached: 1.013, 1.018, 1.002 (docs/logs.md). Another machine rounds otherwise."""
     changed = {"keep_negatives": kept, "calibration": "platt"}
-    result = run(config_dict=settings(tmp_path, "MultimodalDIN", **changed))
+    result = run(config_dict=settings(tmp_path, "MARN", **changed))
     assert result["valid"]["predicted/observed"] == pytest.approx(1, abs=0.002)
-    assert result["test"]["predicted/observed"] == pytest.approx(1, abs=0.04)
+    assert result["test"]["predicted/observed"] == pytest.approx(1, abs=0.025)
 
 
 def test_shuffled_labels_teach_nothing(tmp_path):
