@@ -153,10 +153,14 @@ folder = Path(sys.argv[1])
 run_jobs([Job("one", "takes_long:train", {}, folder / "one", folder / "done")], 1, show_progress=False)
 """
 INTERRUPTED = """
+import signal
 import sys
 
 from recbole_marn.cli import main
 from recbole_marn.leaderboard import cli
+
+# A shell that runs the tests in the background has them, and what they start, ignore Ctrl-C.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def build(request):
