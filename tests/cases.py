@@ -63,7 +63,8 @@ READ: dict[str, CTRDataset] = {}
 def read_once(config: Any) -> CTRDataset:
     """The files of a data set, which nobody changes, read once for all models; each run cuts parts of its own."""
     settings = {key: value for key, value in plain_config(config).items() if key not in OF_MODELS | {"model"}}
-    key = repr((sorted(settings.items(), key=str), config.model_class.batch_format))
+    ragged = getattr(config.model_class, "batch_format", "padded")
+    key = repr((sorted(settings.items(), key=str), ragged))
     if key not in READ:
         READ[key] = create_dataset(config)
     return READ[key]

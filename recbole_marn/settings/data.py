@@ -101,7 +101,7 @@ class DataSettings:
     """Which rows exist and what the items look like."""
 
     modalities: Mapping[str, Any] = option(
-        {"ids": {"kind": "id", "fields": {"item_id": 32}}}, "name -> {kind: id | vector | text | statistic, ...}"
+        {"ids": {"kind": "id", "fields": {"item_id": 32}}}, "{kind: id | vector | text | statistic, ...} for each name"
     )
     use_modalities: Sequence[str] | None = option(None, "names of the modalities to use; null: all")
     behaviour: Mapping[str, Any] | None = option(None, "behaviour type and time fields; null: neither")

@@ -122,7 +122,7 @@ class HostSettings(RunSettings):
     """RecBole's keys with the types and ranges that it takes for granted; defaults not in `RunSettings` are its own."""
 
     seed: int = option(2020, "training seed", low=0, high=2**32 - 1)
-    clip_grad_norm: Mapping[str, Any] | None = option(None, "arguments of clip_grad_norm_, e.g. {max_norm: 5}")
+    clip_grad_norm: Mapping[str, Any] | None = option(None, "e.g. {max_norm: 5}, the arguments of clip_grad_norm_")
     shuffle: bool = option(True, "new order of the training rows in every epoch")
     USER_ID_FIELD: str = option("user_id", "column of the user", least=1)
     ITEM_ID_FIELD: str = option("item_id", "column of the item", least=1)
