@@ -7,7 +7,7 @@ from pathlib import Path
 
 __all__ = ["GROUPS", "add_arguments"]
 
-GROUPS = ("steps", "recurrent", "extraction", "evaluation", "memory", "host", "serving", "build", "log")
+GROUPS = ("steps", "recurrent", "extraction", "evaluation", "memory", "host", "serving", "build", "log", "peers")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -17,5 +17,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rounds", type=int, help="paired rounds (default: 5, with --quick 3)")
     parser.add_argument("--growth", action="store_true", help="step time over batch, history, catalogue and width")
     parser.add_argument("--breakdown", action="store_true", help="where each millisecond goes, and the roofline")
+    parser.add_argument("--gpu", action="store_true", help="MARN and DIN on a GPU beside one core of this machine")
+    parser.add_argument("--dataset", help="data set of --gpu (default: rows of the shape of Amazon Clothing)")
+    parser.add_argument("--data_path", help="folder of that data set")
     parser.add_argument("--out", type=Path, help="folder for the picture of --growth")
     parser.add_argument("--child", nargs="+", help=argparse.SUPPRESS)

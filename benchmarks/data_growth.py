@@ -2,8 +2,9 @@
 
 For every size a log in the layout of Taobao's (`taobao_log.py`) is written to DIR, prepared, opened, trained on for a
 pass over each user's latest click (about two rows a user, with its negative) and evaluated on the validation part;
-then it is deleted. Stages run in processes of their own, which count their own CPU seconds, on one thread, and the
-peak of their resident memory. A table a size is printed, and the last line is JSON; with --out a picture is drawn.
+then it is deleted. With --most_steps no more than so many batches are trained on, and a million rows evaluated.
+Stages run in processes of their own, which count their own CPU seconds, on one thread, and the peak of their resident
+memory. A table a size is printed, and the last line is JSON; with --out a picture is drawn.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,26 @@ SETTINGS = {
     "train_last": 1, "eval_negatives": 1, "train_batch_size": 1_024, "eval_batch_size": 4_096, "epochs": 1,
     "learner": "adagrad", "learning_rate": 0.1, "show_progress": False, "use_gpu": False, "threads": 1,
 }  # fmt: skip
+
+
+# Rows evaluated where not all are.
+EVALUATED = 1_000_000
+
+
+class Some:
+    """The first `number` batches of a loader."""
+
+    def __init__(self, loader: Any, number: int):
+        self._loader, self._number = loader, min(number, len(loader))
+
+    def __len__(self) -> int:
+        return self._number
+
+    def __iter__(self) -> Iterator[Any]:
+        return itertools.islice(self._loader, self._number)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._loader, name)
 
 
 class Watch:
@@ -80,17 +102,12 @@ def run(work: Path, most_steps: int | None) -> dict[str, Any]:
     trainer = get_trainer(config["MODEL_TYPE"], "MARN")(config, model)
     model.prepare_training(steps_per_epoch=len(train), epochs=1)
     if most_steps is not None:
-        train.set_epoch(0)
-        model.train()
-        for batch in itertools.islice(train, most_steps):
-            trainer.optimizer.zero_grad()
-            losses = model.calculate_loss(batch)
-            (sum(losses) if isinstance(losses, tuple) else losses).backward()
-            trainer.optimizer.step()
-        return found | {"train": watch.look(rows=most_steps * SETTINGS["train_batch_size"], steps=most_steps)}
+        train, valid = Some(train, most_steps), Some(valid, EVALUATED // SETTINGS["eval_batch_size"])
     trainer._train_epoch(train, 0)
-    found["train"] = watch.look(rows=len(train.part), steps=len(train))
-    found["evaluate"] = watch.look(result=dict(trainer.evaluate(valid, load_best_model=False)), rows=len(valid.part))
+    found["train"] = watch.look(rows=min(len(train) * SETTINGS["train_batch_size"], len(train.part)), steps=len(train))
+    result = dict(trainer.evaluate(valid, load_best_model=False))
+    rows = min(len(valid) * SETTINGS["eval_batch_size"], len(valid.part))
+    found["evaluate"] = watch.look(result=result, rows=rows)
     return found
 
 
@@ -143,7 +160,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, required=True, help="folder of the files, deleted size by size")
     parser.add_argument("--events", type=int, nargs="+", default=list(SIZES))
     parser.add_argument("--out", type=Path, help="folder of data_growth.svg")
-    parser.add_argument("--most_steps", type=int, help="train so many steps in place of a pass, and evaluate nothing")
+    parser.add_argument("--most_steps", type=int, help="train so many steps, not a pass, and evaluate a million rows")
     parser.add_argument("--child", choices=("prepare", "run"), help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.child:

@@ -7,32 +7,16 @@ ratio to `MultimodalDIN` on the same batches of synthetic data. Models take turn
 from __future__ import annotations
 
 import argparse
-import copy
-from dataclasses import replace
 
 import numpy as np
 import torch
 
-from benchmarks.synthetic import Shape, SyntheticData, build_model
+from benchmarks.synthetic import Shape, SyntheticData, build_model, reduced
 from benchmarks.timing import paired
 from recbole_marn.registry import MODELS, choices, model_class
 from recbole_marn.settings.parsing import defaults
 
 REFERENCE = "MultimodalDIN"
-
-
-def reduced(data: SyntheticData, names: list[str]) -> SyntheticData:
-    """The same rows with some of the modalities, none of them a statistic."""
-    table, part = data.item_table, copy.copy(data)
-    part.item_table = replace(
-        table,
-        modalities={name: table.modalities[name] for name in names},
-        statistic=table.statistic[:, :0],
-        dynamic_columns=(),
-        present=table.present[:, [table.names.index(name) for name in names]],
-    )
-    part.training = replace(data.training, at_time=None)
-    return part
 
 
 class Step:

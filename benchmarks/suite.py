@@ -20,6 +20,7 @@ from .host import compare_with_recbole, host_gates
 from .log_rows import log_gates
 from .memory import memory_gates, step_peak
 from .model_gates import evaluation_gates, extraction_gates, recurrent_gates, step_gates
+from .peers import peer_gates
 from .synthetic import CLOTHING, Shape
 
 __all__ = ["main", "run_gates"]
@@ -45,14 +46,18 @@ def main(args: argparse.Namespace) -> int:
         from .breakdown import breakdown_tables
 
         result["breakdown"] = breakdown_tables(quick=args.quick)
-    met = True
-    if args.only or not (args.growth or args.breakdown):
-        gates = run_gates(args.only or (QUICK if args.quick else GROUPS), sizes, quick=args.quick)
+    gates: list[Gate] = []
+    if args.gpu:
+        from .gpu import gpu_tables
+
+        result["gpu"], gates = gpu_tables(args.dataset, args.data_path, quick=args.quick)
+    if args.only or not (args.growth or args.breakdown or args.gpu):
+        gates += run_gates(args.only or (QUICK if args.quick else GROUPS), sizes, quick=args.quick)
+    if gates:
         print(gates_table(gates))
         result["gates"] = [gate.as_json() for gate in gates]
-        met = all(gate.ok for gate in gates)
     print(json.dumps(result))
-    return 0 if met else 1
+    return 0 if all(gate.ok for gate in gates) else 1
 
 
 def run_gates(groups: Sequence[str], sizes: Sizes, *, quick: bool = False, shape: Shape = CLOTHING) -> list[Gate]:
@@ -69,6 +74,7 @@ def run_gates(groups: Sequence[str], sizes: Sizes, *, quick: bool = False, shape
         "serving": lambda: serving(sizes, quick=quick),
         "build": build_gates,
         "log": lambda: log_gates(sizes.rounds),
+        "peers": lambda: peer_gates(sizes.rounds),
     }
     for group in (group for group in GROUPS if group in groups):
         print(f"measuring: {group}", file=sys.stderr, flush=True)

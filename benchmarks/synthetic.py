@@ -1,7 +1,8 @@
-"""Data shaped like Amazon Clothing, made in memory: what a model asks of a data set, without any file."""
+"""Data shaped like Amazon Clothing or H&M, made in memory: what a model asks of a data set, without any file."""
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass, replace
 from functools import cached_property
 from types import SimpleNamespace
@@ -26,7 +27,7 @@ from recbole_marn.settings.data import (
     VectorModality,
 )
 
-__all__ = ["CLOTHING", "Shape", "SyntheticData", "build_model"]
+__all__ = ["CLOTHING", "HM", "Shape", "SyntheticData", "build_model", "reduced"]
 
 DAY = 86_400.0
 
@@ -38,6 +39,8 @@ class Shape:
     Attributes:
         image_rows: distinct image vectors; items beyond that number share them, so that a catalogue of a million
             items fits into memory.
+        word_size: numbers of a word's vector.
+        learned_words: word vectors are learned; else given and frozen.
         title_words: longest title; the mean is about half of it.
         history: L, longest history.
     """
@@ -51,12 +54,28 @@ class Shape:
     image_rows: int = 23_033
     words: int = 20_000
     word_size: int = 300
+    learned_words: bool = False
     title_words: int = 20
     static_statistics: int = 3
     history: int = 50
 
 
 CLOTHING = Shape()
+# A sample of H&M's purchases as `prepare hm` leaves it: 20 events a user, photos of 1,280 numbers, short titles.
+HM = Shape(
+    users=1_364,
+    items=17_033,
+    fewest_events=17,
+    categories=98,
+    image_width=1_280,
+    image_rows=17_033,
+    words=5_530,
+    word_size=64,
+    learned_words=True,
+    title_words=6,
+    static_statistics=0,
+    history=20,
+)
 
 
 class SyntheticData:
@@ -78,7 +97,9 @@ class SyntheticData:
         self.modality_settings = {
             "ids": IdModality({"item_id": 32, "category": 16}),
             "image": VectorModality(file="image.npy"),
-            "title": TextModality(field="title", word_vectors="given"),
+            "title": TextModality(
+                field="title", word_vectors=None if shape.learned_words else "given", word_size=shape.word_size
+            ),
             "statistic": StatisticModality(fields=("train_interactions", *numbers)),
         }
         self.protocol = Protocol(self._events(), self.settings, shape.items + 1, shape.history)
@@ -138,7 +159,9 @@ class SyntheticData:
         tables = {
             "ids": IdTable(codes, (n_items, shape.categories + 1), (32, 16), (1, 1)),
             "image": VectorTable(self._images(), image_row),
-            "title": TextTable(self._titles(n_items), shape.words + 1, self._word_vectors()),
+            "title": TextTable(
+                self._titles(n_items), shape.words + 1, None if shape.learned_words else self._word_vectors()
+            ),
             "statistic": StatisticTable(0, statistic.shape[1], cardinalities, fitted),
         }
         present = np.ones((n_items, len(tables)), dtype=bool)
@@ -203,3 +226,17 @@ def build_model(name: str, data: SyntheticData, **settings: Any) -> Any:
         "train_batch_size": 1_024,
     }
     return model_class(name)(config | settings, data)
+
+
+def reduced(data: SyntheticData, names: list[str]) -> SyntheticData:
+    """The same rows with some of the modalities, none of them a statistic."""
+    table, part = data.item_table, copy.copy(data)
+    part.item_table = replace(
+        table,
+        modalities={name: table.modalities[name] for name in names},
+        statistic=table.statistic[:, :0],
+        dynamic_columns=(),
+        present=table.present[:, [table.names.index(name) for name in names]],
+    )
+    part.training = replace(data.training, at_time=None)
+    return part

@@ -46,6 +46,7 @@ JOBS = {
     "prepare": Job("prepare.cli", "raw public files, or your own -> atomic files and vectors, checked"),
     "tune": Job("commands.tune", "search settings, selected on validation", True),
     "leaderboard": Job("leaderboard.cli", "a grid of models and seeds -> records -> tables", True),
+    "across": Job("leaderboard.across_page", "leaderboards of several data sets -> ranks, wins, critical differences"),
     "verify": Job("leaderboard.verify", "recompute every cell of a leaderboard from its records and scores"),
     "analyze": Job("commands.analyze", "what a trained model learned, as one report"),
     "export-rows": Job("commands.export_rows", "the rows as files for plain RecBole", True),

@@ -1,6 +1,9 @@
 """The one error that means "your input", as opposed to a fault of this package."""
 
-__all__ = ["Diverged", "InputError", "first_line", "printable", "without_recbole"]
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+__all__ = ["Diverged", "InputError", "entries_of", "first_line", "printable", "without_recbole"]
 
 
 class InputError(ValueError):
@@ -27,6 +30,23 @@ class Diverged(InputError):
         super().__init__(
             "a loss that is a number", f"{loss} after a step at learning_rate {rate}", "Choose a smaller learning_rate."
         )
+
+
+@contextmanager
+def entries_of(what: str, hint: str) -> Iterator[None]:
+    """Around what takes plain data apart: entries that another version wrote otherwise, or did not write, are told.
+
+    Args:
+        what: the file.
+        hint: as of `InputError`.
+    """
+    try:
+        yield
+    except (KeyError, TypeError, AttributeError, IndexError) as error:
+        differs = f"{type(error).__name__}: {error}"
+        raise InputError(
+            f"{what} with the entries that this version of recbole_marn writes", f"others ({differs})", hint
+        ) from error
 
 
 def first_line(error: Exception) -> str:

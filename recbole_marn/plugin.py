@@ -238,8 +238,9 @@ PATCHES = (
         compat.numpy_names,
     ),
     Patch(
-        "recbole.config.configurator", "Config._init_device", "processes of a group join it on CPUs too",
-        "nproc=2 needs GPUs", "test_distributed.py", processes.join_group,
+        "recbole.config.configurator", "Config._init_device",
+        "processes of a group join it on CPUs too; use_gpu: false counts",
+        "nproc=2 needs GPUs, and use_gpu: false takes the GPU", "test_distributed.py", processes.join_group,
     ),
     Patch(
         "recbole.utils.utils", "ensure_dir", "processes make folders together",

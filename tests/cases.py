@@ -13,11 +13,14 @@ import planted
 import pytest
 import tiny
 import torch
+from recbole.data import create_dataset
 from recbole.utils import get_model
 
 from recbole_marn.data.batch import RaggedBatch
+from recbole_marn.data.ctr_dataset import CTRDataset
 from recbole_marn.data.loader import CTRDataLoader
 from recbole_marn.data.part import CTRInteraction
+from recbole_marn.host.config import plain_config
 from recbole_marn.layers.kernels.segment import expand_rows
 from recbole_marn.layers.normalisation import ModalityBatchNorm
 from recbole_marn.quick_start import Prepared, build_config, prepare_run
@@ -25,6 +28,7 @@ from recbole_marn.registry import MODELS, choices, model_class
 from recbole_marn.settings.models import CTRSettings
 from recbole_marn.settings.parsing import defaults
 from recbole_marn.training import checkpoint
+from recbole_marn.training import prepared as prepared_module
 
 __all__ = ["OUR_MODELS", "ModelCase", "alone", "grown", "prepared", "shuffled", "unshared"]
 
@@ -52,11 +56,32 @@ SETS = {
 }
 
 
+OF_MODELS = {field.name for row in MODELS.values() for field in dataclasses.fields(row.settings)} - {"id_dropout"}
+READ: dict[str, CTRDataset] = {}
+
+
+def read_once(config: Any) -> CTRDataset:
+    """The files of a data set, which nobody changes, read once for all models; each run cuts parts of its own."""
+    settings = {key: value for key, value in plain_config(config).items() if key not in OF_MODELS | {"model"}}
+    ragged = getattr(config.model_class, "batch_format", "padded")
+    key = repr((sorted(settings.items(), key=str), ragged))
+    if key not in READ:
+        READ[key] = create_dataset(config)
+    return READ[key]
+
+
 def prepared(name: str, settings: Any, **changed: Any) -> Prepared:
     """Data, model and trainer of model `name` at a tiny size; `settings` is the fixture of that name."""
     known = {field.name for field in dataclasses.fields(MODELS[name].settings)}
     small = {key: value for key, value in SMALL.items() if key in known}
-    return prepare_run(build_config(name, tiny.NAME, config_dict=settings(name, **small | changed)), quiet=True)
+    return of_settings(name, tiny.NAME, settings(name, **small | changed))
+
+
+def of_settings(name: str, dataset: str, settings: dict[str, Any]) -> Prepared:
+    """Data, model and trainer; the files are read once for all models."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(prepared_module, "create_dataset", read_once)
+        return prepare_run(build_config(name, dataset, config_dict=settings), quiet=True)
 
 
 # -------------------------------------------------------------------------- the same rows in other batches
@@ -262,7 +287,7 @@ class PlantedRun:
                 "MAX_ITEM_LIST_LENGTH": 6,
             },
         )
-        self.run = prepare_run(build_config(name, planted.NAME, config_dict=settings), quiet=True)
+        self.run = of_settings(name, planted.NAME, settings)
         self.model = self.run.model
         for name in ("train", "valid", "test"):
             part = planted.with_negatives(getattr(self.run, name).part, taste=taste)

@@ -87,9 +87,9 @@ def test_a_known_dataset_that_is_not_on_this_machine(refused, monkeypatch):
 @pytest.mark.parametrize(
     ("argument", "text"),
     [
-        ("--lamda0=1", "Got 'lamda0'. Correct or remove the key. Did you mean 'lambda0'?"),
-        ("--epoch=1", "Got 'epoch'. Correct or remove the key. Did you mean 'epochs'?"),
-        ("--mode=full", "Got 'mode'. Correct or remove the key."),
+        ("--lamda0=1", "Got lamda0=1. lamda0 is no key of this run. Did you mean 'lambda0'?"),
+        ("--epoch=1", "Got epoch=1. epoch is no key of this run. Did you mean 'epochs'?"),
+        ("--mode=full", "Got mode='full'. mode is no key of this run. Did you mean 'model'?"),
         ("--lambda0=x", "Expected 'lambda0' to be of type float. Got 'x' (str). Write a number, such as 0.5."),
         ("--lambda0=-1", "Expected 'lambda0' to be at least 0. Got -1. Choose a value in that range."),
         ("--width=0", "Expected 'width' to be between 1 and 4096. Got 0. Choose a value in that range."),
@@ -132,7 +132,7 @@ def test_a_vector_file_that_is_missing(refused, copied):
 def test_an_ids_file_that_is_missing(refused, copied):
     folder, where = copied
     (folder / "image.ids").unlink()
-    assert f"Expected the ids of modality 'image', one item token a line. Got no file {folder}/image.ids." in refused(
+    assert f"Expected the ids of modality 'image', one item token per line. Got no file {folder}/image.ids." in refused(
         where
     )
 
@@ -150,7 +150,7 @@ def test_vectors_of_the_wrong_width(refused):
     modality = "{kind: vector, file: image.npy, size: 4096}"
     text = refused(f"--modalities={{image: {modality}}}")
     assert text == (
-        "Expected vectors of modality 'image' 4096 wide. Got 6 numbers a vector. "
+        "Expected vectors of modality 'image' 4096 wide. Got 6 numbers per vector. "
         "Give the file of the right encoder, or correct 'size'."
     )
 

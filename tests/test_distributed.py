@@ -135,8 +135,9 @@ def test_recboles_own_run_on_several_machines_is_refused():
 
 
 @pytest.mark.slow
-def test_a_run_of_processes_resumes(settings, tmp_path, forked):
-    common = settings("LR", stopping_step=10, checkpoint_dir=str(tmp_path / "saved"), run_name="r")
+@pytest.mark.parametrize("more", [{}, {"weight_average": 0.9, "learning_rate_decay": "linear"}])
+def test_a_run_of_processes_resumes(settings, tmp_path, forked, more):
+    common = settings("LR", stopping_step=10, checkpoint_dir=str(tmp_path / "saved"), run_name="r") | more
     whole = run(config_dict={**common, "epochs": 3, "checkpoint_dir": str(tmp_path / "whole")}, nproc=2)
     run(config_dict={**common, "epochs": 3}, nproc=2)
     for name in ("valid", "test"):

@@ -202,9 +202,13 @@ def test_keys_of_recbole_that_do_nothing_here_are_refused(key):
     assert f"Got {key}='something'. Leave out {key}: {REFUSED[key]}." in text
 
 
-def test_all_idle_keys_are_named_at_once():
-    text = error_of(check_keys, MODELS["MARN"], {"topk": 5, "embedding_size": 8, "threshold": {"rating": 4}}, {})
-    assert "Got topk=5, embedding_size=8, threshold={'rating': 4}." in text
+def test_all_keys_that_do_nothing_are_named_at_once():
+    """Those of RecBole, and those that nobody knows."""
+    given = {"topk": 5, "lamda0": 1, "embedding_size": 8, "threshold": {"rating": 4}, "zzz": 2}
+    text = error_of(check_keys, MODELS["MARN"], given, {})
+    assert "Got topk=5, lamda0=1, embedding_size=8, threshold={'rating': 4}, zzz=2." in text
+    assert f"Leave out topk: {REFUSED['topk']}. lamda0 is no key of this run. Did you mean 'lambda0'?" in text
+    assert text.endswith("zzz is no key of this run. Leave it out. docs/keys.md has all of them.")
 
 
 KEYS_OF_RECBOLES_MODELS = [("DIN", "embedding_size"), ("DIN", "mlp_hidden_size"), ("xDeepFM", "reg_weight")]

@@ -40,6 +40,11 @@ def test_every_page_is_in_the_navigation_once(site, settings_of_the_site):
     assert sorted(named) == sorted(pages)
 
 
+def test_braces_at_the_end_of_a_cell_are_shown(settings_of_the_site):
+    """`attr_list` would take those of a table of settings for attributes of the cell."""
+    assert "attr_list" not in settings_of_the_site["markdown_extensions"]
+
+
 @pytest.mark.parametrize("page", ["README.md", "SECURITY.md", "CHANGELOG.md", "CONTRIBUTING.md", "docs", "results"])
 def test_every_link_of_a_page_leads_to_a_file(page, site):
     path = ROOT / page

@@ -30,10 +30,11 @@ def settings(folder, model, **changed):
 def test_nearly_all_that_can_be_told_of_clicks_is_learned(model, tmp_path):
     """The share of the truth's AUC over one half: of validation, which chose settings and epoch, and of test.
 
-    The aim is .97 of both; reached is .97 of validation and .96 of test (docs/logs.md).
+    The aim is .97 of both; this seed reaches .98 of validation and .97 of test, five seeds .971 (MARN) and .967 of test
+    (docs/logs.md).
     """
     result = run(config_dict=settings(tmp_path, model))
-    for part, least in (("valid", 0.96), ("test", 0.95)):
+    for part, least in (("valid", 0.97), ("test", 0.965)):
         share = (result[part]["AUC"] - 0.5) / (TRUTH[part]["auc"] - 0.5)
         assert share > least, part
 

@@ -270,7 +270,7 @@ def test_a_bad_line(settings, space, line, text):
 @pytest.mark.parametrize(
     ("line", "text"),
     [
-        ("lamda0 choice [1]", "Got 'lamda0'. Correct or remove the key. Did you mean 'lambda0'?"),
+        ("lamda0 choice [1]", "Got lamda0=1. lamda0 is no key of this run. Did you mean 'lambda0'?"),
         ("lambda0 choice [0.1, -1]", "Expected 'lambda0' to be at least 0. Got -1."),
         ("dropout uniform 0,2", "Expected 'dropout' to be between 0 and 0.95. Got 2.0."),
         ("epochs choice ['many']", "Expected 'epochs' to be of type int. Got 'many' (str)."),

@@ -33,11 +33,15 @@ class Photos:
         if folder is None:
             return
         if not folder.is_dir():
-            raise InputError(f"a folder of photos at {folder}", "none", "Correct --photos.")
+            raise InputError(f"a folder of photos at {folder}", "none", "Give another folder as --photos.")
         self._pillow: Any = need("PIL.Image", "images", "photos")
         self._path = {path.stem: path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES}
         if not self._path:
-            raise InputError(f"photos {', '.join(sorted(SUFFIXES))} in {folder}", "none", "Correct --photos.")
+            raise InputError(
+                f"photos {', '.join(sorted(SUFFIXES))} in {folder}",
+                "none",
+                "Give as --photos a folder of pictures that are named by their item.",
+            )
 
     def __contains__(self, token: str) -> bool:
         return token in self._path

@@ -93,7 +93,11 @@ def make_report(
             tell(f"{name:<12} cannot be made: {error}")
     if not any(part.section for part in parts):
         reasons = "; ".join(f"{part.name}: {part.missing}" for part in parts)
-        raise InputError("a section that can be made", reasons, "Nothing was written.")
+        raise InputError(
+            "a section that can be made",
+            reasons,
+            "Ask for other --sections, or analyze another model; nothing was written.",
+        )
     config, part = context.subject.prepared.config, context.part
     return Report(
         f"{context.subject.label} on {config['dataset']}",

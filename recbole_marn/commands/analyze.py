@@ -80,7 +80,7 @@ def _names(text: str) -> list[str]:
     for name in names:
         if name not in SECTIONS:
             known = ", ".join(SECTIONS)
-            raise InputError(f"--sections among {known}", repr(name), f"Correct it.{nearest(name, SECTIONS)}")
+            raise InputError(f"--sections among {known}", repr(name), f"Name some of these.{nearest(name, SECTIONS)}")
     if not names:
         raise InputError("at least one of --sections", repr(text), f"Name some of {', '.join(SECTIONS)}.")
     return names

@@ -56,7 +56,9 @@ def loaded_scorer(args: argparse.Namespace) -> CTRScorer:
     for text in args.stored_vectors:
         name, equals, file = text.partition("=")
         if not equals:
-            raise InputError("--stored-vectors MODALITY=FILE", repr(text), "Name the modality.")
+            raise InputError(
+                "--stored-vectors MODALITY=FILE", repr(text), "Write e.g. --stored-vectors image=image.npy."
+            )
         stored[name] = file
     return load_scorer(args.checkpoint, vectors=stored)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from recbole_marn.errors import InputError
 from recbole_marn.prepare.encoders import need
-from recbole_marn.serving.service.options import Options
+from recbole_marn.serving.service.options import RANKED, Options
 
 __all__ = ["add_arguments", "main"]
 
@@ -36,6 +36,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+    parser.add_argument(
+        "--retrieve", type=int, metavar="N",
+        help="recommend out of a short list of N items and N drawn ones in place of all (docs/service.md)",
+    )  # fmt: skip
+
+
 def main(args: argparse.Namespace) -> int:
     """Check everything once, then start the workers."""
     for package in ("fastapi", "uvicorn", "prometheus_client", "onnxruntime"):
@@ -56,6 +62,7 @@ def main(args: argparse.Namespace) -> int:
         timeout=args.timeout,
         largest_body=args.largest_body,
         waiting=args.waiting,
+        retrieve=args.retrieve,
     )
     State(options), Photos(options.photos)  # what is wrong with them is told here, and not by each worker
     return run(options, args.port, args.workers)
@@ -64,17 +71,20 @@ def main(args: argparse.Namespace) -> int:
 def _check(args: argparse.Namespace) -> None:
     for name, value, low in (
         ("port", args.port, 0), ("workers", args.workers, 1), ("waiting", args.waiting, 1),
+        ("retrieve", args.retrieve, RANKED),
         ("largest-body", args.largest_body, 1), ("timeout", args.timeout, 0.001),
     ):  # fmt: skip
-        if not low <= value < 2**31:
-            raise InputError(f"--{name} of at least {low}", str(value), "Correct it.")
+        if value is not None and not low <= value < 2**31:
+            raise InputError(f"--{name} of at least {low}", str(value), f"Give a number from {low} up.")
 
 
 def _token(file: Path) -> str:
     try:
         token = file.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError("a file with a token", str(error), "Correct --token-file.") from None
+        raise InputError(
+            "a file with a token", str(error), "Name a file that can be read. To make one: openssl rand -hex 16 > FILE."
+        ) from None
     if len(token) < 16:
         raise InputError("a token of 16 letters at least", f"{len(token)} in {file}", "Make one: openssl rand -hex 16.")
     return token

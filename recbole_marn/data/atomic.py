@@ -180,5 +180,5 @@ def _lists(cells: pd.Series, kind: str, separator: str, path: Path) -> list[np.n
         return [np.array([float(word) for word in entry]) for entry in words]
     except ValueError as error:
         raise InputError(
-            f"lists of numbers in {cells.name} of {path}", f"'{first_line(error)}'", "Correct the line."
+            f"lists of numbers in {cells.name} of {path}", f"'{first_line(error)}'", "Write numbers alone in that line."
         ) from None

@@ -192,7 +192,11 @@ class CTRDataset(ColumnarDataset):
                 "Set TIME_FIELD to that column, or behaviour time to null.",
             )
         if len(self.inter_feat) == 0:
-            raise InputError(f"events in {self.dataset_name}.inter", "an empty table", "Check the file.")
+            raise InputError(
+                f"events in {self.dataset_name}.inter",
+                "an empty table",
+                "Write a line for each event below its header.",
+            )
         time = self.inter_feat[self.time_field].to_numpy()
         event_checks.check_times(time, field=self.time_field, file=f"{self.dataset_name}.inter")
 

@@ -236,7 +236,7 @@ def _vectors(columns: ItemColumns, name: str, settings: VectorModality) -> tuple
     if settings.size not in (None, table.matrix.shape[1]):
         raise InputError(
             f"vectors of modality '{name}' {settings.size} wide",
-            f"{table.matrix.shape[1]} numbers a vector",
+            f"{table.matrix.shape[1]} numbers per vector",
             "Give the file of the right encoder, or correct 'size'.",
         )
     return table, note

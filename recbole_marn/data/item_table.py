@@ -135,7 +135,7 @@ def read_vectors(
     matrix = open_vectors(file, what=f"the vectors of modality '{name}'", missing=missing, mode="c")
     if not ids_file.is_file():
         raise InputError(
-            f"the ids of modality '{name}', one item token a line",
+            f"the ids of modality '{name}', one item token per line",
             f"no file {ids_file}",
             "Put it beside the vectors, in their order.",
         )
@@ -155,7 +155,7 @@ def read_vectors(
         raise InputError(
             f"each id of modality '{name}' once",
             f"{len(tokens) - len(set(tokens))} repeated ids in {ids_file.name}",
-            "Keep one vector an item.",
+            "Keep one vector per item.",
         )
     row = np.full(n_items, -1, dtype=np.int64)
     internal = np.fromiter((token_id.get(token, 0) for token in tokens), dtype=np.int64, count=len(tokens))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -36,6 +39,7 @@ class CTRDataLoader(AbstractDataLoader):
         by_row = part.name == "train" and part.settings.shuffle_by == "row"
         self.by_row = by_row
         self.sample_size = part.rows.n_rows if by_row else part.rows.n_groups
+        self._unmade = False
         with host_errors():
             super().__init__(config, part, sampler, shuffle=shuffle)
 
@@ -58,7 +62,19 @@ class CTRDataLoader(AbstractDataLoader):
         if self.part.name == "train" and self.part.settings.resample_negatives:
             self._dataset = self.part.resampled(epoch)
 
+    @contextmanager
+    def unmade(self) -> Iterator[None]:
+        """Meanwhile the loader gives functions without arguments that make its batches, for threads to call."""
+        self._unmade = True
+        try:
+            yield
+        finally:
+            self._unmade = False
+
     def collate_fn(self, index: list[int]) -> Any:
+        return partial(self._batch, index) if self._unmade else self._batch(index)
+
+    def _batch(self, index: list[int]) -> Any:
         sample = np.asarray(index)
         row = sample if self.by_row else self.part.rows.rows_of_groups(sample)
         if self.part.name == "train":

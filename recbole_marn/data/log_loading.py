@@ -44,12 +44,18 @@ class LogFiles(CTRDataset):
         tables, lengths, first = [], {}, []
         for part, file in enumerate(self._inter_files(token)):
             if not (Path(dataset_path) / file).is_file():
-                raise InputError(f"the file {file} in {dataset_path}", "no such file", "Correct split_files.")
+                raise InputError(
+                    f"the file {file} in {dataset_path}",
+                    "no such file",
+                    f"Put it there, or name others in split_files: NAME stands for {token}.NAME.inter.",
+                )
             table = self._load_feat(str(Path(dataset_path) / file), FeatureSource.INTERACTION)
             first = first or list(table)
             if list(table) != first:
                 raise InputError(
-                    f"columns {', '.join(first)} in {file}, as in the first file", ", ".join(table), "Correct it."
+                    f"columns {', '.join(first)} in {file}, as in the first file",
+                    ", ".join(table),
+                    "Give all these files the same header.",
                 )
             lengths = {field: max(length, lengths.get(field, 0)) for field, length in self.field2seqlen.items()}
             tables.append(table.assign(**{PART: float(part)}) if self.settings.split == "files" else table)
@@ -69,7 +75,7 @@ class LogFiles(CTRDataset):
                 raise InputError(
                     f"'{key}' to be left out with split: files, whose rows are taken as they are",
                     repr(self.config[key]),
-                    "Filter the files.",
+                    "Leave the key out, and filter the files before.",
                 )
 
     def _load_data(self, token: str, dataset_path: str) -> None:
@@ -120,7 +126,9 @@ class LogFiles(CTRDataset):
             wanted.append(("inter", request.field, "token"))
         if settings.split == "field":
             if settings.split_field is None:
-                raise InputError("split_field, the column that says train, valid or test", "none", "Name it.")
+                raise InputError(
+                    "split_field, the column that says train, valid or test", "none", "Name it, e.g. split_field: part."
+                )
             wanted.append(("inter", settings.split_field, "token"))
         if settings.histories == "given":
             wanted.append(("inter", self.list_field(self.iid_field), "token_seq"))

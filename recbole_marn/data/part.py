@@ -25,9 +25,10 @@ from recbole_marn.data.logged_rows import LoggedRows
 from recbole_marn.data.protocol import PARTS, Protocol
 from recbole_marn.data.statistics import split_sha256
 from recbole_marn.errors import InputError
+from recbole_marn.layers.kernels.segment import to_device
 from recbole_marn.settings.data import DataSettings, IdModality, TextModality
 
-__all__ = ["CTRInteraction", "Part", "Parts"]
+__all__ = ["CTRInteraction", "Part", "Parts", "moved"]
 
 
 class CTRInteraction(Interaction):
@@ -39,6 +40,14 @@ class CTRInteraction(Interaction):
 
     def to(self, device: Any, selected_field: Any = None) -> CTRInteraction:
         return CTRInteraction(super().to(device, selected_field).interaction, self.batch.to(device))
+
+
+def moved(interaction: Interaction, device: torch.device) -> Interaction:
+    """The same on `device`, by copies that nobody waits for: RecBole's `Interaction.to` waits for each column."""
+    columns = {name: to_device(value, device) for name, value in interaction.interaction.items()}
+    if isinstance(interaction, CTRInteraction):
+        return CTRInteraction(columns, interaction.batch.to(device))
+    return Interaction(columns)
 
 
 class _Fields:

@@ -194,14 +194,18 @@ class Protocol:
         """When the rows of a part happened, and whether their negatives are items nobody ever clicked."""
         time = rows.events.time[rows.rows.position]
         notes = [f"{name}: {rows.rows.n_rows} clicks from {period(time)} (UTC)"]
-        clicked = np.bincount(rows.events.item, minlength=self.n_items) > 0
-        share = float(1 - clicked[rows.negatives].mean())
-        if name != "train" and share >= 0.01:
+        share = 0.0 if name == "train" else float(1 - self._is_clicked[rows.negatives].mean())
+        if share >= 0.01:
             notes.append(
                 f"{name}: {100 * share:.0f} % of the negatives are items that nobody ever clicked, which popularity"
                 " alone tells from clicks: leave such items out of .item, or set eval_sampling to popularity or matched"
             )
         return notes
+
+    @cached_property
+    def _is_clicked(self) -> np.ndarray:
+        """(n_items,) bool: whether anybody ever clicked an item."""
+        return np.bincount(self.events.item, minlength=self.n_items) > 0
 
     def sha256(self, parts: dict[str, LabelledRows], user_key: np.ndarray, item_key: np.ndarray) -> str:
         """Fingerprint of every event, row and negative by token hash, so that it does not hang on internal ids.

@@ -121,7 +121,7 @@ class Calibration:
         if kind not in KINDS or set(state) != keys[kind]:
             got = sorted(map(str, state)) if isinstance(state, Mapping) else type(state).__name__
             raise InputError(
-                "the state of a calibration: a kind and its numbers", f"{got}", "Was it written by this version?"
+                "the state of a calibration: a kind and its numbers", f"{got}", "Fit it again with this version."
             )
         try:
             if kind == "logit":
@@ -132,7 +132,7 @@ class Calibration:
             if isinstance(error, InputError):
                 raise
             raise InputError(
-                "numbers in the state of a calibration", f"{error}", "Was the file edited?"
+                "numbers in the state of a calibration", f"{error}", "It was changed by hand: fit it again."
             ) from error
 
 

@@ -1,7 +1,7 @@
 """The record of a run, defined once: one JSON file, sealed by its own digest, its shape checked whenever it is read.
 
 A training run writes the keys of `RUN` to `<run>.json`. A leaderboard keeps them and adds its own; beside them it has
-records of trials and of the statistics of a table.
+records of trials, of the statistics of a table, and of the page over several.
 """
 
 from __future__ import annotations
@@ -122,6 +122,7 @@ SHAPES: dict[str, dict[Any, Any]] = {
         "unit?": str, "reliability?": {...: {"of": [str], ...: _numbers}},
         "tests": [TEST | {"relative_improvement": measure}],
     },
+    "across": {"datasets": [plain_name]},
 }  # fmt: skip
 
 

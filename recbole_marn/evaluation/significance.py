@@ -379,7 +379,7 @@ def mean_and_std(values: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     values = np.asarray(values, dtype=np.float64)
     if values.ndim == 0 or not len(values):
         raise InputError(
-            "values of at least one seed (S, ...)", f"shape {values.shape}", "Pass one entry a seed."
+            "values of at least one seed (S, ...)", f"shape {values.shape}", "Pass one entry per seed."
         )
     if len(values) == 1:
         return values[0], np.full(values.shape[1:], np.nan)[()]

@@ -60,10 +60,14 @@ def read_files(files: Sequence[str]) -> dict[str, Any]:
         try:
             content = yaml.safe_load(Path(file).read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-            raise InputError("a readable YAML file of settings", f"{file}: {error}", "Correct the file.") from None
+            raise InputError(
+                "a readable YAML file of settings", f"{file}: {error}", "Write lines such as epochs: 2, in UTF-8."
+            ) from None
         if content is not None and not isinstance(content, dict):
             raise InputError(
-                "settings as key: value lines", f"a {type(content).__name__} in {file}", "Correct the file."
+                "settings as key: value lines",
+                f"a {type(content).__name__} in {file}",
+                "Write lines such as epochs: 2.",
             )
         given |= content or {}
     return given

@@ -5,14 +5,14 @@ from __future__ import annotations
 import dataclasses
 import importlib.util
 import os
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Iterable, Mapping, MutableMapping
 from typing import Any
 
 from recbole_marn.errors import InputError
 from recbole_marn.files import check_plain_name
 from recbole_marn.host.defaults import our_settings
 from recbole_marn.host.vocabulary import translate
-from recbole_marn.registry import ModelRow, committed_data_folder
+from recbole_marn.registry import MODELS, ModelRow, committed_data_folder
 from recbole_marn.settings.data import LOG_KEYS, SPLIT_KEYS, DataSettings
 from recbole_marn.settings.host import CLICKS_ALONE, GAUC_NAME, INSTEAD, METRICS, REFUSED, TAKEN, HostSettings
 from recbole_marn.settings.parsing import from_mapping, nearest
@@ -74,22 +74,21 @@ def check_keys(row: ModelRow, given: Mapping[str, Any], defaults: Mapping[str, A
     split = given.get("split", defaults.get("split"))
     others = {key: one for key, one in SPLIT_KEYS.items() if one != split}
     refused = {key: f"split: {one} reads it, and this is split: {split}" for key, one in others.items()} | refused
-    # A process key without the others makes RecBole look for them, whatever its value.
-    idle = [key for key in given if key in refused and (key in WORLD_KEYS or not _same(given[key], defaults.get(key)))]
-    if idle:
+    hints = {}
+    for key, value in given.items():
+        changed = not _same(value, defaults.get(key))
+        # A process key without the others makes RecBole look for them, whatever its value.
+        if key in refused and (changed or key in WORLD_KEYS):
+            hints[key] = f"Leave out {key}: {refused[key]}."
+        # A checkpoint's settings hold every key RecBole has, most of them with its default.
+        elif key not in known and key not in refused and (changed or key not in defaults):
+            hints[key] = _unknown(key, known, row.name)
+    if hints:
         raise InputError(
             f"keys that a run of {row.name} on our rows reads",
-            ", ".join(f"{key}={given[key]!r}" for key in idle),
-            " ".join(f"Leave out {key}: {refused[key]}." for key in idle) + " docs/keys.md has all of them.",
+            ", ".join(f"{key}={given[key]!r}" for key in hints),
+            " ".join([*hints.values(), "docs/keys.md has all of them."]),
         )
-    for key in given:
-        # A checkpoint's settings hold every key RecBole has, most of them with its default.
-        if key not in known and key not in refused and not (key in defaults and _same(given[key], defaults[key])):
-            raise InputError(
-                f"a setting known to {row.name}, its data or RecBole",
-                f"'{key}'",
-                f"Correct or remove the key.{nearest(key, known)}",
-            )
     for kind in kinds:
         from_mapping(kind, given, complete=False)
 
@@ -170,6 +169,15 @@ def name_gauc(given: MutableMapping[str, Any], defaults: Mapping[str, Any]) -> N
         given["metrics"] = [GAUC_NAME if str(metric).lower() == "gauc" else metric for metric in metrics]
     if str(given.get("valid_metric", defaults.get("valid_metric"))).lower() == "gauc":
         given["valid_metric"] = GAUC_NAME
+
+
+def _unknown(key: str, known: Iterable[str], model: str) -> str:
+    """What to do about a key that this run does not read: it may be another model's, or misspelt."""
+    owners = [name for name, row in MODELS.items() if key in row.settings.__dataclass_fields__]
+    if owners:
+        others = f" and {len(owners) - 1} other models" if len(owners) > 1 else ""
+        return f"Leave out {key}: {model} has no such key; {owners[0]}{others} {'have' if others else 'has'} it."
+    return f"{key} is no key of this run.{nearest(key, known) or ' Leave it out.'}"
 
 
 def _positive(value: Any) -> bool:

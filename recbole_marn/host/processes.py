@@ -42,9 +42,13 @@ def join_group(configurator: types.ModuleType) -> None:
     @functools.wraps(original)
     def _init_device(self: Any) -> None:
         values = self.final_config_dict
-        if values.get("local_rank") is None or not values.get("nproc"):
-            return original(self)
         import torch
+
+        if values.get("local_rank") is None or not values.get("nproc"):
+            original(self)
+            if not values.get("use_gpu", True):
+                values["device"] = torch.device("cpu")
+            return
         from torch import distributed
 
         rank = values["local_rank"] + values["offset"]

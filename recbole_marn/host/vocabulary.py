@@ -66,7 +66,11 @@ def _split(wanted: Any, requests: bool) -> dict[str, Any]:
         )
     order, by = wanted.get("order", "RO"), wanted.get("group_by", "user")
     if order not in ("RO", "TO") or str(by).lower() not in ("user", "none", "-"):
-        raise InputError("eval_args: order RO or TO, group_by user or none", f"{order}, {by}", "Correct them.")
+        raise InputError(
+            "eval_args: order RO or TO, group_by user or none",
+            f"{order}, {by}",
+            "Write e.g. {split: {RS: [8, 1, 1]}, order: TO, group_by: user}.",
+        )
     if requests:
         raise InputError(
             "rows without requests for eval_args: split RS, which cuts single rows",

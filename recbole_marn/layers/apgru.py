@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from recbole_marn.layers.kernels.packed_gru import packed_gru
-from recbole_marn.layers.kernels.segment import no_tokens, packed_order
+from recbole_marn.layers.kernels.segment import no_tokens, one_chunk, packed_order
 
 __all__ = ["APGRU", "GATES"]
 
@@ -121,7 +121,8 @@ class APGRU(nn.Module):
         start = packed.new_zeros(1, int(batch_sizes[0]), self.hidden_size)
         has_biases, layers, dropout, bidirectional = True, 1, 0.0, False
         states, _ = torch.gru(
-            packed, batch_sizes, start, self.gru_weights(), has_biases, layers, dropout, self.training, bidirectional
+            packed, batch_sizes, start, one_chunk(self.gru_weights()), has_biases, layers, dropout, self.training,
+            bidirectional,
         )
         return states
 

@@ -13,7 +13,7 @@ def sequence_mean(value: Tensor, length: Tensor) -> Tensor:
 
     Shapes: value (N, ...), length (S,) -> (S, ...)
     """
-    total = segment_sum(value, to_device(sequence_of_token(length), value.device), len(length))
+    total = segment_sum(value, sequence_of_token(length, value.device), len(length))
     return total / to_device(length, value.device).clamp_min(1).to(value.dtype).view(-1, *[1] * (value.dim() - 1))
 
 
@@ -35,7 +35,7 @@ class AdditiveAttention(nn.Module):
         self.query = nn.Linear(attention_size, 1, bias=False)
 
     def forward(self, x: Tensor, length: Tensor) -> Tensor:
-        sequence = to_device(sequence_of_token(length), x.device)
+        sequence = sequence_of_token(length, x.device)
         score = self.query(torch.tanh(self.project(x)))[:, 0]
         alpha = segment_softmax(score, sequence, len(length))
         return segment_sum(alpha[:, None] * x, sequence, len(length))

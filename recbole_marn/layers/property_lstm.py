@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from recbole_marn.layers.kernels.segment import no_tokens, packed_order
+from recbole_marn.layers.kernels.segment import no_tokens, one_chunk, packed_order
 
 __all__ = ["PropertyLSTM"]
 
@@ -59,7 +59,7 @@ class PropertyLSTM(nn.Module):
         """(N, H) states of packed tokens by the operator beneath `nn.LSTM`, which itself accepts only parameters."""
         start = packed.new_zeros(1, int(batch_sizes[0]), self.hidden_size)
         biases, layers, dropout, both_ways = True, 1, 0.0, False
-        weights, training = self.lstm_weights(), self.training
+        weights, training = one_chunk(self.lstm_weights()), self.training
         states, _, _ = torch.lstm(
             packed, batch_sizes, (start, start), weights, biases, layers, dropout, training, both_ways
         )

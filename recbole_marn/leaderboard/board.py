@@ -183,7 +183,7 @@ def _results(board: Board) -> Table:
         "Mean over the seeds ± standard deviation; the best of each column in bold. UAUC: AUC of each user's own rows, "
         "averaged over users, against negatives drawn in three ways; AUC, LogLoss, ECE and predicted over observed "
         f"clicks against the first. Training draws {shared.get('train_negatives', '?')} and evaluation "
-        f"{shared.get('eval_negatives', '?')} negatives a positive, which alone moves the last away from 1."
+        f"{shared.get('eval_negatives', '?')} negatives per positive, which alone moves the last away from 1."
     )
     return _table("results", "Evaluation Results", columns, note)
 

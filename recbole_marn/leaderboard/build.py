@@ -93,7 +93,11 @@ def build(request: Request) -> tuple[dict[str, Any], list[Failure]]:
     site.tell_searches({run.identity[0]: told[run.row.label] for run in runs if run.row.label in told})
     if failures and not any(folders.records.glob("*.json")):
         first = failures[0]
-        raise InputError("a run that finishes", f"none; the first failed: {first}", "Its log says where it stopped.")
+        raise InputError(
+            "a run that finishes",
+            f"none; the first failed: {first}",
+            "Read its log, which says where it stopped, and give the command again.",
+        )
     line = render(request, made=True)
     return {"runs": len(runs), "failed": len(failures), **line}, failures
 

@@ -6,7 +6,7 @@ Templates are rendered with every cell between marks, so that `verify` knows whe
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jinja2
@@ -18,7 +18,7 @@ from recbole_marn.files.spreadsheet import no_formula
 from recbole_marn.leaderboard.board import Board, Cell, Table
 from recbole_marn.leaderboard.page import drawn_rows, leader, plots
 
-__all__ = ["FORMATS", "parts_of_line", "plain"]
+__all__ = ["FORMATS", "marked", "parts_of_line", "plain"]
 
 # Control characters, which no text of ours has (`printable`): "\x02<table>\x1f<row>\x1f<column>\x03<cell>\x04".
 MARKED = re.compile("\x02(.*?)\x03(.*?)\x04")
@@ -73,10 +73,8 @@ def html_text(text: Any) -> Markup:
 
 
 # ------------------------------------------------------------------------------------------------- formats
-def _template(
-    name: str, text: Callable[[Any], str], cell: Callable[[Cell], str], **syntax: Any
-) -> Callable[[Board], str]:
-    """How a board becomes the text of a file, its cells between marks.
+def _environment(text: Callable[[Any], str], cell: Callable[[Cell], str], **syntax: Any) -> jinja2.Environment:
+    """What templates of a format are rendered in, cells between marks.
 
     Args:
         text: escapes any text.
@@ -94,7 +92,7 @@ def _template(
     environment.globals["shown"] = shown
     # A code block ends at its fence, and nothing else is read in it.
     environment.filters |= {"text": text, "line": printable, "fenced": lambda code: code.replace("```", "` ` `")}
-    return lambda board: environment.get_template(name).render(_context(board))
+    return environment
 
 
 def _context(board: Board) -> dict[str, Any]:
@@ -121,17 +119,34 @@ def _bold(before: str, after: str, text: Callable[[Any], str]) -> Callable[[Cell
     return lambda cell: f"{before}{text(cell.text)}{after}" if cell.best else text(cell.text)
 
 
-# suffix -> the text of the file, its cells between marks
-FORMATS: dict[str, Callable[[Board], str]] = {
-    "md": _template("tables.md", markdown_text, _bold("**", "**", markdown_text)),
-    "csv": _template("numbers.csv", csv_text, csv_cell),
-    "tex": _template(
-        "tables.tex", latex_text, _bold(r"\textbf{", "}", latex_text),
+ENVIRONMENTS = {
+    "md": _environment(markdown_text, _bold("**", "**", markdown_text)),
+    "csv": _environment(csv_text, csv_cell),
+    "tex": _environment(
+        latex_text, _bold(r"\textbf{", "}", latex_text),
         block_start_string="<%", block_end_string="%>", variable_start_string="<<", variable_end_string=">>",
         comment_start_string="<#", comment_end_string="#>",
     ),
-    "html": _template("page.html", html_text, lambda cell: html_text(cell.text), autoescape=True),
+    "html": _environment(html_text, lambda cell: html_text(cell.text), autoescape=True),
 }  # fmt: skip
+
+
+def marked(template: str, context: Mapping[str, Any]) -> str:
+    """A template of `templates/` as text, its cells between marks; its suffix says what is escaped, and how."""
+    return ENVIRONMENTS[template.rpartition(".")[2]].get_template(template).render(context)
+
+
+def _of_board(template: str) -> Callable[[Board], str]:
+    return lambda board: marked(template, _context(board))
+
+
+# suffix -> the text of the file, its cells between marks
+FORMATS: dict[str, Callable[[Board], str]] = {
+    "md": _of_board("tables.md"),
+    "csv": _of_board("numbers.csv"),
+    "tex": _of_board("tables.tex"),
+    "html": _of_board("page.html"),
+}
 
 
 def plain(marked: str) -> str:

@@ -29,10 +29,13 @@ def leader(board: Board) -> str:
     """Who leads by the main metric, and whether other users might change that."""
     main = board.measures.main
     ranked = [(row, mean_of_seeds(row, main)[0], *board.interval(row, main, "test")) for row in board.rows[:2]]
-    first, *second = [
-        f"{row.label} ({number(value)}" + ("" if math.isnan(low) else f", 95 % interval {low:.4f} to {high:.4f}") + ")"
-        for row, value, low, high in ranked
-    ]
+    level = f"{100 * board.statistics['confidence']:g} %"
+
+    def told(row: TableRow, value: float, low: float, high: float) -> str:
+        interval = "" if math.isnan(low) else f", {level} interval {low:.4f} to {high:.4f}"
+        return f"{row.label} ({number(value)}{interval})"
+
+    first, *second = [told(*one) for one in ranked]
     if not second:
         return f"{first} is the only row."
     low, high = ranked[0][2], ranked[1][3]

@@ -16,11 +16,11 @@ from recbole_marn.files import write_text
 from recbole_marn.leaderboard.measures import is_log
 from recbole_marn.leaderboard.records import Folders, check_alike
 
-__all__ = ["clear", "publish"]
+__all__ = ["publish"]
 
 
 def publish(task: Mapping[str, Any], folder: Path, result: Mapping[str, Any]) -> None:
-    """Move the scores to their place, write their evidence and last the run's record, and clear the folder.
+    """Move the scores to their place, write their evidence and last the run's record.
 
     Args:
         result: what `quick_start.run` returned; its `record` names the file of the run's own record.
@@ -51,10 +51,3 @@ def publish(task: Mapping[str, Any], folder: Path, result: Mapping[str, Any]) ->
     (folder / "evidence.part").write_bytes(content)
     os.replace(folder / "evidence.part", evidence)
     write_text(folders.records / f"{record['run']}.json", sealed_text(record), folder)
-    clear(folder)
-
-
-def clear(folder: Path) -> None:
-    """Remove the folder of a job that is done; this process works in it."""
-    os.chdir(folder.parent)
-    shutil.rmtree(folder, ignore_errors=True)

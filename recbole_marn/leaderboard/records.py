@@ -20,7 +20,7 @@ from recbole_marn.leaderboard.grid import config_id
 from recbole_marn.leaderboard.measures import is_log
 from recbole_marn.settings.data import DataSettings
 
-__all__ = ["EvidenceStore", "Folders", "check_alike"]
+__all__ = ["EvidenceStore", "Folders", "check_alike", "datasets_in"]
 
 # Every run of a data set reads these where they exist.
 ATOMIC = (".inter", ".item", ".user")
@@ -30,8 +30,11 @@ ROW_SETTINGS = (
     "matched_pool", "sample_seed", "label", "request", "split_ratios", "split_order", "split_group", "split_unit",
     "split_field", "split_files", "val_interval", "user_inter_num_interval", "item_inter_num_interval",
 )  # fmt: skip
-# What holds in a record that is older than the setting.
-ROW_DEFAULTS = {entry.name: entry.default for entry in fields(DataSettings)}
+# What holds in a record that is older than the setting, as a file says it: a tuple is a list there.
+ROW_DEFAULTS = {
+    entry.name: list(entry.default) if isinstance(entry.default, tuple) else entry.default
+    for entry in fields(DataSettings)
+}
 
 
 class Folders:
@@ -60,6 +63,20 @@ class Folders:
         ignore = self.out / "scores" / ".gitignore"
         if not ignore.exists():
             ignore.write_text("# Their SHA-256 stands in the records.\n*\n!.gitignore\n", encoding="utf-8")
+
+
+def datasets_in(out: Path) -> list[str]:
+    """Data sets with records in a folder.
+
+    Raises:
+        InputError: there are none.
+    """
+    found = sorted(path.name for path in (out / "records").glob("*") if path.is_dir())
+    if not found:
+        raise InputError(
+            f"a results folder with records/<dataset>/ in {out}", "none", "Give the --out of the leaderboard."
+        )
+    return found
 
 
 # -------------------------------------------------------------------------------------------- consistency

@@ -9,7 +9,7 @@ from typing import Any
 
 from recbole_marn.evaluation.record import FORMAT, sealed_text
 from recbole_marn.files import write_text
-from recbole_marn.leaderboard.publish import clear, publish
+from recbole_marn.leaderboard.publish import publish
 from recbole_marn.leaderboard.records import Folders
 from recbole_marn.training import objective
 from recbole_marn.training.run import run
@@ -24,7 +24,7 @@ def train(task: Mapping[str, Any], folder: Path) -> None:
     Args:
         task: `config` and `config_files` (settings of `quick_start.run`), `record` (what is known before the run),
             `out`, `dataset`.
-        folder: of the unfinished run; removed once the record stands.
+        folder: of the unfinished run.
     """
     settings = {**task["config"], "resume": True, "show_progress": False}
     publish(task, folder, run(config_file_list=task["config_files"], config_dict=settings))
@@ -58,4 +58,3 @@ def try_settings(task: Mapping[str, Any], folder: Path) -> None:
     }
     folders = Folders(Path(task["out"]), task["dataset"])
     write_text(folders.trials / f"{record['run']}.json", sealed_text(record), folder)
-    clear(folder)

@@ -233,6 +233,10 @@ class CTRModel(OurModel):
             self.forget_vectors()
         return super().train(mode)
 
+    def _apply(self, fn: Any, recurse: bool = True) -> CTRModel:
+        self.forget_vectors()  # those of another device, or of another type
+        return super()._apply(fn, recurse)
+
     def forget_vectors(self) -> None:
         """Compute item vectors anew: needed after a change to the weights or tables of a model in evaluation."""
         self._vectors = self._known = None

@@ -33,7 +33,7 @@ def choose_vectors(data: RawDataset, options: Options) -> None:
             raise InputError(
                 f"--sentence-encoder to be none or {', '.join(SENTENCE_ENCODERS)}",
                 repr(options.sentence_encoder),
-                "Correct the name.",
+                "Choose one of them.",
             )
         data.vectors["title"] = TitleEncoder(data.items, options.sentence_encoder)
 

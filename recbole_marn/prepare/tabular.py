@@ -91,7 +91,7 @@ def open_table(path: Path, option: str) -> Table:
         return _open_parquet(path)
     first = head.removeprefix(b"\xef\xbb\xbf").lstrip()[:1]
     if first == b"[":
-        raise InputError(f"JSON lines at {path}", "one JSON array", "Write one object a line, without commas between.")
+        raise InputError(f"JSON lines at {path}", "one JSON array", "Write one object per line, without commas.")
     if first == b"{":
         return _open_json(path)
     names = read_header(path)
@@ -130,7 +130,7 @@ def _open_json(path: Path) -> Table:
             if value is not None:
                 kinds[LIST if isinstance(value, list) else STRUCTURE if isinstance(value, dict) else PLAIN] += 1
     if not seen:
-        raise InputError(f"one JSON object a line in {path}", "none", "Write each record on one line.")
+        raise InputError(f"one JSON object per line in {path}", "none", "Write each record on one line.")
     # What most values are; each odd one is counted where it is read.
     return JsonTable(path, {name: max(kinds, key=kinds.get, default=PLAIN) for name, kinds in seen.items()})
 

@@ -158,7 +158,7 @@ def read_ids(path: Path) -> list[str]:
         return [identifier(line) for line in path.read_text("utf-8-sig").splitlines()]
     except UnicodeDecodeError as error:
         raise InputError(
-            f"one item id a line, UTF-8, in {path}",
+            f"one item id per line, UTF-8, in {path}",
             f"bytes that are no UTF-8 ({error.reason})",
             "Save it as UTF-8.",
         ) from error
@@ -190,7 +190,7 @@ class VectorFile:
             raise InputError(
                 f"as many ids as vectors in {self.ids.name} and {self.array.name}",
                 f"{len(ids):,} ids for {len(array):,} vectors",
-                "Give one id a line, in the order of the rows.",
+                "Give one id per line, in the order of the rows.",
             )
         row_of: dict[str, int] = {}
         for row, token in enumerate(ids):
@@ -198,7 +198,7 @@ class VectorFile:
                 row_of.setdefault(token, row)
         known = [token for token in tokens if token in row_of]
         if not row_of:
-            raise InputError(f"ids of items in {self.ids}", "none", "Give one id a line, in the order of the rows.")
+            raise InputError(f"ids of items in {self.ids}", "none", "Give one id per line, in the order of the rows.")
         check_meeting(tokens, row_of, ("the items", f"the ids of {self.ids}"), least=self.least, met=len(known))
         with VectorWriter(folder, name, array.shape[1]) as writer:
             for start in range(0, len(known), _PIECE):

@@ -53,7 +53,9 @@ def write_word_vectors(source: str, words: Iterable[str], folder: Path, name: st
         writer = _from_text(Path(source), wanted, folder, name)
     if not writer.tokens:
         raise InputError(
-            f"vectors for some of the {len(wanted.words):,} title words in {source}", "none", "Is it English?"
+            f"vectors for some of the {len(wanted.words):,} title words in {source}",
+            "none",
+            "Take vectors of the language of the titles, or leave --word-vectors out.",
         )
     return writer
 

@@ -1,283 +1,73 @@
-"""From rows and behaviours to what a model is asked: the part of scoring that does not hang on how it is computed."""
+"""Rankings: the likeliest items for a user, of all, of some, or of a short list."""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from recbole_marn.data.context_vocabulary import FieldVocabulary
-from recbole_marn.data.fields import Fields
-from recbole_marn.data.statistics import GapBins
 from recbole_marn.errors import InputError
-from recbole_marn.serving.contexts import Context, columns_read, context_of
-from recbole_marn.serving.histories import Behaviours, History, Needs, Windows, columns_of, times_of, tokens_of
+from recbole_marn.serving.histories import Behaviours, History, Windows
 from recbole_marn.serving.retrieval import Retrieval
+from recbole_marn.serving.scores import Scores
 
-__all__ = ["UNKNOWN", "Answers", "Asked", "Facts", "Ranking"]
-
-# (row, behaviour) pairs scored at a time: bounds the memory of a batch of any size.
-PAIRS = 200_000
-UNKNOWN = 0  # the number of the item of which nothing is known; it takes the place of the padding
+__all__ = ["Answers", "Asker", "Ranking"]
 
 
 class Ranking(NamedTuple):
-    """Items, the likeliest first, and their probabilities."""
+    """The likeliest items for a user.
+
+    Attributes:
+        items: (K,) ids, the likeliest first.
+        probability: (K,) of them.
+        scored: how many items were scored for it.
+    """
 
     items: list[str]
     probability: np.ndarray
+    scored: int
 
 
 @dataclass(frozen=True)
-class Facts:
-    """What is known of a model without its weights.
+class Asker:
+    """A user at a moment.
 
     Attributes:
-        model: its name.
-        fields: names of the columns of user, item, time and behaviour type.
-        needs: what it reads of a behaviour.
-        longest: behaviours of a history that are read, the latest ones.
-        kinds: behaviour type -> code.
-        gap: bins of the time since a behaviour, or None.
-        latest: the last moment of the rows that an item's statistics are of.
-        context: profile and context, for models of click logs.
+        behaviours: what users did.
+        start, length: where this one's stand, all of them so far; a model reads the latest.
+        time: the moment.
+        context: (1, F) codes of profile and context.
     """
 
-    model: str
-    fields: Fields
-    needs: Needs
-    longest: int
-    kinds: Mapping[str, int]
-    gap: GapBins | None
-    latest: float
-    context: tuple[FieldVocabulary, ...] = ()
-
-
-@dataclass(frozen=True)
-class Asked:
-    """Rows to be scored, and the histories they share.
-
-    Attributes:
-        item: (B,) numbers of items.
-        request: (B,) the history of each row.
-        start, length: (S,) slices of behaviours.
-        time: (S,) the moment of the rows of a history.
-        context: (B, F) codes of profile and context.
-    """
-
-    item: np.ndarray
-    request: np.ndarray
-    start: np.ndarray
-    length: np.ndarray
-    time: np.ndarray
+    behaviours: Behaviours
+    start: int
+    length: int
+    time: float
     context: np.ndarray
 
+    def latest(self, most: int) -> slice:
+        """Where the latest behaviours stand, at most so many."""
+        end = self.start + self.length
+        return slice(end - min(self.length, most), end)
 
-class Answers(ABC):
+    def seen(self) -> np.ndarray:
+        """Numbers of the items of all behaviours."""
+        return self.behaviours.item[self.latest(self.length)]
+
+
+class Answers(Scores):
     """Scores and rankings of known items for users who are nothing but their behaviours.
 
     Columns are called as in the training data (`user_id`, `item_id`, `timestamp` unless its settings said otherwise).
     """
 
-    def __init__(self, facts: Facts, tokens: Sequence[str] | np.ndarray):
-        """`tokens`: ids of the items by number; that of number 0 is not read."""
-        self.facts = facts
-        self._tokens = list(tokens)
-        self._number = {token: number for number, token in enumerate(self._tokens) if number}
-
-    @abstractmethod
-    def _answers(self, asked: Asked, behaviours: Behaviours) -> np.ndarray:
-        """(B,) float32 probabilities."""
-
-    # ------------------------------------------------------------------------------------------------ items
-    @property
-    def items(self) -> list[str]:
-        """Ids of all items that can be ranked."""
-        return self._tokens[1:]
-
-    def knows(self, items: Sequence[Any]) -> np.ndarray:
-        """(n,) bool: items that training saw or that were added."""
-        return self.numbers(items) > 0
-
-    def numbers(self, items: Any) -> np.ndarray:
-        """(n,) numbers of items, -1 for unknown ones."""
-        tokens = tokens_of(np.asarray(items, dtype=object), self.facts.fields.item, "items")
-        return np.array([self._number.get(token, -1) for token in tokens], dtype=np.int64)
-
-    @staticmethod
-    def _check_known(items: Any, numbers: np.ndarray) -> None:
-        if (numbers <= 0).any():
-            which = np.asarray(items, dtype=object)[numbers <= 0]
-            raise InputError(
-                "items that training saw or that were added",
-                f"{which[0]!r}" + (f" and {len(which) - 1} more" if len(which) > 1 else ""),
-                "Add them first, or leave them out.",
-            )
-
-    # ----------------------------------------------------------------------------------------------- scores
-    def score(self, rows: Any, behaviours: Any = None, *, inclusive: bool = False) -> np.ndarray:
-        """Click probabilities of rows.
-
-        Args:
-            rows: a data frame or mapping of columns: user, item and time (the latter only where behaviours are a
-                table, or the model reads the time since a behaviour), and of profile and context what the model reads.
-            behaviours: what the users did: a data frame or mapping of columns (user, item, time, and the type where
-                the model reads it), of which a row sees its user's before its time; or one `History` a row; or None.
-            inclusive: behaviours at the very time of a row were before it, in the order given.
-
-        Returns:
-            (B,) float32.
-
-        Raises:
-            InputError: columns or values are missing.
-        """
-        return self._scored(rows, self.behaviours(behaviours), inclusive)
-
-    def score_request(
-        self,
-        history: History,
-        candidates: Sequence[Any],
-        *,
-        profile: Mapping[str, Any] | None = None,
-        context: Mapping[str, Any] | None = None,
-        time: float | None = None,
-    ) -> np.ndarray:
-        """Click probabilities of candidates (C,) for one user at one moment.
-
-        Args:
-            history: what the user did, oldest first.
-            candidates: ids; one of which nothing is known is scored as such.
-            profile: field -> value of the user.
-            context: field -> value of the moment, or a list of one value per candidate.
-            time: needed where the model reads the time since a behaviour.
-
-        Returns:
-            (C,) float32.
-
-        Raises:
-            InputError: a time, or a value of profile and context that the model reads, is missing, or is not read.
-        """
-        numbers = self.numbers(candidates).clip(min=UNKNOWN)
-        return self.score_numbers(history, numbers, profile=profile, context=context, time=time)
-
-    def score_numbers(
-        self,
-        history: History,
-        item: np.ndarray,
-        *,
-        profile: Mapping[str, Any] | None = None,
-        context: Mapping[str, Any] | None = None,
-        time: float | None = None,
-    ) -> np.ndarray:
-        """`score_request` of candidates by number (C,); 0 is one of which nothing is known."""
-        number = len(item)
-        rows = self._repeated(profile, number) | self._repeated(context, number)
-        given = Behaviours.of_rows([history], self.facts.needs, self.numbers, self._kinds)
-        end, length = len(given.item), min(len(given.item), self.facts.longest)
-        windows = Windows(np.full(number, end - length), np.full(number, length))
-        moment = np.full(number, self._moment(time))
-        return self.probabilities(item, moment, windows, given, self.context_of(rows, number).codes)
-
-    def _repeated(self, given: Mapping[str, Any] | None, number: int) -> dict[str, np.ndarray]:
-        """Columns of one value a candidate; the lists of a `token_seq` stay whole."""
-        found = {}
-        lists = {field.name for field in self.facts.context if field.kind == "token_seq"}
-        read = columns_read(self.facts.context)
-        if unread := [name for name in given or {} if name not in read]:
-            raise InputError(
-                f"fields of profile and context that the model reads ({', '.join(read) or 'none'})",
-                repr(unread[0]),
-                "Leave it out, or correct its name.",
-            )
-        for name, value in (given or {}).items():
-            by_candidate = isinstance(value, (list, tuple)) and name not in lists
-            if by_candidate and len(value) != number:
-                raise InputError(
-                    f"one {name}, or one a candidate ({number})", f"{len(value)}", "Give a value, or a list of as many."
-                )
-            column = np.empty(number, dtype=object)
-            column[:] = value if by_candidate else [value] * number
-            found[name] = column
-        return found
-
-    def context_of(self, rows: Any, number: int) -> Context:
-        """Profile and context of `number` rows.
-
-        Args:
-            rows: a data frame or mapping of columns.
-
-        Raises:
-            InputError: a column that the model reads is missing.
-        """
-        columns = columns_of(rows, columns_read(self.facts.context), "rows")
-        return context_of(self.facts.context, columns, number)
-
-    def behaviours(self, given: Any) -> Behaviours | None:
-        """Behaviours made ready for several calls of `score`."""
-        if given is None or isinstance(given, Behaviours):
-            return given
-        if isinstance(given, Sequence) and all(isinstance(history, History) for history in given):
-            return Behaviours.of_rows(given, self.facts.needs, self.numbers, self._kinds)
-        return Behaviours.of_table(given, self.facts.fields, self.facts.needs, self.numbers, self._kinds)
-
-    def _kinds(self, tokens: np.ndarray) -> np.ndarray:
-        return np.array([self.facts.kinds.get(token, 0) for token in tokens], dtype=np.int64)
-
-    def _scored(self, rows: Any, behaviours: Behaviours | None, inclusive: bool) -> np.ndarray:
-        by_row = behaviours is not None and behaviours.by_row
-        timed = behaviours is not None and (self.facts.needs.time or not by_row)
-        fields = self.facts.fields
-        columns = columns_of(rows, [*([] if by_row else [fields.user]), fields.item, *([fields.time] if timed else [])],
-                             "rows")  # fmt: skip
-        item = self.numbers(columns[fields.item]).clip(min=UNKNOWN)
-        time = self._times(columns[fields.time]) if timed else np.zeros(len(item))
-        if behaviours is None:
-            behaviours, windows = NOTHING, Windows(*np.zeros((2, len(item)), dtype=np.int64))
-        elif by_row:
-            behaviours.check_rows(len(item))
-            windows = behaviours.all_of(np.arange(len(item)), self.facts.longest)
-        else:
-            user = tokens_of(columns[fields.user], fields.user, "rows")
-            windows = behaviours.before(user, time, self.facts.longest, inclusive=inclusive)
-        return self.probabilities(item, time, windows, behaviours, self.context_of(rows, len(item)).codes)
-
-    def probabilities(
-        self, item: np.ndarray, time: np.ndarray, windows: Windows, behaviours: Behaviours, context: np.ndarray
-    ) -> np.ndarray:
-        """(B,) of rows in the numbers of `numbers` and of behaviours, scored in pieces.
-
-        Args:
-            item: (B,) numbers of items; 0 is one of which nothing is known.
-            time: (B,) moments.
-            windows: (B,) slices of `behaviours`.
-            context: (B, F) codes of profile and context.
-        """
-        found, (start, length) = np.empty(len(item), dtype=np.float32), (windows.start, windows.length)
-        for some in _batches(length):
-            asked = _asked(item[some], time[some], start[some], length[some], context[some])
-            found[some] = self._answers(asked, behaviours)
-        return found
-
-    def _times(self, column: np.ndarray) -> np.ndarray:
-        time = times_of(column, self.facts.fields.time, "rows")
-        latest = self.facts.latest
-        if len(time) and latest > 0 and time.max() > 100 * latest:
-            raise InputError(
-                f"times in the unit of the training data, which end at {latest:g}",
-                f"{time.max():g}",
-                "Convert them: milliseconds are a thousand times as many as seconds.",
-            )
-        return time
-
-    # --------------------------------------------------------------------------------------------- rankings
     def top(
         self,
         history: History | Sequence[Any],
         k: int = 10,
-        candidates: Sequence[Any] | None = None,
+        candidates: Sequence[Any] | Retrieval | None = None,
         *,
         time: float | None = None,
         unseen: bool = False,
@@ -288,7 +78,7 @@ class Answers(ABC):
 
         Args:
             history: what the user did, oldest first; ids alone where the model reads nothing else.
-            candidates: ids to choose from; None: all items known.
+            candidates: ids to choose from; what makes a short list of them; None: all items known.
             time: of the row; needed where the model reads the time since a behaviour.
             unseen: leave out the items of the history.
             profile: field -> value of the user, where the model reads some.
@@ -303,16 +93,32 @@ class Answers(ABC):
             raise InputError("k of at least 1", str(k), "Ask for one item or more.")
         moment, given = self._moment(time), self._repeated(profile, 1) | self._repeated(context, 1)
         behaviours = Behaviours.of_rows([history], self.facts.needs, self.numbers, self._kinds)
-        every = Windows(np.zeros(1, dtype=np.int64), np.array([len(behaviours.item)]))
-        codes = self.context_of(given, 1).codes
-        return self._ranked(self.candidates(candidates), k, behaviours, every, moment, codes, unseen)
+        asker = Asker(behaviours, 0, len(behaviours.item), moment, self.context_of(given, 1).codes)
+        among = candidates if isinstance(candidates, Retrieval) else self.candidates(candidates)
+        return self.ranking(asker, k, among, unseen=unseen)
 
-    def _moment(self, time: float | None) -> float:
-        if self.facts.needs.time and time is None:
-            raise InputError(
-                f"a time, for {self.facts.model} reads the time since each behaviour", "none", "Give time=..."
+    def top_of(
+        self,
+        user: np.ndarray,
+        time: np.ndarray,
+        behaviours: Behaviours,
+        k: int,
+        among: np.ndarray | Retrieval,
+        context: np.ndarray,
+        *,
+        inclusive: bool = False,
+        unseen: bool = False,
+    ) -> Iterator[Ranking]:
+        """The k likeliest items for each of users (B,) at moments (B,) in contexts (B, F), by behaviours of a table.
+
+        For the others see `ranking` and `score`.
+        """
+        every = behaviours.before(user, time, len(behaviours.item), inclusive=inclusive)
+        for row, moment in enumerate(time):
+            asker = Asker(
+                behaviours, int(every.start[row]), int(every.length[row]), float(moment), context[row : row + 1]
             )
-        return 0.0 if time is None else float(self._times(np.array([time]))[0])
+            yield self.ranking(asker, k, among, unseen=unseen)
 
     def candidates(self, items: Sequence[Any] | None) -> np.ndarray:
         """Numbers of items to choose from, made ready for several rankings; None: of all.
@@ -326,47 +132,25 @@ class Answers(ABC):
         self._check_known(items, numbers)
         return np.unique(numbers)
 
-    def top_of(
-        self,
-        user: np.ndarray,
-        time: np.ndarray,
-        behaviours: Behaviours,
-        k: int,
-        candidates: np.ndarray | Retrieval,
-        context: np.ndarray,
-        *,
-        inclusive: bool = False,
-        unseen: bool = False,
-    ) -> Iterator[Ranking]:
-        """The k likeliest items for each of users (B,) at moments (B,) in contexts (B, F), by behaviours of a table.
+    def ranking(self, asker: Asker, k: int, among: np.ndarray | Retrieval, *, unseen: bool = False) -> Ranking:
+        """The k likeliest items.
 
         Args:
-            candidates: numbers of items, all of which are scored; or what makes a short list of them for each user.
-
-        For the others see `top`.
+            among: numbers of items, all of which are scored; or what makes a short list of them.
+            unseen: leave out what the user had.
         """
-        every = behaviours.before(user, time, len(behaviours.item), inclusive=inclusive)
-        for row, at in enumerate(time):
-            one = Windows(every.start[row : row + 1], every.length[row : row + 1])
-            asked = behaviours, one, float(at), context[row : row + 1]
-            seen = int(one.length[0]) if unseen else 0
-            numbers = self._shortlist(candidates, *asked, seen) if isinstance(candidates, Retrieval) else candidates
-            yield self._ranked(numbers, k, *asked, unseen)
+        seen = asker.seen() if unseen else asker.seen()[:0]
+        numbers = self._short_list(asker, among, len(seen)) if isinstance(among, Retrieval) else among
+        numbers = np.setdiff1d(numbers, seen) if unseen else numbers
+        probability = self._of_one(numbers, asker)
+        best = np.argsort(-probability, kind="stable")[:k]
+        return Ranking([self._tokens[numbers[place]] for place in best], probability[best], len(numbers))
 
-    def _shortlist(
-        self,
-        retrieval: Retrieval,
-        behaviours: Behaviours,
-        every: Windows,
-        time: float,
-        context: np.ndarray,
-        more: int,
-    ) -> np.ndarray:
+    def _short_list(self, asker: Asker, retrieval: Retrieval, more: int) -> np.ndarray:
         """Numbers of items, `more` than the retrieval's size."""
-        end = int(every.start[0] + every.length[0])
-        read = behaviours.item[end - min(int(every.length[0]), self.facts.longest) : end]
+        read = asker.behaviours.item[asker.latest(self.facts.longest)]
         user = self.user_vector(read) if len(read) else None
-        return retrieval.shortlist(user, lambda numbers: self._of_one(numbers, behaviours, every, time, context), more)
+        return retrieval.shortlist(user, lambda numbers: self._of_one(numbers, asker), more)
 
     def user_vector(self, history: np.ndarray) -> np.ndarray | None:
         """(D,) whose inner products with item vectors rank items as the score does; None: the score is none.
@@ -376,53 +160,9 @@ class Answers(ABC):
         """
         return None
 
-    def _ranked(
-        self,
-        numbers: np.ndarray,
-        k: int,
-        behaviours: Behaviours,
-        every: Windows,
-        time: float,
-        context: np.ndarray,
-        unseen: bool,
-    ) -> Ranking:
-        """`every`: all behaviours of the user so far, of which the latest are read."""
-        end = int(every.start[0] + every.length[0])
-        if unseen:
-            numbers = np.setdiff1d(numbers, behaviours.item[every.start[0] : end])
-        probability = self._of_one(numbers, behaviours, every, time, context)
-        best = np.argsort(-probability, kind="stable")[:k]
-        return Ranking([self._tokens[numbers[place]] for place in best], probability[best])
-
-    def _of_one(
-        self, numbers: np.ndarray, behaviours: Behaviours, every: Windows, time: float, context: np.ndarray
-    ) -> np.ndarray:
-        """Probabilities of items for one user, whose latest behaviours are read."""
-        length, end = min(int(every.length[0]), self.facts.longest), int(every.start[0] + every.length[0])
-        windows = Windows(np.full(len(numbers), end - length), np.full(len(numbers), length))
-        moments, contexts = np.full(len(numbers), time), np.repeat(context, len(numbers), axis=0)
-        return self.probabilities(numbers, moments, windows, behaviours, contexts)
-
-
-def _asked(
-    item: np.ndarray, time: np.ndarray, start: np.ndarray, length: np.ndarray, context: np.ndarray
-) -> Asked:
-    """Rows (B,) with histories of their own; those with one history and moment share it."""
-    keys = np.column_stack([start.astype(np.float64), length, time])
-    kept, request = np.unique(keys, axis=0, return_inverse=True)
-    of_kept = kept[:, 0].astype(np.int64), kept[:, 1].astype(np.int64), kept[:, 2]
-    return Asked(item, request.ravel(), *of_kept, context)
-
-
-def _batches(length: np.ndarray) -> list[slice]:
-    """Slices of rows with at most PAIRS behaviours, or of one row."""
-    ends = np.cumsum(np.maximum(length, 16))
-    cuts = [0]
-    while cuts[-1] < len(length):
-        before = ends[cuts[-1] - 1] if cuts[-1] else 0
-        cuts.append(max(cuts[-1] + 1, int(np.searchsorted(ends, before + PAIRS, side="right"))))
-    return [slice(first, last) for first, last in zip(cuts, cuts[1:], strict=False)]
-
-
-_NONE = np.zeros(0, dtype=np.int64)
-NOTHING = Behaviours({}, _NONE, _NONE, np.zeros(0), _NONE)
+    def _of_one(self, numbers: np.ndarray, asker: Asker) -> np.ndarray:
+        """(n,) probabilities of items."""
+        number, latest = len(numbers), asker.latest(self.facts.longest)
+        windows = Windows(np.full(number, latest.start), np.full(number, latest.stop - latest.start))
+        context = np.repeat(asker.context, number, axis=0)
+        return self.probabilities(numbers, np.full(number, asker.time), windows, asker.behaviours, context)

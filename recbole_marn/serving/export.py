@@ -12,12 +12,12 @@ from recbole_marn import __version__
 from recbole_marn.files import sha256, write_json
 from recbole_marn.files.folders import staged_folder
 from recbole_marn.prepare.encoders import need
-from recbole_marn.serving.answers import UNKNOWN
 from recbole_marn.serving.export_items import shown_fields, tower_difference, write_items
 from recbole_marn.serving.exported import CODES, FORMAT, IDS, MANIFEST, SCORER, TOWER, VECTORS, ExportedScorer
 from recbole_marn.serving.exported_items import ItemTower, item_codes_state
-from recbole_marn.serving.parity import latency_and_difference, of_test_part
+from recbole_marn.serving.parity import latency_and_difference, of_test_part, recall_of_short_lists
 from recbole_marn.serving.scorer import CTRScorer
+from recbole_marn.serving.scores import UNKNOWN
 from recbole_marn.serving.user_graph import write_user_side
 from recbole_marn.serving.user_sides import user_side
 from recbole_marn.training.prepared import Prepared
@@ -77,6 +77,7 @@ def export(
             manifest["parity"]["tower"] = tower_difference(scorer, ItemTower(staging, exported))
         if run is not None:
             manifest["parity"]["test"] = of_test_part(exported, run, checkpoint)
+            manifest["parity"]["retrieval"] = recall_of_short_lists(exported, run.test.part)
         write_json(staging / MANIFEST, manifest)
     return manifest
 

@@ -15,21 +15,25 @@ from recbole_marn.data.fields import Fields
 from recbole_marn.data.rows import slices
 from recbole_marn.data.statistics import EqualFrequencyBins, GapBins
 from recbole_marn.data.vector_file import open_vectors
-from recbole_marn.errors import InputError
+from recbole_marn.errors import InputError, entries_of
 from recbole_marn.evaluation.calibration import Calibration
 from recbole_marn.files import check_plain_name, sha256
-from recbole_marn.serving.answers import PAIRS, UNKNOWN, Answers, Asked, Facts
+from recbole_marn.serving.answers import Answers
 from recbole_marn.serving.histories import Behaviours, History, Needs
 from recbole_marn.serving.laid import Laid
 from recbole_marn.serving.onnx_session import open_graph
+from recbole_marn.serving.retrieval import Retrieval
+from recbole_marn.serving.scores import PAIRS, UNKNOWN, Asked, Facts
 
 __all__ = [
-    "CODES", "FORMAT", "IDS", "MANIFEST", "SCORER", "SHOWN", "STATISTICS", "TOWER", "VECTORS", "WITHOUT",
-    "ExportedScorer",
+    "CODES", "EXPORT_AGAIN", "FORMAT", "IDS", "MANIFEST", "SCORER", "SHOWN", "STATISTICS", "TOWER", "VECTORS",
+    "WITHOUT", "ExportedScorer",
 ]  # fmt: skip
 
 FORMAT = 1
+EXPORT_AGAIN = "Export the checkpoint again: recbole-marn export CHECKPOINT --out DIR --overwrite."
 FEW = 1_000  # padded pairs that are scored in about the time that a run takes whatever it does
+INPUTS = {"history", "length", "candidate", "behaviour", "gap", "context"}  # of the graph; a model reads some
 MANIFEST, CODES, VECTORS, IDS, SCORER = "manifest.json", "codes.json", "items.npy", "items.ids", "scorer.onnx"
 # Of items beside their vectors; the first two come together, and a service that lacks one of these says so.
 TOWER, STATISTICS, WITHOUT, SHOWN = "tower.onnx", "statistics.npy", "items.without.npy", "items.shown.jsonl"
@@ -43,41 +47,32 @@ class ExportedScorer(Answers):
         threads: of ONNX Runtime.
 
     Raises:
-        InputError: no export, one of a newer format, a file missing or changed, or no ONNX Runtime.
+        InputError: no export, one of another version, a file missing or changed, or no ONNX Runtime.
     """
 
     def __init__(self, folder: str | Path, *, threads: int = 1):
         folder = Path(folder)
         self.manifest = _checked_manifest(folder)
         codes = json.loads((folder / CODES).read_text(encoding="utf-8"))
-        gap = codes["gap"]
-        super().__init__(
-            Facts(
-                model=self.manifest["model"],
-                fields=Fields(**codes["fields"]),
-                needs=Needs(**codes["needs"]),
-                longest=codes["longest"],
-                kinds={token: code for code, token in enumerate(codes["behaviour_types"]) if code},
-                gap=None if gap is None else GapBins(EqualFrequencyBins.from_state(gap)),
-                latest=codes["latest"],
-                context=tuple(FieldVocabulary.from_state(field) for field in codes["context"]),
-            ),
-            ["", *(folder / IDS).read_text(encoding="utf-8").split("\n")[:-1]],
-        )
+        with entries_of(f"{folder / CODES}", EXPORT_AGAIN):
+            facts = _facts(self.manifest["model"], codes)
+            self._click_rates = [Calibration.from_state(step) for step in codes["click_rates"]]
+            self._unknown = np.array(codes["unknown_item"], dtype=np.float32)
+            self.modalities: list[str] = list(codes["modalities"])
+        super().__init__(facts, ["", *(folder / IDS).read_text(encoding="utf-8").split("\n")[:-1]])
         self._vectors = open_vectors(folder / VECTORS, what="item vectors", missing="Export again.")
-        self._click_rates = [Calibration.from_state(step) for step in codes["click_rates"]]
-        self._unknown = np.array(codes["unknown_item"], dtype=np.float32)
         if len(self._vectors) != len(self.items) or len(self._unknown) != self._vectors.shape[1]:
             raise InputError(
                 f"one vector an id in {folder}", f"{len(self._vectors)} and {len(self.items)}", "Export again."
             )
         self._session = open_graph(folder / SCORER, threads=threads)
-        self.modalities: list[str] = list(codes["modalities"])
         self._without = None
         if WITHOUT in self.manifest["files"]:
             self._without = open_vectors(folder / WITHOUT, what="vectors without a modality", missing="Export again.")
         self._laid = Laid.nothing(len(self.modalities), self._vectors.shape[1])
         self._inputs = [entry.name for entry in self._session.get_inputs()]
+        if unknown := sorted(set(self._inputs) - INPUTS):
+            raise InputError(f"a graph of {', '.join(sorted(INPUTS))} in {folder / SCORER}", unknown[0], EXPORT_AGAIN)
 
     def item_vectors(self, items: Sequence[Any] | None = None) -> np.ndarray:
         """(n, D) float32 vectors of items, or of all, in the order of `items`.
@@ -95,6 +90,14 @@ class ExportedScorer(Answers):
         own, row = self._laid.rows(numbers)
         found[own] = self._laid.vectors[row]
         return found
+
+    def short_lists(self, size: int) -> Retrieval:
+        """What makes short lists of the items of the export, whose vectors stay where they are.
+
+        Raises:
+            InputError: a size below 1.
+        """
+        return Retrieval(np.arange(1, len(self._vectors) + 1), self._vectors, size)
 
     def with_items(self, items: Sequence[str], vectors: np.ndarray, without: np.ndarray) -> ExportedScorer:
         """A scorer that knows items besides, or knows other vectors of known ones; this one stays as it is.
@@ -196,6 +199,20 @@ class ExportedScorer(Answers):
         for step in self._click_rates:
             rates = step.apply(rates.astype(np.float64)).astype(np.float32)
         return rates.reshape(probability.shape)
+
+
+def _facts(model: str, codes: Mapping[str, Any]) -> Facts:
+    gap = codes["gap"]
+    return Facts(
+        model=model,
+        fields=Fields(**codes["fields"]),
+        needs=Needs(**codes["needs"]),
+        longest=codes["longest"],
+        kinds={token: code for code, token in enumerate(codes["behaviour_types"]) if code},
+        gap=None if gap is None else GapBins(EqualFrequencyBins.from_state(gap)),
+        latest=codes["latest"],
+        context=tuple(FieldVocabulary.from_state(field) for field in codes["context"]),
+    )
 
 
 def _alike(number: np.ndarray, length: np.ndarray) -> list[np.ndarray]:

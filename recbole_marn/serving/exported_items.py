@@ -13,8 +13,8 @@ import numpy as np
 
 from recbole_marn.data.item_table import IdTable, ItemTable, StatisticTable, TextTable, VectorTable
 from recbole_marn.data.statistics import EqualFrequencyBins
-from recbole_marn.errors import InputError
-from recbole_marn.serving.exported import CODES, STATISTICS, TOWER, ExportedScorer
+from recbole_marn.errors import InputError, entries_of
+from recbole_marn.serving.exported import CODES, EXPORT_AGAIN, STATISTICS, TOWER, ExportedScorer
 from recbole_marn.serving.new_items import Described, ItemCodes, describe_items
 from recbole_marn.serving.onnx_session import open_graph
 from recbole_marn.settings.data import parse_modality
@@ -49,7 +49,8 @@ class ItemTower:
     def __init__(self, folder: Path, scorer: ExportedScorer):
         state = json.loads((folder / CODES).read_text(encoding="utf-8"))
         statistics = np.load(folder / STATISTICS, mmap_mode="r", allow_pickle=False)
-        self.codes = _item_codes(state, scorer, statistics)
+        with entries_of(f"{folder / CODES}", EXPORT_AGAIN):
+            self.codes = _item_codes(state, scorer, statistics)
         self._session = open_graph(folder / TOWER)
         self._widths = {entry.name: entry.shape[1] for entry in self._session.get_inputs()}
 

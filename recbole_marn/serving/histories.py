@@ -212,7 +212,7 @@ def columns_of(table: Any, wanted: Sequence[str], what: str) -> dict[str, np.nda
     columns = {name: np.asarray(table[name]) for name in wanted}
     if len({column.shape for column in columns.values()}) > 1 or any(c.ndim != 1 for c in columns.values()):
         shapes = ", ".join(f"{name} {column.shape}" for name, column in columns.items())
-        raise InputError(f"columns of {what} of one length", shapes, "Give one value a row.")
+        raise InputError(f"columns of {what} of one length", shapes, "Give one value per row.")
     return columns
 
 

@@ -21,6 +21,7 @@ from recbole_marn.errors import InputError
 from recbole_marn.prepare.titles import title_words
 from recbole_marn.prepare.tokens import identifier, is_missing, number
 from recbole_marn.settings.data import ModalitySettings
+from recbole_marn.settings.parsing import nearest
 
 __all__ = ["Described", "ItemCodes", "ItemsAdded", "describe_items"]
 
@@ -186,14 +187,14 @@ def _check_vectors(vectors: Mapping[str, np.ndarray], known: ItemCodes, n: int) 
             raise InputError(
                 f"vectors of a modality of the model ({', '.join(tables) or 'it reads none'})",
                 repr(name),
-                "Correct the name.",
+                f"Name one of them.{nearest(name, tables)}",
             )
         width = tables[name].matrix.shape[1]
         if given.shape != (n, width):
             raise InputError(
                 f"vectors of modality '{name}' of shape {(n, width)}",
                 f"{given.shape}",
-                "Give one vector an item, of the encoder that the training data came from.",
+                "Give one vector per item, of the encoder that the training data came from.",
             )
 
 

@@ -17,16 +17,21 @@ from recbole_marn.data.part import Part
 from recbole_marn.evaluation.metrics import auc, uauc
 from recbole_marn.evaluation.record import read_record
 from recbole_marn.layers.kernels.segment import expand_rows
+from recbole_marn.serving.answers import Asker
 from recbole_marn.serving.exported import ExportedScorer
 from recbole_marn.serving.histories import Behaviours, Windows
+from recbole_marn.serving.retrieval import agreement
 from recbole_marn.serving.scorer import CTRScorer
 from recbole_marn.training.prepared import Prepared
 
-__all__ = ["latency_and_difference", "of_test_part"]
+__all__ = ["latency_and_difference", "of_test_part", "recall_of_short_lists"]
 
 LATENCIES = {1: 200, 100: 100, 1000: 30}  # candidates -> requests timed
 HISTORY = 50  # behaviours of a timed request, or as many as the model reads
 ITEMS = 4_096  # that requests are made of, at most twice as many: vectors of a large catalogue would fill the memory
+LISTS = (250, 500, 1000, 2000)  # sizes of short lists that are compared with full scoring
+TOP = 20  # items of the rankings that are compared
+FULLY_SCORED = 500_000  # items scored for it in full: some seconds
 WARM_UP = 3  # requests that are not timed
 
 
@@ -57,20 +62,61 @@ def of_test_part(exported: ExportedScorer, run: Prepared, checkpoint: str | Path
 
 def _scores(exported: ExportedScorer, part: Part) -> np.ndarray:
     """(R,) of the rows of a part, whose items have their statistics at the end of training."""
-    rows, events, row = part.rows, part.rows.events, np.arange(len(part))
-    columns, group = rows.columns(row), rows.group_of(row)
+    rows, row = part.rows, np.arange(len(part))
+    columns, number = rows.columns(row), _numbers(exported, part)
+    return exported.probabilities(
+        number[columns["item"]], columns["time"], Windows(*rows.windows(rows.group_of(row))),
+        _behaviours(exported, part, number), _context(part, row),
+    )  # fmt: skip
+
+
+def _numbers(exported: ExportedScorer, part: Part) -> np.ndarray:
+    """(items,) numbers of the items of a part's data."""
     tokens = part.field2id_token[part.iid_field].astype(object)
-    number = np.concatenate([[0], exported.numbers(tokens[1:])])
-    kind = None
+    return np.concatenate([[0], exported.numbers(tokens[1:])])
+
+
+def _behaviours(exported: ExportedScorer, part: Part, number: np.ndarray) -> Behaviours:
+    events, kind = part.rows.events, None
     if exported.facts.needs.kind:
         types = part.protocol.behaviour_type if part.is_log else part.source.behaviour_types
         kind = np.array([exported.facts.kinds.get(token, 0) for token in types])[events.behaviour]
-    behaviours = Behaviours({}, events.user, number[events.item], events.time, kind)
-    context = rows.context_of(row)  # as it was, a position included
-    return exported.probabilities(
-        number[columns["item"]], columns["time"], Windows(*rows.windows(group)), behaviours,
-        np.zeros((len(row), 0), dtype=np.int64) if context is None else context,
-    )  # fmt: skip
+    return Behaviours({}, events.user, number[events.item], events.time, kind)
+
+
+def _context(part: Part, row: np.ndarray) -> np.ndarray:
+    """(R, F) codes of profile and context as they were, a position included."""
+    context = part.rows.context_of(row)
+    return np.zeros((len(row), 0), dtype=np.int64) if context is None else context
+
+
+def recall_of_short_lists(exported: ExportedScorer, part: Part) -> dict[str, Any] | None:
+    """How much of the likeliest items short lists hold, for rows of the test part, as many as are soon scored in full.
+
+    Returns:
+        None where even the shortest list would be most of the catalogue.
+    """
+    sizes = [size for size in LISTS if 2 * size < len(exported.items)]
+    if not sizes:
+        return None
+    number = min(len(part), int(np.clip(FULLY_SCORED // len(exported.items), 5, 50)))
+    row = np.linspace(0, len(part) - 1, number).astype(np.int64)
+    columns, windows = part.rows.columns(row), Windows(*part.rows.windows(part.rows.group_of(row)))
+    behaviours = _behaviours(exported, part, _numbers(exported, part))
+    askers = [
+        Asker(behaviours, *at, context[None])
+        for *at, context in zip(
+            windows.start.tolist(), windows.length.tolist(), columns["time"].tolist(), _context(part, row), strict=True
+        )
+    ]
+    every = exported.candidates(None)
+    full = [exported.ranking(asker, TOP, every, unseen=True).probability for asker in askers]
+    recall = {}
+    for size in sizes:
+        lists = exported.short_lists(size)
+        found = [exported.ranking(asker, TOP, lists, unseen=True).probability for asker in askers]
+        recall[str(size)] = round(float(np.mean([agreement(*pair) for pair in zip(found, full, strict=True)])), 4)
+    return {"top": TOP, "rows": number, "recall_of_full_scoring": recall}
 
 
 @torch.no_grad()

@@ -221,10 +221,10 @@ def _add_items(scorer: CTRScorer, request: Request, told: dict[str, Any]) -> Non
         ids, matrix, others = read_vectors_of(request.vectors, request.vector_ids, ids)
         columns.setdefault(scorer.facts.fields.item, np.array(ids, dtype=object))
         names = scorer.item_codes.vector_modalities
-        if request.modality is None and len(names) != 1:
-            raise InputError(
-                f"--modality, one of {', '.join(names) or 'none: the model reads no vectors'}", "none", "Name it."
-            )
+        if not names:
+            raise InputError("a model that reads vectors, for --vectors", "one that reads none", "Leave --vectors out.")
+        if request.modality is None and len(names) > 1:
+            raise InputError(f"--modality, one of {', '.join(names)}", "none", "Name it.")
         vectors = {request.modality or names[0]: matrix}
         told["vectors_of_other_items_not_used"] = others
     told["items"] = asdict(scorer.add_items(columns, vectors))

@@ -11,6 +11,7 @@ and w takes the place of the user's vector. How much of the ranking such a list 
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 
 import numpy as np
@@ -46,6 +47,7 @@ class Retrieval:
         if index not in INDICES:
             raise InputError(f"an index out of {', '.join(INDICES)}", repr(index), "Choose one of them.")
         self.numbers, self.size = numbers, min(size, len(numbers))
+        self._further = numbers[:0]
         self._vectors = np.ascontiguousarray(vectors, dtype=np.float32)
         self._index = _clusters(self._vectors) if index == "faiss" else None
         drawn = np.random.default_rng(0).choice(len(numbers), size=self.size, replace=False)
@@ -80,8 +82,15 @@ class Retrieval:
             more: further items, e.g. as many as will be left out.
         """
         if user is not None:
-            return self.nearest(user, self.size + more)
-        return np.union1d(self.nearest(self.linear(score(self.drawn)), self.size + more), self.drawn)
+            return np.union1d(self.nearest(user, self.size + more), self._further)
+        nearest = self.nearest(self.linear(score(self.drawn)), self.size + more)
+        return np.union1d(np.union1d(nearest, self.drawn), self._further)
+
+    def holding(self, numbers: np.ndarray) -> Retrieval:
+        """The same, whose lists hold further items in any case, those that came later say; this one stays as it is."""
+        twin = copy.copy(self)
+        twin._further = numbers
+        return twin
 
 
 def agreement(found: np.ndarray, full: np.ndarray) -> float:

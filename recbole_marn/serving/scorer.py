@@ -16,10 +16,11 @@ from recbole_marn.data.rows import slices
 from recbole_marn.errors import InputError
 from recbole_marn.models.base import EXTRACTION_CHUNK
 from recbole_marn.models.parts import BehaviourProperty
-from recbole_marn.serving.answers import UNKNOWN, Answers, Asked, Facts
+from recbole_marn.serving.answers import Answers
 from recbole_marn.serving.histories import Behaviours, Needs, columns_of, tokens_of
 from recbole_marn.serving.new_items import ItemCodes, ItemsAdded, describe_items
 from recbole_marn.serving.restored import Restored, restore
+from recbole_marn.serving.scores import UNKNOWN, Asked, Facts
 
 __all__ = ["CTRScorer", "load_scorer"]
 
@@ -118,7 +119,7 @@ class CTRScorer(Answers):
         tokens = tokens_of(columns.pop(self.facts.fields.item), self.facts.fields.item, "items").tolist()
         if len(set(tokens)) < len(tokens):
             again = len(tokens) - len(set(tokens))
-            raise InputError("each item once", f"{again} repeated ids", "Keep one line an item.")
+            raise InputError("each item once", f"{again} repeated ids", "Keep one line per item.")
         described = describe_items(tokens, columns, self._by_modality(vectors), self.item_codes)
         new = [token for token in tokens if token not in self._number]
         encoded = self._encoded_table(described.table)

@@ -147,11 +147,11 @@ def read_vectors_of(
     matrix = open_vectors(file, what="the vectors of items", missing="Check the path given as --vectors.")
     ids_file = ids_file or file.with_suffix(".ids")
     if not ids_file.is_file():
-        raise InputError("the ids of the vectors, one a line", f"no file {ids_file}", "Give it as --vector-ids FILE.")
+        raise InputError("the ids of the vectors, one per line", f"no file {ids_file}", "Give it as --vector-ids FILE.")
     ids = [identifier(token) for token in read_ids(ids_file)]
     if len(ids) != len(matrix) or len(set(ids)) != len(ids):
         raise InputError(
-            f"one id a vector, each once, in {ids_file}",
+            f"one id per vector, each once, in {ids_file}",
             f"{len(ids)} ids, {len(set(ids))} of them different, for {len(matrix)} vectors",
             "Write both files anew from the same list of items.",
         )

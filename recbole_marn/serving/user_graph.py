@@ -6,9 +6,9 @@ from pathlib import Path
 
 import torch
 
-from recbole_marn.serving.answers import Facts
 from recbole_marn.serving.dense import UserSide
 from recbole_marn.serving.onnx_files import write_onnx
+from recbole_marn.serving.scores import Facts
 
 __all__ = ["write_user_side"]
 

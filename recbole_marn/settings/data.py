@@ -47,7 +47,7 @@ class VectorModality:
     """One precomputed vector per item, read from a `.npy` file with its ids beside it, or from a float_seq field."""
 
     file: str | None = option(None, "float array (n, width) in a .npy file beside the atomic files")
-    ids: str | None = option(None, "file of the item id of each row, one a line; null: the same name with .ids")
+    ids: str | None = option(None, "file of the item id of each row, one per line; null: the same name with .ids")
     field: str | None = option(None, "float_seq field of the item, in place of a file")
     size: int | None = option(None, "width the vectors must have; null: any", low=1)
     kind: Literal["vector"] = option("vector", "says which kind this is")
@@ -101,7 +101,7 @@ class DataSettings:
     """Which rows exist and what the items look like."""
 
     modalities: Mapping[str, Any] = option(
-        {"ids": {"kind": "id", "fields": {"item_id": 32}}}, "name -> {kind: id | vector | text | statistic, ...}"
+        {"ids": {"kind": "id", "fields": {"item_id": 32}}}, "{kind: id | vector | text | statistic, ...} for each name"
     )
     use_modalities: Sequence[str] | None = option(None, "names of the modalities to use; null: all")
     behaviour: Mapping[str, Any] | None = option(None, "behaviour type and time fields; null: neither")

@@ -99,9 +99,9 @@ class RunSettings:
 
     epochs: int = option(10, "most epochs", low=1, high=10**6)
     train_batch_size: int = option(
-        1024, "rows a batch, positives and negatives", paper="32 (Amazon), 1024 (Taobao)", low=1, high=2**24
+        1024, "rows per batch, positives and negatives", paper="32 (Amazon), 1024 (Taobao)", low=1, high=2**24
     )
-    eval_batch_size: int = option(8192, "rows a batch", low=1, high=2**24)
+    eval_batch_size: int = option(8192, "rows per batch", low=1, high=2**24)
     learner: Literal["adam", "adagrad", "adamw", "sgd", "rmsprop"] = option("adam", "optimizer", paper="adagrad")
     learning_rate: float = option(
         0.003, "chosen on ml-1m's validation out of .0005, .001, .003, .01", paper="0.1 (adagrad)", low=0
@@ -122,7 +122,7 @@ class HostSettings(RunSettings):
     """RecBole's keys with the types and ranges that it takes for granted; defaults not in `RunSettings` are its own."""
 
     seed: int = option(2020, "training seed", low=0, high=2**32 - 1)
-    clip_grad_norm: Mapping[str, Any] | None = option(None, "arguments of clip_grad_norm_, e.g. {max_norm: 5}")
+    clip_grad_norm: Mapping[str, Any] | None = option(None, "e.g. {max_norm: 5}, the arguments of clip_grad_norm_")
     shuffle: bool = option(True, "new order of the training rows in every epoch")
     USER_ID_FIELD: str = option("user_id", "column of the user", least=1)
     ITEM_ID_FIELD: str = option("item_id", "column of the item", least=1)

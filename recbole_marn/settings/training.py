@@ -16,6 +16,13 @@ class TrainSettings:
 
     adagrad_init: float = option(0.1, "AdaGrad's first accumulator; 0.1 as TensorFlow, 0 as PyTorch", low=0)
     lazy_adam: bool = option(False, "Adam moves an id's embedding only where its id is in the batch (large tables)")
+    learning_rate_decay: Literal["none", "linear", "cosine"] = option(
+        "none", "how the learning rate falls to 0 over the steps of all `epochs`"
+    )
+    weight_average: float | None = option(
+        None, "decay, such as .98, of a moving average of the weights, which is what is validated and kept; null: none",
+        low=0, high=0.99999,
+    )  # fmt: skip
     threads: int | None = option(
         1, "CPU threads of torch; on shared cores more wait for each other; null: torch's choice", low=1, high=1024
     )

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from recbole.evaluator.collector import DataStruct
 from recbole.trainer.trainer import AbstractTrainer
-from torch import distributed, nn
+from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from recbole_marn.errors import InputError
@@ -77,6 +77,15 @@ class DistributedTrainer(CTRTrainer, _Replicas):
                 f"states after {', '.join(str(epoch) for epoch in everyone)} epochs in {self.checkpoint_dir}",
                 "Give a checkpoint_dir that all machines share.",
             )
+
+    def _train_epoch(self, train_data: Any, epoch_idx: int, loss_func: Any = None, show_progress: bool = False) -> Any:
+        if train_data.shuffle:
+            train_data.sampler.set_epoch(epoch_idx)
+        return super()._train_epoch(train_data, epoch_idx, loss_func)  # one bar for all would need them to wait
+
+    def _tie_processes(self) -> tuple[Tensor, ...]:
+        self.set_reduce_hook()
+        return (self.sync_grad_loss(),)
 
     @torch.no_grad()
     def evaluate(

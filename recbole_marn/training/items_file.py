@@ -11,7 +11,7 @@ from typing import Any
 
 from recbole_marn.data.catalogue import Catalogue
 from recbole_marn.data.part import Part
-from recbole_marn.errors import InputError
+from recbole_marn.errors import InputError, entries_of
 from recbole_marn.files import plain
 from recbole_marn.models.base import OurModel
 from recbole_marn.training import checkpoint
@@ -19,6 +19,10 @@ from recbole_marn.training import checkpoint
 __all__ = ["SUFFIX", "read_items", "write_items"]
 
 SUFFIX = ".items.pt"
+WHERE_THE_DATA_ARE = (
+    "Where the data are, recbole_marn.load_run(CHECKPOINT) loads it, and CTRScorer.of scores by what that returns; "
+    "or train again."
+)
 
 
 def write_items(folder: str | Path, model: OurModel, part: Part, largest_copy: int) -> dict[str, str] | None:
@@ -49,15 +53,14 @@ def read_items(path: str | Path, content: Mapping[str, Any], vectors: Mapping[st
         vectors: modality -> file, of modalities whose vectors were not copied.
 
     Raises:
-        InputError: it names none, the file is not beside it, or is another one.
+        InputError: it names none, the file is not beside it, is another one, or of another version.
     """
     named = content.get("items")
     if not named:
         raise InputError(
             "a checkpoint that names the items it can score",
             f"{path}, trained by recbole_marn 0.1.0",
-            "Where the data are, recbole_marn.load_run(CHECKPOINT) loads it, and CTRScorer.of scores by what that "
-            "returns; or train again.",
+            WHERE_THE_DATA_ARE,
         )
     file = Path(path).with_name(Path(named["file"]).name)
     if not file.is_file():
@@ -71,4 +74,5 @@ def read_items(path: str | Path, content: Mapping[str, Any], vectors: Mapping[st
             f"{file} with another content",
             "Copy the file of that run.",
         )
-    return Catalogue.from_state(state, vectors)
+    with entries_of(str(file), WHERE_THE_DATA_ARE):
+        return Catalogue.from_state(state, vectors)

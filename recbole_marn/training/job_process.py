@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import shutil
 import sys
 import traceback
 from pathlib import Path
@@ -15,13 +16,16 @@ from filelock import FileLock, Timeout
 from recbole_marn.errors import InputError
 from recbole_marn.training.children import end_with_parent, pipe_closed
 
-__all__ = ["BUSY", "main"]
+__all__ = ["BUSY", "clear", "main"]
 
 BUSY = 75  # exit code of a worker that found its job locked
 
 
 def main() -> int:
-    """Read a job from standard input, do it in its folder, and tell about an error in one line of JSON."""
+    """Read a job from standard input, do it in its folder, and tell about an error in one line of JSON.
+
+    The folder of a job that is done is removed.
+    """
     message = json.loads(sys.stdin.buffer.readline())
     # Before the job's module is imported, which takes seconds. The pipe closes when the leaderboard ends.
     end_with_parent(message["parent"], lambda: pipe_closed(0))
@@ -36,6 +40,9 @@ def main() -> int:
                 os.chdir(folder)
                 module, _, name = message["work"].partition(":")
                 getattr(importlib.import_module(module), name)(message["task"], folder)
+            if done.exists():
+                os.chdir(folder.parent)
+                clear(folder)
         return 0
     except Timeout:
         return BUSY
@@ -43,6 +50,11 @@ def main() -> int:
         traceback.print_exc()
         print(json.dumps({"kind": _kind(error), "text": _text(error)}), file=answer, flush=True)
         return 1
+
+
+def clear(folder: Path) -> None:
+    """Remove the folder of a job that is done; nobody may work in it."""
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _log_to(path: Path) -> None:

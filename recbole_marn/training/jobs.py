@@ -22,7 +22,7 @@ from typing import Any
 from tqdm import tqdm
 
 from recbole_marn.errors import InputError
-from recbole_marn.training.job_process import BUSY
+from recbole_marn.training.job_process import BUSY, clear
 
 __all__ = ["Failure", "Job", "run_jobs"]
 
@@ -38,7 +38,7 @@ class Job:
         name: for messages.
         work: imported and called in a new process, with `task` and the folder.
         task: plain data.
-        folder: of the unfinished job: lock, log and checkpoints.
+        folder: of the unfinished job: lock, log and checkpoints. Removed once the job is done.
         done: the file that says it is finished.
         epochs: what it counts in the progress bar.
         state: file that changes with every epoch, to watch the progress by.
@@ -74,42 +74,47 @@ def run_jobs(jobs: Sequence[Job], processes: int, *, show_progress: bool = True)
     Raises:
         InputError: no room left to write to (nothing is lost: the same command goes on).
     """
-    team = _Team(processes)
     seen: dict[str, set[int]] = {}
     failures: list[Failure] = []
-    waiting = {team.submit(job) for job in jobs if not job.done.exists()}
     # None: silent where stderr is no terminal.
     hidden = None if show_progress else True
     total = sum(job.epochs for job in jobs)
-    with tqdm(total=total, desc="training", unit="epoch", mininterval=1, disable=hidden) as bar:
-        try:
-            while waiting:
-                ended, waiting = wait(waiting, POLL_SECONDS, FIRST_COMPLETED)
-                for job, failure in (future.result() for future in ended):
-                    if failure is BUSY:  # after the others, by when the other leaderboard may have finished it
-                        waiting.add(team.submit(job, BUSY_SECONDS))
-                    elif failure is not None and failure.kind == "disk":
-                        raise InputError(
-                            "room and permission to write results",
-                            failure.text,
-                            "Free some space and give the same command again: finished runs are kept.",
-                        )
-                    elif failure is not None:
-                        failures.append(failure)
-                bar.set_postfix_str(f"{sum(job.done.exists() for job in jobs)} of {len(jobs)} runs", refresh=False)
-                bar.update(sum(_epochs(job, seen) for job in jobs) - bar.n)
-        finally:
-            team.stop()
+    bar = tqdm(total=total, desc="training", unit="epoch", mininterval=1, disable=hidden)
+    with bar, _Team(processes) as team:  # from its first process on, whatever ends this ends them
+        waiting = set()
+        for job in jobs:
+            if job.done.exists():
+                clear(job.folder)  # which a kill just after its end has left
+            else:
+                waiting.add(team.submit(job))
+        while waiting:
+            ended, waiting = wait(waiting, POLL_SECONDS, FIRST_COMPLETED)
+            for job, failure in (future.result() for future in ended):
+                if failure is BUSY:  # after the others, by when the other leaderboard may have finished it
+                    waiting.add(team.submit(job, BUSY_SECONDS))
+                elif failure is not None and failure.kind == "disk":
+                    raise InputError(
+                        "room and permission to write results",
+                        failure.text,
+                        "Free some space and give the same command again: finished runs are kept.",
+                    )
+                elif failure is not None:
+                    failures.append(failure)
+            bar.set_postfix_str(f"{sum(job.done.exists() for job in jobs)} of {len(jobs)} runs", refresh=False)
+            bar.update(sum(_epochs(job, seen) for job in jobs) - bar.n)
     return failures
 
 
 class _Team:
-    """Threads that each start one process after another and wait for it."""
+    """Threads that each start one process after another and wait for it; at its exit all processes end."""
 
     def __init__(self, processes: int):
         self._pool = ThreadPoolExecutor(processes)
         self._stopped = threading.Event()
         self._running: set[subprocess.Popen] = set()
+
+    def __enter__(self) -> _Team:
+        return self
 
     def submit(self, job: Job, pause: float = 0.0) -> Future:
         """Do a job that is not done, after a pause: (job, None, BUSY or its failure)."""
@@ -129,8 +134,8 @@ class _Team:
             return job, None if job.done.exists() else BUSY
         return job, _failure(job, told, process.returncode)
 
-    def stop(self) -> None:
-        """End all processes; nothing finished is lost."""
+    def __exit__(self, *_: object) -> None:
+        """Nothing finished is lost."""
         self._stopped.set()
         while self._running:
             for process in list(self._running):

@@ -94,6 +94,7 @@ def _by_modality(diagnostics: Mapping[str, float]) -> Iterable[str]:
     return (f"{what:<12}  {'  '.join(values)}" for what, values in groups.items())
 
 
-def bar(batches: Any, what: str, *, shown: bool) -> Any:
+def bar(batches: Any, what: str, *, shown: bool, total: int | None = None) -> Any:
     """`batches` behind a progress bar that names what is done; none where stderr is no terminal."""
-    return tqdm(batches, desc=what, disable=not shown or not sys.stderr.isatty(), leave=False, dynamic_ncols=True)
+    off = not shown or not sys.stderr.isatty()
+    return tqdm(batches, desc=what, total=total, disable=off, leave=False, dynamic_ncols=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -10,7 +11,7 @@ from torch import Tensor, nn, optim
 from recbole_marn.layers.context import SameWidthTables
 from recbole_marn.layers.encoders import CategoricalEncoder
 
-__all__ = ["LazyAdam", "ROW_SPARSE_FROM", "build_adagrad", "build_adam", "build_lazy_adam", "read_by_row"]
+__all__ = ["LazyAdam", "ROW_SPARSE_FROM", "build_adagrad", "build_adam", "build_lazy_adam", "rate_left", "read_by_row"]
 
 # Below, the fused dense update costs less than finding the rows that changed (docs/performance.md).
 ROW_SPARSE_FROM = 100_000
@@ -117,3 +118,15 @@ def build_adam(groups: list[tuple[float, list[Tensor]]], *, rate: float, weight_
     """
     options = [{"params": list(parameters), "lr": rate * factor} for factor, parameters in groups]
     return optim.Adam(options, lr=rate, weight_decay=weight_decay, fused=True)
+
+
+def rate_left(decay: str, progress: float) -> float:
+    """Share of the learning rate that is left of it.
+
+    Args:
+        decay: none, linear (1 - p) or cosine ((1 + cos(pi p)) / 2; Loshchilov and Hutter, ICLR 2017).
+        progress: p, share of all steps that are done, 0 to 1.
+    """
+    if decay == "none":
+        return 1.0
+    return 1.0 - progress if decay == "linear" else (1.0 + math.cos(math.pi * progress)) / 2.0

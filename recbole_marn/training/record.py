@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from recbole_marn import __version__
 from recbole_marn.data.part import Part
@@ -89,11 +90,17 @@ def write_record(parts: Prepared, result: Mapping[str, Any], scores: Mapping[str
         "history": parts.trainer.history,
         "scores": {"file": scores_file.name, "sha256": sha256(scores_file)},
         "versions": {"recbole_marn": __version__, "python": platform.python_version()}
-        | {name: metadata.version(name) for name in LIBRARIES},
+        | {name: metadata.version(name) for name in LIBRARIES}
+        | _device(parts.config["device"]),
         "command": " ".join(sys.argv),
     }
     write_text(record_file, sealed_text(plain(record)))
     return str(record_file)
+
+
+def _device(device: torch.device) -> dict[str, str]:
+    """The GPU that trained, by its name; nothing of a CPU."""
+    return {"gpu": torch.cuda.get_device_name(device)} if device.type == "cuda" else {}
 
 
 def _peak_memory_mb() -> int | None:

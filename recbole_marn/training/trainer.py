@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import os
 import time
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,20 +13,23 @@ import numpy as np
 import torch
 from recbole.trainer import Trainer
 from torch import Tensor, optim
+from torch.nn.utils.clip_grad import clip_grad_norm_
 
 from recbole_marn.data.part import Part
-from recbole_marn.errors import Diverged, InputError
+from recbole_marn.errors import InputError
 from recbole_marn.host.config import plain_config
 from recbole_marn.models.base import OurModel
 from recbole_marn.settings.parsing import from_mapping
 from recbole_marn.settings.training import TrainSettings
 from recbole_marn.training import checkpoint, click_rates
 from recbole_marn.training.click_rates import ClickRates
+from recbole_marn.training.epoch import LossSums, batches_on
 from recbole_marn.training.identity import check_same_numbers, check_same_rows, check_same_settings, run_name
 from recbole_marn.training.items_file import write_items
 from recbole_marn.training.log import bar, epoch_line
 from recbole_marn.training.metrics import UserCollector, named_metrics
-from recbole_marn.training.optimizers import build_adagrad, build_adam, build_lazy_adam, read_by_row
+from recbole_marn.training.optimizers import build_adagrad, build_adam, build_lazy_adam, rate_left, read_by_row
+from recbole_marn.training.weight_average import WeightAverage
 
 __all__ = ["CTRTrainer"]
 
@@ -51,6 +53,8 @@ class CTRTrainer(Trainer):
         self.state_file = os.path.join(self.checkpoint_dir, f"{self.run_name}.last.pth")
         self.history: list[dict[str, Any]] = []
         self.click_rates = ClickRates(self._kept_negatives())
+        self._average: WeightAverage | None = None
+        self._rates = [group["lr"] for group in self.optimizer.param_groups]
         self._training: Part | None = None
         self._items: dict[str, str] | None = None
         self._keep_state = False
@@ -84,6 +88,12 @@ class CTRTrainer(Trainer):
         initial = self.settings.adagrad_init
         return build_adagrad(groups, rate=rate, initial=initial, weight_decay=decay, by_row=by_row)
 
+    def _set_rates(self, progress: float) -> None:
+        """Let the learning rate fall as far as `progress`, the share of all steps that are done, says."""
+        left = rate_left(self.settings.learning_rate_decay, progress)
+        for group, rate in zip(self.optimizer.param_groups, self._rates, strict=True):
+            group["lr"] = rate * left
+
     # ------------------------------------------------------------------------------------------ training
     def fit(
         self,
@@ -103,6 +113,8 @@ class CTRTrainer(Trainer):
             self._items = write_items(self.checkpoint_dir, self.model, train_data.part, largest_copy)
         if isinstance(self.model, OurModel):
             self.model.prepare_training(steps_per_epoch=len(train_data), epochs=self.epochs)
+        if self.settings.weight_average is not None and self._average is None:
+            self._average = WeightAverage(self.model, self.settings.weight_average)
         if self.settings.resume and os.path.exists(self.state_file):
             self.resume_checkpoint(self.state_file)
         if self.start_epoch >= self.epochs or self.cur_step > self.stopping_step:
@@ -138,30 +150,51 @@ class CTRTrainer(Trainer):
         self.history[-1]["valid"] = named_metrics(result)
         return score, result
 
-    def _check_nan(self, loss: Tensor) -> None:
-        if not torch.isfinite(loss):
-            raise Diverged(str(loss.item()), self.learning_rate)
-
     def _train_epoch(
         self, train_data: Any, epoch_idx: int, loss_func: Any = None, show_progress: bool = False
     ) -> tuple[float, ...] | float:
+        """RecBole's pass over the training rows, in which no step waits for a loss (`LossSums`)."""
         train_data.set_epoch(epoch_idx)
         torch.manual_seed(self.config["seed"] * 1_000_003 + epoch_idx)
-        with warnings.catch_warnings():
-            # RecBole makes a gradient scaler by a name torch has renamed; it is not in use on the CPU.
-            warnings.filterwarnings("ignore", message=".*GradScaler.*", category=FutureWarning)
-            batches = train_data
-            if self.config["single_spec"]:
-                what = f"{self.config['model']} epoch {epoch_idx + 1}/{self.epochs}"
-                batches = bar(train_data, what, shown=show_progress)
-            total = super()._train_epoch(batches, epoch_idx, self._with_probes(loss_func))
-        sums = total if isinstance(total, tuple) else (total,)
-        losses = dict(zip(self._loss_names(len(sums)), (value / len(train_data) for value in sums), strict=True))
+        self.model.train()
+        if self._average is not None:
+            self._average.take_out()
+        losses_of = self._with_probes(loss_func) or self.model.calculate_loss
+        scaler = torch.amp.GradScaler(self.device.type, enabled=self.enable_scaler)
+        sums = LossSums(self.learning_rate)
+        batches = batches_on(train_data, self.device)
+        what = f"{self.config['model']} epoch {epoch_idx + 1}/{self.epochs}"
+        for number, interaction in enumerate(bar(batches, what, total=len(train_data), shown=show_progress)):
+            if self.settings.learning_rate_decay != "none":
+                self._set_rates((epoch_idx * len(train_data) + number) / (self.epochs * len(train_data)))
+            self.optimizer.zero_grad()
+            of_all = self._tie_processes()
+            # float16, RecBole's type on a GPU, needs a scaler, which waits; bfloat16 needs none
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.enable_amp):
+                losses = losses_of(interaction)
+            losses = losses if isinstance(losses, tuple) else (losses,)
+            sums.add(losses)
+            scaler.scale(sum((*losses, *of_all))).backward()
+            if self.clip_grad_norm:
+                clip_grad_norm_(self.model.parameters(), **self.clip_grad_norm)
+            scaler.step(self.optimizer)
+            scaler.update()
+            if self._average is not None:
+                self._average.step()
+        if self._average is not None:
+            self._average.put_in()
+        total = sums.read()
+        means = [value / len(train_data) for value in total]
+        losses = dict(zip(self._loss_names(len(means)), means, strict=True))
         diagnostics = self.model.pop_diagnostics() if isinstance(self.model, OurModel) else {}
         self.history.append({"epoch": epoch_idx, "losses": losses, "diagnostics": diagnostics})
         if self._probes:
             self.history[-1]["probes"], self._probes = self._probes, []
-        return tuple(losses.values()) if isinstance(total, tuple) else next(iter(losses.values()))
+        return tuple(means) if len(means) > 1 else means[0]
+
+    def _tie_processes(self) -> tuple[Tensor, ...]:
+        """Before each step: what several processes do to average gradients, and what that adds to the loss."""
+        return ()
 
     def probe(self, report: Callable[[Any, Any], dict[str, Any]]) -> None:
         """Keep `report(validation loader, ragged batch)` in the history before every `probe_every`-th step."""
@@ -299,7 +332,9 @@ class CTRTrainer(Trainer):
     def _save_state(self, epoch: int) -> None:
         """All that the next epoch depends on; the run's randomness is a function of seed and epoch."""
         if self._keep_state and self.config["local_rank"] == 0:
-            checkpoint.save(self.state_file, self._content(epoch) | {"optimizer": self.optimizer.state_dict()})
+            average = None if self._average is None else self._average.state()
+            beside = {"optimizer": self.optimizer.state_dict(), "weight_average": average}
+            checkpoint.save(self.state_file, self._content(epoch) | beside)
 
     def resume_checkpoint(self, resume_file: str | Path) -> None:
         """Go on from a state written by `_save_state`.
@@ -316,6 +351,8 @@ class CTRTrainer(Trainer):
             check_same_numbers(content, resume_file, self._training)
         checkpoint.fill(self.model, content, resume_file)
         checkpoint.fill_optimizer(self.optimizer, content, resume_file)
+        if self._average is not None:
+            self._average.load_state(content["weight_average"])
         self.start_epoch = content["epoch"] + 1
         self.cur_step = content["cur_step"]
         self.best_valid_score = content["best_valid_score"]

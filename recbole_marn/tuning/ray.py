@@ -73,7 +73,8 @@ def trials(
     """
     ray, tune = _ray()
     if cluster.workers < 1 or not cluster.gpus >= 0:
-        raise InputError("one worker or more and no negative share of a GPU", repr(cluster), "Correct them.")
+        hint = "Give --workers=1 or more, and --gpus=0 or more."
+        raise InputError("one worker or more and no negative share of a GPU", repr(cluster), hint)
     folder = output_file.absolute().with_name(f"{output_file.name}.ray")
     shared = {**fixed, "data_path": os.path.abspath(os.path.dirname(config["data_path"])), "use_gpu": cluster.gpus > 0}
     drawn = {} if algo == "exhaustive" else {"max_evals": number}

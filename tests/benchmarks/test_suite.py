@@ -3,11 +3,13 @@
 import json
 import xml.etree.ElementTree as ElementTree
 
+import numpy as np
 import pytest
 import torch
-from recbole_marn.benchmarks import GROUPS, breakdown, growth, suite, timing
+from recbole_marn.benchmarks import GROUPS, breakdown, growth, log_step, suite, timing
 from recbole_marn.benchmarks.gates import Gate, gates_table, ratio_gate
 from recbole_marn.benchmarks.picture import log_log_picture
+from recbole_marn.benchmarks.synthetic import SyntheticData
 from recbole_marn.benchmarks.timing import Ratio, Timings, paired
 
 from recbole_marn import cli
@@ -139,3 +141,16 @@ def test_a_proportional_line_lies_on_its_dashes():
     assert dashed == line
     with pytest.raises(ValueError, match="positive"):
         log_log_picture([("batch", [(1, 0.0)])], title="t", y_axis="y")
+
+
+def test_a_step_on_a_log_is_measured_beside_one_on_clicks(shape):
+    gate = log_step.step_gate(shape, 2, width=8, batch=32)
+    assert gate.at_most and gate.goal == 1 and gate.value > 0 and "32 rows" in gate.name
+    data = SyntheticData(shape)
+    log = log_step.logged(data)
+    size = np.diff(log.requests.first)
+    assert (size % log_step.SLATE == 0).all() and log.n_rows % log_step.SLATE == 0
+    assert set(np.unique(log.requests.item)) <= set(range(1, shape.items + 1))
+    start, length = log.windows(np.arange(log.n_groups))
+    before = data.protocol.events.time[start + length - 1][length > 0]
+    assert length.max() > 0 and (before < log.requests.time[length > 0]).all()

@@ -57,7 +57,7 @@ def test_no_vector_file(tmp_path):
 
 def test_no_ids_file(tmp_path):
     np.save(tmp_path / "image.npy", np.zeros((2, 3), dtype=np.float16))
-    assert "Expected the ids of modality 'image', one item token a line. Got no file" in error_of(tmp_path)
+    assert "Expected the ids of modality 'image', one item token per line. Got no file" in error_of(tmp_path)
 
 
 @pytest.mark.parametrize("kept", [0, 5, 100, -1])

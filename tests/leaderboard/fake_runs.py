@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -113,11 +114,8 @@ def write_run(out: Path, model: str, seed: int, row: str | None = None, dataset:
     folders.prepare()
     folder = folders.unfinished / record["run"]
     folder.mkdir(parents=True)
-    there = os.getcwd()
-    try:
-        train({"record": record, "out": str(out), "dataset": dataset}, folder)
-    finally:
-        os.chdir(there)
+    train({"record": record, "out": str(out), "dataset": dataset}, folder)
+    shutil.rmtree(folder)
     return folders.records / f"{record['run']}.json"
 
 

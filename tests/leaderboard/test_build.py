@@ -380,7 +380,7 @@ def test_the_last_line_is_json(common, here, tmp_path, capsys):
 
 @pytest.mark.parametrize(
     ("more", "told"),
-    [("--seed=3", "'seed'"), ("--lamda0=1", "'lamda0'"), ("--model=LR", "'model'"), ("--dataset_x=1", "'dataset_x'")],
+    [("--seed=3", "'seed'"), ("--lamda0=1", "lamda0"), ("--model=LR", "'model'"), ("--dataset_x=1", "dataset_x")],
 )
 def test_bad_input_ends_with_2(common, here, tmp_path, capsys, more, told):
     assert main(arguments(common, tmp_path, more)) == 2

@@ -48,6 +48,15 @@ def rewrite(path, **changed):
     path.write_text(sealed_text(record))
 
 
+def test_records_older_than_a_setting_join_a_table_of_today():
+    """A run of today has all settings as a file says them; one of yesterday lacks the newest."""
+    old = fake_runs.record_of("DIN", 2020)
+    today = fake_runs.record_of("MARN", 2020, split_ratios=[0.8, 0.1, 0.1], negatives_from="all")
+    check_alike([old, today])
+    with pytest.raises(InputError, match="the same split_ratios"):
+        check_alike([old, fake_runs.record_of("MARN", 2020, split_ratios=[0.7, 0.2, 0.1])])
+
+
 @pytest.mark.parametrize("version", [0, 2, None])
 def test_another_format_version_stops_everything(results, version):
     path = first(results)

@@ -297,7 +297,7 @@ def test_tuned_rows_say_what_was_searched(results):
         record["tuned"] = {"trials": 3, "space": {"learning_rate": [0.1, 0.2]}, "chosen": "x", "compared": []}
     text = plain(FORMATS["md"](board_of(records, shown.statistics)))
     assert "| LR | as shared | 3 trials: learning_rate in [0.1, 0.2] |" in text
-    assert "at most 3 trials a model on validation" in text
+    assert "at most 3 trials per model on validation" in text
 
 
 # -------------------------------------------------------------------------------------------------- plots

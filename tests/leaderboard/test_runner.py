@@ -9,6 +9,7 @@ from filelock import FileLock
 from recbole_marn.errors import InputError
 from recbole_marn.evaluation.record import read_records
 from recbole_marn.leaderboard.records import Folders
+from recbole_marn.training import jobs as runner
 from recbole_marn.training.jobs import Job, run_jobs
 
 pytestmark = pytest.mark.usefixtures("light_workers")
@@ -31,6 +32,18 @@ def test_jobs_are_done_once(tmp_path):
     assert sorted((tmp_path / "count").read_text().split()) == sorted(one.name for one in jobs)
     assert len(read_records(Folders(tmp_path, "tiny").records)) == 2
     assert not any(one.folder.exists() for one in jobs)
+
+
+def test_what_a_kill_just_after_the_end_of_a_job_left_is_removed(tmp_path):
+    """Between its record and the removal of its folder; also where another leaderboard found the record first."""
+    early, late = jobs = [job(tmp_path, seed=2020), job(tmp_path, seed=2021)]
+    assert run_jobs(jobs, 2, show_progress=False) == []
+    early.folder.mkdir()
+    (early.folder / "evidence.part").write_text("half")
+    assert run_jobs([early], 1, show_progress=False) == [] and not early.folder.exists()
+    process = runner._start(late)
+    assert process.wait(60) == 0 and not late.folder.exists()
+    process.communicate()
 
 
 def test_a_failure_is_told_and_stops_nobody_else(tmp_path):
@@ -62,8 +75,6 @@ def test_a_full_disk_stops_all_and_loses_nothing(tmp_path):
 
 
 def test_a_locked_run_is_left_to_its_owner(tmp_path, monkeypatch):
-    from recbole_marn.training import jobs as runner
-
     monkeypatch.setattr(runner, "BUSY_SECONDS", 0.1)
     one = job(tmp_path)
     starts = []

@@ -18,6 +18,14 @@ READERS = [name for name in OUR_MODELS if model_class(name).makes_item_vectors]
 SCORERS = [name for name in OUR_MODELS if name not in READERS]
 # Each with its own prediction network, and both of NAML's.
 VARIANTS = [(name, {}) for name in READERS] + [("NAML", {"own_head": True}), ("MARN", {"prediction_product": True})]
+# One of each way to read a context: the shared prediction network, with the product, two heads of their own, and a
+# network that starts from the candidate. The others take half a second each.
+QUICK = [("MARN", {}), ("MARN", {"prediction_product": True}), ("NAML", {"own_head": True}),
+         ("MultimodalxDeepFM", {}), ("HSTU", {})]  # fmt: skip
+
+
+def mostly_slow(cases, quick):
+    return [pytest.param(*case, marks=() if case in quick else pytest.mark.slow) for case in cases]
 
 
 @pytest.fixture
@@ -66,7 +74,7 @@ def test_all_but_the_scorers_read_profile_and_context():
     assert SCORERS == ["ItemCF", "Popularity", "RandomScore"]
 
 
-@pytest.mark.parametrize(("name", "switches"), VARIANTS)
+@pytest.mark.parametrize(("name", "switches"), mostly_slow(VARIANTS, QUICK))
 def test_a_click_that_hangs_on_a_field_alone_is_learned(name, switches, settings, generator):
     model, dataset = in_context(name, settings, **switches)
     batch = batch_of(dataset)
@@ -75,7 +83,7 @@ def test_a_click_that_hangs_on_a_field_alone_is_learned(name, switches, settings
     assert auc(model, batch, generator) > 0.9
 
 
-@pytest.mark.parametrize("name", READERS)
+@pytest.mark.parametrize(("name",), mostly_slow([(name,) for name in READERS], {(name,) for name, _ in QUICK}))
 def test_without_the_field_nothing_is_learned(name, settings, generator):
     parts = prepared(name, settings)
     batch = batch_of(parts.train.part)

@@ -54,36 +54,37 @@ ALL = torch.ones(N_ROWS, dtype=torch.bool)
 EMPTY = {"some": SOME, "the last": LAST, "all": ALL}
 
 
-@pytest.mark.parametrize("which", EMPTY)
 @pytest.mark.parametrize(("name", "switches"), SWITCHES)
-def test_rows_with_a_history_score_as_ever_and_those_without_as_if_alone(name, switches, which, settings):
-    parts, empty = prepared(name, settings, **switches), EMPTY[which]
+def test_rows_with_a_history_score_as_ever_and_those_without_as_if_alone(name, switches, settings):
+    parts = prepared(name, settings, **switches)
     model = parts.model.eval()
-    whole, emptied = without_history(parts.train.part, empty)
     _, alone = without_history(parts.train.part, ALL)
-    with torch.no_grad():
-        score = model.predict(emptied)
-        assert score.isfinite().all()
-        assert torch.allclose(score[~empty], model.predict(whole)[~empty], atol=1e-6)
-        assert torch.allclose(score[empty], model.predict(alone)[empty], atol=1e-6)
+    for which, empty in EMPTY.items():
+        whole, emptied = without_history(parts.train.part, empty)
+        with torch.no_grad():
+            score = model.predict(emptied)
+            assert score.isfinite().all(), which
+            assert torch.allclose(score[~empty], model.predict(whole)[~empty], atol=1e-6), which
+            assert torch.allclose(score[empty], model.predict(alone)[empty], atol=1e-6), which
 
 
-@pytest.mark.parametrize("which", EMPTY)
 @pytest.mark.parametrize(("name", "switches"), SWITCHES)
-def test_a_step_is_finite_and_counts_every_row(name, switches, which, settings):
+def test_a_step_is_finite_and_counts_every_row(name, switches, settings):
     parts = prepared(name, settings, **switches)
     model = parts.model.train()
-    model.step, model.total_steps = 1, 2  # at the very start lambda is 0
-    _, emptied = without_history(parts.train.part, EMPTY[which])
-    losses = dict(zip(model.loss_names, model.calculate_loss(emptied), strict=True))
-    sum(losses.values()).backward()
-    assert all(loss.isfinite() for loss in losses.values())
-    # Each has a gradient, be it zero: processes that train together wait for all of them.
-    assert [n for n, p in model.named_parameters() if p.grad is None] == []
-    assert all(p.grad.isfinite().all() for p in model.parameters())
-    with torch.no_grad():
-        expected = binary_cross_entropy(model.predict(emptied), emptied["label"])
-    assert losses["click"].item() == pytest.approx(expected.item(), abs=1e-5)
+    for which, empty in EMPTY.items():
+        model.step, model.total_steps = 1, 2  # at the very start lambda is 0
+        model.zero_grad(set_to_none=True)
+        _, emptied = without_history(parts.train.part, empty)
+        losses = dict(zip(model.loss_names, model.calculate_loss(emptied), strict=True))
+        sum(losses.values()).backward()
+        assert all(loss.isfinite() for loss in losses.values()), which
+        # Each has a gradient, be it zero: processes that train together wait for all of them.
+        assert [n for n, p in model.named_parameters() if p.grad is None] == [], which
+        assert all(p.grad.isfinite().all() for p in model.parameters()), which
+        with torch.no_grad():
+            expected = binary_cross_entropy(model.predict(emptied), emptied["label"])
+        assert losses["click"].item() == pytest.approx(expected.item(), abs=1e-5), which
 
 
 # What each model is left with by its formula, when there is no x_t to sum, average, attend to or roll over.

@@ -94,15 +94,16 @@ def exported(serve, tmp_path_factory):
         pytest.importorskip(package, exc_type=ImportError)
     made = {}
 
-    def export(model="MARN"):
-        if model not in made:
+    def export(model="MARN", **changed):
+        key = (model, str(sorted(changed.items())))
+        if key not in made:
             from recbole_marn.serving.export import export as write
 
-            served = serve(model)
+            served = serve(model, **changed)
             folder = tmp_path_factory.mktemp("export") / model
             write(served.scorer(), folder, checkpoint=served.path)
-            made[model] = served, folder
-        return made[model]
+            made[key] = served, folder
+        return made[key]
 
     return export
 

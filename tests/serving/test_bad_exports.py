@@ -89,6 +89,60 @@ def test_files_outside_the_folder_are_not_read(export):
         ExportedScorer("copy")
 
 
+def without(entry):
+    """The plain data of the codes of an export without an entry, whose name may lead into one."""
+
+    def changed(codes):
+        *path, last = entry.split(".")
+        for name in path:
+            codes = codes[name]
+        del codes[last]
+
+    return changed
+
+
+def renamed(codes):
+    codes["needs"]["kinds"] = codes["needs"].pop("kind")
+
+
+@pytest.mark.parametrize(("change", "told"), [
+    (without("modalities.ids.bags"), "KeyError: 'bags'"), (without("click_rates"), "KeyError: 'click_rates'"),
+    (without("never_shown"), "'never_shown'"), (without("modalities.title.vocabulary"), "'vocabulary'"),
+    (without("modalities.ids.settings.kind"), "'kind'"), (without("shown.about"), "'about'"), (renamed, "'kinds'"),
+])  # fmt: skip
+def test_an_export_that_another_version_wrote(export, change, told):
+    from recbole_marn.serving.exported_items import ItemTower
+    from recbole_marn.serving.service.shown import Shown
+
+    codes = json.loads((export / "codes.json").read_text())
+    change(codes)
+    copied(export, codes_json=json.dumps(codes).encode())
+    with pytest.raises(InputError, match="copy/codes.json with the entries that this version") as error:
+        scorer = ExportedScorer("copy")
+        ItemTower(Path("copy"), scorer)
+        Shown.of(Path("copy"), scorer.items)
+    assert told in error.value.got and "recbole-marn export CHECKPOINT" in error.value.hint
+
+
+def test_an_export_without_what_people_see(export):
+    from recbole_marn.serving.service.shown import Shown
+
+    shutil.copytree(export, "copy")
+    Path("copy/items.shown.jsonl").unlink()
+    with pytest.raises(InputError, match=r"an export with items\.shown\.jsonl in copy\. Got one without"):
+        Shown.of(Path("copy"), [])
+
+
+def test_a_graph_that_asks_for_what_nobody_has(export):
+    import onnx
+
+    model = onnx.load(export / "scorer.onnx")
+    model.graph.input.append(onnx.helper.make_tensor_value_info("weather", onnx.TensorProto.FLOAT, [1]))
+    copied(export, scorer_onnx=model.SerializeToString())
+    with pytest.raises(InputError, match="a graph of behaviour, candidate.* Got weather"):
+        ExportedScorer("copy")
+
+
 @pytest.mark.parametrize("files", ['{"codes.json": 1}', "[]", '{"codes.json": {}}'])
 def test_manifests_that_are_none(export, files):
     shutil.copytree(export, "copy")

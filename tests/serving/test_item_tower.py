@@ -5,6 +5,7 @@ import json
 
 import numpy as np
 import pytest
+import tiny
 import torch
 from cases import OUR_MODELS, prepared
 
@@ -126,6 +127,41 @@ def test_of_an_added_item_the_modalities_are_known_too(opened):
     why = known.without_modalities(History([]), ["new", "bare"], time=3e5)
     has = dict(zip(known.modalities, np.isfinite(why).T.tolist(), strict=True))
     assert has == {"ids": [True, True], "image": [True, False], "title": [True, False], "statistic": [True, True]}
+
+
+LISTS = {"ids": {"kind": "id", "fields": {"item_id": 4, "title": 3}}, "image": tiny.MODALITIES["image"]}
+RARE = {"ids": {"kind": "id", "fields": {"item_id": 4}}}
+
+
+@pytest.mark.parametrize(("changed", "unknown"), [
+    ({"modalities": LISTS}, {"title": 1}),
+    ({"modalities": RARE, "id_min_count": 4}, {}),
+    ({"modalities": LISTS, "id_min_count": 4}, {"title": 1}),
+])  # fmt: skip
+def test_lists_and_rare_items_are_exported(exported, changed, unknown):
+    """Scores of the run, and items described anew: tags in another order, a new item as the rare ones are."""
+    from recbole_marn.serving.exported_items import ItemTower
+
+    served, folder = exported("MARN", **changed)
+    scorer, model = ExportedScorer(folder), served.scorer()
+    np.testing.assert_allclose(scorer.score(served.rows, served.histories), served.expected, rtol=0, atol=1e-6)
+    tower = ItemTower(folder, scorer)
+    ids = tower.codes.table.modalities["ids"]
+    expected = model.catalogue.table.modalities["ids"]
+    assert (ids.bags, ids.shared, ids.new) == (expected.bags, expected.shared, expected.new)
+    items = [*scorer.items[:5], "new"]
+    lists = "title" in changed["modalities"]["ids"]["fields"]
+    titles = [served.items[item]["title"].split()[::-1] for item in items[:-1]] + [["house", "red", "never-seen"]]
+    fields = {"title": [" ".join(title) for title in titles]} if lists else {}
+    found = tower.encode(items, fields, {})
+    told = model.add_items({"item_id": items, **fields})
+    assert found.described.told(new=1) == told and told.unknown == unknown
+    np.testing.assert_allclose(found.vectors, model.item_vectors(items), rtol=0, atol=1e-6)
+    if "image" not in changed["modalities"]:
+        np.testing.assert_allclose(found.vectors[:5], scorer.item_vectors(items[:5]), rtol=0, atol=1e-6)
+        table = served.run.train.part.item_table.modalities["ids"]
+        rare = np.flatnonzero(table.codes[:, 0] == 1)[0] - 1
+        np.testing.assert_allclose(found.vectors[5], scorer.item_vectors()[rare], rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize(("vectors", "told"), [

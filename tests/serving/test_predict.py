@@ -130,6 +130,19 @@ def test_bad_input_leaves_no_answers(files, capsys, change, text):
     assert sorted(path.name for path in Path().iterdir()) == before
 
 
+def test_vectors_of_another_model(files, serve, capsys):
+    np.save("other.npy", np.zeros((1, 7), dtype=np.float32))
+    Path("other.ids").write_text("new\n")
+    given = ["--vectors", "other.npy", "--vector-ids", "other.ids", "--out", "scores.csv"]
+    assert main([*files, *given]) == 2
+    told = capsys.readouterr().err
+    assert "6" in told and "7" in told
+    blind = serve("MARN", use_modalities=["ids", "title"])
+    assert main([*[blind.path if word.endswith(".pth") else word for word in files], *given]) == 2
+    assert "a model that reads vectors, for --vectors. Got one that reads none" in capsys.readouterr().err
+    assert not Path("scores.csv").exists()
+
+
 def test_what_breaks_off_half_way_leaves_no_answers(files, capsys, monkeypatch):
     monkeypatch.setattr(tables, "CHUNK", 5)
     with open("rows.csv", "a") as file:

@@ -53,6 +53,36 @@ def test_clusters_of_faiss():
     assert 0.7 < np.mean(shares) <= 1
 
 
+def test_a_list_holds_further_items_in_any_case():
+    retrieval = Retrieval(NUMBERS, VECTORS, 20)
+    query, further = VECTORS[0], np.array([2_000, int(NUMBERS[0])])
+    found = retrieval.holding(further).shortlist(query, None)
+    assert set(found) == {2_000, *retrieval.nearest(query), int(NUMBERS[0])}
+    assert 2_000 not in retrieval.shortlist(query, None)
+
+
+def test_an_export_tells_what_its_short_lists_hold(exported, monkeypatch):
+    """As by the public names, with the histories of those test rows."""
+    from recbole_marn.serving import parity
+    from recbole_marn.serving.exported import ExportedScorer
+
+    served, folder = exported()
+    scorer, part = ExportedScorer(folder), served.run.test.part
+    assert parity.recall_of_short_lists(scorer, part) is None, "25 items are no catalogue"
+    monkeypatch.setattr(parity, "LISTS", (3, 6, 20))
+    monkeypatch.setattr(parity, "TOP", 4)
+    told = parity.recall_of_short_lists(scorer, part)
+    assert told["top"] == 4 and told["rows"] == 50 and set(told["recall_of_full_scoring"]) == {"3", "6"}
+    for size, recall in told["recall_of_full_scoring"].items():
+        lists, found = scorer.short_lists(int(size)), []
+        for row in np.linspace(0, len(part) - 1, 50).astype(int):
+            asked = {"time": served.rows["timestamp"][row], "unseen": True}
+            of = [scorer.top(served.histories[row], 4, among, **asked) for among in (lists, None)]
+            found.append(agreement(*(ranking.probability for ranking in of)))
+            assert of[0].scored <= 2 * int(size) + len(served.histories[row].items) < of[1].scored + 12
+        assert recall == pytest.approx(np.mean(found), abs=1e-4) and 0.2 < recall
+
+
 @pytest.mark.parametrize(("size", "index", "text"), [(0, "exact", "at least one item"), (5, "tree", "Got 'tree'")])
 def test_lists_that_cannot_be_made(size, index, text):
     with pytest.raises(InputError, match=text):

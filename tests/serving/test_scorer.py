@@ -234,6 +234,20 @@ def test_other_items(served, serve):
         load_scorer(path)
 
 
+@pytest.mark.parametrize("entry", ["moving", "context", "gap", "modalities"])
+def test_items_that_another_version_wrote(served, entry):
+    path = copied(served, ".pth", ".items.pt")
+    file = next(Path().glob("*.items.pt"))
+    state = checkpoint.load(file)
+    del state[entry]
+    checkpoint.save(file, state)
+    content = checkpoint.load(path)
+    content["items"]["sha256"] = checkpoint.digest(state)
+    checkpoint.save(path, content)
+    with pytest.raises(InputError, match=f"entries that this version .* Got others .KeyError: '{entry}'.* train again"):
+        load_scorer(path)
+
+
 class Dropper:
     def __reduce__(self):
         return os.mkdir, ("dropped",)

@@ -92,6 +92,26 @@ def test_a_ranking_is_that_of_the_export_and_says_why(client, folder):
     assert {one["item"] for one in some} == {"001", "009"}
 
 
+def test_a_short_list_is_scored_in_place_of_all_and_told(start, folder):
+    asked = {"history": HISTORY, "time": 3e5, "k": 25}
+    full, client = start(), start(retrieve=5)
+    every = post(full, "/recommend", asked).json()
+    assert every["scored"] == 23 and full.get("/health").json()["retrieve"] is None
+    answer = post(client, "/recommend", asked).json()
+    assert answer["scored"] == len(answer["ranking"]) <= 2 * 5 + 2 < 23
+    probability = {one["item"]: one["probability"] for one in every["ranking"]}
+    assert all(one["probability"] == pytest.approx(probability[one["item"]], abs=1e-6) for one in answer["ranking"])
+    assert post(client, "/recommend", asked | {"items": ["001", "009"]}).json()["scored"] == 2
+    post(client, "/items", {"items": [NEW]})
+    assert "new" in [one["item"] for one in post(client, "/recommend", asked).json()["ranking"]]
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["parity"]["retrieval"] = {"top": 20, "rows": 50, "recall_of_full_scoring": {"5": 0.5}}
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    health = start(retrieve=5).get("/health").json()
+    assert (health["retrieve"], health["recall"]) == (5, manifest["parity"]["retrieval"])
+    assert start(retrieve=13).get("/health").json()["retrieve"] is None, "lists of more than half of the items"
+
+
 def test_nobody_knows_is_refused_or_left_out(client):
     unknown = ASKED | {"history": [*HISTORY[:1], {"item": "gone", "time": 1.5e5, "type": "buy"}],
                        "items": ["001", "nobody"]}  # fmt: skip

@@ -22,7 +22,7 @@ def convergence(context: Context) -> Section:
     """Losses, accuracies of the discriminators and the validation metric by step; AUC against lambda0 from records."""
     history = context.subject.history
     if not history:
-        raise InputError("a trained model", "a checkpoint without a finished epoch", "Train it.")
+        raise InputError("a trained model", "a checkpoint without a finished epoch", "Train it for at least one epoch.")
     steps_per_epoch = len(context.subject.prepared.train)
     at = [steps_per_epoch * (epoch["epoch"] + 1) for epoch in history]
     notes = ["Losses and accuracies are means over the steps of an epoch, drawn at the epoch's end."]

@@ -22,10 +22,10 @@ class Padding:
 
     def __init__(self, length: Tensor, device: torch.device):
         self.shape = (len(length), max(1, int(length.max()))) if len(length) else (0, 1)
-        sequence = sequence_of_token(length)
-        position = torch.arange(len(sequence)) - (length.cumsum(0) - length)[sequence]
-        self.place = to_device(sequence * self.shape[1] + position, device)  # (N,)
-        self.is_token = to_device(torch.arange(self.shape[1]) < length[:, None], device)
+        sequence = sequence_of_token(length, device)
+        position = torch.arange(len(sequence), device=device) - to_device(length.cumsum(0) - length, device)[sequence]
+        self.place = sequence * self.shape[1] + position  # (N,)
+        self.is_token = torch.arange(self.shape[1], device=device) < to_device(length, device)[:, None]
 
     def spread(self, value: Tensor) -> Tensor:
         """(N, D) -> (S, L, D)."""

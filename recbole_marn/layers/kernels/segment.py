@@ -1,11 +1,14 @@
 """Ragged arithmetic: sequences of unequal length stored one after another, without a padded slot anywhere.
 
-How many tokens there are decides over the shapes of all that follows, so that a layout made on a GPU would have to be
-waited for. `length` and `row_sequence` therefore stay on the CPU; the layout is made there and copied to `device`.
+How many tokens there are decides over the shapes of all that follows, and a number of a GPU would have to be waited
+for. `length` and `row_sequence` therefore stay on the CPU, where sizes are found; the layout, which is as long as the
+tokens, is made on `device`.
 
 Shapes: S sequences, N tokens (those of sequence 0, then of sequence 1, ...), B rows, each of which reads one
 sequence, and N' tokens in all when every row is given a copy of its own sequence.
 """
+
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -15,6 +18,7 @@ __all__ = [
     "expand_rows",
     "last_state",
     "no_tokens",
+    "one_chunk",
     "packed_order",
     "segment_softmax",
     "segment_sum",
@@ -31,9 +35,17 @@ def to_device(value: Tensor, device: torch.device | str) -> Tensor:
     return value.to(device)
 
 
-def sequence_of_token(length: Tensor) -> Tensor:
-    """(N,) the sequence each token belongs to, on the device of length (S,)."""
-    return torch.repeat_interleave(torch.arange(len(length), device=length.device), length)
+def sequence_of_token(length: Tensor, device: torch.device | None = None) -> Tensor:
+    """(N,) the sequence each token belongs to, on `device`; None: where `length` (S,) is."""
+    return _repeated(length, device or length.device)
+
+
+def _repeated(times: Tensor, device: torch.device) -> Tensor:
+    """0 to n - 1, each as often as `times` (n,) says, on `device`."""
+    size = int(times.sum())
+    return torch.repeat_interleave(
+        torch.arange(len(times), device=device), to_device(times, device), output_size=size
+    )
 
 
 def expand_rows(
@@ -49,13 +61,12 @@ def expand_rows(
     Returns:
         token (N',) index of the token, and row (N',) ascending, the row it is read by.
     """
+    device = device or length.device
     n_tokens = length[row_sequence]
-    row = torch.repeat_interleave(torch.arange(len(row_sequence), device=length.device), n_tokens)
     first_token = (length.cumsum(0) - length)[row_sequence]
     first_place = n_tokens.cumsum(0) - n_tokens
-    token = torch.arange(len(row), device=length.device) + (first_token - first_place)[row]
-    device = device or length.device
-    return to_device(token, device), to_device(row, device)
+    row = _repeated(n_tokens, device)
+    return torch.arange(len(row), device=device) + to_device(first_token - first_place, device)[row], row
 
 
 def segment_sum(value: Tensor, row: Tensor, n_rows: int) -> Tensor:
@@ -99,6 +110,13 @@ def no_tokens(n_rows: int, size: int, *of: Tensor) -> Tensor:
     return of[0].new_zeros(n_rows, size) + sum(value.sum() * 0.0 for value in of)
 
 
+def one_chunk(weights: Sequence[Tensor]) -> list[Tensor]:
+    """The same, one after another in memory: so cuDNN takes a layer's weights, or else copies them and warns."""
+    chunk = torch.cat([weight.flatten() for weight in weights])
+    parts = chunk.split([weight.numel() for weight in weights])
+    return [part.view_as(weight) for part, weight in zip(parts, weights, strict=True)]
+
+
 def last_state(state: Tensor, length: Tensor) -> Tensor:
     """The state after the last token of each sequence; zeros for a sequence without tokens.
 
@@ -123,14 +141,17 @@ def packed_order(length: Tensor, device: torch.device | None = None) -> tuple[Te
         packed_of_token (N,): packed[packed_of_token] is back in the order of the tokens;
         batch_sizes (L,), where `length` is: how many sequences have a t-th token, for t = 0, 1, ...
     """
-    sequence = sequence_of_token(length)
-    token = torch.arange(len(sequence), device=length.device)
-    time = token - (length.cumsum(0) - length)[sequence]
-    batch_sizes = torch.bincount(time)
+    device = device or length.device
+    ended = torch.bincount(length).cumsum(0)  # sequences of at most t tokens
+    batch_sizes = len(length) - ended[:-1]
     rank = torch.empty_like(length)
     rank[length.argsort(descending=True, stable=True)] = torch.arange(len(length), device=length.device)
-    packed_of_token = (batch_sizes.cumsum(0) - batch_sizes)[time] + rank[sequence]
+    first = length.cumsum(0) - length
+
+    sequence = sequence_of_token(length, device)
+    token = torch.arange(len(sequence), device=device)
+    time = token - to_device(first, device)[sequence]
+    packed_of_token = to_device(batch_sizes.cumsum(0) - batch_sizes, device)[time] + to_device(rank, device)[sequence]
     token_of_packed = torch.empty_like(token)
     token_of_packed[packed_of_token] = token
-    device = device or length.device
-    return to_device(token_of_packed, device), to_device(packed_of_token, device), batch_sizes
+    return token_of_packed, packed_of_token, batch_sizes

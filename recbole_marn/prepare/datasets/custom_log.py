@@ -85,7 +85,8 @@ def _places(given: list[Assignment], tables: dict[str, Table]) -> list[Assignmen
     placed = []
     for entry in given:
         if entry.table and entry.table not in tables:
-            raise InputError(f"the file --{entry.table} for --column {entry.text}", "none", "Give it, or correct it.")
+            hint = f"Give --{entry.table} FILE, or write another table before the point: {', '.join(tables)}."
+            raise InputError(f"the file --{entry.table} for --column {entry.text}", "none", hint)
         own = entry.role not in _KNOWN
         for name in ("items", "users", "exposures", "behaviours") if own and not entry.table else ():
             if name in tables and find_column(tables[name], entry.split_type()[0]) is not None:

@@ -58,5 +58,5 @@ def need(package: str, extra: str, purpose: str):
 def image_encoder(name: str, weights: Path | None = None) -> ImageEncoder:
     """Load an encoder by name, with weights of its package or download unless a file is given."""
     if name not in IMAGE_ENCODERS:
-        raise InputError(f"--encoder to be one of {', '.join(IMAGE_ENCODERS)}", repr(name), "Correct the name.")
+        raise InputError(f"--encoder to be one of {', '.join(IMAGE_ENCODERS)}", repr(name), "Choose one of them.")
     return importlib.import_module(IMAGE_ENCODERS[name]).load(weights)

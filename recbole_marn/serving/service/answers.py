@@ -49,14 +49,15 @@ class Endpoints:
     def recommend(self, asked: schema.RecommendRequest) -> schema.RecommendAnswer:
         now = self.state.answering()
         history, items, left_out = self._known(now, asked, asked.items or [])
-        candidates = None if asked.items is None else items
-        ranking = now.scorer.top(history, asked.k, candidates, unseen=asked.unseen, **_moment(asked))
-        self.metrics.scored.inc(len(now.scorer.items) if candidates is None else len(items))
+        among = now.retrieval if asked.items is None else items
+        ranking = now.scorer.top(history, asked.k, among, unseen=asked.unseen, **_moment(asked))
+        self.metrics.scored.inc(ranking.scored)
         why = self._why(now, history, ranking.items, ranking.probability, asked) if asked.why else {}
         return schema.RecommendAnswer(
             export=now.export,
             left_out=left_out,
             behaviours=_read(now, history),
+            scored=ranking.scored,
             ranking=[
                 schema.RankedItem(**self._shown(now, item), probability=value, why=why.get(item))
                 for item, value in zip(ranking.items, ranking.probability.tolist(), strict=True)
@@ -88,6 +89,8 @@ class Endpoints:
             added=len(now.added),
             skipped=now.skipped,
             reload_problem=self.state.reload_problem,
+            retrieve=now.retrieval and now.retrieval.size,
+            recall=now.scorer.manifest.get("parity", {}).get("retrieval"),
             longest_history=facts.longest,
             reads={
                 "time": facts.needs.time,
@@ -120,7 +123,9 @@ class Endpoints:
             late = next((one for one in asked.history if one.time is not None and one.time > asked.time), None)
             if late is not None:
                 raise InputError(
-                    "behaviours before the time of the request", f"{late.time:g} after {asked.time:g}", "Correct them."
+                    "behaviours before the time of the request",
+                    f"{late.time:g} after {asked.time:g}",
+                    "Leave the later ones out, or ask for a later time.",
                 )
         kept = [one for one, is_known in zip(asked.history, known, strict=False) if is_known]
         history = History([one.item for one in kept], _all(kept, "time"), _all(kept, "type"))

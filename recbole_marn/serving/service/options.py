@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["Options"]
+__all__ = ["LOOPBACK", "RANKED", "Options"]
 
+RANKED = 100  # items of the longest ranking
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
@@ -26,6 +27,7 @@ class Options:
         largest_body: bytes of a request.
         waiting: requests of one worker that may be under way; further ones are refused.
         most_added: items that may have been added.
+        retrieve: items of a short list that is scored in place of all; None: all are.
         look_every: seconds between looks for another export.
     """
 
@@ -39,6 +41,7 @@ class Options:
     largest_body: int = 1 << 20
     waiting: int = 64
     most_added: int = 10_000
+    retrieve: int | None = None
     look_every: float = 0.5
 
     @property

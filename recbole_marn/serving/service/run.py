@@ -1,4 +1,4 @@
-"""Workers behind one socket, started again when one ends."""
+"""A service from its options to its end: the socket, the log, the workers."""
 
 from __future__ import annotations
 
@@ -9,11 +9,10 @@ from functools import partial
 from typing import Any
 
 import uvicorn
-from uvicorn.config import STARTUP_FAILURE
-from uvicorn.supervisors import Multiprocess
 
 from recbole_marn.errors import InputError, first_line
 from recbole_marn.serving.service.options import Options
+from recbole_marn.serving.service.workers import Workers, started
 
 __all__ = ["run"]
 
@@ -33,7 +32,7 @@ def run(options: Options, port: int, workers: int) -> int:
     """Serve until SIGTERM or Ctrl-C; requests under way are answered before a worker ends.
 
     Returns:
-        0, or 1 if a worker could not start.
+        0, or what `Workers.exit_code` says.
 
     Raises:
         InputError: the address cannot be listened on.
@@ -48,21 +47,28 @@ def run(options: Options, port: int, workers: int) -> int:
         host, taken = listening.getsockname()[:2]
         address = f"http://{f'[{host}]' if ':' in host else host}:{taken}"
         print(f"Serving {options.export} at {address} by {workers} workers; Ctrl-C stops it.", flush=True)
-        supervisor = Multiprocess(config, [listening])
+        supervisor = Workers(config, [listening])
         supervisor.run()
-        return int(any(process.exitcode == STARTUP_FAILURE for process in supervisor.processes))
+        return supervisor.exit_code
 
 
 def _application(options: Options) -> Any:
-    from recbole_marn.serving.service.app import create_app  # in the worker
+    def make() -> Any:
+        from recbole_marn.serving.service.app import create_app  # in the worker
 
-    return create_app(options)
+        return create_app(options)
+
+    return started(make)
 
 
 def _listening(host: str, port: int) -> socket.socket:
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        return socket.create_server((host, port), family=family, backlog=2048)
+        listening = socket.create_server((host, port), family=family, backlog=2048)
+        # Connections inherit it. asyncio sets it only where a socket names its protocol, and a listening one does not:
+        # the body of an answer would wait 40 ms for the client to acknowledge its head.
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return listening
     except (OSError, OverflowError) as error:
         raise InputError(
             f"an address to listen on, {host}:{port}", first_line(error), "Choose another --host or --port."

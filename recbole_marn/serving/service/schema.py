@@ -6,13 +6,15 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 
+from recbole_marn.serving.service.options import RANKED
+
 __all__ = [
     "Behaviour", "Contribution", "Found", "Health", "ItemContent", "ItemsAnswer", "ItemsRequest", "Problem", "Problems",
     "RankedItem", "RecommendAnswer", "RecommendRequest", "ScoreAnswer", "ScoredItem", "ScoreRequest", "ShownItem",
 ]  # fmt: skip
 
 # Of one request; a model reads the latest behaviours of a history, often 50.
-BEHAVIOURS, CANDIDATES, ITEMS, RANKED, FIELDS, NUMBERS = 1000, 1000, 20, 100, 100, 100_000
+BEHAVIOURS, CANDIDATES, ITEMS, FIELDS, NUMBERS = 1000, 1000, 20, 100, 100_000
 
 Id = Annotated[str, Field(min_length=1, max_length=256, pattern=r"^[^\u0000-\u001f\u007f]+$")]
 Name = Annotated[str, Field(min_length=1, max_length=100)]
@@ -42,7 +44,7 @@ class Asking(Strict):
     time: FiniteFloat | None = Field(None, description="of the request, where the model reads the time since")
     profile: Annotated[Values, Field(max_length=FIELDS)] = Field({}, description="field -> value, where read")
     context: Annotated[Values, Field(max_length=FIELDS)] = Field(
-        {}, description="field -> value, or a list of one value a candidate"
+        {}, description="field -> value, or a list of one value per candidate"
     )
     unknown: Literal["refuse", "leave_out"] = Field("refuse", description="what to do with ids that nobody knows")
 
@@ -141,6 +143,7 @@ class RankedItem(ShownItem):
 
 
 class RecommendAnswer(Asked):
+    scored: int = Field(description="items that were scored: all, or those of a short list (GET /health says which)")
     ranking: list[RankedItem]
 
 
@@ -164,6 +167,8 @@ class Health(Answer):
     added: int = Field(description="items added since the export")
     skipped: int = Field(description="added items that this export cannot take")
     reload_problem: str | None = Field(description="why the export that is there now is not used; the one before is")
+    retrieve: int | None = Field(description="items of a short list that is scored in place of all; null: all are")
+    recall: dict[str, Any] | None = Field(description="of such lists, against full scoring, as the export measured it")
     longest_history: int
     reads: dict[str, Any] = Field(description="what the model reads of a behaviour, of profile and context")
     latest: float = Field(description="the last moment of the rows it was trained on")

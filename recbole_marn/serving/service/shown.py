@@ -11,7 +11,8 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
-from recbole_marn.serving.exported import CODES, SHOWN
+from recbole_marn.errors import InputError, entries_of
+from recbole_marn.serving.exported import CODES, EXPORT_AGAIN, SHOWN
 
 __all__ = ["Facts", "Shown"]
 
@@ -50,14 +51,22 @@ class Shown:
 
     @classmethod
     def of(cls, folder: Path, items: list[str]) -> Shown:
-        """From an export, whose lines are in the order of its items."""
-        fields = json.loads((folder / CODES).read_text(encoding="utf-8"))["shown"]
+        """From an export, whose lines are in the order of its items.
+
+        Raises:
+            InputError: an export of an older version, without what people see of items.
+        """
+        if not (folder / SHOWN).is_file():
+            raise InputError(f"an export with {SHOWN} in {folder}", "one without", EXPORT_AGAIN)
+        with entries_of(f"{folder / CODES}", EXPORT_AGAIN):
+            fields = json.loads((folder / CODES).read_text(encoding="utf-8"))["shown"]
+            title, about = fields["title"], tuple(fields["about"])
         lines = (folder / SHOWN).read_text(encoding="utf-8").split("\n")[:-1]
         titles = [json.loads(line)["title"] for line in lines]
         searched = [f"{title_} {item}".lower().replace("\n", " ") for item, title_ in zip(items, titles, strict=True)]
         starts = list(accumulate((len(line) + 1 for line in searched), initial=0))[:-1]
         place = {item: number for number, item in enumerate(items)}
-        return cls(fields["title"], tuple(fields["about"]), items, place, lines, "\n".join(searched), starts)
+        return cls(title, about, items, place, lines, "\n".join(searched), starts)
 
     def with_items(self, told: Mapping[str, Mapping[str, Any]]) -> Shown:
         """With items that were told of: id -> field -> value."""

@@ -14,6 +14,7 @@ from recbole_marn.files import sha256
 from recbole_marn.serving.exported import MANIFEST, TOWER, ExportedScorer
 from recbole_marn.serving.exported_items import ItemTower
 from recbole_marn.serving.new_items import ItemsAdded
+from recbole_marn.serving.retrieval import Retrieval
 from recbole_marn.serving.service.added_file import AddedFile, AddedItem
 from recbole_marn.serving.service.options import Options
 from recbole_marn.serving.service.shown import Shown
@@ -35,6 +36,7 @@ class Answering:
         read: bytes of the file of added items that are in it.
         added: ids that were added.
         skipped: items of that file which this export cannot take.
+        retrieval: makes the short lists that are scored in place of all items; None: all are.
     """
 
     scorer: ExportedScorer
@@ -44,10 +46,14 @@ class Answering:
     read: int = 0
     added: frozenset[str] = frozenset()
     skipped: int = 0
+    retrieval: Retrieval | None = None
 
     @classmethod
-    def of(cls, folder: Path) -> Answering:
+    def of(cls, folder: Path, retrieve: int | None) -> Answering:
         """An export.
+
+        Args:
+            retrieve: items of a short list, where there are more than twice as many.
 
         Raises:
             InputError: none that can be used.
@@ -55,7 +61,9 @@ class Answering:
         export = sha256(folder / MANIFEST)[:12] if (folder / MANIFEST).is_file() else ""
         scorer = ExportedScorer(folder)
         tower = ItemTower(folder, scorer) if TOWER in scorer.manifest["files"] else None
-        return cls(scorer, tower, Shown.of(folder, scorer.items), export)
+        short = retrieve is not None and 2 * retrieve < len(scorer.items)
+        retrieval = scorer.short_lists(retrieve) if short else None
+        return cls(scorer, tower, Shown.of(folder, scorer.items), export, retrieval=retrieval)
 
     def encoder(self) -> ItemTower:
         """The item tower.
@@ -65,7 +73,9 @@ class Answering:
         """
         if self.tower is None:
             raise InputError(
-                "an export with an item tower", "one without", "Its model has none in ONNX."
+                "an export with an item tower",
+                "one without",
+                "Export a model that makes item vectors (docs/serving.md).",
             )
         return self.tower
 
@@ -76,11 +86,14 @@ class Answering:
             InputError: the export takes no items, or not these.
         """
         encoded = self.encoder().encode([item.item for item in items], *_columns(items))
+        scorer = self.scorer.with_items([item.item for item in items], encoded.vectors, encoded.without)
+        added = self.added | {item.item for item in items}
         return dataclasses.replace(
             self,
-            scorer=self.scorer.with_items([item.item for item in items], encoded.vectors, encoded.without),
+            scorer=scorer,
             shown=self.shown.with_items({item.item: item.fields for item in items}),
-            added=self.added | {item.item for item in items},
+            added=added,
+            retrieval=self.retrieval and self.retrieval.holding(scorer.numbers(sorted(added))),
         )
 
 
@@ -104,7 +117,7 @@ class State:
         self.reload_problem: str | None = None
         self._lock = threading.Lock()  # one at a time reads the file of added items
         self._fingerprint = _fingerprint(options.export)
-        self._answering = self._caught_up(Answering.of(options.export))
+        self._answering = self._caught_up(Answering.of(options.export, options.retrieve))
 
     # ------------------------------------------------------------------------------------------------ answers
     def answering(self) -> Answering:
@@ -159,7 +172,7 @@ class State:
             return False
         self._fingerprint = found
         try:
-            opened = Answering.of(self.options.export)
+            opened = Answering.of(self.options.export, self.options.retrieve)
         except InputError as error:
             self.reload_problem = str(error)
             log.error("the export that is there now is not used: %s", error)

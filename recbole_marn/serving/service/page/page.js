@@ -165,7 +165,8 @@ async function rank() {
     if (mine !== asked) return;
     show(answer.ranking);
     const read = answer.behaviours < history.length ? ` It reads the latest ${answer.behaviours} behaviours.` : "";
-    tell(`The ${answer.ranking.length} likeliest of ${health.items} items.${read}`);
+    const among = health.retrieve === null ? "" : ` ${answer.scored} of them were scored, a short list.`;
+    tell(`The ${answer.ranking.length} likeliest of ${health.items} items.${among}${read}`);
   } catch (error) {
     if (mine === asked) tell(error.message, true);
   }
