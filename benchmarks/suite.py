@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from . import GROUPS
+from . import GROUPS, OURS
 from .bench import Bench, Sizes
 from .gates import Gate, gates_table
 from .host import compare_with_recbole, host_gates
@@ -52,7 +52,7 @@ def main(args: argparse.Namespace) -> int:
 
         result["gpu"], gates = gpu_tables(args.dataset, args.data_path, quick=args.quick)
     if args.only or not (args.growth or args.breakdown or args.gpu):
-        gates += run_gates(args.only or (QUICK if args.quick else GROUPS), sizes, quick=args.quick)
+        gates += run_gates(args.only or (QUICK if args.quick else OURS), sizes, quick=args.quick)
     if gates:
         print(gates_table(gates))
         result["gates"] = [gate.as_json() for gate in gates]
