@@ -288,7 +288,7 @@ def test_settings_of_the_run_are_checked(settings, given, text):
 
 
 def test_a_key_of_another_model_is_unknown(settings):
-    with pytest.raises(InputError, match="a run of DIN on .* lambda0=0.1. lambda0 is no key"):
+    with pytest.raises(InputError, match="run of DIN .* lambda0=0.1. Leave out lambda0: DIN has no such key; MARN "):
         quick_start.build_config(config_dict=settings("DIN") | {"lambda0": 0.1})
 
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from recbole_marn.analysis.subject import Subject
 from recbole_marn.errors import InputError
 from recbole_marn.evaluation.record import read_record
@@ -21,8 +23,14 @@ class Setting:
     """One value of lambda0, and the AUC of its runs, a seed each."""
 
     lambda0: float
+    seed: list[int] = field(default_factory=list)
     valid: list[float] = field(default_factory=list)
     test: list[float] = field(default_factory=list)
+
+    def gap(self, other: Setting) -> np.ndarray:
+        """(S,) test AUC minus that of the other with the same seed, of the seeds that both have."""
+        mine, others = dict(zip(self.seed, self.test, strict=True)), dict(zip(other.seed, other.test, strict=True))
+        return np.array([mine[seed] - others[seed] for seed in sorted(mine.keys() & others.keys())])
 
 
 def sensitivity(folders: Sequence[Path], subject: Subject, notes: list[str]) -> list[Setting]:
@@ -45,6 +53,7 @@ def sensitivity(folders: Sequence[Path], subject: Subject, notes: list[str]) -> 
             continue
         value = float(settings["lambda0"])
         setting = groups.setdefault(_rest(settings), {}).setdefault(value, Setting(value))
+        setting.seed.append(record["seed"])
         setting.valid.append(record["metrics"]["valid"]["AUC"])
         setting.test.append(record["metrics"]["test"]["AUC"])
     if not groups:

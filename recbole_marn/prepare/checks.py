@@ -103,10 +103,11 @@ def _negatives(kept: rows.Events, part_rows: rows.Rows, n_items: int, train_coun
 def describe_checks(checks: dict[str, Any]) -> list[str]:
     """Lines for the report."""
     sampled = "" if checks["one_user_in"] == 1 else f", one user in {checks['one_user_in']}"
+    dropped = ", dropped by `repeats: first`" if checks["repeats"] else ""
     cold = ", ".join(f"{name} {share:.1%} of {checks['rows'][name]:,}" for name, share in checks["cold"].items())
     return [
         f"leak checks on the rows of split leave_last{sampled}",
-        f"  repeated (user, item) pairs: {checks['repeats']:,} events, dropped by `repeats: first`",
+        f"  repeated (user, item) pairs: {checks['repeats']:,} events{dropped}",
         f"  target in its own history: {checks['target_in_history']:,} rows",
         f"  later event in a history: {checks['future_in_history']:,} rows",
         f"  negative the user touched: {checks['negatives_touched']:,} rows; none left: {checks['no_negative']:,}",

@@ -69,10 +69,7 @@ class Asked:
 
 
 class Scores(ABC):
-    """Click probabilities for users who are nothing but their behaviours.
-
-    Columns are called as in the training data (`user_id`, `item_id`, `timestamp` unless its settings said otherwise).
-    """
+    """Click probabilities for users who are nothing but their behaviours."""
 
     def __init__(self, facts: Facts, tokens: Sequence[str] | np.ndarray):
         """`tokens`: ids of the items by number; that of number 0 is not read."""

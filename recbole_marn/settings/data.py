@@ -30,7 +30,7 @@ __all__ = [
 ]
 
 # Below, reading text takes a second, and a second file beside it would be one more to keep.
-COLUMNAR_FROM_MB = 64
+COLUMNAR_FROM_MB = 32
 Sampling = Literal["uniform", "popularity", "matched"]
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from recbole_marn.analysis.context import Context
 from recbole_marn.analysis.sections.convergence import convergence
@@ -48,7 +49,14 @@ def test_the_section_draws_means_over_seeds(records):
     table = next(table for table in section.tables if table.name == "lambda0")
     mean = np.mean([json.loads(Path(r["record"]).read_text())["metrics"]["test"]["AUC"] for r in runs[2:]])
     assert table.rows[1][:2] == [0.5, 2] and table.rows[1][3] == pytest.approx(mean)
-    assert "lambda0" in {figure.name for figure in section.figures}
+    by_seed = {
+        value: {r["seed"]: json.loads(Path(r["record"]).read_text())["metrics"]["test"]["AUC"] for r in of}
+        for value, of in ((0.0, runs[:2]), (0.5, runs[2:]))
+    }
+    gaps = [by_seed[0.5][seed] - by_seed[0.0][seed] for seed in (1, 2)]
+    low, high = stats.t.interval(0.95, 1, np.mean(gaps), stats.sem(gaps))
+    assert table.rows[1][7:] == pytest.approx([np.mean(gaps), low, high]) and table.rows[0][7] == 0
+    assert {"lambda0", "lambda0_gaps"} <= {figure.name for figure in section.figures}
 
 
 def test_records_of_others_say_nothing_and_that_is_said(records):

@@ -170,5 +170,5 @@ def test_without_pyarrow_the_text_is_read_and_it_is_said(folder, monkeypatch):
 def test_small_files_get_no_twin(data_path, tmp_path):
     tiny.write_dataset(tmp_path)
     config = build_config(config_dict=tiny.settings(tmp_path))
-    assert config["columnar_from_mb"] == 64 and not CTRDataset(config)._is_coded
+    assert config["columnar_from_mb"] == 32 and not CTRDataset(config)._is_coded
     assert not list((tmp_path / "tiny").glob("*.arrow"))

@@ -172,6 +172,19 @@ def test_a_changed_statistic_is_named(results):
     assert any("p_holm of UAUC test of LR against the best (MARN) is 0.5, recomputed" in problem for problem in found)
 
 
+@pytest.mark.parametrize(("moved", "named"), [(0.005, False), (0.1, True)])
+def test_a_drawn_p_value_may_differ_by_the_error_of_its_draws(results, moved, named):
+    """Another version of numpy may draw other signs."""
+    path = Folders(results, "tiny").statistics
+
+    def edit(statistics):
+        test = next(t for t in statistics["tests"] if (t["metric"], t["part"], t["row"]) == ("UAUC", "test", "LR"))
+        test["p_sign_flip"] += moved if test["p_sign_flip"] < 0.5 else -moved
+
+    tamper(path, True, edit)
+    assert any("p_sign_flip of UAUC test of LR" in problem for problem in problems(results)) == named
+
+
 def test_a_forged_interval_or_test_is_recomputed(results):
     path = Folders(results, "tiny").statistics
 

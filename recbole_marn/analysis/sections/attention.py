@@ -143,8 +143,8 @@ def _agreement(by_category: Mapping[str, Mapping[str, Mapping[str, float]]], tru
     rows = [[a, *(mean_rank_correlation(tables[a], tables[b]) for b in tables)] for a in tables]
     return Table(
         "agreement",
-        "Spearman's rank correlation of the modalities within a category, mean over the categories: 1 is the same "
-        "order, 0 none.",
+        "Spearman's rank correlation of the modalities within a category, mean over the categories that both rank: 1 "
+        "is the same order, 0 none.",
         ["", *tables],
         rows,
     )

@@ -12,6 +12,7 @@ from recbole_marn.analysis.context import Context
 from recbole_marn.analysis.section import Figure, Section, Table
 from recbole_marn.analysis.sensitivity import Setting, sensitivity
 from recbole_marn.errors import InputError
+from recbole_marn.plots.intervals import Series, intervals
 from recbole_marn.plots.lines import Line, lines
 
 __all__ = ["convergence"]
@@ -29,7 +30,7 @@ def convergence(context: Context) -> Section:
     return Section(
         "Convergence and sensitivity",
         "Losses should fall and level out, and the epoch kept is the best one on validation. AUC against lambda0 has "
-        "one point per value with an interval over seeds: where the intervals overlap, a difference may be chance.",
+        "one point per value with an interval over seeds; the gaps, seed by seed, say more than the curve.",
         "It cannot say how other seeds of this very run would have gone, nor what lambda0 does with another budget or "
         "learning rate.",
         tables=[_epochs(history, at), *_sensitivity_tables(found)],
@@ -94,9 +95,15 @@ def _sensitivity_tables(found: Sequence[Setting]) -> list[Table]:
     for setting in found:
         valid, test = np.array(setting.valid), np.array(setting.test)
         spread = float(test.std(ddof=1)) if len(test) > 1 else None
-        rows.append([setting.lambda0, len(test), valid.mean(), test.mean(), spread, *_interval(test)])
+        row = [setting.lambda0, len(test), valid.mean(), test.mean(), spread, *_interval(test)]
+        gap = setting.gap(found[0])
+        rows.append([*row, gap.mean() if len(gap) else None, *_interval(gap)])
     columns = ["lambda0", "seeds", "valid AUC", "test AUC", "deviation over seeds", "low", "high"]
-    caption = "AUC by lambda0, mean over seeds, with Student's 95 % interval."
+    columns += ["gap", "gap low", "gap high"]
+    caption = (
+        "AUC by lambda0, mean over seeds, with Student's 95 % interval; gap is the test AUC minus that of the first "
+        "line, seed by seed."
+    )
     return [Table("lambda0", caption, columns, rows)] if rows else []
 
 
@@ -111,4 +118,13 @@ def _sensitivity_figures(found: Sequence[Setting]) -> list[Figure]:
         title="AUC against lambda0", x_axis="lambda0", y_axis="test AUC",
         x_labels=[f"{setting.lambda0:g}" for setting in found],
     )  # fmt: skip
-    return [Figure("lambda0", "Test AUC by lambda0; the band is the 95 % interval over seeds.", picture)]
+    gaps = [setting.gap(found[0]) for setting in found]
+    series = Series([gap.mean() if len(gap) else np.nan for gap in gaps], *zip(*map(_interval, gaps), strict=True))
+    labels = [f"{setting.lambda0:g}" for setting in found]
+    beside = intervals(
+        labels, {"gap": series}, title=f"AUC minus that of lambda0 = {labels[0]}", x_axis="gap in test AUC", zero=0.0
+    )
+    return [
+        Figure("lambda0", "Test AUC by lambda0; the band is the 95 % interval over seeds.", picture),
+        Figure("lambda0_gaps", f"The same minus lambda0 = {labels[0]}, seed by seed, with 95 % intervals.", beside),
+    ]
