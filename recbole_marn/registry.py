@@ -55,7 +55,8 @@ __all__ = [
 class ModelRow:
     """One model: where its class is, which settings it takes, and where it was published.
 
-    With `preset_of` it is another model of the table under the choices of its own YAML file.
+    With `preset_of` it is another model of the table under the choices of its own YAML file; `needs` is a kind of
+    modality without which it cannot be built.
     """
 
     name: str
@@ -63,6 +64,7 @@ class ModelRow:
     settings: type
     paper: str
     preset_of: str | None = None
+    needs: str | None = None
 
     @property
     def ours(self) -> bool:
@@ -117,7 +119,7 @@ MODELS: dict[str, ModelRow] = {
         ModelRow("MMSS", OURS + "rivals.mmss", MMSSSettings, "Li et al., IJCAI 2018"),
         ModelRow("NAML", OURS + "rivals.naml", NAMLSettings, "Wu et al., IJCAI 2019"),
         # Rivals of today, with the same modalities.
-        ModelRow("SimTier", OURS + "rivals.sim_tier", SimTierSettings, "Sheng et al., CIKM 2024"),
+        ModelRow("SimTier", OURS + "rivals.sim_tier", SimTierSettings, "Sheng et al., CIKM 2024", needs="vector"),
         ModelRow("QIN", OURS + "rivals.qin", QINSettings, "Li et al., 2025, arXiv 2504.17699"),
         ModelRow(
             "TransformerDCN",

@@ -79,9 +79,12 @@ class Plan:
 
     def possible_models(self) -> list[str]:
         """Models of the table whose modalities the data set has; BaseModelIMAGE needs an image, for one."""
-
         there = set(self.data.modalities)
-        return [model for model in MODELS if set(choices("model", model).get("use_modalities") or ()) <= there]
+        kinds = {None, *(modality.kind for modality in self.data.modality_settings().values())}
+        return [
+            model for model, row in MODELS.items()
+            if row.needs in kinds and set(choices("model", model).get("use_modalities") or ()) <= there
+        ]  # fmt: skip
 
     def config(self, row: Row) -> Any:
         """RecBole's Config of a row.

@@ -6,7 +6,7 @@ import xml.etree.ElementTree as ElementTree
 import numpy as np
 import pytest
 import torch
-from recbole_marn.benchmarks import GROUPS, breakdown, growth, log_step, suite, timing
+from recbole_marn.benchmarks import OURS, breakdown, growth, log_step, suite, timing
 from recbole_marn.benchmarks.gates import Gate, gates_table, ratio_gate
 from recbole_marn.benchmarks.picture import log_log_picture
 from recbole_marn.benchmarks.synthetic import SyntheticData
@@ -54,7 +54,7 @@ def test_the_last_line_is_json_and_the_exit_code_tells(monkeypatch, capsys, valu
     assert cli.main(["bench", "--only", "memory", "steps", "--rounds", "7"]) == code
     assert last_json(capsys) == {"gates": [{"name": "speed", "value": value, "goal": 2.0, "ok": code == 0}]}
     assert cli.main(["bench", "--quick"]) == code and cli.main(["bench"]) == code
-    assert asked == [(("memory", "steps"), 7, False), (suite.QUICK, 3, True), (GROUPS, 5, False)]
+    assert asked == [(("memory", "steps"), 7, False), (suite.QUICK, 3, True), (OURS, 5, False)]
 
 
 def test_tables_come_with_the_gates_or_without(monkeypatch, capsys):
