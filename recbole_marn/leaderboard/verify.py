@@ -308,26 +308,40 @@ def _between(around: Sequence[str], line: str) -> list[str] | None:
 # -------------------------------------------------------------------------------------------- command line
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `verify`."""
-    parser.add_argument("out", type=Path, metavar="DIR", help="the --out of a leaderboard")
+    told = "the --out of a leaderboard; folders of results in it are checked, too"
+    parser.add_argument("out", type=Path, metavar="DIR", help=told)
     parser.add_argument("-d", "--dataset", help="only this data set (default: all there are)")
 
 
 def main(args: argparse.Namespace) -> int:
     """Run `verify`: 0 all holds, 2 something was altered; every problem is named on stderr."""
     problems = 0
-    for dataset in [args.dataset] if args.dataset else datasets_in(args.out):
-        with tqdm(desc=f"verify {dataset}", unit="check", disable=None) as bar:
-            report = verify(args.out, dataset, bar.update)
-        problems += _tell_problems(report)
-        print(
-            f"{printable(dataset)}: {report.cells} cells against {report.records} records; {report.from_scores} "
-            f"recomputed from their scores, {report.from_evidence} from their evidence, {len(report.absent)} taken "
-            f"from the record, whose scores are not on this machine; {len(report.problems)} problems"
-        )
-    if not args.dataset and (report := verify_across(args.out)):
-        problems += _tell_problems(report)
-        print(f"across data sets: {report.cells} cells; {len(report.problems)} problems")
+    there = {out: datasets_in(out) for out in result_folders(args.out)}
+    known = sorted({dataset for datasets in there.values() for dataset in datasets})
+    if args.dataset and args.dataset not in known:
+        raise InputError(f"a data set with records in {args.out}", repr(args.dataset), f"There are {', '.join(known)}.")
+    for out, datasets in there.items():
+        inside = "" if out == args.out else f"{out.name}/"
+        for dataset in datasets if args.dataset is None else set(datasets) & {args.dataset}:
+            with tqdm(desc=f"verify {inside}{dataset}", unit="check", disable=None) as bar:
+                report = verify(out, dataset, bar.update)
+            problems += _tell_problems(report)
+            print(
+                f"{printable(inside + dataset)}: {report.cells} cells against {report.records} records; "
+                f"{report.from_scores} recomputed from their scores, {report.from_evidence} from their evidence, "
+                f"{len(report.absent)} taken from the record, whose scores are not on this machine; "
+                f"{len(report.problems)} problems"
+            )
+        if not args.dataset and (report := verify_across(out)):
+            problems += _tell_problems(report)
+            print(f"{inside}across data sets: {report.cells} cells; {len(report.problems)} problems")
     return 2 if problems else 0
+
+
+def result_folders(out: Path) -> list[Path]:
+    """The folder of results, where it has records, and those of its folders that have some."""
+    nested = sorted(path.parent for path in out.glob("*/records") if path.is_dir())
+    return nested if nested and not (out / "records").is_dir() else [out, *nested]
 
 
 def _tell_problems(report: Report) -> int:

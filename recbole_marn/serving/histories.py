@@ -200,7 +200,7 @@ def columns_of(table: Any, wanted: Sequence[str], what: str) -> dict[str, np.nda
         raise InputError(
             f"{what} as a data frame or a mapping of columns",
             type(table).__name__,
-            "Give e.g. {'user_id': [...], ...}.",
+            f"Give e.g. {{'{next(iter(wanted), 'item_id')}': [...], ...}}.",
         )
     missing = [name for name in wanted if name not in table]
     if missing:

@@ -1,6 +1,7 @@
 """Every tampering is found, and named."""
 
 import json
+import shutil
 import time
 
 import fake_runs
@@ -255,6 +256,23 @@ def test_the_command_names_the_cell_and_ends_with_2(results, capsys):
     captured = capsys.readouterr()
     assert "cell 'seeds' of row 'MARN' (csv) says '3', the records say '2'." in captured.err
     assert "1 problems" in captured.out
+
+
+def test_folders_of_results_inside_are_checked_too(results, capsys):
+    shutil.copytree(results, results / "converged")
+    change(results / "converged" / "tiny.csv", "MARN,2,", "MARN,3,")
+    assert main(["verify", str(results)]) == 2
+    told = capsys.readouterr()
+    assert "tiny: " in told.out.splitlines()[0] and "0 problems" in told.out.splitlines()[0]
+    assert told.out.splitlines()[1].startswith("converged/tiny: ") and "1 problems" in told.out.splitlines()[1]
+    shutil.rmtree(results / "records")
+    assert main(["verify", str(results)]) == 2
+    assert capsys.readouterr().out.startswith("converged/tiny: ")
+
+
+def test_a_data_set_that_is_not_there(results, capsys):
+    assert main(["verify", str(results), "--dataset=tinny"]) == 2
+    assert "Got 'tinny'. There are tiny." in capsys.readouterr().err
 
 
 def test_a_folder_without_records(tmp_path, capsys):
