@@ -14,7 +14,7 @@ from PIL import Image
 
 from recbole_marn import cli
 from recbole_marn.analysis import adversary, report
-from recbole_marn.analysis.sections import separation
+from recbole_marn.analysis.sections import cases, separation
 from recbole_marn.analysis.subject import load_subject
 from recbole_marn.errors import InputError
 from recbole_marn.quick_start import run
@@ -212,6 +212,19 @@ def test_photos_are_small_pictures_in_the_page(runs, capsys, tmp_path):
     found = re.findall(r'src="(data:image/jpeg;base64,[^"]*)"', text)
     assert len(found) > 20 and all(len(one) < 4_000 for one in found)
     assert "photos could not be read" in text
+
+
+def test_users_whose_photos_are_shown_come_first(runs, capsys, tmp_path, monkeypatch):
+    for name, value in {"USERS": 3, "HISTORY": 1, "RANKED": 1, "PHOTOS": 2}.items():
+        monkeypatch.setattr(cases, name, value)
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for token in tiny.item_tokens(25)[::2]:
+        Image.new("RGB", (9, 3), "red").save(photos / f"{token}.png")
+    analyzed(capsys, runs["MARN"]["checkpoint"], "--out", tmp_path / "o", "--sections", "cases", "--photos", photos)
+    text = (tmp_path / "o" / "report.html").read_text(encoding="utf-8")
+    shown = [one.count("data:image/jpeg") for one in text.split('class="case"')[1:]]
+    assert len(shown) == 3 and min(shown) >= 2
 
 
 @pytest.mark.parametrize(

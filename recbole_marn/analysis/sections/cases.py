@@ -23,7 +23,7 @@ USERS = 10
 HISTORY = 8  # items shown, the latest ones
 RANKED = 8  # candidates shown, the highest ones, and the clicked ones below them
 SHORTEST = 3  # behaviours that make a history worth a look
-PHOTOS = 3  # photos that make a case worth a look
+PHOTOS = 3  # photos that are enough for a case
 
 
 def cases(context: Context) -> Section:
@@ -60,7 +60,7 @@ def cases(context: Context) -> Section:
     names = [f"added by {name}" for name in added]
     notes = [f"{len(told)} users were drawn at random among those with {SHORTEST} behaviours and a click."]
     if context.photos:
-        notes.append(f"They are of those of whose items {PHOTOS} or more have a photo, where there are such users.")
+        notes.append(f"Users with photos to show come before others, up to {PHOTOS} photos.")
     else:
         notes.append("Photos are shown with --photos FOLDER, of files named after the items.")
     if known.photos.unreadable:
@@ -99,17 +99,28 @@ def _chosen(context: Context, known: _Items) -> np.ndarray:
             "none",
             "Name the column of requests (request: {field: ...}), or analyze data with histories.",
         )
-    if context.photos:
-        pictured = known.pictured[context.subject.columns["item"]]
-        event, length = rows.history(rows.first_row(usable))
-        seen = known.pictured[rows.events.item[event]]
-        number = np.bincount(np.repeat(np.arange(len(usable)), length), weights=seen, minlength=len(usable))
-        number += np.bincount(group, weights=pictured)[usable]
-        usable = usable[number >= PHOTOS] if (number >= PHOTOS).any() else usable
     usable = context.rng(8).permutation(usable)
+    if context.photos:
+        enough = np.minimum(_photos_shown(context, known, usable), PHOTOS)
+        usable = usable[np.argsort(-enough, kind="stable")]
     user = rows.columns(rows.first_row(usable))["user"]
     _, first = np.unique(user, return_index=True)
     return np.sort(usable[np.sort(first)[:USERS]])
+
+
+def _photos_shown(context: Context, known: _Items, groups: np.ndarray) -> np.ndarray:
+    """How many of the items that a case of each group (G,) would show have a photo."""
+    rows, columns = context.part.rows, context.subject.columns
+    event, length = rows.history(rows.first_row(groups))
+    to_last = np.repeat(np.cumsum(length), length) - np.arange(len(event))  # 1 for the latest
+    seen = known.pictured[rows.events.item[event]] & (to_last <= HISTORY)
+    before = np.bincount(np.repeat(np.arange(len(groups)), length), weights=seen, minlength=len(groups))
+    group = rows.group_of(np.arange(rows.n_rows))
+    order = np.lexsort((-columns["score"], group))
+    first = np.searchsorted(group[order], group[order])  # where the row's group begins
+    shown = (np.arange(len(order)) - first < RANKED) | (columns["label"][order] > 0)
+    ranked = np.bincount(group[order], weights=known.pictured[columns["item"][order]] & shown)
+    return before + ranked[groups]
 
 
 def _added(
