@@ -2,8 +2,8 @@
 
 import pytest
 import torch
+from recbole_marn.benchmarks.gpu import TIMES_A_CORE, gates_of, gpu_tables, line
 
-from benchmarks.gpu import TIMES_A_CORE, gates_of, gpu_tables, line
 from recbole_marn.errors import InputError
 
 ROW = {
