@@ -10,13 +10,11 @@ memory. A table a size is printed, and the last line is JSON; with --out a pictu
 from __future__ import annotations
 
 import argparse
-import itertools
 import json
 import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,26 +24,8 @@ SETTINGS = {
     "train_last": 1, "eval_negatives": 1, "train_batch_size": 1_024, "eval_batch_size": 4_096, "epochs": 1,
     "learner": "adagrad", "learning_rate": 0.1, "show_progress": False, "use_gpu": False, "threads": 1,
 }  # fmt: skip
-
-
 # Rows evaluated where not all are.
 EVALUATED = 1_000_000
-
-
-class Some:
-    """The first `number` batches of a loader."""
-
-    def __init__(self, loader: Any, number: int):
-        self._loader, self._number = loader, min(number, len(loader))
-
-    def __len__(self) -> int:
-        return self._number
-
-    def __iter__(self) -> Iterator[Any]:
-        return itertools.islice(self._loader, self._number)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._loader, name)
 
 
 class Watch:
@@ -84,6 +64,7 @@ def run(work: Path, most_steps: int | None) -> dict[str, Any]:
 
     torch.set_num_threads(1)
     from recbole.utils import get_trainer, init_seed
+    from recbole_marn.benchmarks.host import FewBatches
 
     from recbole_marn.data.ctr_dataset import CTRDataset
     from recbole_marn.data.loader import build_loaders
@@ -102,7 +83,8 @@ def run(work: Path, most_steps: int | None) -> dict[str, Any]:
     trainer = get_trainer(config["MODEL_TYPE"], "MARN")(config, model)
     model.prepare_training(steps_per_epoch=len(train), epochs=1)
     if most_steps is not None:
-        train, valid = Some(train, most_steps), Some(valid, EVALUATED // SETTINGS["eval_batch_size"])
+        train = FewBatches(train, min(most_steps, len(train)))
+        valid = FewBatches(valid, min(EVALUATED // SETTINGS["eval_batch_size"], len(valid)))
     trainer._train_epoch(train, 0)
     found["train"] = watch.look(rows=min(len(train) * SETTINGS["train_batch_size"], len(train.part)), steps=len(train))
     result = dict(trainer.evaluate(valid, load_best_model=False))

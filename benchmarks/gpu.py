@@ -1,13 +1,12 @@
 """A GPU beside one core of the same machine: whole training steps of MARN and DIN, from rows to the optimizer.
 
-A step is the trainer's own: a thread makes batches ahead, nothing in it waits for a number of the device. Time is the
+A step is the trainer's own: threads make batches ahead, nothing in it waits for a number of the device. Time is the
 clock's on the GPU, which is waited for at the end, and process CPU time of one thread on the core.
 """
 
 from __future__ import annotations
 
 import collections
-import functools
 import tempfile
 import time
 import warnings
@@ -19,7 +18,10 @@ from typing import Any
 import torch
 from torch.profiler import ProfilerActivity, profile
 
+from recbole_marn.data.loader import CTRDataLoader
 from recbole_marn.errors import InputError
+from recbole_marn.models.base import OurModel
+from recbole_marn.quick_start import build_config, prepare_run
 
 from .breakdown import step_flops
 from .gates import Gate
@@ -65,8 +67,12 @@ def gpu_tables(dataset: str | None, data_path: str | None, *, quick: bool = Fals
         for model in MODELS:
             measured = Measured(model, dataset, settings)
             for size in SIZES:
+                per_core, flops = measured.core(size)
                 for narrow in (False, True) if model == "MARN" else (False,):
-                    rows.append(measured.row(size, narrow, rates[torch.float32], ROWS // (8 if quick else 1)))
+                    found = measured.row(size, narrow, ROWS // (8 if quick else 1))
+                    rate = found["samples_per_second"]
+                    shares = {"times_a_core": rate / per_core, "of_products": flops * rate / rates[torch.float32]}
+                    rows.append(found | shares)
                     print(line(rows[-1]), flush=True)
             measured.print_parts(SIZES[0])
     return rows, gates_of(rows)
@@ -93,8 +99,6 @@ class Measured:
     """One model on the rows of a data set, on the GPU and on a core."""
 
     def __init__(self, model: str, dataset: str, settings: dict[str, Any]):
-        from recbole_marn.quick_start import build_config, prepare_run
-
         self.name = model
         self.on = {
             device: prepare_run(
@@ -105,9 +109,6 @@ class Measured:
 
     def steps(self, device: str, size: int, number: int, narrow: bool = False) -> Callable[[], object]:
         """`number` training steps at each call, with the next batches of the rows."""
-        from recbole_marn.data.loader import CTRDataLoader
-        from recbole_marn.models.base import OurModel
-
         parts = self.on[device]
         parts.config["train_batch_size"] = size
         loader = CTRDataLoader(parts.config, parts.train.part, shuffle=True)
@@ -117,9 +118,8 @@ class Measured:
         batches = FewBatches(loader, number)
         return lambda: parts.trainer._train_epoch(batches, 0)
 
-    def row(self, size: int, narrow: bool, rate: float, rows: int) -> dict[str, Any]:
-        """Rates, shares and waits of one batch size."""
-        per_core, flops = self.core(size)
+    def row(self, size: int, narrow: bool, rows: int) -> dict[str, Any]:
+        """What the GPU does of one batch size: samples a second, share of the time that it works, waits a step."""
         number = max(24, rows // size)
         torch.cuda.reset_peak_memory_stats()
         seconds = waited(self.steps("cuda", size, number, narrow)) / number
@@ -130,15 +130,12 @@ class Measured:
             "batch": size,
             "type": "bfloat16" if narrow else "float32",
             "samples_per_second": size / seconds,
-            "times_a_core": size / seconds / per_core,
             "milliseconds": 1e3 * seconds,
             "busy": kernels / seconds,
-            "of_products": flops * size / seconds / rate,
             "waits": self.waits(size, narrow),
             "peak_mb": peak / 1e6,
         }
 
-    @functools.cache  # noqa: B019 - one of each model and size, for as long as the table is made
     def core(self, size: int) -> tuple[float, float]:
         """Samples a CPU second of one core, and floating-point operations a sample."""
         number = max(1, CORE_ROWS // size)

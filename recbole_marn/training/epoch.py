@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -55,7 +56,7 @@ class LossSums:
         """
         assert self.total is not None, "no step was taken"
         sums = self.total.tolist()
-        if not torch.isfinite(self.total).all():
+        if not all(map(math.isfinite, sums)):
             raise Diverged(str(sum(sums)), self.rate)
         return sums
 

@@ -28,8 +28,9 @@ INCIDENTAL |= {"data_path", "log_wandb", "wandb_project", "also_test", "verbose"
 INCIDENTAL |= {"nproc", "saved", "threads", "probe_every", "copied_vectors_mb", "columnar_from_mb"}
 
 # Keys that came later, with the value that changes nothing: runs from before them keep their names.
-ADDED = {"id_dropout": 0.0, "id_min_count": None, "lazy_adam": False}
-ADDED |= {"learning_rate_decay": "none", "weight_average": None}
+ADDED = {
+    "id_dropout": 0.0, "id_min_count": None, "lazy_adam": False, "learning_rate_decay": "none", "weight_average": None,
+}  # fmt: skip
 
 
 def settings_that_matter(settings: Mapping[str, Any]) -> dict[str, Any]:

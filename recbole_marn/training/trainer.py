@@ -15,7 +15,7 @@ from recbole.trainer import Trainer
 from torch import Tensor, optim
 from torch.nn.utils.clip_grad import clip_grad_norm_
 
-from recbole_marn.data.part import Part
+from recbole_marn.data.part import Part, moved
 from recbole_marn.errors import InputError
 from recbole_marn.host.config import plain_config
 from recbole_marn.models.base import OurModel
@@ -185,9 +185,9 @@ class CTRTrainer(Trainer):
             self._average.put_in()
         total = sums.read()
         means = [value / len(train_data) for value in total]
-        losses = dict(zip(self._loss_names(len(means)), means, strict=True))
+        named = dict(zip(self._loss_names(len(means)), means, strict=True))
         diagnostics = self.model.pop_diagnostics() if isinstance(self.model, OurModel) else {}
-        self.history.append({"epoch": epoch_idx, "losses": losses, "diagnostics": diagnostics})
+        self.history.append({"epoch": epoch_idx, "losses": named, "diagnostics": diagnostics})
         if self._probes:
             self.history[-1]["probes"], self._probes = self._probes, []
         return tuple(means) if len(means) > 1 else means[0]
@@ -239,7 +239,7 @@ class CTRTrainer(Trainer):
         return interaction, self.click_rates(self._predicted(interaction)), positive_u, positive_i
 
     def _predicted(self, interaction: Any) -> Tensor:
-        return self.model.predict(interaction.to(self.device))
+        return self.model.predict(moved(interaction, self.device))
 
     def _kept_negatives(self) -> float:
         """Share of a log's non-clicks that is trained on; rows of clicks alone keep what was drawn for them."""
