@@ -184,6 +184,11 @@ def test_what_to_do_about_a_misspelled_option(shop, columns, told):
     assert told in str(error.value)
 
 
+def test_items_without_a_description_are_told(shop):
+    items = "item_id,category\n" + "".join(f"i{n},c{n}\n" for n in range(9))
+    assert "the items of the events: 1 of 10 are not in the table of items" in shop(None, items)[0]["notes"]
+
+
 def test_items_described_in_the_events(shop):
     more = (",brand,Price,color", lambda k: f",acme,{9.5 + (k > 55)},{'' if k < 10 else 'red'}")
     record, _, rows, _ = shop(events(more=more), columns={"colour": "color:token"})
