@@ -13,7 +13,7 @@ from recbole.data.interaction import Interaction
 from recbole.utils import FeatureType
 
 from recbole_marn.data.atomic import AtomicTable, read_atomic
-from recbole_marn.data.numbering import TokenIds, distinct, number_tokens
+from recbole_marn.data.numbering import TokenIds, distinct, number_tokens, places
 from recbole_marn.data.rows import Events
 from recbole_marn.data.twin import arrow
 from recbole_marn.data.twin_table import read_columns
@@ -71,7 +71,7 @@ class ColumnarDataset(Dataset):
         """RecBole copies all events even where every user and item is known."""
         tables = ((self.user_feat, self.uid_field), (self.item_feat, self.iid_field))
         known = [
-            pd.Series(distinct(self.inter_feat[field])).isin(distinct(table[field])).all()
+            (places(distinct(self.inter_feat[field]), distinct(table[field])) >= 0).all()
             for table, field in tables
             if table is not None
         ]

@@ -18,6 +18,7 @@ __all__ = [
     "TEST",
     "TRAIN",
     "VALID",
+    "count_below",
     "count_repeats",
     "count_rows",
     "first_of_each_pair",
@@ -29,11 +30,12 @@ __all__ = [
     "sort_events",
     "split_by_time",
     "split_leave_last",
+    "stable_order",
 ]
 
 TRAIN, VALID, TEST = 0, 1, 2
-# Events that are worked on at once; whole users, so that what is temporary does not grow with the data.
-AT_ONCE = 1 << 20
+# Events that are worked on at once, whole users: what is temporary stays in a core's cache, however many there are.
+AT_ONCE = 1 << 16
 _PART_NAMES = ("training", "validation", "test")
 
 
@@ -94,8 +96,12 @@ class Events:
         return np.diff(self.first, append=self.n_events)
 
     def start_of(self, position: np.ndarray) -> np.ndarray:
-        """(n,) int64: index of the first event of the user of each event at `position` (n,)."""
-        return self.first[np.searchsorted(self.first, position, side="right") - 1]
+        """(n,) int64: index of the first event of the user of each event at `position` (n,), increasing."""
+        if not len(position):
+            return np.zeros(0, dtype=np.int64)
+        first, last = np.searchsorted(self.first, position[[0, -1]], side="right")
+        start = self.first[first - 1 : last]
+        return np.repeat(start, np.diff(np.searchsorted(position, start[1:]), prepend=0, append=len(position)))
 
     def pieces(self) -> list[slice]:
         """Ranges of whole users' events, about `AT_ONCE` each."""
@@ -108,6 +114,12 @@ class Events:
         """The events that `index`, a mask, a slice or increasing positions, picks."""
         behaviour = None if self.behaviour is None else self.behaviour[index]
         return Events(self.user[index], self.item[index], self.time[index], behaviour)
+
+    def put(self, index: slice | np.ndarray, events: Events) -> None:
+        """Write other events of these columns over those at `index`."""
+        self.user[index], self.item[index], self.time[index] = events.user, events.item, events.time
+        if self.behaviour is not None:
+            self.behaviour[index] = events.behaviour
 
 
 @dataclass(frozen=True, eq=False)
@@ -188,40 +200,32 @@ def sort_events(
     user, item, time = narrow(user, least=np.int32), narrow(item, least=np.int32), narrow(time, least=np.int32)
     behaviour = None if behaviour is None else narrow(behaviour)
     grouped = Events(user, item, time, behaviour)
-    if (np.diff(user) < 0).any():
+    if (user[1:] < user[:-1]).any():
         grouped = grouped.take(np.argsort(user, kind="stable"))
     ordered = Events(*(None if column is None else np.empty_like(column) for column in (user, item, time, behaviour)))
     for piece in grouped.pieces():
         some = grouped.take(piece)
-        some = some.take(_order(some, user_mix, item_key))
-        ordered.user[piece], ordered.item[piece], ordered.time[piece] = some.user, some.item, some.time
-        if behaviour is not None:
-            ordered.behaviour[piece] = some.behaviour
+        if (_same_user(some) & (some.time[1:] < some.time[:-1])).any():
+            some = some.take(np.lexsort((some.time, some.user)))
+        ordered.put(piece, some)
+        place, order = _ties(some, user_mix, item_key)
+        ordered.put(piece.start + place, some.take(order))
     return ordered
 
 
-def _order(events: Events, user_mix: np.ndarray, item_key: np.ndarray) -> np.ndarray:
-    """The order of `sort_events`, of events of several users."""
-    order = _by_user_and_time(events.user, events.time)
-    user, time = events.user[order], events.time[order]
-    tied = np.append((user[1:] == user[:-1]) & (time[1:] == time[:-1]), False)
-    place = np.flatnonzero(tied | np.append(False, tied[:-1]))
-    if place.size:
-        run = np.cumsum(~np.append(False, tied[:-1]))[place]
-        event = order[place]
-        keys = (_mix(user_mix[events.user[event]] ^ item_key[events.item[event]]), run)
-        keys = keys if events.behaviour is None else (events.behaviour[event], *keys)
-        order[place] = event[np.lexsort(keys)]
-    return order
+def _ties(events: Events, user_mix: np.ndarray, item_key: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Where events have the user and time of a neighbour, and which events belong there; events by user and time."""
+    tied = np.append(_same_user(events) & (events.time[1:] == events.time[:-1]), False)
+    follows = np.append(False, tied[:-1])
+    place = np.flatnonzero(tied | follows)
+    run = np.cumsum(~follows[place])
+    keys = (_mix(user_mix[events.user[place]] ^ item_key[events.item[place]]), run)
+    keys = keys if events.behaviour is None else (events.behaviour[place], *keys)
+    return place, place[np.lexsort(keys)]
 
 
-def _by_user_and_time(user: np.ndarray, time: np.ndarray) -> np.ndarray:
-    """np.lexsort((time, user)); of whole times by one key, which costs next to nothing where a file has that order."""
-    first, last, latest = int(user.min()), int(user.max()), int(time.max())
-    span = latest - int(time.min()) + 1
-    if time.dtype.kind == "f" or (last - first + 1) * span >= 2**63:
-        return np.lexsort((time, user))
-    return np.argsort((user.astype(np.int64) - first) * span + (time - time.min()), kind="stable")
+def _same_user(events: Events) -> np.ndarray:
+    return events.user[1:] == events.user[:-1]
 
 
 def _mix(values: np.ndarray) -> np.ndarray:
@@ -243,15 +247,16 @@ def first_of_each_pair(events: Events, *, by_type: bool = False) -> Events:
 
 
 def _is_first_of_pair(events: Events, by_type: bool) -> np.ndarray:
-    n_items = int(events.item.max(initial=0)) + 1
-    by_type = by_type and events.behaviour is not None
+    n_types = int(events.behaviour.max(initial=0)) + 1 if by_type and events.behaviour is not None else 1
     is_first = np.zeros(events.n_events, dtype=bool)
     for piece in events.pieces():
-        pair = events.user[piece].astype(np.int64) * n_items + events.item[piece]
-        if by_type:
-            pair = pair * (int(events.behaviour.max()) + 1) + events.behaviour[piece]
-        # return_index sorts stably, so that it is the first occurrence that is kept.
-        is_first[piece.start + np.unique(pair, return_index=True)[1]] = True
+        user, what = events.user[piece], events.item[piece]
+        if n_types > 1:
+            what = what.astype(np.int64) * n_types + events.behaviour[piece]
+        order = stable_order(what)  # users stay in order, and so do the events of each pair
+        user, what = user[order], what[order]
+        new = np.append(True, (what[1:] != what[:-1]) | (user[1:] != user[:-1]))
+        is_first[piece.start + order[new]] = True
     return is_first
 
 
@@ -343,8 +348,9 @@ def rows_of_part(
         is_row = position > user_start
         position, user_start = position[is_row], user_start[is_row]
         if latest is not None:
-            end = np.searchsorted(user_start, user_start, side="right")
-            is_late = end - np.arange(len(end)) <= latest
+            first = runs(user_start)
+            end = np.append(first[1:], len(user_start))
+            is_late = np.repeat(end, end - first) - np.arange(len(user_start)) <= latest
             position, user_start = position[is_late], user_start[is_late]
         positions.append(position.astype(index))
         starts.append(np.maximum(user_start, position - max_history).astype(index))
@@ -375,3 +381,24 @@ def slices(start: np.ndarray, length: np.ndarray) -> np.ndarray:
     # Where a slice begins, the step from the end of the one before.
     index[np.cumsum(length)[:-1]] = start[1:] - start[:-1] - length[:-1] + 1
     return np.cumsum(index, out=index)
+
+
+def count_below(values: np.ndarray, start: np.ndarray, length: np.ndarray, bound: np.ndarray) -> np.ndarray:
+    """(n,) int64: how many numbers of each sorted slice values[start, start + length) are below its bound (n,)."""
+    below = np.zeros(len(start), dtype=np.int64)
+    last = np.asarray(start, dtype=np.int64) - 1
+    step = 1 << int(length.max(initial=0)).bit_length()
+    while step := step >> 1:
+        further = below + step
+        fits = further <= length
+        fits &= values[np.where(fits, last + further, 0)] < bound
+        below = np.where(fits, further, below)
+    return below
+
+
+def stable_order(key: np.ndarray) -> np.ndarray:
+    """np.argsort(key, kind="stable") of integers from 0: by 16 bits at a time, which numpy sorts by counting."""
+    order = np.argsort(key.astype(np.uint16), kind="stable")
+    for shift in range(16, int(key.max(initial=0)).bit_length(), 16):
+        order = order[np.argsort((key >> shift).astype(np.uint16)[order], kind="stable")]
+    return order
