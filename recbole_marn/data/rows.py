@@ -116,8 +116,8 @@ class Events:
         return Events(self.user[index], self.item[index], self.time[index], behaviour)
 
     def put(self, index: slice | np.ndarray, events: Events) -> None:
-        """Write other events of these columns over those at `index`."""
-        self.user[index], self.item[index], self.time[index] = events.user, events.item, events.time
+        """Write other events of the same users over those at `index`."""
+        self.item[index], self.time[index] = events.item, events.time
         if self.behaviour is not None:
             self.behaviour[index] = events.behaviour
 
@@ -202,7 +202,8 @@ def sort_events(
     grouped = Events(user, item, time, behaviour)
     if (user[1:] < user[:-1]).any():
         grouped = grouped.take(np.argsort(user, kind="stable"))
-    ordered = Events(*(None if column is None else np.empty_like(column) for column in (user, item, time, behaviour)))
+    columns = (grouped.item, grouped.time, grouped.behaviour)
+    ordered = Events(grouped.user, *(None if column is None else np.empty_like(column) for column in columns))
     for piece in grouped.pieces():
         some = grouped.take(piece)
         if (_same_user(some) & (some.time[1:] < some.time[:-1])).any():

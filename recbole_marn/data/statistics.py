@@ -77,13 +77,8 @@ class InteractionCounts:
     def _order(self) -> tuple[Moments, np.ndarray]:
         """The times as ranks, item after item, in order."""
         item, time = self._events
-        moments = Moments.of(time)
-        rank = np.empty(len(item), dtype=np.promote_types(narrowest(moments.stride), np.int32))
-        for start in range(0, len(item), AT_ONCE):
-            some = slice(start, start + AT_ONCE)
-            rank[some] = moments.rank(time[some])
-        self._events = None
-        return moments, _by_item(item, rank, self._starts)
+        moments, self._events = Moments.of(time), None
+        return moments, _by_item(item, time, self._starts, moments)
 
     def as_of(self, item: np.ndarray, time: np.ndarray) -> np.ndarray:
         """Number of training events of `item` strictly before `time`.
@@ -120,32 +115,31 @@ class InteractionCounts:
             )
 
 
-def _by_item(item: np.ndarray, rank: np.ndarray, starts: np.ndarray) -> np.ndarray:
-    """Ranks (E,) item after item, sorted within each; those of an item begin at its start (n_items + 1,).
+def _by_item(item: np.ndarray, time: np.ndarray, starts: np.ndarray, moments: Moments) -> np.ndarray:
+    """Ranks of times (E,) item after item, sorted within each; those of an item begin at its start (n_items + 1,).
 
-    Stretches of the events are put in the order of groups of neighbouring items, then the events of each group in theirs:
-    so neither step reaches further than a cache does.
+    An event becomes one integer, of its item and its rank. Stretches of events are put in the order of groups of
+    neighbouring items, then the events of each group in theirs: neither step reaches further than a cache does.
     """
     step = max(AT_ONCE, len(item) >> 10)
     group = (starts[:-1] // step).astype(np.uint16)
-    n_groups = int(group[-1]) + 1
-    grouped_item, grouped_rank, ordered = np.empty_like(item), np.empty_like(rank), np.empty_like(rank)
+    n_groups, bits = int(group[-1]) + 1, moments.stride.bit_length()
+    keys = np.empty(len(item), dtype=np.int64)
     sizes = []
     for start in range(0, len(item), step):
         some = slice(start, start + step)
         of_event = group[item[some]]
-        order = np.argsort(of_event, kind="stable")
-        grouped_item[some], grouped_rank[some] = item[some][order], rank[some][order]
+        key = item[some].astype(np.int64) << bits | moments.rank(time[some])
+        keys[some] = key[np.argsort(of_event, kind="stable")]
         sizes.append(np.bincount(of_event, minlength=n_groups))
     size = np.array(sizes, dtype=np.int64).reshape(-1, n_groups).T  # (groups, stretches)
     begin = np.arange(size.shape[1]) * step + np.cumsum(size, axis=0) - size
-    done = 0
+    ordered, done = np.empty(len(item), dtype=np.promote_types(narrowest(moments.stride), np.int32)), 0
     for first, length in zip(begin, size, strict=True):
-        event = slices(first, length)
-        item, rank = grouped_item[event].astype(np.int64), grouped_rank[event]
-        key = (item - item.min(initial=0)) * (int(rank.max(initial=0)) + 1) + rank
-        ordered[done : done + len(event)] = rank[stable_order(key)]
-        done += len(event)
+        some = keys[slices(first, length)]
+        order = stable_order(some - (some.min(initial=np.iinfo(np.int64).max) >> bits << bits))
+        ordered[done : done + len(some)] = some[order] & ((1 << bits) - 1)
+        done += len(some)
     return ordered
 
 
