@@ -9,8 +9,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from recbole_marn.data.arrays import narrowest
 from recbole_marn.data.matched_levels import MatchedLevels
-from recbole_marn.data.rows import AT_ONCE, Events, narrowest
+from recbole_marn.data.rows import AT_ONCE, Events
 from recbole_marn.data.touched import TouchedPlaces
 from recbole_marn.errors import InputError
 

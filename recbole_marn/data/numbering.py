@@ -44,7 +44,8 @@ def number_tokens(columns: Sequence[pd.Series]) -> tuple[list[np.ndarray], np.nd
         codes, words = _coded(column)
         # Rows that filters took away leave words that no row has, and others that come first.
         order = _first_appearance(codes, len(words))
-        words = words if len(order) == len(words) and (order[1:] > order[:-1]).all() else words.take(order)
+        if not np.array_equal(order, np.arange(len(words))):
+            words = words.take(order)
         known = words[:0] if known is None else known
         place = places(words, known) if len(known) else np.full(len(words), -1)
         new = np.flatnonzero(place < 0)
@@ -80,8 +81,10 @@ def _objects(words: pd.Index) -> np.ndarray:
 
 def _taken(number: np.ndarray, codes: np.ndarray) -> np.ndarray:
     """number[codes], without codes of eight bytes for all events at once."""
-    if (number[:-1] == np.arange(1, len(number))).all():  # number[-1] is 0
-        return codes.astype(number.dtype) + number.dtype.type(1)
+    if (number[:-1] == np.arange(1, len(number))).all():  # and number[-1] is 0
+        taken = codes.astype(number.dtype)
+        taken += 1
+        return taken
     taken = np.empty(len(codes), dtype=number.dtype)
     for start in range(0, len(codes), AT_ONCE):
         some = slice(start, start + AT_ONCE)

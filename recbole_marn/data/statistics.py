@@ -10,7 +10,8 @@ from typing import Protocol
 
 import numpy as np
 
-from recbole_marn.data.rows import AT_ONCE, count_below, narrowest, slices, stable_order
+from recbole_marn.data.arrays import count_below, narrowest, slices, stable_order
+from recbole_marn.data.rows import AT_ONCE
 from recbole_marn.errors import InputError
 
 __all__ = [

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from recbole_marn.data.rows import Events, count_below, narrowest, slices, stable_order
+from recbole_marn.data.arrays import count_below, narrowest, slices, stable_order
+from recbole_marn.data.rows import Events
 
 __all__ = ["TouchedPlaces"]
 
