@@ -4,6 +4,10 @@ import logging
 import os
 import sys
 
+# For BLAS, which asks when it is loaded, and for the processes that tests start: each has one core to itself at most,
+# and threads that wait for one another there take the time of those that work.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import pytest
 import tiny
 import yaml
