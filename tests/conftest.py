@@ -33,6 +33,10 @@ def no_surroundings(tmp_path_factory):
         # Imported here: the process that hands tests to the others needs no torch.
         import torch
 
+        if not torch.cuda.is_available():
+            # A seed for devices to come is kept with the whole stack, which takes far longer than what is seeded here.
+            for device in (torch.cuda, torch.xpu):
+                patch.setattr(device.random, "_lazy_call", lambda call, **kind: None)
         threads = torch.get_num_threads()
         torch.set_num_threads(1)
         yield
