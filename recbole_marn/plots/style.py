@@ -99,5 +99,6 @@ def picture(figure: Any) -> Picture:
     """What a figure is written to; without a date, so that the same figure is the same file."""
     text, pages = io.StringIO(), io.BytesIO()
     figure.savefig(text, format="svg", metadata={"Date": None}, bbox_inches="tight")
+    figure.set_layout_engine("none")  # as it was laid out just now, which takes as long as to draw it
     figure.savefig(pages, format="pdf", metadata={"CreationDate": None}, bbox_inches="tight")
     return Picture(text.getvalue(), pages.getvalue())

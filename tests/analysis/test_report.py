@@ -21,15 +21,18 @@ from recbole_marn.quick_start import run
 from recbole_marn.training import checkpoint
 
 
-@pytest.fixture(autouse=True)
-def _small(monkeypatch):
-    monkeypatch.setattr(adversary, "PROBED", 40)
-    monkeypatch.setattr(separation, "DRAWN", 8)
-    monkeypatch.setattr(separation, "POINTS", 30)
+@pytest.fixture(scope="module", autouse=True)
+def _small():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(adversary, "PROBED", 40)
+        patch.setattr(adversary, "MLP_STEPS", 5)
+        patch.setattr(separation, "DRAWN", 8)
+        patch.setattr(separation, "POINTS", 30)
+        yield
 
 
 @pytest.fixture(scope="module")
-def runs(data_path, tmp_path_factory):
+def runs(_small, data_path, tmp_path_factory):
     """Checkpoints of a MARN with reports on its adversary, and of two others on the same rows."""
     folder = str(tmp_path_factory.mktemp("saved"))
     given = {"epochs": 2, "checkpoint_dir": folder}
