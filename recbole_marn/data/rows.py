@@ -170,17 +170,24 @@ def sort_events(
     behaviour = None if behaviour is None else narrow(behaviour)
     grouped = Events(user, item, time, behaviour)
     if (user[1:] < user[:-1]).any():
-        grouped = grouped.take(np.argsort(user, kind="stable"))
+        grouped = grouped.take(stable_order(user))
     columns = (grouped.item, grouped.time, grouped.behaviour)
     ordered = Events(grouped.user, *(None if column is None else np.empty_like(column) for column in columns))
     for piece in grouped.pieces():
         some = grouped.take(piece)
         if (_same_user(some) & (some.time[1:] < some.time[:-1])).any():
-            some = some.take(np.lexsort((some.time, some.user)))
+            some = some.take(_by_user_and_time(some.user, some.time))
         ordered.put(piece, some)
         place, order = _ties(some, user_mix, item_key)
         ordered.put(piece.start + place, some.take(order))
     return ordered
+
+
+def _by_user_and_time(user: np.ndarray, time: np.ndarray) -> np.ndarray:
+    """np.lexsort((time, user)), of users in order."""
+    whole = time.dtype.kind != "f"
+    order = stable_order(time.astype(np.int64) - time.min()) if whole else np.argsort(time, kind="stable")
+    return order[stable_order((user - user[0])[order])]
 
 
 def _ties(events: Events, user_mix: np.ndarray, item_key: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

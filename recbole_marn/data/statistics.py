@@ -78,8 +78,10 @@ class InteractionCounts:
     def _order(self) -> tuple[Moments, np.ndarray]:
         """The times as ranks, item after item, in order."""
         item, time = self._events
-        moments, self._events = Moments.of(time), None
-        return moments, _by_item(item, time, self._starts, moments)
+        moments = Moments.of(time)
+        ranks = _by_item(item, time, self._starts, moments)
+        self._events = None
+        return moments, ranks
 
     def as_of(self, item: np.ndarray, time: np.ndarray) -> np.ndarray:
         """Number of training events of `item` strictly before `time`.

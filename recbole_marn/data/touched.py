@@ -27,7 +27,7 @@ class TouchedPlaces:
             place_of_item: (n_items,) the place of an item, -1 of those that have none.
         """
         if (user[1:] < user[:-1]).any():
-            order = np.argsort(user, kind="stable")
+            order = stable_order(user)
             user, item = user[order], item[order]
         n_places = int(place_of_item.max(initial=-1)) + 1
         number = np.zeros(int(user.max(initial=0)) + 1, dtype=np.int64)
