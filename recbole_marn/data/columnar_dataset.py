@@ -62,11 +62,18 @@ class ColumnarDataset(Dataset):
         self._is_coded = isinstance(self.inter_feat[self.uid_field].dtype, pd.CategoricalDtype)
 
     def _filter_nan_user_or_item(self) -> None:
-        """RecBole numbers all lines to find those without a user or an item, even where there is none."""
-        tables = ((self.inter_feat, self.uid_field), (self.inter_feat, self.iid_field))
-        tables += ((self.user_feat, self.uid_field), (self.item_feat, self.iid_field))
-        if any(table is not None and table[field].hasnans for table, field in tables):
-            super()._filter_nan_user_or_item()
+        """RecBole numbers all lines for it, and drops others where both a user and an item are missing."""
+        tables = {
+            "inter": (self.inter_feat, [self.uid_field, self.iid_field]),
+            "user": (self.user_feat, [self.uid_field]),
+            "item": (self.item_feat, [self.iid_field]),
+        }
+        for name, (table, fields) in tables.items():
+            if table is not None and any(table[field].hasnans for field in fields):
+                before = len(table)
+                table.dropna(subset=fields, inplace=True)
+                lines = f"{before - len(table)} lines without {' or '.join(fields)}"
+                self.notes.append(f"{self.dataset_name}.{name}: {lines} were left out")
 
     def _filter_by_inter_num(self) -> None:
         """RecBole counts the tokens of all events even where no number of them is too small."""

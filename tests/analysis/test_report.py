@@ -64,7 +64,7 @@ class Page(HTMLParser):
         self.ids += [given["id"]] if "id" in given and tag == "section" else []
 
 
-def test_every_section_comes_with_numbers_and_pictures(runs, capsys, tmp_path):
+def test_every_section_comes_with_numbers_and_pictures(runs, capsys, tmp_path, pdf):
     out = tmp_path / "out"
     told = analyzed(
         capsys, runs["MARN"]["checkpoint"], "--against", runs["BaseModelIDs"]["checkpoint"], runs["DIN"]["checkpoint"],
@@ -92,7 +92,7 @@ def test_every_section_comes_with_numbers_and_pictures(runs, capsys, tmp_path):
     assert (out / "separation.training_1.svg").exists(), "probe_every kept reports"
 
 
-def test_the_same_command_gives_the_same_files(runs, capsys, tmp_path):
+def test_the_same_command_gives_the_same_files(runs, capsys, tmp_path, pdf):
     for name in ("a", "b"):
         wanted = ["--sections", "attention,cases", "--out", tmp_path / name]
         analyzed(capsys, runs["MARN"]["checkpoint"], *wanted)

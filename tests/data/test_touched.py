@@ -47,6 +47,12 @@ def test_all_places_of_some_users_and_whose_they_are(touched):
     ]
 
 
+def test_neighbours_who_touched_the_same():
+    touched = TouchedPlaces.of(np.array([1, 1, 2, 2]), np.array([1, 1, 1, 2]), np.array([-1, 0, 1]))
+    assert touched.number(np.array([1, 2])).tolist() == [1, 2]
+    assert touched.has(np.array([1, 1, 2, 2]), np.array([0, 1, 0, 1])).tolist() == [True, False, True, True]
+
+
 def test_nobody_touched_anything_that_has_a_place():
     touched = TouchedPlaces.of(np.array([1, 2]), np.array([1, 1]), np.array([-1, -1, 0]))
     assert touched.number(np.array([1, 2, 9])).tolist() == [0, 0, 0]
