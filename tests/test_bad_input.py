@@ -56,6 +56,19 @@ def copied(tmp_path, data_path):
     return tmp_path / "copy/tiny", f"--data_path={tmp_path / 'copy'}"
 
 
+def test_settings_beside_the_data_that_nobody_read(refused, run, copied):
+    folder, where = copied
+    said = Path("base.yaml").read_text()
+    (folder / "tiny.yaml").write_text(said)
+    Path("base.yaml").write_text("epochs: 1\n")
+    text = refused(where)
+    assert f"Got a run without {folder / 'tiny.yaml'}, which says modalities." in text
+    assert f"Add --config_files={folder / 'tiny.yaml'}, or set modalities yourself." in text
+    assert run(where, files=str(folder / "tiny.yaml"))[0] == 0
+    Path("base.yaml").write_text(said)
+    assert run(where)[0] == 0, "the user's own description"
+
+
 # --------------------------------------------------------------------------------------------- unknown names and keys
 def test_an_unknown_model(refused):
     text = refused(model="MRN")

@@ -51,7 +51,12 @@ def parse_settings(arguments: Sequence[str]) -> dict[str, Any]:
     for argument in arguments:
         name, separator, text = argument.partition("=")
         if not separator or not name.startswith("--") or not name[2:]:
-            raise InputError("settings as --key=value", repr(argument), "Write it with two dashes and an equals sign.")
+            example = f"--{argument.lstrip('-')}=VALUE" if argument.startswith("-") and not separator else "--epochs=2"
+            raise InputError(
+                "settings as --key=value",
+                repr(argument),
+                f"Write it with two dashes and an equals sign, such as {example}.",
+            )
         settings[name[2:]] = parse_value(text)
     return settings
 
