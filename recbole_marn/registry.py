@@ -14,6 +14,7 @@ import yaml
 from recbole_marn.errors import InputError, without_recbole
 from recbole_marn.settings.models import (
     CTRSettings,
+    DecoupledMFSettings,
     DenseFusionSettings,
     DIENSettings,
     DINSettings,
@@ -120,6 +121,13 @@ MODELS: dict[str, ModelRow] = {
         ModelRow("NAML", OURS + "rivals.naml", NAMLSettings, "Wu et al., IJCAI 2019"),
         # Rivals of today, with the same modalities.
         ModelRow("SimTier", OURS + "rivals.sim_tier", SimTierSettings, "Sheng et al., CIKM 2024", needs="vector"),
+        ModelRow(
+            "DecoupledMF",
+            OURS + "rivals.decoupled_mf",
+            DecoupledMFSettings,
+            "Fan et al., 2025, arXiv 2510.11066",
+            needs="vector",
+        ),
         ModelRow("QIN", OURS + "rivals.qin", QINSettings, "Li et al., 2025, arXiv 2504.17699"),
         ModelRow(
             "TransformerDCN",

@@ -20,7 +20,6 @@ from recbole_marn.data.batch import RaggedBatch
 from recbole_marn.data.ctr_dataset import CTRDataset
 from recbole_marn.data.loader import CTRDataLoader
 from recbole_marn.data.part import CTRInteraction
-from recbole_marn.host.config import plain_config
 from recbole_marn.layers.kernels.segment import expand_rows
 from recbole_marn.layers.normalisation import ModalityBatchNorm
 from recbole_marn.quick_start import Prepared, build_config, prepare_run
@@ -58,11 +57,12 @@ SETS = {
 
 OF_MODELS = {field.name for row in MODELS.values() for field in dataclasses.fields(row.settings)} - {"id_dropout"}
 READ: dict[str, CTRDataset] = {}
+UNTOUCHED: dict[str, Prepared] = {}
 
 
 def read_once(config: Any) -> CTRDataset:
     """The files of a data set, which nobody changes, read once for all models; each run cuts parts of its own."""
-    settings = {key: value for key, value in plain_config(config).items() if key not in OF_MODELS | {"model"}}
+    settings = {key: value for key, value in config.final_config_dict.items() if key not in OF_MODELS | {"model"}}
     ragged = getattr(config.model_class, "batch_format", "padded")
     key = repr((sorted(settings.items(), key=str), ragged))
     if key not in READ:
@@ -148,7 +148,10 @@ class ModelCase:
     # -------------------------------------------------------------------------------------------- batches
     @pytest.fixture
     def parts(self, name, settings):
-        return prepared(name, settings)
+        """Prepared once; each test may do with the model what it likes."""
+        if name not in UNTOUCHED:
+            UNTOUCHED[name] = prepared(name, settings)
+        return dataclasses.replace(UNTOUCHED[name], model=copy.deepcopy(UNTOUCHED[name].model))
 
     @pytest.mark.parametrize("part", ["train", "test"])
     def test_scores_of_rows_do_not_hang_on_the_batch(self, parts, part):

@@ -4,6 +4,10 @@ import logging
 import os
 import sys
 
+# For BLAS, which asks when it is loaded, and for the processes that tests start: each has one core to itself at most,
+# and threads that wait for one another there take the time of those that work.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import pytest
 import tiny
 import yaml
@@ -24,11 +28,16 @@ def no_surroundings(tmp_path_factory):
             # Its writers work in threads of their own, which must not follow us from folder to folder.
             writer = utils.SummaryWriter
             patch.setattr(utils, "SummaryWriter", lambda folder: writer(os.path.abspath(folder)))
-        # RecBole's Config reads five files with the parser in Python; libyaml's reads the same much faster.
-        patch.setattr(yaml, "FullLoader", getattr(yaml, "CFullLoader", yaml.FullLoader))
+        # A Config reads seven files with parsers in Python; libyaml's read the same much faster.
+        for kind in ("FullLoader", "SafeLoader", "SafeDumper"):
+            patch.setattr(yaml, kind, getattr(yaml, f"C{kind}", getattr(yaml, kind)))
         # Imported here: the process that hands tests to the others needs no torch.
         import torch
 
+        if not torch.cuda.is_available():
+            # A seed for devices to come is kept with the whole stack, which takes far longer than what is seeded here.
+            for device in (torch.cuda.random, torch.xpu.random, torch.mtia):
+                patch.setattr(device, "_lazy_call", lambda call, **kind: None, raising=False)
         threads = torch.get_num_threads()
         torch.set_num_threads(1)
         yield

@@ -32,7 +32,9 @@ FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 # hasattr asks what another library's value is: a file's encoding of plain data, a padded batch.
 HASATTR = {"files/__init__.py": 1}
 RECBOLE = {"host", "training", "tuning", "data", "models"}
-PLAIN_NUMPY = ["data/rows.py", "data/negatives.py", "data/matched_levels.py", "data/statistics.py"]
+PLAIN_NUMPY = [
+    f"data/{file}.py" for file in ("arrays", "rows", "touched", "negatives", "matched_levels", "statistics")
+]
 
 
 def name(path):

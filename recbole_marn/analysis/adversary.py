@@ -25,6 +25,7 @@ __all__ = [
 ]  # fmt: skip
 
 PROBED = 1_000  # vectors of each modality that a probe sees at most, half of them in training
+MLP_STEPS = 150  # of a probe with a hidden layer, at most
 
 
 def item_cells(model: MARN) -> Cells:
@@ -64,7 +65,7 @@ def probe_accuracy(
     if hidden is None:
         probe = LogisticRegression(max_iter=300)
     else:
-        probe = MLPClassifier((hidden,), solver="lbfgs", alpha=0.1, max_iter=150, random_state=seed)
+        probe = MLPClassifier((hidden,), solver="lbfgs", alpha=0.1, max_iter=MLP_STEPS, random_state=seed)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # a probe stopped early is still a probe
         probe.fit(features[train], target[train])

@@ -13,7 +13,7 @@ from recbole.data.interaction import Interaction
 from recbole.utils import FeatureType
 
 from recbole_marn.data.atomic import AtomicTable, read_atomic
-from recbole_marn.data.numbering import TokenIds, distinct, number_tokens
+from recbole_marn.data.numbering import TokenIds, distinct, number_tokens, places
 from recbole_marn.data.rows import Events
 from recbole_marn.data.twin import arrow
 from recbole_marn.data.twin_table import read_columns
@@ -61,6 +61,20 @@ class ColumnarDataset(Dataset):
         """To be called once the events are read."""
         self._is_coded = isinstance(self.inter_feat[self.uid_field].dtype, pd.CategoricalDtype)
 
+    def _filter_nan_user_or_item(self) -> None:
+        """RecBole numbers all lines for it, and drops others where both a user and an item are missing."""
+        tables = {
+            "inter": (self.inter_feat, [self.uid_field, self.iid_field]),
+            "user": (self.user_feat, [self.uid_field]),
+            "item": (self.item_feat, [self.iid_field]),
+        }
+        for name, (table, fields) in tables.items():
+            if table is not None and any(table[field].hasnans for field in fields):
+                before = len(table)
+                table.dropna(subset=fields, inplace=True)
+                lines = f"{before - len(table)} lines without {' or '.join(fields)}"
+                self.notes.append(f"{self.dataset_name}.{name}: {lines} were left out")
+
     def _filter_by_inter_num(self) -> None:
         """RecBole counts the tokens of all events even where no number of them is too small."""
         intervals = (self.config["user_inter_num_interval"], self.config["item_inter_num_interval"])
@@ -71,7 +85,7 @@ class ColumnarDataset(Dataset):
         """RecBole copies all events even where every user and item is known."""
         tables = ((self.user_feat, self.uid_field), (self.item_feat, self.iid_field))
         known = [
-            pd.Series(distinct(self.inter_feat[field])).isin(distinct(table[field])).all()
+            (places(distinct(self.inter_feat[field]), distinct(table[field])) >= 0).all()
             for table, field in tables
             if table is not None
         ]

@@ -58,6 +58,7 @@ class CTRDataset(ColumnarDataset):
         self.item_sequences: dict[str, list[np.ndarray]] = {}
         self._feedback: list[str] = []
         self._first_rows: Part | None = None
+        self._token_hash: dict[str, np.ndarray] = {}
         event_checks.check_keys(config)
         with warnings.catch_warnings(), host_errors():
             # pandas' advice on RecBole's own loading code.
@@ -308,7 +309,9 @@ class CTRDataset(ColumnarDataset):
 
     def token_hash(self, field: str) -> np.ndarray:
         """(n,) uint64, a fixed hash of each token of a field by internal id."""
-        return pd.util.hash_array(self.field2id_token[field].astype(object), categorize=False)
+        if field not in self._token_hash:
+            self._token_hash[field] = pd.util.hash_array(self.field2id_token[field].astype(object), categorize=False)
+        return self._token_hash[field]
 
     def _drop_columns(self) -> None:
         """No model may see the target's own behaviour or rating; RecBole's models see IDs alone."""

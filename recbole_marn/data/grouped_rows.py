@@ -6,8 +6,9 @@ from abc import ABC, abstractmethod
 
 import numpy as np
 
+from recbole_marn.data.arrays import slices
 from recbole_marn.data.batch import RaggedBatch, assemble
-from recbole_marn.data.rows import Events, slices
+from recbole_marn.data.rows import Events
 from recbole_marn.data.statistics import GapBins, StatisticsAtTime
 
 __all__ = ["GroupedRows"]

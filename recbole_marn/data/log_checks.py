@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from recbole_marn.data.rows import runs
+from recbole_marn.data.arrays import runs
 from recbole_marn.errors import InputError
 from recbole_marn.evaluation.leak import tells_label
 

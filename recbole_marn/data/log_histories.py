@@ -8,9 +8,10 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from recbole_marn.data.arrays import slices
 from recbole_marn.data.log_requests import small
 from recbole_marn.data.logged_rows import Requests
-from recbole_marn.data.rows import Events, slices
+from recbole_marn.data.rows import Events
 
 __all__ = ["GivenHistories", "Histories", "given_histories", "histories_before", "is_one_of"]
 

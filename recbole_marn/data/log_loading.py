@@ -64,10 +64,36 @@ class LogFiles(CTRDataset):
         if self.settings.split == "files":
             self._check_unfiltered()
             self.set_field_property(PART, FeatureType.FLOAT, FeatureSource.INTERACTION, 1)
-        if self.uid_field not in self.inter_feat:
-            self.inter_feat[self.uid_field] = np.arange(len(self.inter_feat)).astype(str)
-            self.set_field_property(self.uid_field, FeatureType.TOKEN, FeatureSource.USER_ID, 1)
-            self.notes.append(f"no column {self.uid_field}: every row is a user of its own; there are no histories")
+        self._without_users = self.uid_field not in self.inter_feat
+        if self._without_users:
+            self._number_users()
+
+    def _number_users(self) -> None:
+        """Of a log without users all that is known of one is a request, or where there are none, a row."""
+        request = self.settings.request_settings()
+        known = request is not None and request.field in self.inter_feat
+        self.inter_feat[self.uid_field] = (
+            self.inter_feat[request.field] if known else np.arange(len(self.inter_feat)).astype(str)
+        )
+        self.set_field_property(self.uid_field, FeatureType.TOKEN, FeatureSource.USER_ID, 1)
+        what = f"every {'request' if known else 'row'} is a user of its own"
+        histories = "" if self.settings.histories == "given" else "; there are no histories"
+        self.notes.append(f"no column {self.uid_field}: {what}{histories}")
+
+    def _check_has_users(self, what: str, file: str, key: str) -> None:
+        """Made-up users are in no other file, where a number that happens to be in both would be taken for one."""
+        if self._without_users:
+            raise InputError(
+                f"a column {self.uid_field} in .inter, for the {what} of {file}",
+                "a log without users",
+                f"Add the column, or leave that file out ({key}).",
+            )
+
+    def _load_feat(self, filepath: str, source: FeatureSource | str) -> pd.DataFrame | None:
+        table = super()._load_feat(filepath, source)
+        if table is not None and source == FeatureSource.USER:
+            self._check_has_users("users", Path(filepath).name, "load_col")
+        return table
 
     def _check_unfiltered(self) -> None:
         for key in ("val_interval", "user_inter_num_interval", "item_inter_num_interval", "rm_dup_inter"):
@@ -82,6 +108,7 @@ class LogFiles(CTRDataset):
         super()._load_data(token, dataset_path)
         wanted = self.settings.behaviours_settings()
         if wanted is not None and wanted.file is not None:
+            self._check_has_users("behaviours", wanted.file, "behaviours")
             self._load_behaviours(Path(self.dataset_path) / wanted.file)
 
     def _load_behaviours(self, path: Path) -> None:

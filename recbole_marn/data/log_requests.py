@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from recbole_marn.data.arrays import runs, slices
 from recbole_marn.data.logged_rows import Requests
-from recbole_marn.data.rows import runs, slices
 
 __all__ = ["Exposures", "group", "small"]
 

@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from recbole_marn.data.arrays import slices
 from recbole_marn.data.context_codes import RowCodes
 from recbole_marn.data.grouped_rows import GroupedRows
-from recbole_marn.data.rows import Events, slices
+from recbole_marn.data.rows import Events
 from recbole_marn.data.statistics import GapBins, StatisticsAtTime
 
 __all__ = ["LoggedRows", "Requests"]

@@ -9,8 +9,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from recbole_marn.data.arrays import narrowest
 from recbole_marn.data.matched_levels import MatchedLevels
-from recbole_marn.data.rows import AT_ONCE, Events, narrowest
+from recbole_marn.data.rows import AT_ONCE, Events
 from recbole_marn.data.touched import TouchedPlaces
 from recbole_marn.errors import InputError
 
@@ -117,11 +118,11 @@ class NegativeSampler:
         # From here on an item is its place in order of release: what is released by a moment is a prefix.
         self._items = items
         self._release_by_place = None if self._release is None else self._release[items]
-        place_of_item = np.full(n_items, -1)
+        place_of_item = np.full(n_items, -1, dtype=np.promote_types(narrowest(n_items), np.int32))
         place_of_item[items] = np.arange(items.size)
         self._place_of_item = place_of_item
 
-        self._touched = TouchedPlaces.of(user, item, place_of_item, items.size)
+        self._touched = TouchedPlaces.of(user, item, place_of_item)
         self._cumulative_count = np.cumsum(self._count[items])
         self._levels = None
         if strategy == "matched":
@@ -139,12 +140,9 @@ class NegativeSampler:
         number = np.empty(user.size, dtype=np.int64)
         for start in range(0, user.size, _DRAWS_AT_ONCE):
             some = slice(start, start + _DRAWS_AT_ONCE)
-            number[some] = self._eligible(self._touched.keys(user[some]), user[some], self._released_by(time[some]))
+            m = self._released_by(time[some])
+            number[some] = m - self._touched.number_below(user[some], m)
         return number
-
-    def _eligible(self, touched: np.ndarray, user: np.ndarray, m: np.ndarray) -> np.ndarray:
-        base = user.astype(np.int64) * self._items.size
-        return m - (np.searchsorted(touched, base + m) - np.searchsorted(touched, base))
 
     def draw(
         self,
@@ -249,8 +247,7 @@ class _DrawRows:
 
     def __init__(self, sampler: NegativeSampler, user: np.ndarray, level: np.ndarray, time: np.ndarray):
         self._sampler = sampler
-        self._base = user.astype(np.int64) * sampler._items.size
-        self._touched = sampler._touched.keys(user)
+        self._user = user
         self._m = sampler._released_by(time)
         self._level = level
         if sampler._levels is not None:
@@ -259,7 +256,7 @@ class _DrawRows:
 
     def draw(self, rng: np.random.Generator, number: int) -> np.ndarray:
         """(R, number) places."""
-        drawn = np.full((self._base.size, number), -1)
+        drawn = np.full((self._user.size, number), -1)
         flat = drawn.reshape(-1)
         open_slots = np.arange(flat.size)
         for _ in range(_ROUNDS):
@@ -276,8 +273,7 @@ class _DrawRows:
 
     def is_touched(self, row: np.ndarray, place: np.ndarray) -> np.ndarray:
         """Whether the users of rows touched the items at places."""
-        key = self._base[row] + place
-        return self._touched[np.searchsorted(self._touched, key)] == key
+        return self._sampler._touched.has(self._user[row], place)
 
     def _propose(self, rng: np.random.Generator, row: np.ndarray) -> np.ndarray:
         sampler, m = self._sampler, self._m[row]
@@ -325,10 +321,7 @@ class _DrawRows:
         sampler, m = self._sampler, self._m[rows]
         n_places = sampler._items.size
         allowed = np.arange(n_places) < m[:, None]
-        first, last = (np.searchsorted(self._touched, self._base[rows] + end) for end in (0, n_places))
-        row = np.repeat(np.arange(rows.size), last - first)
-        key = np.arange(row.size) + (first - np.cumsum(last - first) + (last - first))[row]
-        allowed[row, self._touched[key] - self._base[rows][row]] = False
+        allowed[sampler._touched.of_each(self._user[rows])] = False
 
         reopened = np.zeros(rows.size, dtype=bool)
         if sampler._levels is None:

@@ -7,9 +7,11 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-__all__ = ["TokenIds", "distinct", "number_tokens"]
+from recbole_marn.data.twin import arrow
 
-AT_ONCE = 1 << 22  # events
+__all__ = ["TokenIds", "distinct", "number_tokens", "places"]
+
+AT_ONCE = 1 << 16  # codes
 
 
 class TokenIds(dict):
@@ -36,21 +38,58 @@ def number_tokens(columns: Sequence[pd.Series]) -> tuple[list[np.ndarray], np.nd
     Returns:
         (n,) integers a column, of the narrowest type among int32 and int64, and all tokens by id, "[PAD]" being 0.
     """
-    known = pd.Index([], dtype=object)
+    known = None
     found = []
     for column in columns:
         codes, words = _coded(column)
         # Rows that filters took away leave words that no row has, and others that come first.
         order = _first_appearance(codes, len(words))
-        words = words.take(order)
-        place = known.get_indexer(words) if len(known) else np.full(len(words), -1)
+        if not np.array_equal(order, np.arange(len(words))):
+            words = words.take(order)
+        known = words[:0] if known is None else known
+        place = places(words, known) if len(known) else np.full(len(words), -1)
         new = np.flatnonzero(place < 0)
         place[new] = len(known) + np.arange(len(new))
-        known = known.append(words.take(new))
+        known = known.append(words.take(new).astype(known.dtype)) if len(new) else known
         number = np.zeros(max(order.max(initial=-1) + 2, 1), dtype=np.int32 if len(known) < 2**31 else np.int64)
         number[order] = place + 1  # the last entry stays 0: that of code -1
-        found.append(number[codes])
-    return found, np.array(["[PAD]", *known])
+        found.append(_taken(number, codes))
+    return found, np.concatenate([["[PAD]"], _objects(known)]).astype(str)
+
+
+def places(words: pd.Index, known: pd.Index) -> np.ndarray:
+    """(n,) where each word is among the known ones, or -1; neither has a word twice."""
+    if not (_of_arrow(words) or _of_arrow(known)):
+        return known.get_indexer(words)
+    pa = arrow()
+    ours, theirs = (
+        index.array.__arrow_array__().combine_chunks() if _of_arrow(index) else pa.array(index.to_numpy(), pa.string())
+        for index in (words, known)
+    )
+    if ours.equals(theirs):  # as in files that are written together; no hash tables of millions of words then
+        return np.arange(len(words))
+    return pa.compute.index_in(ours, value_set=theirs).fill_null(-1).to_numpy().astype(np.int64)
+
+
+def _of_arrow(words: pd.Index) -> bool:
+    return isinstance(words.dtype, pd.ArrowDtype)
+
+
+def _objects(words: pd.Index) -> np.ndarray:
+    return words.array.__arrow_array__().to_numpy() if _of_arrow(words) else words.to_numpy()
+
+
+def _taken(number: np.ndarray, codes: np.ndarray) -> np.ndarray:
+    """number[codes], without codes of eight bytes for all events at once."""
+    if (number[:-1] == np.arange(1, len(number))).all():  # and number[-1] is 0
+        taken = codes.astype(number.dtype)
+        taken += 1
+        return taken
+    taken = np.empty(len(codes), dtype=number.dtype)
+    for start in range(0, len(codes), AT_ONCE):
+        some = slice(start, start + AT_ONCE)
+        taken[some] = number[codes[some]]
+    return taken
 
 
 def _coded(column: pd.Series) -> tuple[np.ndarray, pd.Index]:
@@ -80,14 +119,14 @@ def _in_order(codes: np.ndarray, n: int) -> bool:
     highest = -1
     for start in range(0, len(codes), AT_ONCE):
         some = codes[start : start + AT_ONCE]
-        before = np.maximum.accumulate(np.append(highest, some[:-1]).astype(np.int64))
+        before = np.maximum.accumulate(np.append(some.dtype.type(highest), some[:-1]))
         if (some > before + 1).any():
             return False
         highest = max(int(before[-1]), int(some[-1]))
     return highest == n - 1
 
 
-def distinct(column: pd.Series) -> np.ndarray:
+def distinct(column: pd.Series) -> pd.Index:
     """The tokens of a column, without the missing one, each once; of categories those it may have."""
-    return _coded(column)[1].to_numpy()
+    return _coded(column)[1]
 

@@ -205,7 +205,9 @@ class Protocol:
     @cached_property
     def _is_clicked(self) -> np.ndarray:
         """(n_items,) bool: whether anybody ever clicked an item."""
-        return np.bincount(self.events.item, minlength=self.n_items) > 0
+        is_clicked = np.zeros(self.n_items, dtype=bool)
+        is_clicked[self.events.item] = True
+        return is_clicked
 
     def sha256(self, parts: dict[str, LabelledRows], user_key: np.ndarray, item_key: np.ndarray) -> str:
         """Fingerprint of every event, row and negative by token hash, so that it does not hang on internal ids.

@@ -10,6 +10,7 @@ from functools import cached_property
 
 import numpy as np
 
+from recbole_marn.data.arrays import narrow, narrowest, runs, stable_order
 from recbole_marn.errors import InputError
 
 __all__ = [
@@ -21,46 +22,16 @@ __all__ = [
     "count_repeats",
     "count_rows",
     "first_of_each_pair",
-    "narrow",
-    "narrowest",
     "rows_of_part",
-    "runs",
-    "slices",
     "sort_events",
     "split_by_time",
     "split_leave_last",
 ]
 
 TRAIN, VALID, TEST = 0, 1, 2
-# Events that are worked on at once; whole users, so that what is temporary does not grow with the data.
-AT_ONCE = 1 << 20
+# Events that are worked on at once, whole users: what is temporary stays in a core's cache, however many there are.
+AT_ONCE = 1 << 16
 _PART_NAMES = ("training", "validation", "test")
-
-
-def narrowest(highest: int, lowest: int = 0) -> np.dtype:
-    """The smallest signed integers that hold all numbers from `lowest` to `highest`."""
-    return next(
-        np.dtype(kind) for kind in (np.int8, np.int16, np.int32, np.int64)
-        if np.iinfo(kind).min <= lowest and highest <= np.iinfo(kind).max
-    )  # fmt: skip
-
-
-def narrow(values: np.ndarray, *, least: type = np.int8) -> np.ndarray:
-    """The same numbers in the narrowest integers of at least `least`; floats with a fraction or a gap stay as they are.
-
-    Arithmetic on ids must widen them first: a product of two int32 arrays is int32 and overflows silently.
-    """
-    values = np.asarray(values)
-    if values.size == 0 or values.dtype.kind not in "iuf":
-        return values
-    low, high = values.min(), values.max()
-    if not (-(2.0**53) < low and high < 2.0**53):  # NaN is neither
-        return values
-    kind = np.promote_types(narrowest(int(high), int(low)), least)
-    if values.dtype.kind != "f":
-        return values.astype(kind, copy=False)
-    whole = values.astype(kind)
-    return whole if np.array_equal(whole, values) else values
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,8 +65,12 @@ class Events:
         return np.diff(self.first, append=self.n_events)
 
     def start_of(self, position: np.ndarray) -> np.ndarray:
-        """(n,) int64: index of the first event of the user of each event at `position` (n,)."""
-        return self.first[np.searchsorted(self.first, position, side="right") - 1]
+        """(n,) int64: index of the first event of the user of each event at `position` (n,), increasing."""
+        if not len(position):
+            return np.zeros(0, dtype=np.int64)
+        first, last = np.searchsorted(self.first, position[[0, -1]], side="right")
+        start = self.first[first - 1 : last]
+        return np.repeat(start, np.diff(np.searchsorted(position, start[1:]), prepend=0, append=len(position)))
 
     def pieces(self) -> list[slice]:
         """Ranges of whole users' events, about `AT_ONCE` each."""
@@ -108,6 +83,12 @@ class Events:
         """The events that `index`, a mask, a slice or increasing positions, picks."""
         behaviour = None if self.behaviour is None else self.behaviour[index]
         return Events(self.user[index], self.item[index], self.time[index], behaviour)
+
+    def put(self, index: slice | np.ndarray, events: Events) -> None:
+        """Write other events of the same users over those at `index`."""
+        self.item[index], self.time[index] = events.item, events.time
+        if self.behaviour is not None:
+            self.behaviour[index] = events.behaviour
 
 
 @dataclass(frozen=True, eq=False)
@@ -188,40 +169,40 @@ def sort_events(
     user, item, time = narrow(user, least=np.int32), narrow(item, least=np.int32), narrow(time, least=np.int32)
     behaviour = None if behaviour is None else narrow(behaviour)
     grouped = Events(user, item, time, behaviour)
-    if (np.diff(user) < 0).any():
-        grouped = grouped.take(np.argsort(user, kind="stable"))
-    ordered = Events(*(None if column is None else np.empty_like(column) for column in (user, item, time, behaviour)))
+    if (user[1:] < user[:-1]).any():
+        grouped = grouped.take(stable_order(user))
+    columns = (grouped.item, grouped.time, grouped.behaviour)
+    ordered = Events(grouped.user, *(None if column is None else np.empty_like(column) for column in columns))
     for piece in grouped.pieces():
         some = grouped.take(piece)
-        some = some.take(_order(some, user_mix, item_key))
-        ordered.user[piece], ordered.item[piece], ordered.time[piece] = some.user, some.item, some.time
-        if behaviour is not None:
-            ordered.behaviour[piece] = some.behaviour
+        if (_same_user(some) & (some.time[1:] < some.time[:-1])).any():
+            some = some.take(_by_user_and_time(some.user, some.time))
+        ordered.put(piece, some)
+        place, order = _ties(some, user_mix, item_key)
+        ordered.put(piece.start + place, some.take(order))
     return ordered
 
 
-def _order(events: Events, user_mix: np.ndarray, item_key: np.ndarray) -> np.ndarray:
-    """The order of `sort_events`, of events of several users."""
-    order = _by_user_and_time(events.user, events.time)
-    user, time = events.user[order], events.time[order]
-    tied = np.append((user[1:] == user[:-1]) & (time[1:] == time[:-1]), False)
-    place = np.flatnonzero(tied | np.append(False, tied[:-1]))
-    if place.size:
-        run = np.cumsum(~np.append(False, tied[:-1]))[place]
-        event = order[place]
-        keys = (_mix(user_mix[events.user[event]] ^ item_key[events.item[event]]), run)
-        keys = keys if events.behaviour is None else (events.behaviour[event], *keys)
-        order[place] = event[np.lexsort(keys)]
-    return order
-
-
 def _by_user_and_time(user: np.ndarray, time: np.ndarray) -> np.ndarray:
-    """np.lexsort((time, user)); of whole times by one key, which costs next to nothing where a file has that order."""
-    first, last, latest = int(user.min()), int(user.max()), int(time.max())
-    span = latest - int(time.min()) + 1
-    if time.dtype.kind == "f" or (last - first + 1) * span >= 2**63:
-        return np.lexsort((time, user))
-    return np.argsort((user.astype(np.int64) - first) * span + (time - time.min()), kind="stable")
+    """np.lexsort((time, user)), of users in order."""
+    whole = time.dtype.kind != "f"
+    order = stable_order(time.astype(np.int64) - time.min()) if whole else np.argsort(time, kind="stable")
+    return order[stable_order((user - user[0])[order])]
+
+
+def _ties(events: Events, user_mix: np.ndarray, item_key: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Where events have the user and time of a neighbour, and which events belong there; events by user and time."""
+    tied = np.append(_same_user(events) & (events.time[1:] == events.time[:-1]), False)
+    follows = np.append(False, tied[:-1])
+    place = np.flatnonzero(tied | follows)
+    run = np.cumsum(~follows[place])
+    keys = (_mix(user_mix[events.user[place]] ^ item_key[events.item[place]]), run)
+    keys = keys if events.behaviour is None else (events.behaviour[place], *keys)
+    return place, place[np.lexsort(keys)]
+
+
+def _same_user(events: Events) -> np.ndarray:
+    return events.user[1:] == events.user[:-1]
 
 
 def _mix(values: np.ndarray) -> np.ndarray:
@@ -243,15 +224,16 @@ def first_of_each_pair(events: Events, *, by_type: bool = False) -> Events:
 
 
 def _is_first_of_pair(events: Events, by_type: bool) -> np.ndarray:
-    n_items = int(events.item.max(initial=0)) + 1
-    by_type = by_type and events.behaviour is not None
+    n_types = int(events.behaviour.max(initial=0)) + 1 if by_type and events.behaviour is not None else 1
     is_first = np.zeros(events.n_events, dtype=bool)
     for piece in events.pieces():
-        pair = events.user[piece].astype(np.int64) * n_items + events.item[piece]
-        if by_type:
-            pair = pair * (int(events.behaviour.max()) + 1) + events.behaviour[piece]
-        # return_index sorts stably, so that it is the first occurrence that is kept.
-        is_first[piece.start + np.unique(pair, return_index=True)[1]] = True
+        user, what = events.user[piece], events.item[piece]
+        if n_types > 1:
+            what = what.astype(np.int64) * n_types + events.behaviour[piece]
+        order = stable_order(what)  # users stay in order, and so do the events of each pair
+        user, what = user[order], what[order]
+        new = np.append(True, (what[1:] != what[:-1]) | (user[1:] != user[:-1]))
+        is_first[piece.start + order[new]] = True
     return is_first
 
 
@@ -343,8 +325,9 @@ def rows_of_part(
         is_row = position > user_start
         position, user_start = position[is_row], user_start[is_row]
         if latest is not None:
-            end = np.searchsorted(user_start, user_start, side="right")
-            is_late = end - np.arange(len(end)) <= latest
+            first = runs(user_start)
+            end = np.append(first[1:], len(user_start))
+            is_late = np.repeat(end, end - first) - np.arange(len(user_start)) <= latest
             position, user_start = position[is_late], user_start[is_late]
         positions.append(position.astype(index))
         starts.append(np.maximum(user_start, position - max_history).astype(index))
@@ -357,21 +340,3 @@ def _has_history(events: Events) -> np.ndarray:
     has = np.ones(events.n_events, dtype=bool)
     has[events.first] = False
     return has
-
-
-def runs(values: np.ndarray) -> np.ndarray:
-    """Where each stretch of equal neighbours begins."""
-    new = np.ones(len(values), dtype=bool)
-    np.not_equal(values[1:], values[:-1], out=new[1:])
-    return np.flatnonzero(new)
-
-
-def slices(start: np.ndarray, length: np.ndarray) -> np.ndarray:
-    """Indices start[0], start[0]+1, ..., start[1], ...: the concatenated slices [start, start + length)."""
-    some = length > 0
-    start, length = start[some].astype(np.int64), length[some].astype(np.int64)
-    index = np.ones(int(length.sum()), dtype=np.int64)
-    index[:1] = start[:1]
-    # Where a slice begins, the step from the end of the one before.
-    index[np.cumsum(length)[:-1]] = start[1:] - start[:-1] - length[:-1] + 1
-    return np.cumsum(index, out=index)

@@ -10,6 +10,7 @@ from typing import Protocol
 
 import numpy as np
 
+from recbole_marn.data.arrays import count_below, narrowest, slices, stable_order
 from recbole_marn.data.rows import AT_ONCE
 from recbole_marn.errors import InputError
 
@@ -42,7 +43,7 @@ class InteractionCounts:
 
     The "historical" counts of MARN's statistic modality: what was known at the row's time. A row's own event
     is not before itself, so it shows in neither a positive's nor a negative's count; validation and test
-    events never count. Memory grows with the events, one int64 each, once somebody asks for a count at a time.
+    events never count. Memory grows with the events, four bytes each, once somebody asks for a count at a time.
 
     Args:
         item: (E,) item ids of the TRAINING events only.
@@ -69,21 +70,18 @@ class InteractionCounts:
             )
         self.n_items = n_items
         self._check_items(item)
-        self._events: tuple[np.ndarray, np.ndarray] | None = (item, time)  # until their keys are made
+        self._events: tuple[np.ndarray, np.ndarray] | None = (item, time)  # until they are put in order
         self._counts = np.bincount(item, minlength=n_items).astype(np.int64)
         self._starts = np.concatenate([[0], np.cumsum(self._counts)])
 
     @cached_property
     def _order(self) -> tuple[Moments, np.ndarray]:
-        """An event becomes one integer, item * stride + rank of its time: one sorted array answers everything."""
+        """The times as ranks, item after item, in order."""
         item, time = self._events
-        moments, keys = Moments.of(time), np.empty(len(item), dtype=np.int64)
-        for start in range(0, len(keys), AT_ONCE):
-            some = slice(start, start + AT_ONCE)
-            keys[some] = item[some].astype(np.int64) * moments.stride + moments.rank(time[some])
-        keys.sort()
+        moments = Moments.of(time)
+        ranks = _by_item(item, time, self._starts, moments)
         self._events = None
-        return moments, keys
+        return moments, ranks
 
     def as_of(self, item: np.ndarray, time: np.ndarray) -> np.ndarray:
         """Number of training events of `item` strictly before `time`.
@@ -102,8 +100,10 @@ class InteractionCounts:
         self._check_items(item)
         if np.isnan(time).any():
             raise InputError("a time for every row", f"{np.isnan(time).sum()} NaN", "Drop rows without time.")
-        moments, keys = self._order
-        return np.searchsorted(keys, item * moments.stride + moments.rank(time)) - self._starts[item]
+        moments, ranks = self._order
+        item, rank = np.broadcast_arrays(item, moments.rank(time))
+        each = item.ravel()
+        return count_below(ranks, self._starts[each], self._counts[each], rank.ravel()).reshape(item.shape)
 
     def snapshot(self) -> np.ndarray:
         """(n_items,) int64: the counts at the end of training, for serving."""
@@ -116,6 +116,34 @@ class InteractionCounts:
                 f"ids from {item.min()} to {item.max()}",
                 "Use the ids of the data set the counts were made for.",
             )
+
+
+def _by_item(item: np.ndarray, time: np.ndarray, starts: np.ndarray, moments: Moments) -> np.ndarray:
+    """Ranks of times (E,) item after item, sorted within each; those of an item begin at its start (n_items + 1,).
+
+    An event becomes one integer, of its item and its rank. Stretches of events are put in the order of groups of
+    neighbouring items, then the events of each group in theirs: neither step reaches further than a cache does.
+    """
+    step = max(AT_ONCE, len(item) >> 10)
+    group = (starts[:-1] // step).astype(np.uint16)
+    n_groups, bits = int(group[-1]) + 1, moments.stride.bit_length()
+    keys = np.empty(len(item), dtype=np.int64)
+    sizes = []
+    for start in range(0, len(item), step):
+        some = slice(start, start + step)
+        of_event = group[item[some]]
+        key = item[some].astype(np.int64) << bits | moments.rank(time[some])
+        keys[some] = key[np.argsort(of_event, kind="stable")]
+        sizes.append(np.bincount(of_event, minlength=n_groups))
+    size = np.array(sizes, dtype=np.int64).reshape(-1, n_groups).T  # (groups, stretches)
+    begin = np.arange(size.shape[1]) * step + np.cumsum(size, axis=0) - size
+    ordered, done = np.empty(len(item), dtype=np.promote_types(narrowest(moments.stride), np.int32)), 0
+    for first, length in zip(begin, size, strict=True):
+        some = keys[slices(first, length)]
+        order = stable_order(some - (some.min(initial=np.iinfo(np.int64).max) >> bits << bits))
+        ordered[done : done + len(some)] = some[order] & ((1 << bits) - 1)
+        done += len(some)
+    return ordered
 
 
 @dataclass(frozen=True)

@@ -35,9 +35,10 @@ class _NotPlain(Exception):
 
 
 def arrow() -> ModuleType | None:
-    """pyarrow with its readers of CSV and of its own files, or None where it is not installed."""
+    """pyarrow with what it computes and its readers of CSV and of its own files, or None where it is not installed."""
     try:
         import pyarrow
+        import pyarrow.compute
         import pyarrow.csv
         import pyarrow.ipc
     except ImportError:

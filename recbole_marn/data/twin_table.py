@@ -59,8 +59,9 @@ def _table(batch: Any, keep: Callable[[str], bool], whole: str, notes: list[str]
         if header[field] == "token":
             codes = column.indices
             codes = codes.to_numpy() if not codes.null_count else codes.fill_null(-1).to_numpy(zero_copy_only=False)
-            words = column.dictionary.to_numpy(zero_copy_only=False)
-            columns[field] = pd.Categorical.from_codes(codes, dtype=pd.CategoricalDtype(pd.Index(words, dtype=object)))
+            words = pd.Index(pd.arrays.ArrowExtensionArray(column.dictionary))
+            words._cache["is_unique"] = True  # as a twin's tokens are; pandas would hash millions of them to see it
+            columns[field] = pd.Categorical.from_codes(codes, dtype=pd.CategoricalDtype(words))
         else:
             numbers = column.to_numpy()
             columns[field] = numbers if field == whole else numbers.astype(np.float64, copy=False)

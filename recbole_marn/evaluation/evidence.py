@@ -12,10 +12,10 @@ import numpy as np
 
 from recbole_marn.evaluation.cluster_statistics import ClusterStatistics, cluster_statistics
 from recbole_marn.evaluation.inputs import equal_frequency_groups
-from recbole_marn.evaluation.packing import packed, unpacked, unusable
+from recbole_marn.evaluation.packing import packed, packed_alike, unpacked, unusable
 from recbole_marn.evaluation.request_metrics import request_metrics
 
-__all__ = ["REQUEST_METRICS", "CalibrationBins", "Evidence", "RankedRequests", "evidence_of", "pack", "unpack"]
+__all__ = ["REQUEST_METRICS", "CalibrationBins", "Evidence", "RankedRequests", "alike", "evidence_of", "pack", "unpack"]
 
 # Metrics of requests with both classes, as a record calls them.
 REQUEST_METRICS = {"request AUC": "AUC", "MRR": "MRR", "nDCG@5": "nDCG@5", "nDCG@10": "nDCG@10"}
@@ -144,8 +144,17 @@ def _bins(label: np.ndarray, score: np.ndarray, log: bool) -> CalibrationBins:
 # ------------------------------------------------------------------------------------------------- bytes
 def pack(parts: Mapping[str, Evidence]) -> bytes:
     """The evidence of all parts of a run as bytes: the same for the same evidence."""
-    arrays = {name: values for part, one in parts.items() for name, values in _named(part, one)}
+    arrays = _arrays(parts)
     return packed({name: arrays[name] for name in sorted(arrays)})
+
+
+def alike(parts: Mapping[str, Evidence], others: Mapping[str, Evidence]) -> bool:
+    """Whether `pack` makes the same bytes of both."""
+    return packed_alike(_arrays(parts), _arrays(others))
+
+
+def _arrays(parts: Mapping[str, Evidence]) -> dict[str, np.ndarray]:
+    return {name: values for part, one in parts.items() for name, values in _named(part, one)}
 
 
 def _named(part: str, evidence: Evidence) -> Iterator[tuple[str, np.ndarray]]:

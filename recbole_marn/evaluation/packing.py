@@ -9,17 +9,23 @@ import numpy as np
 
 from recbole_marn.errors import InputError
 
-__all__ = ["packed", "unpacked", "unusable"]
+__all__ = ["packed", "packed_alike", "unpacked", "unusable"]
 
 
 def packed(arrays: Mapping[str, np.ndarray]) -> bytes:
     """A compressed npz. Whole numbers are exact; others are rounded to float32, to 1 part in 2^24 each."""
     file = io.BytesIO()
-    small: dict[str, Any] = {}
-    for name, one in arrays.items():
-        small[name] = _planes(one) if one.dtype.kind == "f" else _small(one)
+    small: dict[str, Any] = {name: _stored(one) for name, one in arrays.items()}
     np.savez_compressed(file, **small)
     return file.getvalue()
+
+
+def packed_alike(arrays: Mapping[str, np.ndarray], others: Mapping[str, np.ndarray]) -> bool:
+    """Whether `packed` makes the same of both; asked without compressing them."""
+    return arrays.keys() == others.keys() and all(
+        (one.dtype, one.shape, one.tobytes()) == (other.dtype, other.shape, other.tobytes())
+        for one, other in ((_stored(arrays[name]), _stored(others[name])) for name in arrays)
+    )
 
 
 def unpacked(content: bytes) -> dict[str, np.ndarray]:
@@ -38,6 +44,10 @@ def unpacked(content: bytes) -> dict[str, np.ndarray]:
 def unusable(got: str) -> InputError:
     """The error for bytes that hold something else than they should."""
     return InputError("statistics as they were written", got, "Was the file cut off or edited? Restore it.")
+
+
+def _stored(values: np.ndarray) -> np.ndarray:
+    return _planes(values) if values.dtype.kind == "f" else _small(values)
 
 
 def _small(values: np.ndarray) -> np.ndarray:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+from scipy.special import stdtrit
 
 from recbole_marn.evaluation.ties import tie_runs
 
@@ -73,5 +73,5 @@ def clustered_means(values: np.ndarray, cluster: np.ndarray, confidence: float =
         return ClusteredMeans(mean, nothing, nothing, len(values), groups)
     sums = np.stack([np.bincount(at, weights=column, minlength=groups) for column in (values - mean).T], axis=1)
     error = np.sqrt(groups / (groups - 1) * (sums**2).sum(axis=0)) / len(values)
-    reach = stats.t.isf((1 - confidence) / 2, groups - 1) * error
+    reach = -stdtrit(groups - 1, (1 - confidence) / 2) * error
     return ClusteredMeans(mean, mean - reach, mean + reach, len(values), groups)

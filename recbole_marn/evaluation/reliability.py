@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import stats
+from scipy.special import ndtri
 
 from recbole_marn.errors import InputError
 from recbole_marn.evaluation.inputs import check_labels, check_probabilities, equal_frequency_groups
@@ -107,7 +107,7 @@ def wilson_interval(
         raise InputError("a confidence between 0 and 1", f"{confidence}", "0.95 is usual.")
     if not np.all((clicks >= 0) & (clicks <= rows)):
         raise InputError("0 <= clicks <= rows", "counts out of this order", "Count clicks among the same rows.")
-    z = stats.norm.isf((1 - confidence) / 2)
+    z = -ndtri((1 - confidence) / 2)
     spread = z * np.sqrt(clicks * (rows - clicks) / np.maximum(rows, 1) + z * z / 4)
     centre = clicks + z * z / 2
     low, high = (centre - spread) / (rows + z * z), (centre + spread) / (rows + z * z)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from scipy import stats
+from scipy.special import ndtri
 
 from recbole_marn.evaluation.bootstrap import Bootstrap, bootstrap_of_ratio, bootstrap_of_statistics
 from recbole_marn.evaluation.cluster_statistics import mean_placements
@@ -42,7 +42,7 @@ def interval(
     """
     if metric == "AUC":
         mean = mean_placements([seed.clusters[unit] for seed in seeds])
-        reach = stats.norm.isf((1 - confidence) / 2) * delong_variance_of_statistics(mean) ** 0.5
+        reach = -ndtri((1 - confidence) / 2) * delong_variance_of_statistics(mean) ** 0.5
         return [float(end) for end in np.clip([mean.auc() - reach, mean.auc() + reach], 0, 1)]
     means = _drawn(seeds, metric, resamples, confidence, unit).samples.mean(axis=1)
     means = means[~np.isnan(means)]

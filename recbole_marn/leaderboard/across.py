@@ -14,7 +14,7 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from scipy import stats
+import scipy  # its stats are imported where they are asked for: that takes longer than most commands do
 
 from recbole_marn.errors import InputError
 from recbole_marn.evaluation.significance import holm
@@ -60,7 +60,7 @@ class Standings:
     @cached_property
     def ranks(self) -> np.ndarray:
         """(R, T) 1 for the best score; equal scores share the mean of their ranks."""
-        return stats.rankdata(-self.scores, axis=0)
+        return scipy.stats.rankdata(-self.scores, axis=0)
 
     @property
     def mean_rank(self) -> np.ndarray:
@@ -82,13 +82,13 @@ class Standings:
         """p of Friedman's test that all rows rank alike; NaN where there are fewer than three rows or two tasks."""
         if min(len(self.names) - 1, len(self.tasks)) < 2:
             return math.nan
-        return float(stats.friedmanchisquare(*self.scores).pvalue)
+        return float(scipy.stats.friedmanchisquare(*self.scores).pvalue)
 
     @property
     def critical_difference(self) -> float:
         """Mean ranks further apart than this differ by Nemenyi's test at the level .05 (Demšar, JMLR 2006)."""
         number = len(self.names)
-        quantile = stats.studentized_range.ppf(1 - LEVEL, number, np.inf) / math.sqrt(2)
+        quantile = scipy.stats.studentized_range.ppf(1 - LEVEL, number, np.inf) / math.sqrt(2)
         return float(quantile * math.sqrt(number * (number + 1) / (6 * len(self.tasks))))
 
     @property
@@ -99,7 +99,7 @@ class Standings:
 
 
 def _signed_rank(difference: np.ndarray) -> float:
-    return float(stats.wilcoxon(difference).pvalue) if difference.any() else 1.0
+    return float(scipy.stats.wilcoxon(difference).pvalue) if difference.any() else 1.0
 
 
 # ---------------------------------------------------------------------------------------------- from records
@@ -132,7 +132,7 @@ def standings_of(
             "Name fewer data sets in --datasets, or run the same models on all of them.",
         )
     values = np.array([scores[name] for name in names])
-    order = np.argsort(stats.rankdata(-values, axis=0).mean(1), kind="stable")
+    order = np.argsort(scipy.stats.rankdata(-values, axis=0).mean(1), kind="stable")
     return Standings(
         names=tuple(names[at] for at in order),
         tasks=tasks,

@@ -23,6 +23,10 @@ from recbole_marn.settings.data import ModalitySettings
 
 __all__ = ["Cells", "ItemEncoder"]
 
+# Cells of items beside cells of statistics need masks and have to be joined: that pays where whole entities would be
+# more by this factor.
+SPLIT_FROM = 1.15
+
 
 @dataclass
 class Cells:
@@ -250,7 +254,7 @@ class ItemEncoder(nn.Module):
             if name in self.statistic_columns:
                 present_statistic[:, index] = statistic[:, self.statistic_columns[name]].any(1)
         present_item, present_statistic = self._shown(present_item), self._shown(present_statistic)
-        if len(entity_item) <= len(item) + len(statistic) or not self.statistic_columns:
+        if len(entity_item) <= SPLIT_FROM * (len(item) + len(statistic)) or not self.statistic_columns:
             index = [entity_statistic if name in self.statistic_columns else entity_item for name in self.names]
             encoded = [value.index_select(0, entity) for value, entity in zip(encoded, index, strict=True)]
             present = present_item[entity_item]

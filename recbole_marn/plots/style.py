@@ -103,5 +103,6 @@ def picture(figure: Any) -> Picture:
         # Of a name in a script that the font lacks: the SVG keeps it as text, which a browser draws by another font.
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
         figure.savefig(text, format="svg", metadata={"Date": None}, bbox_inches="tight")
+        figure.set_layout_engine("none")  # as it was laid out just now, which takes as long as to draw it
         figure.savefig(pages, format="pdf", metadata={"CreationDate": None}, bbox_inches="tight")
     return Picture(text.getvalue(), pages.getvalue())

@@ -123,10 +123,14 @@ def pair_scores(layer: SplitMLP, x: Tensor, item: Tensor, candidate: Tensor) -> 
     return layer.rest(first)[..., 0]
 
 
-def head_of(head: PredictionHead, user: Tensor, seen: Seen) -> Tensor:
-    """user (B, C, .) -> (B, C)."""
-    logit = head(user.flatten(0, 1), seen.candidate.flatten(0, 1), seen.context_vector)
-    return logit.reshape(seen.candidate.shape[0], seen.candidate.shape[1])
+def head_of(
+    head: PredictionHead, user: Tensor, seen: Seen, candidate: Tensor | None = None, beside: Tensor | None = None
+) -> Tensor:
+    """user (B, C, .), candidate (B, C, D) where it is a part of what is seen, beside (B, C, .) or None -> (B, C)."""
+    candidate = seen.candidate if candidate is None else candidate
+    beside = None if beside is None else beside.flatten(0, 1)
+    logit = head(user.flatten(0, 1), candidate.flatten(0, 1), seen.context_vector, beside)
+    return logit.reshape(candidate.shape[0], candidate.shape[1])
 
 
 def mean_of(seen: Seen) -> Tensor:

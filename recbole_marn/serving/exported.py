@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from recbole_marn.data.arrays import slices
 from recbole_marn.data.context_vocabulary import FieldVocabulary
 from recbole_marn.data.fields import Fields
-from recbole_marn.data.rows import slices
 from recbole_marn.data.statistics import EqualFrequencyBins, GapBins
 from recbole_marn.data.vector_file import open_vectors
 from recbole_marn.errors import InputError, entries_of

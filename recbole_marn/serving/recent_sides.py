@@ -7,42 +7,79 @@ from torch import Tensor, nn
 from torch.nn.functional import linear, silu
 
 from recbole_marn.layers.hstu import HSTULayer
+from recbole_marn.models.rivals.decoupled_mf import DecoupledMF
 from recbole_marn.models.rivals.hstu import HSTU
 from recbole_marn.models.rivals.qin import QIN
 from recbole_marn.models.rivals.sim_tier import SimTier
 from recbole_marn.models.rivals.transformer_dcn import TransformerDCN
 from recbole_marn.serving.dense import Seen, UserSide, head_of, pair_scores, softmax
 
-__all__ = ["HSTUSide", "QINSide", "SimTierSide", "TransformerDCNSide"]
+__all__ = ["DecoupledMFSide", "HSTUSide", "QINSide", "SimTierSide", "TransformerDCNSide"]
 
 
-class SimTierSide(UserSide):
+class _ComparingSide(UserSide):
+    """Of models whose item vectors end in frozen ones: what they say of each behaviour and candidate."""
+
+    def __init__(self, model: SimTier | DecoupledMF):
+        super().__init__(model)
+        self.head, self.n_tiers = model.head, model.settings.tiers
+        self.sizes = [model.settings.width, *model.frozen_sizes.values()]
+
+    def compared(self, seen: Seen) -> tuple[Tensor, Tensor, list[Tensor]]:
+        """History (B, T, D), candidates (B, C, D), and tiers (B, C, T) by frozen vector, N where one is missing."""
+        history, *units = seen.history.split(self.sizes, dim=2)
+        candidate, *candidate_units = seen.candidate.split(self.sizes, dim=2)
+        return history, candidate, [self._tier(*pair) for pair in zip(units, candidate_units, strict=True)]
+
+    def _tier(self, unit: Tensor, candidate: Tensor) -> Tensor:
+        """unit (B, T, V), candidate (B, C, V) -> (B, C, T)"""
+        cosine = candidate @ unit.transpose(1, 2)
+        tier = ((cosine + 1.0) * (self.n_tiers / 2)).long().clamp(0, self.n_tiers - 1)
+        has = (unit.abs().amax(2) > 0)[:, None] & (candidate.abs().amax(2) > 0)[:, :, None]
+        return torch.where(has, tier, self.n_tiers)
+
+    def in_tier(self, tier: Tensor, weight: Tensor) -> Tensor:
+        """weight (B, C, T) added up by tier: (B, C, N + 1)."""
+        return ((tier[..., None] == torch.arange(self.n_tiers + 1)) * weight[..., None]).sum(2)
+
+    def counts(self, tiers: list[Tensor], seen: Seen) -> Tensor:
+        """(B, C, number of vectors * N)"""
+        there = seen.there[:, None].to(seen.history.dtype).expand(-1, seen.candidate.shape[1], -1)
+        return torch.cat([self.in_tier(tier, there)[..., : self.n_tiers].log1p() for tier in tiers], dim=2)
+
+
+class SimTierSide(_ComparingSide):
     """DIN on the first part of an item's vector, tiers of similarity on the others."""
 
     def __init__(self, model: SimTier):
         super().__init__(model)
-        self.attention, self.head, self.tiers = model.attention, model.head, model.tiers.n_tiers
-        self.sizes = [model.settings.width, *model.frozen_sizes.values()]
-        self.normalise = model.settings.attention_normalise
+        self.attention, self.normalise = model.attention, model.settings.attention_normalise
 
     def logits(self, seen: Seen) -> Tensor:
-        history, *units = seen.history.split(self.sizes, dim=2)
-        candidate, *candidate_units = seen.candidate.split(self.sizes, dim=2)
+        history, candidate, tiers = self.compared(seen)
         there = seen.there[:, None]
         score = pair_scores(self.attention, history, history, candidate)
         user = (softmax(score, there) if self.normalise else score * there) @ history
-        counts = [self._counts(*pair, there) for pair in zip(units, candidate_units, strict=True)]
-        context = [*counts, *([] if seen.context is None else [seen.context_vector])]
-        logit = self.head(user.flatten(0, 1), candidate.flatten(0, 1), torch.cat(context, dim=1))
-        return logit.reshape(candidate.shape[0], candidate.shape[1])
+        return head_of(self.head, user, seen, candidate, self.counts(tiers, seen))
 
-    def _counts(self, unit: Tensor, candidate: Tensor, there: Tensor) -> Tensor:
-        """unit (B, T, V), candidate (B, C, V), there (B, 1, T) -> (B * C, N)"""
-        cosine = candidate @ unit.transpose(1, 2)  # (B, C, T)
-        tier = ((cosine + 1.0) * (self.tiers / 2)).long().clamp(0, self.tiers - 1)
-        has = (unit.abs().amax(2) > 0)[:, None] & (candidate.abs().amax(2) > 0)[:, :, None] & there
-        counted = (tier[..., None] == torch.arange(self.tiers)) & has[..., None]
-        return counted.to(unit.dtype).sum(2).log1p().flatten(0, 1)
+
+class DecoupledMFSide(_ComparingSide):
+    def __init__(self, model: DecoupledMF):
+        super().__init__(model)
+        self.attention, self.from_counts, self.mixed = model.attention, model.from_counts, model.mixed
+
+    def logits(self, seen: Seen) -> Tensor:
+        history, candidate, tiers = self.compared(seen)
+        query, key = self.attention.query(candidate), self.attention.key(history)
+        score = query @ key.transpose(1, 2)  # (B, C, T)
+        for tier, table in zip(tiers, self.attention.tier_key, strict=True):
+            score = score + (query @ table.t()).gather(2, tier)
+        weight = softmax(score * query.shape[2] ** -0.5, seen.there[:, None])
+        read = weight @ self.attention.value(history)
+        for tier, table in zip(tiers, self.attention.tier_value, strict=True):
+            read = read + self.in_tier(tier, weight) @ table
+        user = self.mixed(self.attention.output(read), self.from_counts(self.counts(tiers, seen)))
+        return head_of(self.head, user, seen, candidate)
 
 
 class QINSide(UserSide):

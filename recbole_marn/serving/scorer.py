@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from recbole_marn.data.arrays import slices
 from recbole_marn.data.batch import assemble
 from recbole_marn.data.catalogue import Catalogue
-from recbole_marn.data.rows import slices
 from recbole_marn.errors import InputError
 from recbole_marn.models.base import EXTRACTION_CHUNK
 from recbole_marn.models.parts import BehaviourProperty

@@ -12,6 +12,7 @@ from recbole_marn.layers.apgru import APGRU
 from recbole_marn.models.base import CTRModel
 from recbole_marn.models.marn import MARN
 from recbole_marn.models.parts import PredictionHead, UserPooling
+from recbole_marn.models.rivals.decoupled_mf import DecoupledMF
 from recbole_marn.models.rivals.dense_multimodal_fusion import DenseMultimodalFusion
 from recbole_marn.models.rivals.dupn import DUPN
 from recbole_marn.models.rivals.hstu import HSTU
@@ -26,7 +27,7 @@ from recbole_marn.models.rivals.sim_tier import SimTier
 from recbole_marn.models.rivals.transformer_dcn import TransformerDCN
 from recbole_marn.models.rivals.youtube_net import YoutubeNet
 from recbole_marn.serving.dense import Seen, UserSide, head_of, mean_of, pair_scores, softmax
-from recbole_marn.serving.recent_sides import HSTUSide, QINSide, SimTierSide, TransformerDCNSide
+from recbole_marn.serving.recent_sides import DecoupledMFSide, HSTUSide, QINSide, SimTierSide, TransformerDCNSide
 from recbole_marn.serving.recurrence import ScaledGRU, gru, lstm
 
 __all__ = ["user_side"]
@@ -172,6 +173,7 @@ SIDES = {
     MultimodalDIN: _DINSide,
     MultimodalDIEN: _DIENSide,
     MultimodalxDeepFM: _XDeepFMSide,
+    DecoupledMF: DecoupledMFSide,
     QIN: QINSide,
     TransformerDCN: TransformerDCNSide,
     HSTU: HSTUSide,

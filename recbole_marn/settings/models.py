@@ -13,6 +13,7 @@ __all__ = [
     "DIENSettings",
     "DINSettings",
     "DUPNSettings",
+    "DecoupledMFSettings",
     "DenseFusionSettings",
     "EmbeddingSettings",
     "GRUSettings",
@@ -153,6 +154,15 @@ class SimTierSettings(DINSettings):
     """Keys of SimTier."""
 
     tiers: int = option(20, "N, tiers of similarity between -1 and 1", low=1, high=1000)
+
+
+@dataclass(frozen=True)
+class DecoupledMFSettings(CTRSettings):
+    """Keys of DecoupledMF."""
+
+    tiers: int = option(20, "N, tiers of similarity between -1 and 1", low=1, high=1000)
+    attention_size: int | None = option(None, "A, width of query, key and value; null: width", low=1, high=8192)
+    count_hidden: Sequence[int] = option((64,), "hidden layers on the counts by tier", low=1, high=65536)
 
 
 @dataclass(frozen=True)

@@ -89,8 +89,7 @@ def test_deleting_c_changes_scores_and_is_undone(settings):
     assert (before == after).all()
 
 
-def test_a_report_has_every_number_a_modality(settings, monkeypatch):
-    monkeypatch.setattr(adversary, "PROBED", 40)
+def test_a_report_has_every_number_a_modality(settings, blunt_probes):
     parts = prepare_run(build_config("MARN", "tiny", config_dict=settings()), quiet=True)
     batch = next(iter(parts.train)).batch
     report = adversary.adversary_report(parts.model, parts.trainer, parts.valid, batch)

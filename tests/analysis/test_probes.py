@@ -3,7 +3,6 @@
 import pytest
 
 from recbole_marn import cli
-from recbole_marn.analysis import adversary
 from recbole_marn.analysis.probes import panels_of
 from recbole_marn.quick_start import build_config, prepare_run
 
@@ -27,8 +26,7 @@ def test_curves_have_a_value_a_report_and_means_over_modalities():
     assert panels["Validation, with and without c"][1] == {"as trained": [0.625, 0.7], "c deleted": [0.6, 0.6]}
 
 
-def test_reports_every_few_steps_change_nothing_of_the_run(settings, monkeypatch):
-    monkeypatch.setattr(adversary, "PROBED", 40)  # how sharp the probes are is the matter of test_adversary.py
+def test_reports_every_few_steps_change_nothing_of_the_run(settings, blunt_probes):
     histories = []
     for probe_every in (None, 2):
         parts = prepare_run(build_config(config_dict=settings(dropout=0.3, probe_every=probe_every)), quiet=True)

@@ -21,15 +21,18 @@ from recbole_marn.quick_start import run
 from recbole_marn.training import checkpoint
 
 
-@pytest.fixture(autouse=True)
-def _small(monkeypatch):
-    monkeypatch.setattr(adversary, "PROBED", 40)
-    monkeypatch.setattr(separation, "DRAWN", 8)
-    monkeypatch.setattr(separation, "POINTS", 30)
+@pytest.fixture(scope="module", autouse=True)
+def _small():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(adversary, "PROBED", 40)
+        patch.setattr(adversary, "MLP_STEPS", 5)
+        patch.setattr(separation, "DRAWN", 8)
+        patch.setattr(separation, "POINTS", 30)
+        yield
 
 
 @pytest.fixture(scope="module")
-def runs(data_path, tmp_path_factory):
+def runs(_small, data_path, tmp_path_factory):
     """Checkpoints of a MARN with reports on its adversary, and of two others on the same rows."""
     folder = str(tmp_path_factory.mktemp("saved"))
     given = {"epochs": 2, "checkpoint_dir": folder}
@@ -61,7 +64,7 @@ class Page(HTMLParser):
         self.ids += [given["id"]] if "id" in given and tag == "section" else []
 
 
-def test_every_section_comes_with_numbers_and_pictures(runs, capsys, tmp_path):
+def test_every_section_comes_with_numbers_and_pictures(runs, capsys, tmp_path, pdf):
     out = tmp_path / "out"
     told = analyzed(
         capsys, runs["MARN"]["checkpoint"], "--against", runs["BaseModelIDs"]["checkpoint"], runs["DIN"]["checkpoint"],
@@ -89,7 +92,7 @@ def test_every_section_comes_with_numbers_and_pictures(runs, capsys, tmp_path):
     assert (out / "separation.training_1.svg").exists(), "probe_every kept reports"
 
 
-def test_the_same_command_gives_the_same_files(runs, capsys, tmp_path):
+def test_the_same_command_gives_the_same_files(runs, capsys, tmp_path, pdf):
     for name in ("a", "b"):
         wanted = ["--sections", "attention,cases", "--out", tmp_path / name]
         analyzed(capsys, runs["MARN"]["checkpoint"], *wanted)

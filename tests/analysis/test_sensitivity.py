@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tiny
 from scipy import stats
 
 from recbole_marn.analysis.context import Context
@@ -15,19 +16,20 @@ from recbole_marn.analysis.subject import load_subject
 from recbole_marn.quick_start import run
 
 
-@pytest.fixture
-def records(settings, tmp_path):
+@pytest.fixture(scope="module")
+def records(data_path, tmp_path_factory):
     """Two values of lambda0 with two seeds each; one run of another width, of another model, and of other rows."""
-    given = {"epochs": 1, "checkpoint_dir": str(tmp_path / "saved")}
-    runs = [
-        run("MARN", "tiny", config_dict=settings(lambda0=value, seed=seed, **given))
-        for value in (0.0, 0.5)
-        for seed in (1, 2)
-    ]
-    run("MARN", "tiny", config_dict=settings(lambda0=0.5, width=4, **given))
-    run("NAML", "tiny", config_dict=settings("NAML", **given))
-    run("MARN", "tiny", config_dict=settings(lambda0=0.5, sample_seed=9, **given))
-    return tmp_path / "saved", runs
+    folder = tmp_path_factory.mktemp("saved")
+
+    def trained(model="MARN", **changed):
+        given = tiny.settings(data_path, model, epochs=1, checkpoint_dir=str(folder), **changed)
+        return run(model, "tiny", config_dict=given)
+
+    runs = [trained(lambda0=value, seed=seed) for value in (0.0, 0.5) for seed in (1, 2)]
+    trained(lambda0=0.5, width=4)
+    trained("NAML")
+    trained(lambda0=0.5, sample_seed=9)
+    return folder, runs
 
 
 def test_runs_that_differ_in_lambda0_and_seed_alone_are_one_curve(records):

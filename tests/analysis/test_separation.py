@@ -1,6 +1,5 @@
 import numpy as np
 
-from recbole_marn.analysis import adversary
 from recbole_marn.analysis.context import Context
 from recbole_marn.analysis.sections import separation as module
 from recbole_marn.analysis.sections.separation import embedded
@@ -21,9 +20,8 @@ def test_points_that_never_vary_are_drawn_all_the_same():
     assert np.isfinite(embedded(np.ones((6, 4)), 0)).all()
 
 
-def test_the_picture_of_both_branches_has_every_modality_in_equal_number(settings, monkeypatch):
+def test_the_picture_of_both_branches_has_every_modality_in_equal_number(settings, monkeypatch, blunt_probes):
     drawn = {}
-    monkeypatch.setattr(adversary, "PROBED", 40)
     monkeypatch.setattr(module, "POINTS", 32)
     monkeypatch.setattr(module, "_picture", lambda groups, name, *rest: drawn.update({name: groups}) or [])
     parts = prepare_run(build_config(config_dict=settings()), quiet=True)

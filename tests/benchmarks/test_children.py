@@ -52,8 +52,9 @@ def test_a_child_is_this_command_and_its_last_line_the_answer(monkeypatch):
 
 
 @pytest.mark.host
-def test_synthetic_data_round_trip_through_atomic_files_and_both_trainers(shape):
+def test_synthetic_data_round_trip_through_atomic_files_and_both_trainers(shape, monkeypatch):
     """Ratios of one round say nothing; that both sides train on the files does."""
+    monkeypatch.setattr(host, "ROUND", 32)
     jobs = [("MARN", "DIN", 16, 1), ("DIN", "DIN", 16, 2)]
     ratios = host.compare_with_recbole(jobs, 1, replace(shape, users=40))
     assert len(ratios) == 2 and all(ratio[0] > 0 for ratio in ratios)

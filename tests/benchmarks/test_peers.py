@@ -40,7 +40,7 @@ def test_marn_against_fuxictr_is_a_gate_and_the_others_are_printed(monkeypatch, 
     asked = []
 
     def passes(rows, size, folder):
-        asked.append((size, len(rows.label), folder.is_dir()))
+        asked.append((size, len(rows.label), rows.widths, folder.is_dir()))
         return lambda: sum(range(20_000))
 
     stand_ins = {name: Peer("json", "json", passes) for name in ("FuxiCTR", "torch-rechub")}
@@ -49,9 +49,11 @@ def test_marn_against_fuxictr_is_a_gate_and_the_others_are_printed(monkeypatch, 
     gates = peer_gates(2, shape=shape, rows_a_round=16)
     assert [(gate.name.rsplit(" ", 1)[1], gate.goal) for gate in gates] == [("4", 0.8), ("8", 1.0)]
     assert all(gate.name.startswith("MARN / FuxiCTR") and gate.value > 0 for gate in gates)
-    assert asked == [(4, 16, True)] * 2 + [(8, 16, True)] * 2
+    assert asked == [(size, 16, widths, True) for size in (4, 8) for widths in ((32, 16), (64, 64)) for _ in stand_ins]
+    assert all("embeddings of 64 and 64" in gate.name for gate in gates)
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 6 and not any(line.startswith("MARN / FuxiCTR") for line in lines)
+    fuxictr = [line for line in lines if line.startswith("MARN / FuxiCTR")]
+    assert len(lines) == 14 and len(fuxictr) == 2 and all("embeddings of 32 and 16" in line for line in fuxictr)
 
 
 @pytest.mark.parametrize("name", PEERS)

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
+from recbole_marn.data.arrays import slices
 from recbole_marn.data.batch import RaggedBatch, assemble
-from recbole_marn.data.rows import slices
 
 
 def random_batch(seed, *, n_sequences=5, n_rows=12, n_items=9, n_static=3, dynamic_columns=(), n_codes=3):

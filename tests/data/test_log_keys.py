@@ -1,6 +1,5 @@
 """Click logs that are none, keys in RecBole's words, and keys that would do nothing."""
 
-
 import numpy as np
 import planted_log
 import pytest
@@ -56,17 +55,52 @@ def test_a_column_that_tells_the_label_may_be_allowed(tmp_path):
     assert any("of device alone; it may" in note for note in part.notes)
 
 
-def test_a_log_without_users(tmp_path):
-    target = planted_log.write(tmp_path, ROWS)
+def without_users(folder):
+    """The log of ROWS without its column of users, its file of users and its behaviours."""
+    target = planted_log.write(folder, ROWS)
     (target / "log.user").unlink()
-    header = ["item_id:token", "timestamp:float", "label:float", "device:token", "part:token"]
-    tiny.write_table(target / "log.inter", header, [(r.item, r.time, r.label, r.device, r.part) for r in ROWS])
-    loaders = build(
-        planted_log.settings(tmp_path, user=None, request=None, context={"fields": {"device": 2}}, behaviour=None)
+    header = ["item_id:token", "timestamp:float", "label:float", "request_id:token", "device:token", "part:token"]
+    lines = [(r.item, r.time, r.label, r.request, r.device, r.part) for r in ROWS]
+    tiny.write_table(target / "log.inter", header, lines)
+    return target
+
+
+def anonymous(folder, **more):
+    return planted_log.settings(
+        folder, **{"user": None, "context": {"fields": {"device": 2}}, "behaviour": None, **more}
     )
+
+
+def test_a_log_without_users(tmp_path):
+    without_users(tmp_path)
+    loaders = build(anonymous(tmp_path, request=None))
     part = loaders["train"].part
     assert "no column user_id: every row is a user of its own; there are no histories" in part.notes
     assert all(row.history == () for row in token_rows(loaders["train"], "MARN"))
+
+
+def test_a_log_without_users_but_with_requests(tmp_path):
+    without_users(tmp_path)
+    loaders = build(anonymous(tmp_path))
+    part = loaders["train"].part
+    assert "no column user_id: every request is a user of its own; there are no histories" in part.notes
+    kept = [row for name in ("train", "valid", "test") for row in token_rows(loaders[name], "MARN")]
+    assert len(kept) == len(ROWS)
+    assert all(row.history == () for row in kept)
+
+
+@pytest.mark.parametrize("what", ["behaviours", "users"])
+def test_nothing_is_joined_to_users_that_a_log_does_not_have(tmp_path, what):
+    """Rows are numbered then, and users of another file may be numbers, too."""
+    target = without_users(tmp_path)
+    more = {}
+    if what == "behaviours":
+        tiny.write_table(target / "log.behaviours", ["user_id:token", "item_id:token"], [("3", "001")])
+        more = {"behaviours": {"file": "log.behaviours"}}
+    else:
+        tiny.write_table(target / "log.user", ["user_id:token", "age:token"], [("3", "20")])
+    with pytest.raises(InputError, match=f"user_id in .inter, for the {what} of log.*Got a log without users"):
+        build(anonymous(tmp_path, request=None, **more))
 
 
 def test_lists_shorter_than_the_file_says(tmp_path):

@@ -9,7 +9,6 @@ from recbole_marn.data.rows import (
     count_repeats,
     count_rows,
     first_of_each_pair,
-    narrow,
     rows_of_part,
     sort_events,
     split_by_time,
@@ -133,15 +132,6 @@ def test_pieces_are_whole_users_and_change_nothing(monkeypatch, at_once):
     ]  # fmt: skip
     for ours, theirs in zip(found, expected, strict=True):
         np.testing.assert_array_equal(ours, theirs)
-
-
-def test_integers_as_narrow_as_their_numbers():
-    assert narrow(np.array([0, 127])).dtype == np.int8 and narrow(np.array([0, 128])).dtype == np.int16
-    assert narrow(np.array([-129, 5])).dtype == np.int16 and narrow(np.array([2**31])).dtype == np.int64
-    assert narrow(np.array([1, 2]), least=np.int32).dtype == np.int32
-    assert narrow(np.array([1.0, 2.0])).dtype == np.int8
-    for kept in ([0.5], [np.nan, 1.0], [np.inf], [2.0**60]):
-        assert narrow(np.array(kept)).dtype == np.float64
 
 
 def test_ids_beyond_products_of_32_bits():

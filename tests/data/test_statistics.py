@@ -32,6 +32,18 @@ def test_counts_as_of_a_moment_against_a_loop():
     assert found.dtype == np.int64 and max(expected) > 10
 
 
+@pytest.mark.parametrize("whole", [True, False])
+def test_counts_of_items_that_are_put_in_order_in_pieces(monkeypatch, whole):
+    """A popular item fills several pieces, and many items share one."""
+    monkeypatch.setattr("recbole_marn.data.statistics.AT_ONCE", 16)
+    rng = np.random.default_rng(6)
+    item = np.minimum(rng.geometric(0.2, 500), N_ITEMS - 1)
+    time = rng.integers(10**9, 10**9 + 50, 500) / (1 if whole else 4)
+    time = time.astype(np.int32) if whole else time
+    found = InteractionCounts(item=item, time=time, n_items=N_ITEMS).as_of(item, time)
+    np.testing.assert_array_equal(found, [count_by_loop(i, t, item, time) for i, t in zip(item, time, strict=True)])
+
+
 def test_counts_are_strict_so_that_a_row_never_counts_itself():
     counts = InteractionCounts(item=[3, 3, 3], time=[1.0, 2.0, 2.0], n_items=5)
     np.testing.assert_array_equal(

@@ -121,6 +121,17 @@ def test_items_and_users_without_lists_are_read_by_columns_too(folder, tmp_path)
     assert (tmp_path / "tiny" / "tiny.item.arrow").is_file() and (tmp_path / "tiny" / "tiny.user.arrow").is_file()
 
 
+def test_lines_without_a_user_or_an_item_are_left_out(tmp_path):
+    target = tiny.write_dataset(tmp_path)
+    events = tiny.read_events(tmp_path)
+    events = [("", *event[1:]) if n == 3 else event for n, event in enumerate(events)]
+    events = [(event[0], "", *event[2:]) if n in (8, 9) else event for n, event in enumerate(events)]
+    tiny.write_table(target / "tiny.inter", ["user_id:token", "item_id:token", "timestamp:float", "kind:token"], events)
+    dataset = check_equal(tmp_path, repeats="keep")
+    assert dataset.events.n_events == len(events) - 3
+    assert "tiny.inter: 3 lines without user_id or item_id were left out" in dataset.notes
+
+
 def test_columns_that_nobody_reads_are_not_missed(folder):
     check_equal(folder, repeats="first", load_col={"inter": ["user_id", "item_id", "timestamp"]}, behaviour=None,
                 use_modalities=["ids"], modalities={"ids": {"kind": "id", "fields": {"item_id": 4}}})  # fmt: skip

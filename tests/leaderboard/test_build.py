@@ -218,7 +218,8 @@ def test_all_models_leave_out_what_the_data_cannot_feed(common):
     assert Plan("tiny", common).possible_models() == list(MODELS)
     kinds = {name: kind for name, kind in common["modalities"].items() if name != "image"}
     without = Plan("tiny", {**common, "modalities": kinds}).possible_models()
-    assert set(MODELS) - set(without) == {"BaseModelIMAGE", "SimTier"}  # tiers of frozen vectors
+    # the last two compare frozen vectors
+    assert set(MODELS) - set(without) == {"BaseModelIMAGE", "DecoupledMF", "SimTier"}
 
 
 # ------------------------------------------------------------------------------------------------- tuning

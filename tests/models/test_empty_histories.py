@@ -24,7 +24,7 @@ SWITCHES = [
 ]
 MAKING_VECTORS = [(name, more) for name, more in SWITCHES if model_class(name).makes_item_vectors]
 # Their user vector starts from the candidate, or is joined by more; test_modern_rivals.py has rows without a history.
-NO_USER_ALONE = {"HSTU", "QIN", "SimTier", "TransformerDCN"}
+NO_USER_ALONE = {"DecoupledMF", "HSTU", "QIN", "SimTier", "TransformerDCN"}
 
 
 def without_history(dataset, empty):

@@ -41,33 +41,37 @@ def drawn(model, batch):
     return torch.randn(len(batch.entity_item), model.vector_size, generator=torch.Generator().manual_seed(0))
 
 
-# ------------------------------------------------------------------------------------------------ SimTier
-def test_sim_tier_counts_behaviours_by_cosine_beside_din(on_batch):
+# ------------------------------------------------------------------------------- by tiers of frozen vectors
+@pytest.fixture
+def tier_of():
+    """A function that gives, of a model with 4 tiers, a batch and two entities, the tier of their photos' cosine."""
+
+    def find(model, batch, a, b):
+        image, column = model.encoder.frozen["image_matrix"], model.encoder.names.index("image")
+        row_of, present = model.encoder.frozen["image_row"], model.encoder.frozen["present"]
+        items = [batch.item[batch.entity_item[entity]] for entity in (a, b)]
+        if not all(present[item, column] for item in items):
+            return 4
+        one, other = (image[row_of[item]] for item in items)
+        return min(3, math.floor((float(one @ other / one.norm() / other.norm()) + 1) * 2))
+
+    return find
+
+
+def test_sim_tier_counts_behaviours_by_cosine_beside_din(on_batch, tier_of):
     model, batch = on_batch("SimTier", tiers=4)
-    cells = model.encoder(batch)
-    vector = model.represent(cells).vector
-    width, image = model.settings.width, model.encoder.frozen["image_matrix"]
-    row_of, present = model.encoder.frozen["image_row"], model.encoder.frozen["present"]
-    column = model.encoder.names.index("image")
-
-    def frozen(entity):
-        item = batch.item[batch.entity_item[entity]]
-        return image[row_of[item]] if present[item, column] else None
-
-    expected, met = [], 0
+    vector, width = model.represent(model.encoder(batch)).vector, model.settings.width
+    expected, met = [], torch.zeros(5)
     for history, _, candidate, entities, other in rows_of(batch, vector):
         x, cand = history[:, :width], candidate[:width]
-        user, counts = torch.zeros(width), torch.zeros(4)
+        user, counts = torch.zeros(width), torch.zeros(5)
         for one in x:
             user = user + _pair(model.attention, one, cand) * one
         for entity in entities:
-            a, b = frozen(entity), frozen(other)
-            if a is not None and b is not None:
-                cosine = float(a @ b / a.norm() / b.norm())
-                counts[min(3, math.floor((cosine + 1) * 2))] += 1
-                met += 1
-        expected.append(model.head.mlp(torch.cat([user, cand, (1 + counts).log()]))[0])
-    assert met > 20
+            counts[tier_of(model, batch, entity, other)] += 1
+        met += counts
+        expected.append(model.head.mlp(torch.cat([user, cand, (1 + counts[:4]).log()]))[0])
+    assert met[:4].sum() > 20 and met[4] > 0
     assert torch.allclose(model.score(vector, batch), torch.stack(expected), atol=1e-5)
 
 
@@ -75,9 +79,36 @@ def _pair(layer, x, candidate):
     return layer.rest(layer.from_token(x) + layer.from_candidate(candidate) + layer.from_product(x * candidate))[0]
 
 
-def test_sim_tier_says_that_it_needs_frozen_vectors(settings):
-    with pytest.raises(InputError, match="a modality of kind 'vector' for SimTier"):
-        prepared("SimTier", settings, use_modalities=["ids", "title"])
+def test_decoupled_mf_attends_by_tier_and_mixes_in_the_counts(on_batch, tier_of):
+    model, batch = on_batch("DecoupledMF", tiers=4, attention_size=6)
+    attention = model.attention
+    with torch.no_grad():
+        for table in (attention.tier_key, attention.tier_value):
+            table.normal_(generator=torch.Generator().manual_seed(1))
+        model.mixture.fill_(0.7)
+    vector, width = model.represent(model.encoder(batch)).vector, model.settings.width
+    expected = []
+    for history, _, candidate, entities, other in rows_of(batch, vector):
+        x, cand = history[:, :width], candidate[:width]
+        tiers, counts = [tier_of(model, batch, entity, other) for entity in entities], torch.zeros(5)
+        keys = [attention.key(one) + attention.tier_key[0, tier] for one, tier in zip(x, tiers, strict=True)]
+        values = [attention.value(one) + attention.tier_value[0, tier] for one, tier in zip(x, tiers, strict=True)]
+        read = torch.zeros(6)
+        if keys:
+            weight = torch.softmax(torch.stack([attention.query(cand) @ key for key in keys]) / math.sqrt(6), 0)
+            read = weight @ torch.stack(values)
+        for tier in tiers:
+            counts[tier] += 1
+        share = 1 / (1 + math.exp(-0.7))
+        user = share * attention.output(read) + (1 - share) * model.from_counts((1 + counts[:4]).log())
+        expected.append(model.head.mlp(torch.cat([user, cand]))[0])
+    assert torch.allclose(model.score(vector, batch), torch.stack(expected), atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["SimTier", "DecoupledMF"])
+def test_models_of_tiers_say_that_they_need_frozen_vectors(name, settings):
+    with pytest.raises(InputError, match=f"a modality of kind 'vector' for {name}"):
+        prepared(name, settings, use_modalities=["ids", "title"])
 
 
 # ---------------------------------------------------------------------------------------------------- QIN

@@ -68,9 +68,13 @@ def test_the_user_side_of_a_model_is_its_score(settings, model, changed):
         assert nobody.isfinite().all()
 
 
-@pytest.mark.parametrize("model", EXPORTED)
-def test_the_user_side_reads_profile_and_context(settings, model):
-    model, dataset = in_context(model, settings)
+# Counts of tiers stand beside the context, which alone is multiplied with the candidate.
+IN_CONTEXT = [(name, {}) for name in EXPORTED] + [("SimTier", {"prediction_product": True})]
+
+
+@pytest.mark.parametrize(("model", "changed"), IN_CONTEXT, ids=str)
+def test_the_user_side_reads_profile_and_context(settings, model, changed):
+    model, dataset = in_context(model, settings, **changed)
     model.eval()
     batch = drawn(dataset.batch(np.arange(24)).batch, torch.Generator().manual_seed(0))
     with torch.no_grad():
@@ -109,7 +113,7 @@ def test_scoring_an_export_imports_neither_torch_nor_recbole():
 
 
 # ---------------------------------------------------------------------------------------- with ONNX Runtime
-@pytest.mark.parametrize("model", ["MARN", "MultimodalDIEN", "SimTier", "TransformerDCN", "HSTU"])
+@pytest.mark.parametrize("model", ["MARN", "MultimodalDIEN", "SimTier", "DecoupledMF", "TransformerDCN", "HSTU"])
 def test_an_export_scores_as_the_run_did(exported, model):
     served, folder = exported(model)
     scorer = ExportedScorer(folder)

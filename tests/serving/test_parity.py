@@ -41,8 +41,8 @@ def test_parity(dataset, model, tmp_path):
     settings = {"epochs": 1, "checkpoint_dir": str(tmp_path), "show_progress": False, **DATASETS[dataset]}
     if dataset == "hm" and not (ROOT / "dataset" / "hm" / "hm.inter").is_file():
         pytest.skip("needs H&M, prepared as dataset/hm")
-    if dataset == "ml-100k" and model == "SimTier":
-        pytest.skip("SimTier needs vectors, which ml-100k has none of")
+    if dataset == "ml-100k" and MODELS[model].needs == "vector":
+        pytest.skip(f"{model} needs vectors, which ml-100k has none of")
     path = recbole_marn.run(model, dataset, config_dict=settings)["checkpoint"]
     manifest = export(recbole_marn.load_scorer(path), tmp_path / "out", checkpoint=path, run=load_run(path))
     parity = manifest["parity"]
