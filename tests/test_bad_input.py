@@ -130,6 +130,12 @@ def test_a_wrong_setting(refused, argument, text):
         assert text in refused(argument)
 
 
+def test_a_setting_with_two_values(refused):
+    text = refused("--width=8", "--width=16")
+    assert text == "Expected each setting once. Got --width with 8 and with 16. Leave one of them out."
+    assert "'width' to be between" in refused("--width=0", "--width=0")  # the same twice is one
+
+
 def test_a_configuration_file_that_is_not_there(refused):
     text = refused(files="bse.yaml")
     assert text == "Expected configuration files that exist. Got bse.yaml. Correct the path. Did you mean 'base.yaml'?"
