@@ -273,7 +273,7 @@ def _sizes(board: Board) -> Table:
     cells += [("Test users", f"{scored['test']:,}")] if "test" in scored else []
     for kind in () if board.measures.log else ("train", "eval"):
         told = [f"{shared[key]}" for key in (f"{kind}_negatives", f"{kind}_sampling") if key in shared]
-        cells += [(f"Negatives a click, {NEGATIVES[kind]}", ", ".join(told))] if told else []
+        cells += [(f"Negatives per click, {NEGATIVES[kind]}", ", ".join(told))] if told else []
     columns = [("Statistic", [Cell(name) for name, _ in cells]), ("Value", [Cell(value) for _, value in cells])]
     return _table("statistics", "Dataset Statistics", columns)
 

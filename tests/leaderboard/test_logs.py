@@ -69,7 +69,7 @@ def test_tables_have_the_metrics_of_a_log_and_no_negatives(results):
     text = (results / "tiny.md").read_text()
     for title in ("GAUC", "request AUC", "MRR", "nDCG@5", "nDCG@10", "NE", "ECE", "Pred./obs."):
         assert f"| {title} |" in text
-    assert "popularity" not in text and "matched" not in text and "Negatives a click" not in text
+    assert "popularity" not in text and "matched" not in text and "Negatives per click" not in text
     assert "drawn" not in text.split("## Evaluation Results")[1].split("###")[0]
     page = (results / "tiny.html").read_text()
     assert "predicted click rate" in page and "Reliability" in page

@@ -133,7 +133,7 @@ def test_one_request(served_log):
         ({"context": {"device": "d1", "position": 1}}, "Got 'position'"),
         ({"time": None}, "Expected a time"),
         ({"time": 1e12}, "in the unit of the training data"),
-        ({"context": {"device": ["d1"]}}, "one a candidate (3). Got 1."),
+        ({"context": {"device": ["d1"]}}, "one per candidate (3). Got 1."),
     ):
         with pytest.raises(InputError) as error:
             scorer.score_request(history, items, **{"profile": profile, "context": context, "time": 3e5} | wrong)
