@@ -14,7 +14,7 @@ from recbole_marn.errors import InputError
 from recbole_marn.files import check_plain_name
 from recbole_marn.host.defaults import our_settings
 from recbole_marn.host.vocabulary import translate
-from recbole_marn.registry import MODELS, ModelRow, committed_data_folder
+from recbole_marn.registry import MODELS, ModelRow, choices, committed_data_folder
 from recbole_marn.settings.data import LOG_KEYS, SPLIT_KEYS, DataSettings
 from recbole_marn.settings.host import CLICKS_ALONE, GAUC_NAME, INSTEAD, METRICS, REFUSED, TAKEN, HostSettings
 from recbole_marn.settings.parsing import from_mapping, nearest
@@ -55,16 +55,17 @@ def use_committed_data(given: dict[str, Any], dataset: str) -> None:
 def check_prepared_settings(given: Mapping[str, Any], dataset: str) -> None:
     """Refuse to pass over `DATASET.yaml`, in which `recbole-marn prepare` says what the files beside it are.
 
-    Whoever says the same of their own (`DESCRIBING`) does not need it.
+    Whoever says the same of their own (`DESCRIBING`) does not need it, nor does a data set that comes with a file here.
 
     Raises:
-        InputError: there is such a file, and the user gives neither it nor what it says.
+        InputError: there is such a file, and nobody gives it or what it says.
     """
     from recbole_marn.host.config import read_files  # here, for RecBole's Config is made of what this file says
 
     file = Path(given.get("data_path", "dataset"), dataset, f"{dataset}.yaml")
     says = read_files([str(file)]) if file.is_file() else {}
-    if unread := [key for key in DESCRIBING if key in says and key not in given]:
+    told = given.keys() | choices("dataset", dataset).keys()
+    if unread := [key for key in DESCRIBING if key in says and key not in told]:
         raise InputError(
             f"the settings that describe {dataset}",
             f"a run without {file}, which says {' and '.join(unread)}",
