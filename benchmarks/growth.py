@@ -50,7 +50,7 @@ def growth_tables(*, quick: bool = False, out: Path | None = None) -> dict[str, 
         lines.append((what, [(p.size, p.model + p.update) for p in points]))
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)
-        picture = log_log_picture(lines, title="A training step of MARN", y_axis="CPU ms a step")
+        picture = log_log_picture(lines, title="A training step of MARN", y_axis="CPU ms per step")
         (out / "growth.svg").write_text(picture, encoding="utf-8")
     return result
 

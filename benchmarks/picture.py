@@ -38,9 +38,8 @@ def log_log_picture(lines: Sequence[Line], *, title: str, y_axis: str) -> str:
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" {box}>',
         f'<rect width="{WIDTH}" height="{HEIGHT}" fill="white"/>',
-        f'<text x="{LEFT}" y="20" font-size="14">{title}</text>',
+        f'<text x="{LEFT}" y="20" font-size="14">{title}: {y_axis}</text>',
         f'<text x="{LEFT}" y="{HEIGHT - 12}">size, as a multiple of the smallest measured</text>',
-        f'<text x="12" y="{TOP - 6}">{y_axis}</text>',
     ]
     for power in range(x_high + 1):
         x, bottom = place(10**power, 10**y_low)

@@ -14,10 +14,14 @@ from dataclasses import dataclass
 from recbole_marn import __version__
 from recbole_marn.errors import InputError, without_recbole
 from recbole_marn.settings.arguments import parse_settings
+from recbole_marn.settings.parsing import nearest
 
 __all__ = ["JOBS", "Job", "main"]
 
-SETTINGS_HELP = "Every setting of the model, the data and RecBole can be given as --key=value (recbole-marn keys)."
+SETTINGS_HELP = (
+    "Every setting of the model, the data and RecBole can be given as --key=value, such as --epochs=2 or "
+    "--learning_rate=0.01. `recbole-marn keys MODEL` lists them."
+)
 
 
 @dataclass(frozen=True)
@@ -63,13 +67,19 @@ def main(argv: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="backslashreplace")  # a title under LC_ALL=C is no reason to stop
     name = next((argument for argument in arguments if not argument.startswith("-")), None)
     try:
+        if name is not None and name not in JOBS:
+            raise InputError(f"one of the jobs {', '.join(JOBS)}", repr(name), f"Choose one.{nearest(name, JOBS)}")
         parser, job = _parser(name), JOBS.get(name)
         args, rest = parser.parse_known_args(arguments)
         if args.job is None:
             parser.print_help()
             return 2
         if rest and not job.takes_settings:
-            parser.error(f"unrecognized arguments: {' '.join(rest)}")
+            raise InputError(
+                f"arguments that `recbole-marn {name}` knows",
+                " ".join(rest),
+                f"`recbole-marn {name} --help` lists them.",
+            )
         if job.takes_settings:
             args.settings = parse_settings(rest)
         return _module(job).main(args)

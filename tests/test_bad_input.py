@@ -56,6 +56,19 @@ def copied(tmp_path, data_path):
     return tmp_path / "copy/tiny", f"--data_path={tmp_path / 'copy'}"
 
 
+def test_settings_beside_the_data_that_nobody_read(refused, run, copied):
+    folder, where = copied
+    said = Path("base.yaml").read_text()
+    (folder / "tiny.yaml").write_text(said)
+    Path("base.yaml").write_text("epochs: 1\n")
+    text = refused(where)
+    assert f"Got a run without {folder / 'tiny.yaml'}, which says modalities." in text
+    assert f"Add --config_files={folder / 'tiny.yaml'}, or set modalities yourself." in text
+    assert run(where, files=str(folder / "tiny.yaml"))[0] == 0
+    Path("base.yaml").write_text(said)
+    assert run(where)[0] == 0, "the user's own description"
+
+
 # --------------------------------------------------------------------------------------------- unknown names and keys
 def test_an_unknown_model(refused):
     text = refused(model="MRN")
@@ -115,6 +128,12 @@ def test_a_wrong_setting(refused, argument, text):
         assert "Expected split_times to be [validation start, test start]." in refused("--split=time", argument)
     else:
         assert text in refused(argument)
+
+
+def test_a_setting_with_two_values(refused):
+    text = refused("--width=8", "--width=16")
+    assert text == "Expected each setting once. Got --width with 8 and with 16. Leave one of them out."
+    assert "'width' to be between" in refused("--width=0", "--width=0")  # the same twice is one
 
 
 def test_a_configuration_file_that_is_not_there(refused):

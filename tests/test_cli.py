@@ -105,12 +105,24 @@ def test_without_a_job_the_help_is_shown(capsys):
     assert "recbole-marn" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("arguments", [["rum"], ["models", "--foo=1"], ["tune", "--algo=grid"]])
-def test_a_wrong_job_or_argument(arguments, capsys):
+def test_a_choice_that_a_job_does_not_know(capsys):
     with pytest.raises(SystemExit) as stop:
-        cli.main(arguments)
+        cli.main(["tune", "--algo=grid"])
     assert stop.value.code == 2
-    assert "usage: recbole-marn" in capsys.readouterr().err
+    assert "usage: recbole-marn tune" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["rum"], "Got 'rum'. Choose one. Did you mean 'run'?"),
+        (["models", "--foo=1"], "Got --foo=1. `recbole-marn models --help` lists them."),
+        (["run", "--model=MARN", "--epochs", "1"], "such as --epochs=VALUE."),
+    ],
+)
+def test_a_wrong_job_or_argument(arguments, told, capsys):
+    assert cli.main(arguments) == 2
+    assert told in capsys.readouterr().err
 
 
 def test_a_fault_of_ours_is_not_blamed_on_the_input(run, monkeypatch):

@@ -11,6 +11,7 @@ def test_it_says_what_there_is(capsys):
     assert cli.main(["doctor"]) == 0
     printed = capsys.readouterr().out
     assert f"torch {torch.__version__}" in printed and "recbole 1.2.1" in printed
+    assert 'pip install "recbole-marn[serve]"' in printed
     assert all(patch.what in printed for patch in PATCHES)
     assert "comes with RecBole" in printed and printed.count("  ok ") == 3
 

@@ -13,6 +13,7 @@ from recbole_marn import quick_start
 from recbole_marn.quick_start import build_config, prepare_run
 from recbole_marn.training import checkpoint
 from recbole_marn.training.identity import run_name
+from recbole_marn.training.log import describe
 
 MODALITIES = list(tiny.MODALITIES)
 
@@ -86,6 +87,14 @@ def test_the_log_and_tensorboard_show_the_names(settings, caplog):
         assert scalars[f"Loss/Train/{name}"] == value
     assert re.search(r"D1 accuracy .*image \d", text) and re.search(r"\|c\| .*ids \d", text)
     assert "Diagnostics/degree title" in scalars
+
+
+def test_nested_settings_of_the_user_are_named_in_the_log(settings):
+    config = build_config(config_dict=settings(prediction_hidden=[8]))
+    facts = {"train_rows": 2, "users": 1, "items": 3, "events": 4}
+    (line,) = (line for line in describe(config, facts, [], 5) if line.startswith("yours"))
+    assert "modalities (ids, image, title, statistic)" in line and "prediction_hidden [8]" in line
+    assert "{" not in line
 
 
 def test_diagnostics_are_means_over_every_eighth_step(settings, monkeypatch):

@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--against", nargs="+", action="extend", default=[], metavar="CHECKPOINT", help="models on the same rows"
     )
     parser.add_argument(
-        "--sections", default=",".join(SECTIONS), help=f"separated by commas (default: {','.join(SECTIONS)})"
+        "--sections", default=",".join(SECTIONS), help=f"separated by commas (default: all of {', '.join(SECTIONS)})"
     )
     parser.add_argument("--out", required=True, type=Path, help=f"folder for {PAGE}, pictures and numbers")
     parser.add_argument("--overwrite", action="store_true", help="replace what is in --out")

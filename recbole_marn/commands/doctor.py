@@ -56,7 +56,7 @@ def main(args: argparse.Namespace) -> int:
     print("\nChanged in RecBole, and in nobody else's modules")
     for patch in PATCHES:
         print(f"  {patch.module}: {patch.what}\n    {patch.why}")
-    print("\nOptional parts")
+    print('\nOptional parts; the word in brackets is the extra that brings one: pip install "recbole-marn[serve]"')
     for name, purpose in OPTIONAL.items():
         print(f"  {'there' if importlib.util.find_spec(name) else 'missing':<9}{name}: {purpose}")
     print("\nData sets")

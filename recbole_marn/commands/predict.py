@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     tables.add_argument("--behaviours", type=Path, help="what users did: user_id, item_id, timestamp, type if read")
     tables.add_argument("--items", type=Path, help="items to add or to replace: item_id and whatever the model reads")
     tables.add_argument("--vectors", type=Path, help=".npy of vectors of those items")
-    tables.add_argument("--vector-ids", type=Path, help="ids of its rows, one a line (default: beside it, .ids)")
+    tables.add_argument("--vector-ids", type=Path, help="ids of its rows, one per line (default: beside it, .ids)")
     tables.add_argument("--modality", help="which the vectors are, where the model reads several")
     tables.add_argument("--candidates", type=Path, help="item_id of the items that --top ranks (default: all)")
     parser.add_argument("--out", required=True, type=Path, help="answers, .csv or .parquet, whole or not at all")

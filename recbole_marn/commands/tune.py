@@ -21,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--max_evals", type=int, default=20, help="trials for random and bayes (default: %(default)s)")
     add("--output_file", default="tune.json", help="trials are written here (default: %(default)s)")
     add("--engine", choices=["recbole", "ray"], default="recbole", help="ray: many at once, ASHA, resumable")
-    add("--workers", type=int, default=os.cpu_count() or 1, help="ray: trials at once (default: one a core)")
+    add("--workers", type=int, default=os.cpu_count() or 1, help="ray: trials at once (default: one per core)")
     add("--address", help="ray: a running cluster, or auto (default: start Ray on this machine)")
     add("--gpus", type=float, default=0.0, help="ray: share of a GPU a trial takes (default: %(default)s)")
 

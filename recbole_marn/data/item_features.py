@@ -139,7 +139,8 @@ class ItemFeatures:
             elif isinstance(settings, TextModality):
                 tables[name] = _text(columns, name, settings)
                 present[:, index] = tables[name].words.any(axis=1)
-                notes.append(f"{name}: {int((~present[1:, index]).sum())} of {columns.n_items - 1} items have no words")
+                if wordless := int((~present[1:, index]).sum()):
+                    notes.append(f"{name}: {wordless} of {columns.n_items - 1} items have no words")
             else:
                 start = sum(codes.shape[1] for codes in statistic)
                 codes, bins, changing = _statistic(columns, name, settings, training, moving)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import dataclasses
 import importlib.util
 import os
+import shlex
 from collections.abc import Iterable, Mapping, MutableMapping
+from pathlib import Path
 from typing import Any
 
 from recbole_marn.errors import InputError
@@ -20,6 +22,8 @@ from recbole_marn.settings.training import TrainSettings
 
 __all__ = ["DATA_KEYS", "add_our_settings", "check_host_settings", "check_keys"]
 
+# What a data set is, as `DATASET.yaml` says it.
+DESCRIBING = ("label", "modalities")
 DATA_KEYS = tuple(field.name for field in dataclasses.fields(DataSettings))
 
 
@@ -38,6 +42,7 @@ def add_our_settings(config: Any, row: ModelRow, dataset: str) -> None:
     name_gauc(given, config.internal_config_dict)
     check_names(dataset, given)
     use_committed_data(given, dataset)
+    check_prepared_settings(given, dataset)
 
 
 def use_committed_data(given: dict[str, Any], dataset: str) -> None:
@@ -45,6 +50,26 @@ def use_committed_data(given: dict[str, Any], dataset: str) -> None:
     if (committed_data_folder() / dataset / f"{dataset}.inter").is_file():
         if not os.path.isdir(os.path.join(given.get("data_path", "dataset"), dataset)):
             given["data_path"] = str(committed_data_folder())
+
+
+def check_prepared_settings(given: Mapping[str, Any], dataset: str) -> None:
+    """Refuse to pass over `DATASET.yaml`, in which `recbole-marn prepare` says what the files beside it are.
+
+    Whoever says the same of their own (`DESCRIBING`) does not need it.
+
+    Raises:
+        InputError: there is such a file, and the user gives neither it nor what it says.
+    """
+    from recbole_marn.host.config import read_files  # here, for RecBole's Config is made of what this file says
+
+    file = Path(given.get("data_path", "dataset"), dataset, f"{dataset}.yaml")
+    says = read_files([str(file)]) if file.is_file() else {}
+    if unread := [key for key in DESCRIBING if key in says and key not in given]:
+        raise InputError(
+            f"the settings that describe {dataset}",
+            f"a run without {file}, which says {' and '.join(unread)}",
+            f"Add --config_files={shlex.quote(str(file))}, or set {' and '.join(unread)} yourself.",
+        )
 
 
 def check_keys(row: ModelRow, given: Mapping[str, Any], defaults: Mapping[str, Any]) -> None:

@@ -18,6 +18,7 @@ from recbole_marn.leaderboard.board import ABSENT, Cell, Table, number, p_value
 from recbole_marn.leaderboard.formats import marked, plain
 from recbole_marn.leaderboard.records import Folders, datasets_in
 from recbole_marn.plots.svg import Interval, interval_plot
+from recbole_marn.settings.parsing import nearest
 
 __all__ = ["PAGES", "add_arguments", "list_of_datasets", "main", "pages"]
 
@@ -39,7 +40,9 @@ def pages(out: Path, datasets: Sequence[str]) -> dict[str, str]:
     records = {folder.dataset: read_records(folder.records) for folder in folders}
     for dataset, found in records.items():
         if not found:
-            raise InputError(f"records of {dataset} in {out}", "none", "Name data sets that have a table there.")
+            there = datasets_in(out)
+            hint = f"Name data sets that have a table there: {', '.join(there) or 'there is none yet'}."
+            raise InputError(f"records of {dataset} in {out}", "none", hint + nearest(dataset, there))
     standings = standings_of(records, {folder.dataset: read_records(folder.trials, "trial") for folder in folders})
     command = shlex.join(["recbole-marn", "across", ".", f"--datasets={','.join(datasets)}"])
     return {name: marked(name, _context(standings, command)) for name in PAGES}

@@ -18,16 +18,16 @@ __all__ = ["add_arguments", "main"]
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `leaderboard`; settings follow as --key=value."""
     parser.add_argument("-d", "--dataset", required=True, help="see `recbole-marn datasets`")
-    parser.add_argument("--models", default="all", help="names, separated by commas (default: all of the table)")
-    parser.add_argument("--seeds", type=int, default=5, help="runs a row, with seeds 2020, 2021, ... (default: 5)")
+    parser.add_argument("--models", default="all", help="names, separated by commas (default: all that the data allow)")
+    parser.add_argument("--seeds", type=int, default=5, help="runs per row, with seeds 2020, 2021, ... (default: 5)")
     parser.add_argument("--grid", help="YAML file of further rows: choices by model, or named rows")
-    parser.add_argument("--tune", type=int, metavar="N", help="first try N settings a row, compared on validation")
+    parser.add_argument("--tune", type=int, metavar="N", help="first try N settings per row, compared on validation")
     parser.add_argument("--space", help="YAML file of choices for --tune (default: properties/tune/MODEL.hyper)")
     parser.add_argument("--baseline", help="row that others are tested against (default: DIN, or Popularity)")
     parser.add_argument(
         "--out", type=Path, default=Path("results"), help="folder of tables and records (default: results)"
     )
-    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="runs at once (default: one a core)")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="runs at once (default: one per core)")
     parser.add_argument("--resamples", type=int, help="bootstrap resamples of the users (default: the table's, or 500)")
     parser.add_argument(
         "--unit", choices=("user", "request"), help="what intervals and tests of a log draw anew (default: user)"
@@ -60,6 +60,7 @@ def main(args: argparse.Namespace) -> int:
         print(f"failed: {failure}", file=sys.stderr)
     if line["without_scores"]:
         print(f"scores are not on this machine, no intervals of: {', '.join(line['without_scores'])}", file=sys.stderr)
+    print(f"{line['best']} leads. {line['tables']['html']} says by how much, and whether that is sure.")
     print(json.dumps(line))
     if not failures:
         return 0

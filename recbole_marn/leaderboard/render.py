@@ -57,7 +57,7 @@ class Request:
             raise InputError(
                 f"at least one seed and one process, and from 2 to {MOST_RESAMPLES:,} resamples",
                 f"--seeds={self.seeds} --jobs={self.jobs} --resamples={self.resamples}",
-                "Five seeds, one process a core and 500 resamples are usual.",
+                "Five seeds, one process per core and 500 resamples are usual.",
             )
         if self.models is not None and not self.models:
             raise InputError("at least one model in --models", "none", "Name some, or leave --models out for all.")

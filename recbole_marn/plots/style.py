@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import io
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -98,7 +99,10 @@ class Picture:
 def picture(figure: Any) -> Picture:
     """What a figure is written to; without a date, so that the same figure is the same file."""
     text, pages = io.StringIO(), io.BytesIO()
-    figure.savefig(text, format="svg", metadata={"Date": None}, bbox_inches="tight")
-    figure.set_layout_engine("none")  # as it was laid out just now, which takes as long as to draw it
-    figure.savefig(pages, format="pdf", metadata={"CreationDate": None}, bbox_inches="tight")
+    with warnings.catch_warnings():
+        # Of a name in a script that the font lacks: the SVG keeps it as text, which a browser draws by another font.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from")
+        figure.savefig(text, format="svg", metadata={"Date": None}, bbox_inches="tight")
+        figure.set_layout_engine("none")  # as it was laid out just now, which takes as long as to draw it
+        figure.savefig(pages, format="pdf", metadata={"CreationDate": None}, bbox_inches="tight")
     return Picture(text.getvalue(), pages.getvalue())

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from recbole_marn.errors import InputError
 from recbole_marn.prepare.tabular import LIST, PLAIN, STRUCTURE, Table
+from recbole_marn.settings.parsing import nearest
 
 __all__ = ["TYPES", "Assignment", "Roles", "assignments", "choose", "find_column", "no_such_column", "spelled_like"]
 
@@ -77,10 +79,12 @@ def assignments(given: Mapping[str, str], tables: Sequence[str], known: Sequence
                 f"Before the role may stand {', '.join(f'`{name}.`' for name in tables)}.",
             )
         if role not in known and not entry.split_type()[1]:
+            name, colon, kind = column.rpartition(":")
             raise InputError(
                 f"--column ROLE=COLUMN with one of the roles {', '.join(known)}; any other with a type",
-                repr(role),
-                f"Correct it, or say what it is: --column {key}={column}:token ({', '.join(TYPES)}).",
+                repr(role) + (f" of type {kind!r}" if colon else " without a type"),
+                f"Say what it is: --column {shlex.quote(f'{key}={name if colon else column}:token')} "
+                f"({', '.join(TYPES)}).{nearest(kind, TYPES) if colon else nearest(role, known)}",
             )
         result.append(entry)
     return result
@@ -115,12 +119,16 @@ def find_column(table: Table, name: str) -> str | None:
     return alike[0] if alike else None
 
 
-def no_such_column(entry: Assignment, tables: Sequence[Table]) -> InputError:
-    """The error for a `--column` that no table has."""
+def no_such_column(entry: Assignment, tables: Sequence[Table], kind: str = "") -> InputError:
+    """The error for a `--column` that no table has, or that a table `kind` lacks, which needs it."""
+    wanted = entry.split_type()[0]
+    near = nearest(wanted, [name for table in tables for name in table.names])
+    own = f"{kind}.{entry.role}"
+    hint = f"Say what it is called there: --column {own}=YOUR_COLUMN." if kind else "Check --column, or leave it out."
     return InputError(
-        f"the column {entry.split_type()[0]!r} for {entry.role} in {' or '.join(str(table.path) for table in tables)}",
+        f"the column {wanted!r} for {entry.role} in {' or '.join(str(table.path) for table in tables)}",
         "; ".join(f"the columns {', '.join(map(repr, table.names[:30]))}" for table in tables),
-        "Correct --column, or leave it out.",
+        hint + near,
     )
 
 
@@ -164,7 +172,7 @@ def choose(
     missing = [role for role in required if role not in chosen.columns]
     for entry in mine:
         if entry.role in missing:
-            raise no_such_column(entry, [table])
+            raise no_such_column(entry, [table], kind)
     if missing:
         raise InputError(
             f"columns for {', '.join(missing)} in {table.path}",

@@ -74,7 +74,8 @@ class Tally:
             raise InputError(
                 f"at most {self.limit:.2%} unusable lines in {self.name}",
                 f"{bad:,} of {self.read:,} ({bad / self.read:.2%}): {self.describe()}",
-                "Mend these lines, or download a published file again; raise --max-skipped if the loss is known.",
+                "Mend these lines or give the option that is named, or download a published file again; raise "
+                "--max-skipped if the loss is known.",
             )
         if not self.read:
             raise InputError(

@@ -21,7 +21,7 @@ def check_meeting(
         met: how many ids are on both sides, when that is known already.
 
     Returns:
-        A note when less than half meets.
+        A note when some of the left side are not on the right, or less than half meets.
 
     Raises:
         InputError: less than `least` meets; it shows an id of each side that the other does not have.
@@ -30,8 +30,11 @@ def check_meeting(
     if met is None:
         met = sum(token in known for token in left)
     smaller = min(len(left), len(right))
-    if not smaller or met >= 0.5 * smaller:
+    if not smaller:
         return []
+    if met >= 0.5 * smaller:
+        lost = len(left) - met
+        return [f"{what[0]}: {lost:,} of {len(left):,} are not in {what[1]}"] if lost else []
     alone = next(token for token in left if token not in known)
     others = left if isinstance(left, (set, dict)) else set(left)
     stranger = next((token for token in right if token not in others), None)

@@ -74,8 +74,8 @@ def vector_notes(written: Mapping[str, VectorWriter]) -> list[str]:
     for name, writer in written.items():
         if writer.unusable:
             notes.append(
-                f"{name}: {writer.unusable:,} vectors are unusable and taken as missing (the first of "
-                f"{writer.first_unusable!r})"
+                f"{name}: {writer.unusable:,} of the vectors or photos cannot be used, and count as missing (the "
+                f"first of {writer.first_unusable!r})"
             )
         if writer.kept_wide:
             notes.append(

@@ -65,7 +65,7 @@ def _columns(roles: Mapping[str, Any]) -> list[str]:
 def render(record: Mapping[str, Any]) -> str:
     """The report as text, from the record kept in the sidecar file."""
     counts, published, checks = record["counts"], record["published"], record["checks"]
-    lines = [record["dataset"], "", f"{'':16}{'here':>14}{'published':>14}"]
+    lines = [record["dataset"], "", f"{'':16}{'here':>14}{'published' if published else '':>14}".rstrip()]
     for name, count in counts.items():
         if name == "samples" and name not in published:
             continue  # says something beside the paper's number alone

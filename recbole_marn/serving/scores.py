@@ -255,8 +255,8 @@ class Scores(ABC):
         latest = self.facts.latest
         if len(time) and latest > 0 and time.max() > 100 * latest:
             raise InputError(
-                f"times in the unit of the training data, which end at {latest:g}",
-                f"{time.max():g}",
+                f"times in the unit of the training data, which end at {latest:.0f}",
+                f"{time.max():.0f}",
                 "Convert them: milliseconds are a thousand times as many as seconds.",
             )
         return time

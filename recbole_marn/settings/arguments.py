@@ -46,13 +46,27 @@ def config_files(given: Sequence[str]) -> list[str]:
 
 
 def parse_settings(arguments: Sequence[str]) -> dict[str, Any]:
-    """`--key=value` arguments as a dictionary; values are Python or YAML literals, never code."""
+    """`--key=value` arguments as a dictionary; values are Python or YAML literals, never code.
+
+    Raises:
+        InputError: an argument of another form, or a key with two values.
+    """
     settings: dict[str, Any] = {}
     for argument in arguments:
         name, separator, text = argument.partition("=")
         if not separator or not name.startswith("--") or not name[2:]:
-            raise InputError("settings as --key=value", repr(argument), "Write it with two dashes and an equals sign.")
-        settings[name[2:]] = parse_value(text)
+            example = f"--{argument.lstrip('-')}=VALUE" if argument.startswith("-") and not separator else "--epochs=2"
+            raise InputError(
+                "settings as --key=value",
+                repr(argument),
+                f"Write it with two dashes and an equals sign, such as {example}.",
+            )
+        key, value = name[2:], parse_value(text)
+        if key in settings and settings[key] != value:  # as RecBole has it
+            raise InputError(
+                "each setting once", f"--{key} with {settings[key]!r} and with {value!r}", "Leave one of them out."
+            )
+        settings[key] = value
     return settings
 
 

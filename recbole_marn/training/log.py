@@ -62,8 +62,15 @@ def describe(config: Any, facts: Mapping[str, int], notes: Iterable[str], parame
 
 
 def _listed(settings: Mapping[str, Any]) -> str:
-    texts = (f"{key} {value}" for key, value in settings.items())
+    texts = (f"{key} {_short(value)}" for key, value in settings.items())
     return ", ".join(text if len(text) <= 60 else text[:57] + "..." for text in texts)
+
+
+def _short(value: Any) -> str:
+    """A value in a line: of nested settings, the names; the record has them whole."""
+    if isinstance(value, Mapping):
+        return f"({', '.join(map(str, value))})"
+    return f"[{', '.join(map(str, value))}]" if isinstance(value, list) else str(value)
 
 
 def epoch_line(

@@ -42,7 +42,7 @@ def run(
 
     Returns:
         RecBole's four keys (`best_valid_score`, `valid_score_bigger`, `best_valid_result`, `test_result`) and
-        model, dataset, seed, split_sha256, valid, test, test_<sampling> for each of `also_test`, parameters,
+        model, dataset, seed, split_sha256, valid, test, `test_<sampling>` for each of `also_test`, parameters,
         seconds_per_epoch, epochs, record, checkpoint. Of a log, valid and test hold all metrics of a log, and
         calibration what its key changed.
     """

@@ -370,7 +370,9 @@ def arguments(common, tmp_path, *more):
 
 def test_the_last_line_is_json(common, here, tmp_path, capsys):
     assert main(arguments(common, tmp_path)) == 0
-    line = json.loads(capsys.readouterr().out.splitlines()[-1])
+    told, last = capsys.readouterr().out.splitlines()
+    line = json.loads(last)
+    assert told.startswith("LR leads. results/tiny.html says by how much")
     assert line["rows"] == 1 and os.path.exists(line["tables"]["html"])
     text = (tmp_path / "results" / "tiny.md").read_text()
     assert "--dataset=tiny --models=LR --seeds=1" in text and "--data_path" not in text

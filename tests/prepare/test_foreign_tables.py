@@ -166,6 +166,29 @@ def test_an_option_that_names_no_column_is_refused(shop, role):
         shop(None, items, columns={role: column})
 
 
+@pytest.mark.parametrize(
+    ("columns", "told"),
+    [
+        ({"category": "catagory"}, "Check --column, or leave it out. Did you mean 'category'?"),
+        ({"item_id": "sku"}, "Say what it is called there: --column items.item_id=YOUR_COLUMN."),
+        ({"titel": "name"}, "--column titel=name:token (token, float, token_seq, float_seq). Did you mean 'title'?"),
+        ({"hue": "name:tokn"}, "--column hue=name:token (token, float, token_seq, float_seq). Did you mean 'token'?"),
+        ({"hue": "the name"}, "--column 'hue=the name:token' ("),
+    ],
+)
+def test_what_to_do_about_a_misspelled_option(shop, columns, told):
+    items = "number,category,name\n" + "".join(f"i{n},c{n},x\n" for n in range(10))
+    table = events().replace("item_id", "sku", 1) if "item_id" in columns else events()
+    with pytest.raises(InputError) as error:
+        shop(table, items if "item_id" in columns else items.replace("number", "item_id"), columns=columns)
+    assert told in str(error.value)
+
+
+def test_items_without_a_description_are_told(shop):
+    items = "item_id,category\n" + "".join(f"i{n},c{n}\n" for n in range(9))
+    assert "the items of the events: 1 of 10 are not in the table of items" in shop(None, items)[0]["notes"]
+
+
 def test_items_described_in_the_events(shop):
     more = (",brand,Price,color", lambda k: f",acme,{9.5 + (k > 55)},{'' if k < 10 else 'red'}")
     record, _, rows, _ = shop(events(more=more), columns={"colour": "color:token"})

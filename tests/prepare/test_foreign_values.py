@@ -70,7 +70,7 @@ def test_one_huge_vector_among_ordinary_ones(shop, tmp_path):
     with pytest.raises(InputError, match="1 of 10, the first of 'i7'"):
         shop(images=str(tmp_path / "v.npy"))
     record = shop(images=str(tmp_path / "v.npy"), max_skipped=0.2)[0]
-    assert "1 vectors are unusable and taken as missing (the first of 'i7')" in render(record)
+    assert "1 of the vectors or photos cannot be used, and count as missing (the first of 'i7')" in render(record)
 
 
 @pytest.mark.parametrize("kind", ["npz", "pt", "pickle"])

@@ -231,6 +231,23 @@ def test_an_export_gives_the_rates_of_the_run(exported_log, how, model):
     assert parity["test"]["AUC"] == pytest.approx(parity["test"]["record"]["AUC"], abs=1e-4)
 
 
+def test_what_is_fixed_when_scores_are_served_is_not_asked_for(exported_log, tmp_path):
+    for package in ("fastapi", "prometheus_client", "httpx"):
+        pytest.importorskip(package, exc_type=ImportError)
+    from starlette.testclient import TestClient
+
+    from recbole_marn.serving.service.app import create_app
+    from recbole_marn.serving.service.options import Options
+
+    asked = {}
+    for how in ("a file of behaviours", "no position"):
+        options = Options(exported_log(how)[1], tmp_path / "added")
+        with TestClient(create_app(options), base_url="http://127.0.0.1") as client:
+            asked[how] = set(client.get("/health").json()["reads"]["profile_and_context"])
+    assert asked["no position"] - asked["a file of behaviours"] == {"position"}
+    assert "age" in asked["a file of behaviours"]
+
+
 def test_the_test_part_of_a_run_on_moving_statistics_is_not_scored_with_what_came_later(exported_log):
     from recbole_marn.serving import parity
     from recbole_marn.serving.exported import ExportedScorer

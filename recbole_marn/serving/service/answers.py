@@ -9,6 +9,7 @@ import numpy as np
 
 from recbole_marn import __version__
 from recbole_marn.errors import InputError
+from recbole_marn.serving.contexts import columns_read
 from recbole_marn.serving.histories import History
 from recbole_marn.serving.service import schema
 from recbole_marn.serving.service.added_file import AddedItem
@@ -95,7 +96,7 @@ class Endpoints:
             reads={
                 "time": facts.needs.time,
                 "types": list(facts.kinds),
-                "profile_and_context": [field.name for field in facts.context],
+                "profile_and_context": columns_read(facts.context),
                 "modalities": [] if now.tower is None else now.tower.modalities,
             },
             latest=facts.latest,
@@ -124,7 +125,7 @@ class Endpoints:
             if late is not None:
                 raise InputError(
                     "behaviours before the time of the request",
-                    f"{late.time:g} after {asked.time:g}",
+                    f"{late.time:.0f} after {asked.time:.0f}",
                     "Leave the later ones out, or ask for a later time.",
                 )
         kept = [one for one, is_known in zip(asked.history, known, strict=False) if is_known]
