@@ -185,7 +185,9 @@ class Scores(ABC):
             by_candidate = isinstance(value, (list, tuple)) and name not in lists
             if by_candidate and len(value) != number:
                 raise InputError(
-                    f"one {name}, or one per candidate ({number})", f"{len(value)}", "Give a value, or a list of as many."
+                    f"one {name}, or one per candidate ({number})",
+                    f"{len(value)}",
+                    "Give a value, or a list of as many.",
                 )
             column = np.empty(number, dtype=object)
             column[:] = value if by_candidate else [value] * number
