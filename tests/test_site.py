@@ -89,6 +89,12 @@ def test_the_reference_has_every_public_name():
         assert f"(#recbole_marn.{name})" in page and f"\n::: recbole_marn.{name}\n" in page
 
 
+def test_the_reference_has_every_layer():
+    page = (ROOT / "docs" / "api-layers.md").read_text("utf-8")
+    layers = {path.stem for path in (ROOT / "recbole_marn" / "layers").glob("*.py")} - {"__init__", "occurrences"}
+    assert set(re.findall(r"^::: recbole_marn\.layers\.(\w+)$", page, flags=re.MULTILINE)) == layers
+
+
 def test_the_figure_is_what_its_script_draws():
     spec = importlib.util.spec_from_file_location("draw_model", ROOT / "tools" / "draw_model.py")
     module = importlib.util.module_from_spec(spec)
