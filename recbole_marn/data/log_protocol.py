@@ -148,11 +148,12 @@ class LogProtocol:
 
     @cached_property
     def unclicked_item(self) -> np.ndarray:
-        """(E,) beside each behaviour an item that its user never touched, for DIEN; 0 where there is none."""
+        """(E,) beside each behaviour of training an item that its user did not touch in training, for DIEN; else 0."""
         events, item = self.events, np.zeros(self.events.n_events, dtype=np.int64)
+        known = np.flatnonzero(self.part_of_event == TRAIN)
         sampler = NegativeSampler(
             n_items=self.n_items,
-            events=(events.user, events.item),
+            events=(events.user[known], events.item[known]),
             train_count=self.counts.snapshot(),
             release=None,
             strategy="uniform",
@@ -161,7 +162,7 @@ class LogProtocol:
             matched_pool=self.settings.matched_pool,
         )
         time = np.nan_to_num(events.time)
-        some = np.flatnonzero(sampler.eligible_count(user=events.user, time=time))
+        some = known[sampler.eligible_count(user=events.user[known], time=time[known]) > 0]
         if some.size:
             seed = [self.settings.sample_seed, len(PARTS)]
             item[some] = sampler.draw(

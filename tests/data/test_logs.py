@@ -246,6 +246,24 @@ def test_given_histories_a_model_is_fitted_to_are_those_of_training_rows(tmp_pat
     assert set(token[events.item[~training]]) == {"003", "004", "005"}
 
 
+def test_what_dien_takes_for_unclicked_knows_nothing_of_held_out_rows(tmp_path):
+    """Its auxiliary loss pairs each click with an item that the user did not click, in training."""
+
+    def pairs(folder, rows):
+        planted_log.write(folder, rows)
+        part = build(planted_log.settings(folder, split="field"))["train"].part
+        events, training = part.protocol.events, part.protocol.part_of_event == 0
+        item, unclicked = events.item[training], part.protocol.unclicked_item[training]
+        clicked = set(zip(events.user[training].tolist(), item.tolist(), strict=True))
+        assert unclicked.all()
+        assert not clicked & set(zip(events.user[training].tolist(), unclicked.tolist(), strict=True))
+        assert not part.protocol.unclicked_item[~training].any()
+        return sorted(zip(events.user[training], item, events.time[training], unclicked, strict=True))
+
+    other = [row if row.part == "train" else row._replace(label=1 - row.label) for row in ROWS]
+    assert pairs(tmp_path / "as it is", ROWS) == pairs(tmp_path / "other labels held out", other)
+
+
 # ------------------------------------------------------------------------------------------------------- odd batches
 def din(tmp_path, model="DIN", **changed):
     return planted_log.clean(planted_log.settings(tmp_path, model, **tiny.SIZES[model], **changed), model)
