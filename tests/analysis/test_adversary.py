@@ -6,6 +6,7 @@ from sklearn.model_selection import KFold, cross_val_score
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from recbole_marn.analysis import adversary
 from recbole_marn.analysis.adversary import probe_accuracy, scores_without_invariant
@@ -27,6 +28,19 @@ def test_probe_is_at_chance_on_equal_distributions_and_right_on_shifted_ones():
     assert probe_accuracy(*vectors(0.0)) == pytest.approx(1 / 3, abs=0.08)
     assert probe_accuracy(*vectors(3.0)) > 0.95
     assert probe_accuracy(*vectors(3.0), hidden=16) > 0.95
+
+
+def test_a_probe_keeps_blas_on_one_thread(monkeypatch):
+    def fit(self, x, y):
+        seen.extend(library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas")
+        return fitted(self, x, y)
+
+    seen, fitted = [], LogisticRegression.fit
+    monkeypatch.setattr(LogisticRegression, "fit", fit)
+    with threadpool_limits(2, user_api="blas"):
+        probe_accuracy(*vectors(0.0))
+        after = [library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"]
+    assert seen and set(seen) == {1} and set(after) == {2}
 
 
 def test_only_an_mlp_finds_a_difference_of_spread():
