@@ -15,6 +15,8 @@ from recbole_marn.host import compat, torch_load
 
 from recbole.config import Config  # isort: skip
 
+pytestmark = pytest.mark.thorough
+
 
 class Dropper:
     """A pickle that leaves a file behind when it is loaded."""

@@ -113,6 +113,7 @@ def test_load_data_and_model_of_a_model_of_recbole_on_our_rows(settings):
     assert again == result["test_result"]
 
 
+@pytest.mark.thorough
 def test_a_spawned_process_that_imports_recbole_first(finished, settings):
     """The other import order: this process imported recbole_marn first. One process for all, for each takes seconds."""
     result, scores = finished
@@ -192,6 +193,7 @@ def test_registering_again_changes_nothing():
     )  # fmt: skip
 
 
+@pytest.mark.thorough
 def test_loading_modules_again_changes_nothing(settings, finished):
     """Notebooks do so; RecBole's functions were then replaced twice, and called themselves."""
     import recbole.quick_start

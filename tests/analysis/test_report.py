@@ -64,6 +64,7 @@ class Page(HTMLParser):
         self.ids += [given["id"]] if "id" in given and tag == "section" else []
 
 
+@pytest.mark.thorough
 def test_every_section_comes_with_numbers_and_pictures(runs, capsys, tmp_path, pdf):
     out = tmp_path / "out"
     told = analyzed(

@@ -14,6 +14,8 @@ from recbole_marn.benchmarks.timing import Ratio, Timings, paired
 
 from recbole_marn import cli
 
+pytestmark = pytest.mark.thorough
+
 
 def last_json(capsys):
     return json.loads(capsys.readouterr().out.strip().splitlines()[-1])

@@ -36,6 +36,7 @@ def test_logits_losses_and_gradients_equal_those_of_marn(shape, variant, statist
     assert sum(gradient.abs().sum() > 0 for gradient in mine.values()) > 40
 
 
+@pytest.mark.thorough
 def test_a_hundred_steps_lead_to_the_same_model(bench):
     """In double precision, where rounding cannot push an activation over its kink."""
     marn, naive = bench.marn.double(), bench.naive

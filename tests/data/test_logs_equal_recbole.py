@@ -15,7 +15,7 @@ from recbole.config import Config  # isort: skip
 from recbole.data import create_dataset, data_preparation  # isort: skip
 from recbole.utils import get_model, init_seed  # isort: skip
 
-pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning:recbole")
+pytestmark = [pytest.mark.thorough, pytest.mark.filterwarnings("ignore::FutureWarning:recbole")]
 PARTS = ("train", "valid", "test")
 # Users of many ratings alone, for a test of seconds.
 SAME = {"user_inter_num_interval": "[350,inf)", "show_progress": False, "use_gpu": False}

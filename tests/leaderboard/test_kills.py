@@ -15,6 +15,8 @@ from filelock import FileLock
 
 from recbole_marn.leaderboard.records import Folders
 
+pytestmark = pytest.mark.thorough
+
 DRIVER = """
 import sys
 from pathlib import Path

@@ -18,6 +18,8 @@ from recbole_marn.prepare.pipeline import prepare
 from recbole_marn.prepare.sources import Options
 from recbole_marn.prepare.tokens import clean
 
+pytestmark = pytest.mark.thorough
+
 # The same examples every time, however slow the machine.
 steady = settings(deadline=None, derandomize=True, database=None, suppress_health_check=[HealthCheck.too_slow])
 quick = settings(steady, max_examples=20)

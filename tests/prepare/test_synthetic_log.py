@@ -18,6 +18,8 @@ from recbole_marn.prepare.log_files import write_log
 from recbole_marn.prepare.pipeline import prepare
 from recbole_marn.prepare.sources import Options
 
+pytestmark = pytest.mark.thorough
+
 NAME = synthetic_log.NAME
 COMMITTED = Path(__file__).parents[2] / "dataset_atomic" / NAME
 SMALL = made.Sizes(users=40, items=120, requests=150)
