@@ -369,6 +369,7 @@ def test_lists_of_different_lengths_are_counted(log):
 # --- real data -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("dataset", "expected"),
     [

@@ -5,7 +5,10 @@ from prepare.raw_files import shared_data
 
 from recbole_marn.prepare.pipeline import prepare
 
-pytestmark = pytest.mark.skipif(not shared_data().is_dir(), reason=f"no real data at {shared_data()}")
+pytestmark = [
+    pytest.mark.thorough,
+    pytest.mark.skipif(not shared_data().is_dir(), reason=f"no real data at {shared_data()}"),
+]
 
 
 def counts(tmp_path, dataset, folder):
