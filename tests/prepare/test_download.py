@@ -44,7 +44,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 def server():
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Handler) as running:
         running.files, running.breaks_after, running.ranges, running.asked = {"/f.gz": CONTENT}, None, True, []
-        threading.Thread(target=running.serve_forever, args=(0.01,), daemon=True).start()  # looks 100 times a second for its end
+        # It looks a hundred times a second whether it is to end.
+        threading.Thread(target=running.serve_forever, args=(0.01,), daemon=True).start()
         running.url = f"http://127.0.0.1:{running.server_address[1]}"
         yield running
         running.shutdown()
