@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import numpy as np
 
-__all__ = ["count_below", "narrow", "narrowest", "runs", "slices", "stable_order"]
+__all__ = ["AT_ONCE", "begins", "count_below", "narrow", "narrowest", "runs", "slices", "stable_order"]
 
 
-def narrowest(highest: int, lowest: int = 0) -> np.dtype:
-    """The smallest signed integers that hold all numbers from `lowest` to `highest`."""
-    return next(
-        np.dtype(kind) for kind in (np.int8, np.int16, np.int32, np.int64)
+# Numbers that are worked on at once: what is temporary stays in a core's cache, however many there are.
+AT_ONCE = 1 << 16
+
+
+def narrowest(highest: int, lowest: int = 0, *, least: type = np.int8) -> np.dtype:
+    """The smallest signed integers of at least `least` that hold all numbers from `lowest` to `highest`."""
+    kind = next(
+        kind for kind in (np.int8, np.int16, np.int32, np.int64)
         if np.iinfo(kind).min <= lowest and highest <= np.iinfo(kind).max
     )  # fmt: skip
+    return np.promote_types(kind, least)
 
 
 def narrow(values: np.ndarray, *, least: type = np.int8) -> np.ndarray:
@@ -26,18 +31,25 @@ def narrow(values: np.ndarray, *, least: type = np.int8) -> np.ndarray:
     low, high = values.min(), values.max()
     if not (-(2.0**53) < low and high < 2.0**53):  # NaN is neither
         return values
-    kind = np.promote_types(narrowest(int(high), int(low)), least)
+    kind = narrowest(int(high), int(low), least=least)
     if values.dtype.kind != "f":
         return values.astype(kind, copy=False)
     whole = values.astype(kind)
     return whole if np.array_equal(whole, values) else values
 
 
+def begins(*columns: np.ndarray) -> np.ndarray:
+    """(n,) bool: whether a number begins a stretch of equal neighbours; of several columns (n,), equal in all."""
+    new = np.zeros(len(columns[0]), dtype=bool)
+    new[:1] = True
+    for values in columns:
+        new[1:] |= values[1:] != values[:-1]
+    return new
+
+
 def runs(values: np.ndarray) -> np.ndarray:
     """Where each stretch of equal neighbours begins."""
-    new = np.ones(len(values), dtype=bool)
-    np.not_equal(values[1:], values[:-1], out=new[1:])
-    return np.flatnonzero(new)
+    return np.flatnonzero(begins(values))
 
 
 def slices(start: np.ndarray, length: np.ndarray) -> np.ndarray:

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from recbole_marn.data.arrays import narrowest
+from recbole_marn.data.arrays import AT_ONCE, narrowest
 from recbole_marn.data.matched_levels import MatchedLevels
-from recbole_marn.data.rows import AT_ONCE, Events
+from recbole_marn.data.rows import Events
 from recbole_marn.data.touched import TouchedPlaces
 from recbole_marn.errors import InputError
 
@@ -118,7 +118,7 @@ class NegativeSampler:
         # From here on an item is its place in order of release: what is released by a moment is a prefix.
         self._items = items
         self._release_by_place = None if self._release is None else self._release[items]
-        place_of_item = np.full(n_items, -1, dtype=np.promote_types(narrowest(n_items), np.int32))
+        place_of_item = np.full(n_items, -1, dtype=narrowest(n_items, least=np.int32))
         place_of_item[items] = np.arange(items.size)
         self._place_of_item = place_of_item
 
@@ -184,7 +184,7 @@ class NegativeSampler:
         _check_ids("positive", positive, self.n_items)
         self._check_enough(self.eligible_count(user=user, time=time), number)
         rng = np.random.default_rng(seed)
-        negatives = np.empty((user.size, number), dtype=np.promote_types(narrowest(self.n_items), np.int32))
+        negatives = np.empty((user.size, number), dtype=narrowest(self.n_items, least=np.int32))
         step = max(1, _DRAWS_AT_ONCE // number)
         for start in range(0, user.size, step):
             chunk = slice(start, start + step)

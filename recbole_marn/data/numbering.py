@@ -7,11 +7,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
+from recbole_marn.data.arrays import AT_ONCE
 from recbole_marn.data.twin import arrow
 
 __all__ = ["TokenIds", "distinct", "number_tokens", "places"]
-
-AT_ONCE = 1 << 16  # codes
 
 
 class TokenIds(dict):

@@ -10,7 +10,7 @@ from functools import cached_property
 
 import numpy as np
 
-from recbole_marn.data.arrays import narrow, narrowest, runs, stable_order
+from recbole_marn.data.arrays import AT_ONCE, begins, narrow, narrowest, runs, stable_order
 from recbole_marn.errors import InputError
 
 __all__ = [
@@ -29,8 +29,6 @@ __all__ = [
 ]
 
 TRAIN, VALID, TEST = 0, 1, 2
-# Events that are worked on at once, whole users: what is temporary stays in a core's cache, however many there are.
-AT_ONCE = 1 << 16
 _PART_NAMES = ("training", "validation", "test")
 
 
@@ -232,7 +230,7 @@ def _is_first_of_pair(events: Events, by_type: bool) -> np.ndarray:
             what = what.astype(np.int64) * n_types + events.behaviour[piece]
         order = stable_order(what)  # users stay in order, and so do the events of each pair
         user, what = user[order], what[order]
-        new = np.append(True, (what[1:] != what[:-1]) | (user[1:] != user[:-1]))
+        new = begins(what, user)
         is_first[piece.start + order[new]] = True
     return is_first
 
@@ -317,7 +315,7 @@ def rows_of_part(
             f"max_history {max_history}",
             "Set the longest history (MAX_ITEM_LIST_LENGTH) to 1 or more.",
         )
-    index = np.promote_types(narrowest(events.n_events), np.int32)
+    index = narrowest(events.n_events, least=np.int32)
     positions, starts = [np.zeros(0, dtype=index)], [np.zeros(0, dtype=index)]
     for piece in events.pieces():
         position = piece.start + np.flatnonzero(part[piece] == which)

@@ -10,8 +10,7 @@ from typing import Protocol
 
 import numpy as np
 
-from recbole_marn.data.arrays import count_below, narrowest, slices, stable_order
-from recbole_marn.data.rows import AT_ONCE
+from recbole_marn.data.arrays import AT_ONCE, count_below, narrowest, slices, stable_order
 from recbole_marn.errors import InputError
 
 __all__ = [
@@ -137,7 +136,7 @@ def _by_item(item: np.ndarray, time: np.ndarray, starts: np.ndarray, moments: Mo
         sizes.append(np.bincount(of_event, minlength=n_groups))
     size = np.array(sizes, dtype=np.int64).reshape(-1, n_groups).T  # (groups, stretches)
     begin = np.arange(size.shape[1]) * step + np.cumsum(size, axis=0) - size
-    ordered, done = np.empty(len(item), dtype=np.promote_types(narrowest(moments.stride), np.int32)), 0
+    ordered, done = np.empty(len(item), dtype=narrowest(moments.stride, least=np.int32)), 0
     for first, length in zip(begin, size, strict=True):
         some = keys[slices(first, length)]
         order = stable_order(some - (some.min(initial=np.iinfo(np.int64).max) >> bits << bits))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from recbole_marn.data.arrays import count_below, narrowest, slices, stable_order
+from recbole_marn.data.arrays import begins, count_below, narrowest, slices, stable_order
 from recbole_marn.data.rows import Events
 
 __all__ = ["TouchedPlaces"]
@@ -31,7 +31,7 @@ class TouchedPlaces:
             user, item = user[order], item[order]
         n_places = int(place_of_item.max(initial=-1)) + 1
         number = np.zeros(int(user.max(initial=0)) + 1, dtype=np.int64)
-        kind = np.promote_types(narrowest(n_places), np.int32)
+        kind = narrowest(n_places, least=np.int32)
         places = [np.zeros(0, dtype=kind)]
         for piece in Events(user, item, user).pieces():
             place = place_of_item[item[piece]]
@@ -40,7 +40,7 @@ class TouchedPlaces:
             if not len(some):
                 continue
             place = place[stable_order((some - some[0]).astype(np.int64) * n_places + place)]
-            new = np.append(True, (some[1:] != some[:-1]) | (place[1:] != place[:-1]))
+            new = begins(some, place)
             some, place = some[new], place[new]
             times = np.bincount(some - some[0])
             number[some[0] : some[0] + len(times)] += times

@@ -63,7 +63,9 @@ def check_prepared_settings(given: Mapping[str, Any], dataset: str) -> None:
     from recbole_marn.host.config import read_files  # here, for RecBole's Config is made of what this file says
 
     file = Path(given.get("data_path", "dataset"), dataset, f"{dataset}.yaml")
-    says = read_files([str(file)]) if file.is_file() else {}
+    if not file.is_file():
+        return
+    says = read_files([str(file)])
     told = given.keys() | choices("dataset", dataset).keys()
     if unread := [key for key in DESCRIBING if key in says and key not in told]:
         raise InputError(

@@ -7,17 +7,20 @@ from torch import Tensor, nn
 
 from recbole_marn.layers.kernels.segment import segment_softmax, segment_sum, weighted_sum
 
-__all__ = ["TierAttention", "log_counts", "pair_tiers"]
+__all__ = ["TierAttention", "log_counts", "pair_tiers", "tier_of"]
 
 # Pairs compared at a time: bounds the memory of vectors of thousands of numbers.
 CHUNK = 4096
 
 
+def tier_of(cosine: Tensor, n_tiers: int) -> Tensor:
+    """The tier of each cosine: N tiers cut [-1, 1] evenly; one on a border belongs to the tier above, 1 to the last."""
+    return ((cosine + 1.0) * (n_tiers / 2)).long().clamp(0, n_tiers - 1)
+
+
 @torch.no_grad()
 def pair_tiers(unit: Tensor, first: Tensor, second: Tensor, n_tiers: int) -> Tensor:
-    """The tier of the cosine of each pair: N tiers cut [-1, 1] evenly, N itself where one side has no vector.
-
-    A cosine on a border belongs to the tier above, and 1 to the last.
+    """`tier_of` the cosine of each pair; N where one side has no vector.
 
     Shapes: unit (E, V) vectors of length 1, or zeros for an entity without; first (P,) and second (P,) index into
         them -> (P,) int64, 0 to N
@@ -26,8 +29,7 @@ def pair_tiers(unit: Tensor, first: Tensor, second: Tensor, n_tiers: int) -> Ten
     cosine = torch.cat(
         [(unit[a] * unit[b]).sum(1) for a, b in zip(first.split(CHUNK), second.split(CHUNK), strict=True)]
     )
-    tier = ((cosine + 1.0) * (n_tiers / 2)).long().clamp(0, n_tiers - 1)
-    return tier.masked_fill(~(has_vector[first] & has_vector[second]), n_tiers)
+    return tier_of(cosine, n_tiers).masked_fill(~(has_vector[first] & has_vector[second]), n_tiers)
 
 
 def log_counts(tier: Tensor, row: Tensor, n_rows: int, n_tiers: int, dtype: torch.dtype) -> Tensor:

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn.functional import linear, silu
 
 from recbole_marn.layers.hstu import HSTULayer
+from recbole_marn.layers.similarity import tier_of
 from recbole_marn.models.rivals.decoupled_mf import DecoupledMF
 from recbole_marn.models.rivals.hstu import HSTU
 from recbole_marn.models.rivals.qin import QIN
@@ -34,9 +35,8 @@ class _ComparingSide(UserSide):
     def _tier(self, unit: Tensor, candidate: Tensor) -> Tensor:
         """unit (B, T, V), candidate (B, C, V) -> (B, C, T)"""
         cosine = candidate @ unit.transpose(1, 2)
-        tier = ((cosine + 1.0) * (self.n_tiers / 2)).long().clamp(0, self.n_tiers - 1)
         has = (unit.abs().amax(2) > 0)[:, None] & (candidate.abs().amax(2) > 0)[:, :, None]
-        return torch.where(has, tier, self.n_tiers)
+        return torch.where(has, tier_of(cosine, self.n_tiers), self.n_tiers)
 
     def in_tier(self, tier: Tensor, weight: Tensor) -> Tensor:
         """weight (B, C, T) added up by tier: (B, C, N + 1)."""

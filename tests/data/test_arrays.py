@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from recbole_marn.data.arrays import count_below, narrow, stable_order
+from recbole_marn.data.arrays import begins, count_below, narrow, stable_order
 
 
 def test_integers_as_narrow_as_their_numbers():
@@ -45,3 +45,10 @@ def test_empty_slices_have_no_number_below_anything():
     nothing = np.zeros(3, dtype=np.int64)
     assert count_below(np.zeros(0), nothing, nothing, np.ones(3)).tolist() == [0, 0, 0]
     assert count_below(np.zeros(0), nothing[:0], nothing[:0], nothing[:0]).tolist() == []
+
+
+def test_where_stretches_equal_in_all_columns_begin():
+    a, b = np.array([1, 1, 1, 2, 2, 1]), np.array([5, 5, 6, 6, 6, 6])
+    assert begins(a, b).tolist() == [True, False, True, True, False, True]
+    assert begins(a).tolist() == [True, False, False, True, False, True]
+    assert begins(a[:0], b[:0]).tolist() == []

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from recbole_marn.data.batch import RaggedBatch
 from recbole_marn.layers.mlp import MLP
-from recbole_marn.layers.similarity import TierAttention, log_counts
+from recbole_marn.layers.similarity import TierAttention
 from recbole_marn.models.parts import PredictionHead
 from recbole_marn.models.rivals.concatenated import ConcatenatedModel
 from recbole_marn.models.rivals.frozen_vectors import ComparesFrozenVectors
@@ -37,8 +37,7 @@ class DecoupledMF(ComparesFrozenVectors, ConcatenatedModel):
         x, tiers, token, row = self.compared(vector, batch)
         item, candidate = batch.places(x)  # (N, D), (B, D)
         enriched = self.attention(item, candidate, tiers, token, row)
-        counts = [log_counts(tier, row, batch.n_rows, self.settings.tiers, x.dtype) for tier in tiers]
-        user = self.mixed(enriched, self.from_counts(torch.cat(counts, dim=1)))
+        user = self.mixed(enriched, self.from_counts(self.counted(tiers, row, batch, x.dtype)))
         return self.head(user, candidate, self.context_of(batch))
 
     def mixed(self, enriched: Tensor, counted: Tensor) -> Tensor:

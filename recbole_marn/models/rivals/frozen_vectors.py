@@ -10,7 +10,7 @@ from torch import Tensor
 from recbole_marn.data.batch import RaggedBatch
 from recbole_marn.errors import InputError
 from recbole_marn.layers.kernels.segment import expand_rows
-from recbole_marn.layers.similarity import pair_tiers
+from recbole_marn.layers.similarity import log_counts, pair_tiers
 from recbole_marn.models.base import CTRModel, Represented
 from recbole_marn.models.item_encoder import Cells
 
@@ -49,3 +49,7 @@ class ComparesFrozenVectors(CTRModel):
         token, row = expand_rows(batch.length, batch.row_sequence, vector.device)
         pair = batch.token[token], batch.candidate[row]
         return x, [pair_tiers(unit, *pair, self.settings.tiers) for unit in frozen], token, row
+
+    def counted(self, tiers: list[Tensor], row: Tensor, batch: RaggedBatch, dtype: torch.dtype) -> Tensor:
+        """(B, number of vectors * N): how many behaviours of each row lie in each tier, by each frozen vector."""
+        return torch.cat([log_counts(tier, row, batch.n_rows, self.settings.tiers, dtype) for tier in tiers], dim=1)

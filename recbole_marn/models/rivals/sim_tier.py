@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from recbole_marn.data.batch import RaggedBatch
-from recbole_marn.layers.similarity import log_counts
 from recbole_marn.models.parts import PredictionHead
 from recbole_marn.models.rivals.frozen_vectors import ComparesFrozenVectors
 from recbole_marn.models.rivals.multimodal_din import MultimodalDIN
@@ -28,5 +26,4 @@ class SimTier(ComparesFrozenVectors, MultimodalDIN):
     def score(self, vector: Tensor, batch: RaggedBatch) -> Tensor:
         x, tiers, _, row = self.compared(vector, batch)
         user, candidate = self.interest(x, batch)
-        counts = [log_counts(tier, row, batch.n_rows, self.settings.tiers, x.dtype) for tier in tiers]
-        return self.head(user, candidate, self.context_of(batch), torch.cat(counts, dim=1))
+        return self.head(user, candidate, self.context_of(batch), self.counted(tiers, row, batch, x.dtype))
