@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -109,7 +110,10 @@ class ColumnarDataset(Dataset):
             return super()._dataframe_to_interaction(data)
         fields, events = (self.uid_field, self.iid_field, self.time_field), self.events
         columns = zip(fields, (events.user, events.item, events.time), strict=True)
-        return Interaction({field: torch.from_numpy(values) for field, values in columns})
+        with warnings.catch_warnings():
+            # Events that another process made are mapped, and torch has no tensors that cannot be written to.
+            warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+            return Interaction({field: torch.from_numpy(values) for field, values in columns})
 
     def _fill_nan(self) -> None:
         tables = self.feat_name_list
