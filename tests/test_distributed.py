@@ -158,7 +158,7 @@ def test_a_run_of_processes_resumes(settings, tmp_path, forked, more):
 
 @pytest.mark.slow
 def test_an_error_of_the_input_comes_out_as_one(settings, tmp_path, forked):
-    with pytest.raises(InputError, match="'lamda0'"):
+    with pytest.raises(InputError, match="lamda0=1"):
         run(config_dict=settings("MARN", lamda0=1), nproc=2)
     with pytest.raises(InputError, match="absent.npy"):
         modalities = {**tiny.MODALITIES, "image": {"kind": "vector", "file": "absent.npy", "ids": "image.ids"}}

@@ -25,20 +25,26 @@ def start(what, nproc, *arguments):
     return multiprocessing.start_processes(what, arguments, nproc, start_method=METHOD)
 
 
+def write_repeats(folder):
+    """A data set with nine events twice."""
+    target, header = tiny.write_dataset(folder), ["user_id:token", "item_id:token", "timestamp:float", "kind:token"]
+    events = tiny.read_events(folder)
+    tiny.write_table(target / "tiny.inter", header, events + events[:9])
+
+
 CASES = [
     ("MARN", {"repeats": "first", "train_sampling": "matched", "eval_sampling": "popularity"}),
-    ("MARN", {"repeats": "keep", "negatives_from": "released", "eval_negatives": 2, "split": "time"}),
-    ("DIEN", {"repeats": "first", "train_last": 1}),
-]
+    pytest.param(
+        "MARN", {"repeats": "keep", "negatives_from": "released", "eval_negatives": 2, "split": "time"},
+        marks=pytest.mark.thorough,
+    ),
+    pytest.param("DIEN", {"repeats": "first", "train_last": 1}, marks=pytest.mark.thorough),
+]  # fmt: skip
 
 
 @pytest.mark.parametrize(("model", "changed"), CASES)
 def test_the_second_process_has_the_rows_of_one_and_makes_none(tmp_path, model, changed):
-    target = tiny.write_dataset(tmp_path / "data")
-    events = tiny.read_events(tmp_path / "data")
-    tiny.write_table(
-        target / "tiny.inter", ["user_id:token", "item_id:token", "timestamp:float", "kind:token"], events + events[:9]
-    )
+    write_repeats(tmp_path / "data")
     folder = tmp_path / "aside"
     folder.mkdir()
     settings = tiny.settings(tmp_path / "data", model, columnar_from_mb=0, **changed)
@@ -46,12 +52,9 @@ def test_the_second_process_has_the_rows_of_one_and_makes_none(tmp_path, model, 
     assert sorted(os.listdir(folder)) == ["0.done", "1.done"]
 
 
+@pytest.mark.thorough
 def test_bad_data_are_told_to_all(tmp_path):
-    target = tiny.write_dataset(tmp_path / "data")
-    events = tiny.read_events(tmp_path / "data")
-    tiny.write_table(
-        target / "tiny.inter", ["user_id:token", "item_id:token", "timestamp:float", "kind:token"], events + events[:9]
-    )
+    write_repeats(tmp_path / "data")
     settings = tiny.settings(tmp_path / "data", columnar_from_mb=0)
     start(made_once_process.open_bad_parts, 2, 2, settings, _free_port(), str(tmp_path))
     said = [(tmp_path / f"{rank}.error").read_text() for rank in range(2)]
