@@ -22,30 +22,29 @@ WAYS = ("each on its own", "made once")
 
 
 def _memory() -> dict[str, int]:
-    """MB resident at the peak, and those in no other process."""
+    """MB resident at the peak, in no other process, and with a share of what several map."""
     found = {}
     for file in ("status", "smaps_rollup"):
         for line in Path(f"/proc/self/{file}").read_text().splitlines()[1:]:
             name, _, value = line.partition(":")
             if value.endswith(" kB"):
                 found[name] = int(value.split()[0]) // 1024
-    return {
-        "peak": found["VmHWM"], "own": found["Private_Clean"] + found["Private_Dirty"], "share": found["Pss"]
-    }  # fmt: skip
+    own = found["Private_Clean"] + found["Private_Dirty"]
+    return {"peak": found["VmHWM"], "own": own, "share": found["Pss"]}
 
 
 def opened(rank: int, way: str, processes: int, settings: dict[str, Any], out: str) -> None:
     import torch
 
     torch.set_num_threads(1)
-    from recbole_marn.data import ctr_dataset
+    from recbole_marn.data import columnar_dataset, ctr_dataset
     from recbole_marn.data.loader import build_loaders
     from recbole_marn.data.made_once import made_here
     from recbole_marn.quick_start import build_config
     from recbole_marn.training import prepared  # noqa: F401 (all that a run imports)
 
     if way == WAYS[0]:
-        ctr_dataset.MadeOnce = lambda config: made_here
+        columnar_dataset.MadeOnce = lambda config: made_here
     world = {"world_size": processes, "nproc": processes, "ip": "localhost", "offset": 0, "local_rank": rank}
     config = build_config("MARN", "taobao", config_dict=settings | world)
     distributed.barrier()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import resource
 import signal
 import tempfile
 from pathlib import Path
@@ -109,6 +108,8 @@ def two_machines(rank: int, here: int, port: str, folder: str) -> None:
 
 def without_room(rank: int, here: int, port: str, folder: str) -> None:
     """On a full disk each process makes its own."""
+    import resource
+
     make = join(rank, here, here, port, folder)
     resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))
     found = make(lambda: (np.arange(5_000), np.arange(50_000) + rank))

@@ -19,7 +19,6 @@ from recbole_marn.data.columnar_dataset import ColumnarDataset
 from recbole_marn.data.host_errors import host_errors
 from recbole_marn.data.item_features import TRAIN_INTERACTIONS, ItemFeatures
 from recbole_marn.data.labelled_rows import LabelledRows
-from recbole_marn.data.made_once import MadeOnce, made_here
 from recbole_marn.data.part import Part, Parts
 from recbole_marn.data.protocol import PARTS, Protocol
 from recbole_marn.data.rows import Events
@@ -50,8 +49,6 @@ class CTRDataset(ColumnarDataset):
             are no clicks, times that cannot be, ids that do not meet, repeats (unless `repeats` says what to do), and
             whatever RecBole's code cannot work with.
     """
-
-    _make = staticmethod(made_here)
 
     def __init__(self, config: Any):
         self.settings = from_mapping(DataSettings, config.final_config_dict, complete=False)
@@ -286,8 +283,7 @@ class CTRDataset(ColumnarDataset):
 
     def _take_rows(self) -> None:
         folder, token = atomic_files(self.config)
-        if not self.config["single_spec"] and self._wants_twin(folder / f"{token}.inter"):
-            self._make = MadeOnce(self.config)
+        self._choose_maker(folder / f"{token}.inter")
         self.events = self._make(self._sorted_events)
         if left := len(self.inter_feat) - self.events.n_events:
             self.notes.append(f"events: {left} that repeat a (user, item) pair were left out")
