@@ -2,9 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 
-__all__ = ["AT_ONCE", "begins", "count_below", "narrow", "narrowest", "runs", "slices", "stable_order"]
+__all__ = [
+    "AT_ONCE",
+    "begins",
+    "count_below",
+    "kept",
+    "narrow",
+    "narrowest",
+    "pieces",
+    "runs",
+    "slices",
+    "stable_order",
+    "taken",
+]
 
 
 # Numbers that are worked on at once: what is temporary stays in a core's cache, however many there are.
@@ -52,11 +66,33 @@ def runs(values: np.ndarray) -> np.ndarray:
     return np.flatnonzero(begins(values))
 
 
-def slices(start: np.ndarray, length: np.ndarray) -> np.ndarray:
-    """Indices start[0], start[0]+1, ..., start[1], ...: the concatenated slices [start, start + length)."""
+def kept(values: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """values[mask] of a column (n,) or of a matrix (n, k) that lies row by row, each of whose rows is moved as one."""
+    if values.ndim == 1:
+        return values[mask]
+    row = np.dtype((np.void, values.strides[0]))
+    return values.view(row)[:, 0][mask].view(values.dtype).reshape(-1, values.shape[1])
+
+
+def taken(values: np.ndarray, index: np.ndarray, kind: type | None = None) -> np.ndarray:
+    """values[index] as numbers of a kind, a piece at a time, for numpy makes an index of narrow integers a wide one."""
+    found = np.empty((*index.shape, *values.shape[1:]), dtype=kind or values.dtype)
+    for into, some in zip(pieces(found), pieces(index), strict=True):
+        into[:] = values.take(some, axis=0)
+    return found
+
+
+def pieces(array: np.ndarray) -> Iterator[np.ndarray]:
+    """Parts of an array in order, `AT_ONCE` long but for the last."""
+    for start in range(0, len(array), AT_ONCE):
+        yield array[start : start + AT_ONCE]
+
+
+def slices(start: np.ndarray, length: np.ndarray, kind: np.dtype | type = np.int64) -> np.ndarray:
+    """Indices start[0], start[0]+1, ..., start[1], ... of a kind: the concatenated slices [start, start + length)."""
     some = length > 0
     start, length = start[some].astype(np.int64), length[some].astype(np.int64)
-    index = np.ones(int(length.sum()), dtype=np.int64)
+    index = np.ones(int(length.sum()), dtype=kind)
     index[:1] = start[:1]
     # Where a slice begins, the step from the end of the one before.
     index[np.cumsum(length)[:-1]] = start[1:] - start[:-1] - length[:-1] + 1

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from recbole_marn.data.arrays import kept, pieces, taken
 from recbole_marn.data.context import ContextField
 from recbole_marn.data.statistics import EqualFrequencyBins, LookedUp
 from recbole_marn.errors import InputError
@@ -51,10 +52,6 @@ class Column:
     kind: str
     by_user: bool
     tokens: np.ndarray | None = None
-
-    def seen(self, user: np.ndarray, row: np.ndarray) -> np.ndarray:
-        """The values of rows, given their users and their places in the log."""
-        return self.values[user if self.by_user else row]
 
     def hashed(self, values: np.ndarray) -> np.ndarray | LookedUp:
         """Values as numbers that do not hang on ids, for a fingerprint."""
@@ -134,11 +131,12 @@ def coded(column: Column, trained: np.ndarray, bins: Sequence[int]) -> FieldCode
         codes = as_codes(fitted.assign(column.values), max(fitted.cardinalities))
         return FieldCodes(column, fields, codes, bins=fitted)
     known = np.zeros(len(column.tokens), dtype=bool)
-    known[trained.ravel()] = True
+    for some in pieces(trained):
+        known[some] = True
     known[0] = False
     size = int(known.sum()) + 1
     code_of = as_codes(np.where(known, np.cumsum(known), 0), size)
-    codes = code_of[column.values]
+    codes = taken(code_of, column.values)
     codes = codes if codes.ndim == 2 else codes[:, None]
     field = ContextField(column.name, size, column.width, column.source, codes.shape[1])
     return FieldCodes(column, (field,), codes, code_of)
@@ -169,9 +167,9 @@ class RowCodes:
     constant: Mapping[int, int] = dataclasses.field(default_factory=dict)
 
     @classmethod
-    def of_rows(cls, found: Sequence[FieldCodes], row: np.ndarray) -> RowCodes:
-        """The codes of some rows of the log."""
-        blocks = tuple(c.codes if c.column.by_user else c.codes[row] for c in found)
+    def of_rows(cls, found: Sequence[FieldCodes], rows: np.ndarray) -> RowCodes:
+        """The codes of the rows of a mask over those of the log."""
+        blocks = tuple(c.codes if c.column.by_user else kept(c.codes, rows) for c in found)
         return cls(blocks, tuple(c.column.by_user for c in found))
 
     def of(self, row: np.ndarray, user: np.ndarray) -> np.ndarray:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from recbole_marn.data.arrays import runs
+from recbole_marn.data.log_requests import Exposures
 from recbole_marn.errors import InputError
 from recbole_marn.evaluation.leak import tells_label
 
@@ -75,28 +75,28 @@ def check_classes(clicked: np.ndarray, where: str) -> None:
         )
 
 
-def check_one_each(group: np.ndarray, values: np.ndarray, tokens: np.ndarray, *, what: str, how: str) -> None:
-    """Every group, such as a request, must have one value.
+def check_one_each(rows: Exposures, values: np.ndarray, tokens: np.ndarray, *, what: str, how: str) -> None:
+    """Every request must have one value.
 
     Args:
-        group: (R,) ids from 0.
         values: (R,) numbers.
-        tokens: the name of each group.
+        tokens: the name of each request.
         what: e.g. "a request of one user".
         how: what to do.
 
     Raises:
         InputError: naming one.
     """
-    # Rows of a group that stand together, a run, are compared side by side, then runs with their group's first.
-    inside = np.flatnonzero((values[1:] != values[:-1]) & (group[1:] == group[:-1])) + 1
-    run = runs(group)
-    first = np.zeros(int(group.max()) + 1, dtype=np.int64)
-    first[group[run][::-1]] = run[::-1]
-    across = run[values[run] != values[first[group[run]]]]
-    other = np.sort(np.concatenate([inside, across]))
+    # Rows of a run are compared side by side, then a request's further runs with its first.
+    change = np.flatnonzero(values[1:] != values[:-1]) + 1
+    inside = change[rows.request[change] == rows.request[change - 1]]
+    first = rows.first[rows.request[rows.run]]
+    again = rows.run != first
+    run, first = rows.run[again], first[again]
+    other = np.sort(np.concatenate([inside, run[values[run] != values[first]]]))
     if other.size:
-        got = f"{len(np.unique(group[other]))} that have several (first {str(tokens[group[other[0]]])!r})"
+        several = rows.request[other]
+        got = f"{len(np.unique(several))} that have several (first {str(tokens[several[0]])!r})"
         raise InputError(what, got, how)
 
 

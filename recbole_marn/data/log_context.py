@@ -10,6 +10,7 @@ from functools import cached_property
 import numpy as np
 
 from recbole_marn.data import log_checks
+from recbole_marn.data.arrays import kept, taken
 from recbole_marn.data.context import ContextField
 from recbole_marn.data.context_codes import Column, FieldCodes, Fixed, RowCodes, coded, in_order
 from recbole_marn.data.context_vocabulary import FieldVocabulary
@@ -39,33 +40,33 @@ class LogContext:
     settings: DataSettings
 
     @cached_property
+    def ordered(self) -> list[Column]:
+        """The columns with rows in the order of requests; a user's statistics, which are counted, as they were."""
+        as_read = [column.by_user or column.name in USER_STATISTICS for column in self.columns]
+        return [
+            column if same else dataclasses.replace(column, values=taken(column.values, self.requests.line))
+            for column, same in zip(self.columns, as_read, strict=True)
+        ]
+
+    @cached_property
     def codes(self) -> list[FieldCodes]:
         """Codes of every column by user, or by row in the order of requests."""
         bins = {"user": self.settings.user_settings().bins, "context": self.settings.context_settings().bins}
-        return [self._coded(column, bins[column.source]) for column in self.columns]
+        return [self._coded(column, bins[column.source]) for column in self.ordered]
 
     def _coded(self, column: Column, bins: Sequence[int]) -> FieldCodes:
         if column.name in USER_STATISTICS:
             column = dataclasses.replace(column, values=self.counts.of_users(column.name))
-            return coded(column, column.values[self.trained], bins)
-        if column.by_user:
-            return coded(column, column.values[self._trained_user], bins)
-        found = coded(column, column.values[self._trained_in_file], bins)
-        return dataclasses.replace(found, codes=found.codes[self.requests.line])
+        of_trained = column.values[self._trained_user] if column.by_user else kept(column.values, self.trained)
+        return coded(column, of_trained, bins)
 
     @cached_property
     def _trained_user(self) -> np.ndarray:
-        return np.repeat(self.requests.user, np.diff(self.requests.first))[self.trained]
-
-    @cached_property
-    def _trained_in_file(self) -> np.ndarray:
-        mask = np.empty_like(self.trained)
-        mask[self.requests.line] = self.trained
-        return mask
+        return self.requests.of_rows(self.requests.user)[self.trained]
 
     def _read(self, column: Column, row: np.ndarray) -> np.ndarray:
         """Values of rows as they were read."""
-        return column.seen(self.requests.user[self.requests.request_of(row)], self.requests.line[row])
+        return column.values[self.requests.user[self.requests.request_of(row)] if column.by_user else row]
 
     # ------------------------------------------------------------------------------------------------- models
     @property
@@ -74,7 +75,7 @@ class LogContext:
         return in_order(self.codes)
 
     def rows(self, row: np.ndarray) -> RowCodes | None:
-        """The codes of some rows, a mask or numbers, or None where a log has neither profile nor context."""
+        """The codes of the rows of a mask (R,), or None where a log has neither profile nor context."""
         return RowCodes.of_rows(self.codes, row) if self.columns else None
 
     def at_serving(self) -> Fixed:
@@ -123,7 +124,7 @@ class LogContext:
         if self.settings.position_settings() is not None:
             self.at_serving()
         row = row[log_checks.leak_sample(len(row))]
-        columns = [c for c in self.columns if c.kind != "token_seq" and c.name not in USER_STATISTICS]
+        columns = [c for c in self.ordered if c.kind != "token_seq" and c.name not in USER_STATISTICS]
         return log_checks.check_tells(
             {column.name: self._read(column, row) for column in columns},
             self.requests.label[row],

@@ -8,10 +8,11 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from recbole_marn.data.arrays import slices
+from recbole_marn.data.arrays import runs, slices
 from recbole_marn.data.log_requests import small
 from recbole_marn.data.logged_rows import Requests
 from recbole_marn.data.rows import Events
+from recbole_marn.data.statistics import Moments
 
 __all__ = ["GivenHistories", "Histories", "given_histories", "histories_before", "is_one_of"]
 
@@ -29,7 +30,7 @@ def histories_before(events: Events, user: np.ndarray, time: np.ndarray | None, 
 
     Args:
         events: sorted by user and time.
-        user: (Q,) ids.
+        user: (Q,) ids, in order.
         time: (Q,), or None where behaviours have no times: then all of the user's.
         longest: most events kept.
     """
@@ -38,11 +39,12 @@ def histories_before(events: Events, user: np.ndarray, time: np.ndarray | None, 
         end = np.searchsorted(events.user, user, side="right")
     else:
         # An event becomes one integer, user * stride + rank of its time: one sorted array answers everything.
-        moments = np.unique(events.time)
-        user, stride = user.astype(np.int64), len(moments) + 1
-        keys = events.user.astype(np.int64) * stride + np.searchsorted(moments, events.time)
-        begin = np.searchsorted(keys, user * stride)
-        end = np.searchsorted(keys, user * stride + np.searchsorted(moments, time))
+        moments = Moments.of(events.time)
+        keys = events.user.astype(np.int64) * moments.stride + moments.rank(events.time)
+        user = user.astype(np.int64) * moments.stride
+        own = runs(user)
+        begin = np.repeat(np.searchsorted(keys, user[own]), np.diff(own, append=len(user)))
+        end = np.searchsorted(keys, user + moments.rank(time))
     start = np.maximum(begin, end - longest)
     return Histories(events, small(start), (end - start).astype(np.int32))
 

@@ -9,6 +9,7 @@ from functools import cached_property
 import numpy as np
 
 from recbole_marn.data import log_checks
+from recbole_marn.data.arrays import kept
 from recbole_marn.data.context_codes import Column
 from recbole_marn.data.event_checks import period
 from recbole_marn.data.item_features import MovingStatistics
@@ -76,10 +77,10 @@ class LogProtocol:
             for name, values in (("user", rows.user), ("time", rows.time), ("history", rows.history)):
                 if values is not None:
                     how = "Correct the rows, or name another column under request, or leave the key out."
-                    log_checks.check_one_each(rows.request, values, said, what=f"requests of one {name}", how=how)
+                    log_checks.check_one_each(rows, values, said, what=f"requests of one {name}", how=how)
             if rows.part is not None:
                 how = "Move them to one part: a request that is split tells of its own clicks."
-                log_checks.check_one_each(rows.request, rows.part, said, what="requests of one part", how=how)
+                log_checks.check_one_each(rows, rows.part, said, what="requests of one part", how=how)
         return group(rows)
 
     @cached_property
@@ -104,7 +105,7 @@ class LogProtocol:
     @cached_property
     def part_of_row(self) -> np.ndarray:
         """(R,) TRAIN, VALID or TEST, in the order of requests."""
-        return np.repeat(self.part_of_request, np.diff(self.requests.first))
+        return self.requests.of_rows(self.part_of_request)
 
     # ------------------------------------------------------------------------------------------- histories
     @cached_property
@@ -173,12 +174,8 @@ class LogProtocol:
     # ------------------------------------------------------------------------------------------ statistics
     @cached_property
     def log_counts(self) -> LogCounts:
-        row_time = np.repeat(self.requests.time, np.diff(self.requests.first))
         return LogCounts(
-            item=self.requests.item,
-            user=np.repeat(self.requests.user, np.diff(self.requests.first)),
-            time=row_time,
-            label=self.requests.label,
+            requests=self.requests,
             training=self.part_of_row == TRAIN,
             n_items=self.n_items,
             n_users=self.n_users,
@@ -245,8 +242,8 @@ class LogProtocol:
     def labelled(self, name: str) -> LoggedRows:
         """The rows of a part."""
         which = PARTS[name]
-        kept = self._kept(which)
-        requests, request = self.requests.take(kept)
+        of_part = self._kept(which)
+        requests, request = self.requests.take(of_part)
         share = f", of which keep_negatives: {self.settings.keep_negatives:g} keeps that share without a click"
         few = which == TRAIN and self.settings.keep_negatives < 1
         log_checks.check_classes(requests.label, f"the {name} part{share if few else ''}")
@@ -255,7 +252,7 @@ class LogProtocol:
             requests,
             self.histories.start[request],
             self.histories.length[request],
-            self.context.rows(kept),
+            self.context.rows(of_part),
             {name: values[requests.line] for name, values in self.extra.items()},
         )
 
@@ -288,8 +285,8 @@ class LogProtocol:
         events = self.events
         described = [
             {
-                "user": user_key[events.user],
-                "item": item_key[events.item],
+                "user": LookedUp(user_key, events.user),
+                "item": LookedUp(item_key, events.item),
                 "time": Widened(events.time, np.float64),
             }
         ]
@@ -298,21 +295,20 @@ class LogProtocol:
         for column in self.columns:
             if column.by_user:
                 described[0][f"of user {column.name}"] = column.hashed(column.values)
-        for rows in parts.values():
-            requests = rows.requests
+        by_row = [c for c in self.context.ordered if not c.by_user and c.name not in USER_STATISTICS]
+        for name, rows in parts.items():
+            requests, of_part = rows.requests, self._kept(PARTS[name])
             described.append(
                 {
-                    "user": user_key[requests.user],
+                    "user": LookedUp(user_key, requests.user),
                     "time": requests.time,
                     "first": requests.first,
                     "item": LookedUp(item_key, requests.item),
                     "label": requests.label,
-                    "start": rows.history_start.astype(np.int64),
+                    "start": Widened(rows.history_start, np.int64),
                     "length": rows.history_length,
                 }
             )
-            for column in self.columns:
-                if not column.by_user and column.name not in USER_STATISTICS:
-                    values = column.hashed(column.values[requests.line])
-                    described[-1][f"of row {column.name}"] = values
+            for column in by_row:
+                described[-1][f"of row {column.name}"] = column.hashed(kept(column.values, of_part))
         return split_sha256(described)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
-from recbole_marn.data.arrays import runs, slices
+from recbole_marn.data.arrays import begins, narrow, narrowest, runs, slices, stable_order, taken
 from recbole_marn.data.logged_rows import Requests
+from recbole_marn.data.rows import by_user_and_time
 
 __all__ = ["Exposures", "group", "small"]
 
@@ -33,6 +35,19 @@ class Exposures:
     part: np.ndarray | None = None
     history: np.ndarray | None = None
 
+    @cached_property
+    def run(self) -> np.ndarray:
+        """Where each run begins, rows of one request that stand together."""
+        return runs(self.request)
+
+    @cached_property
+    def first(self) -> np.ndarray:
+        """By request id, the first of its rows; 0 of ids that have none."""
+        run, request = self.run[::-1], self.request[self.run][::-1]
+        first = np.zeros(int(request.max()) + 1, dtype=np.int64)
+        first[request] = run
+        return first
+
 
 def group(rows: Exposures) -> Requests:
     """Rows sorted by user, time and request; in a request they keep the order of the file.
@@ -46,38 +61,34 @@ def group(rows: Exposures) -> Requests:
         small(rows.user[lead]),
         rows.time[lead],
         np.append(first, len(order)),
-        rows.item.astype(np.int32)[order],
-        rows.label[order],
-        small(order),
+        taken(rows.item, order, np.int32),
+        taken(rows.label, order),
+        order,
     )
 
 
 def _by_user_and_time(rows: Exposures) -> tuple[np.ndarray, np.ndarray]:
-    """Order of the rows, and the place in it at which each request starts."""
-    keys = [rows.user, rows.time, *(key for key in (rows.part, rows.history) if key is not None)]
-    order = np.lexsort(keys[::-1])
-    new = np.zeros(len(order), dtype=bool)
-    new[:1] = True
-    for key in keys:
-        ordered = key[order]
-        new[1:] |= ordered[1:] != ordered[:-1]
-    return order, np.flatnonzero(new)
+    """Order of the rows, as narrow as it may be, and the place in it at which each request starts."""
+    rest = [key for key in (rows.part, rows.history) if key is not None]
+    keys = [rows.user, rows.time, *rest]
+    order = np.lexsort(keys[::-1]) if rest else by_user_and_time(rows.user, narrow(rows.time))
+    return small(order), np.flatnonzero(begins(*(taken(key, order) for key in keys)))
 
 
 def _by_request(rows: Exposures) -> tuple[np.ndarray, np.ndarray]:
-    """As `_by_user_and_time`. Rows of a request that stand together in the file, a run, are moved as one."""
-    run = runs(rows.request)
+    """As `_by_user_and_time`. A run is moved as one."""
+    run = rows.run
     length, request = np.diff(run, append=len(rows.request)), rows.request[run]
-    line = np.zeros(int(request.max()) + 1, dtype=np.int64)
-    line[request[::-1]] = run[::-1]  # of each request's first row: users and times are one a request
     known = np.flatnonzero(np.bincount(request))
-    known = known[np.lexsort((rows.time[line[known]], rows.user[line[known]]))]
-    place = np.zeros(len(line), dtype=np.int64)
+    lead = rows.first[known]  # users and times are one a request
+    known = known[by_user_and_time(rows.user[lead], narrow(rows.time[lead]))]
+    place = np.zeros(len(rows.first), dtype=np.int64)
     place[known] = np.arange(len(known))
     place = place[request]
-    order = np.argsort(place, kind="stable")
-    number = np.bincount(place, weights=length, minlength=len(known)).astype(np.int64)
-    return slices(run[order], length[order]), np.cumsum(number) - number
+    run_order = stable_order(place)
+    run, length = run[run_order], length[run_order]
+    order = slices(run, length, narrowest(len(rows.request), least=np.int32))
+    return order, (np.cumsum(length) - length)[runs(place[run_order])]
 
 
 def small(numbers: np.ndarray) -> np.ndarray:

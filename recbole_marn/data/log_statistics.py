@@ -7,6 +7,7 @@ from functools import cached_property
 
 import numpy as np
 
+from recbole_marn.data.logged_rows import Requests
 from recbole_marn.data.rows import Events
 from recbole_marn.data.statistics import ClickRate, InteractionCounts, KnownBefore
 from recbole_marn.errors import InputError
@@ -25,7 +26,8 @@ class LogCounts:
     """Counts over the rows of a log, made when they are asked for.
 
     Args:
-        item, user: (R,) ids. time: (R,). label: (R,) bool. training: (R,) bool.
+        requests: all of the log.
+        training: (R,) bool, the rows of training.
         n_items, n_users: numbers of ids including the padding.
         events: behaviours with times, for purchases; None without.
         behaviour_type: their types' tokens by id.
@@ -33,10 +35,7 @@ class LogCounts:
         split, until: of the settings.
     """
 
-    item: np.ndarray
-    user: np.ndarray
-    time: np.ndarray
-    label: np.ndarray
+    requests: Requests
     training: np.ndarray
     n_items: int
     n_users: int
@@ -45,6 +44,19 @@ class LogCounts:
     evaluation_starts: float
     split: str
     until: str
+
+    @property
+    def label(self) -> np.ndarray:
+        return self.requests.label
+
+    @cached_property
+    def user(self) -> np.ndarray:
+        """(R,) ids."""
+        return self.requests.of_rows(self.requests.user)
+
+    @cached_property
+    def time(self) -> np.ndarray:
+        return self.requests.of_rows(self.requests.time)
 
     @cached_property
     def exposures(self) -> InteractionCounts:
@@ -89,7 +101,7 @@ class LogCounts:
         return self._counted("user", rows & self.label if name == "clicks" else rows)
 
     def _counted(self, of: str, rows: np.ndarray) -> InteractionCounts:
-        ids, number = (self.item, self.n_items) if of == "item" else (self.user, self.n_users)
+        ids, number = (self.requests.item, self.n_items) if of == "item" else (self.user, self.n_users)
         return InteractionCounts(item=ids[rows], time=self.time[rows], n_items=number)
 
     def _rate(self, clicks: InteractionCounts, exposures: InteractionCounts) -> ClickRate:

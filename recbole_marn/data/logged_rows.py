@@ -50,7 +50,11 @@ class Requests:
     @property
     def request(self) -> np.ndarray:
         """(R,) the request of each row."""
-        return np.repeat(np.arange(self.n_requests), np.diff(self.first))
+        return self.of_rows(np.arange(self.n_requests))
+
+    def of_rows(self, values: np.ndarray) -> np.ndarray:
+        """(R,) the value that each row's request has among values (Q,)."""
+        return np.repeat(values, np.diff(self.first))
 
     def request_of(self, row: np.ndarray) -> np.ndarray:
         """The request of each of some rows."""
@@ -58,7 +62,7 @@ class Requests:
 
     def take(self, keep: np.ndarray) -> tuple[Requests, np.ndarray]:
         """The rows of a mask (R,), without requests that have none left; and those that stay (Q',)."""
-        number = np.add.reduceat(keep, self.first[:-1], dtype=np.int64)
+        number = np.add.reduceat(keep.view(np.int8), self.first[:-1], dtype=np.int32)
         stay = np.flatnonzero(number)
         first = np.concatenate([[0], np.cumsum(number[stay])])
         rows = (values[keep] for values in (self.item, self.label, self.line))

@@ -19,6 +19,7 @@ __all__ = [
     "TEST",
     "TRAIN",
     "VALID",
+    "by_user_and_time",
     "count_repeats",
     "count_rows",
     "first_of_each_pair",
@@ -174,18 +175,18 @@ def sort_events(
     for piece in grouped.pieces():
         some = grouped.take(piece)
         if (_same_user(some) & (some.time[1:] < some.time[:-1])).any():
-            some = some.take(_by_user_and_time(some.user, some.time))
+            some = some.take(by_user_and_time(some.user, some.time))
         ordered.put(piece, some)
         place, order = _ties(some, user_mix, item_key)
         ordered.put(piece.start + place, some.take(order))
     return ordered
 
 
-def _by_user_and_time(user: np.ndarray, time: np.ndarray) -> np.ndarray:
-    """np.lexsort((time, user)), of users in order."""
+def by_user_and_time(user: np.ndarray, time: np.ndarray) -> np.ndarray:
+    """np.lexsort((time, user)) of users and times, one or more; those that are integers are sorted by counting."""
     whole = time.dtype.kind != "f"
     order = stable_order(time.astype(np.int64) - time.min()) if whole else np.argsort(time, kind="stable")
-    return order[stable_order((user - user[0])[order])]
+    return order[stable_order((user - user.min())[order])]
 
 
 def _ties(events: Events, user_mix: np.ndarray, item_key: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol
 
 import numpy as np
 
-from recbole_marn.data.arrays import AT_ONCE, count_below, narrowest, slices, stable_order
+from recbole_marn.data.arrays import AT_ONCE, count_below, narrowest, pieces, slices, stable_order
 from recbole_marn.errors import InputError
 
 __all__ = [
@@ -366,15 +366,6 @@ def split_sha256(parts: Sequence[Mapping[str, np.ndarray | LookedUp | Widened]])
             kind = kind.newbyteorder("<")
             # repr quotes the name, so that no choice of names makes two different splits read the same.
             digest.update(f"{index} {name!r} {kind.str} {array.shape}\n".encode())
-            for some in _pieces(array):
+            for some in pieces(array) if array.ndim else [array]:
                 digest.update(np.ascontiguousarray(some if table is None else table[some], dtype=kind).data)
     return digest.hexdigest()
-
-
-def _pieces(array: np.ndarray) -> Iterator[np.ndarray]:
-    """The array, and of a long one its parts in order."""
-    if array.ndim == 0 or len(array) <= AT_ONCE:
-        yield array
-        return
-    for start in range(0, len(array), AT_ONCE):
-        yield array[start : start + AT_ONCE]

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from recbole_marn.data.arrays import begins, count_below, narrow, stable_order
+from recbole_marn.data.arrays import AT_ONCE, begins, count_below, kept, narrow, slices, stable_order, taken
 
 
 def test_integers_as_narrow_as_their_numbers():
@@ -52,3 +52,28 @@ def test_where_stretches_equal_in_all_columns_begin():
     assert begins(a, b).tolist() == [True, False, True, True, False, True]
     assert begins(a).tolist() == [True, False, False, True, False, True]
     assert begins(a[:0], b[:0]).tolist() == []
+
+
+@pytest.mark.parametrize("shape", [(), (1,), (3,)])
+@pytest.mark.parametrize("kind", [np.uint8, np.float64])
+@pytest.mark.parametrize("size", [0, 5, AT_ONCE + 7])
+def test_rows_of_columns_and_matrices_are_numpys(size, kind, shape):
+    rng = np.random.default_rng(size)
+    values = rng.integers(0, 200, (size, *shape)).astype(kind)
+    mask, index = rng.random(size) < 0.6, rng.permutation(size).astype(np.int32)
+    for found, expected in ((kept(values, mask), values[mask]), (taken(values, index), values[index])):
+        np.testing.assert_array_equal(found, expected)
+        assert found.dtype == kind and found.flags.c_contiguous
+
+
+def test_a_table_of_codes_is_taken_by_lists_and_in_another_kind():
+    code, ids = np.arange(0, 500, 100), np.array([[0, 4, 1], [2, 2, 3]], dtype=np.uint8)
+    found = taken(code, ids, np.int16)
+    assert found.tolist() == code[ids].tolist() and found.dtype == np.int16
+
+
+def test_slices_are_concatenated():
+    start, length = np.array([7, 3, 9, 0]), np.array([2, 0, 1, 3])
+    for kind in (np.int64, np.int32):
+        found = slices(start, length, kind)
+        assert found.tolist() == [7, 8, 9, 0, 1, 2] and found.dtype == kind

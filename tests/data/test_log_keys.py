@@ -9,6 +9,7 @@ from token_rows import PARTS, build, token_rows
 from recbole_marn.errors import InputError
 
 ROWS = planted_log.exposures()
+TOGETHER = sorted(ROWS, key=lambda row: row.request)
 SEEN = planted_log.behaviours()
 
 
@@ -26,6 +27,7 @@ def with_column(rows, **changed):
         (with_column(ROWS, label=lambda r: int(r.part == "train" and r.label)), {}, "a click in the valid part"),
         ([ROWS[0]._replace(user="u13"), *ROWS[1:]], {}, "requests of one user"),
         ([ROWS[0]._replace(time=1.0), *ROWS[1:]], {}, "requests of one time"),
+        ([*TOGETHER[:-1], TOGETHER[-1]._replace(user="u13")], {}, "requests of one user.*Got 1 that have.*first 'r9'"),
         ([ROWS[0]._replace(part="valid" if ROWS[0].part == "test" else "test"), *ROWS[1:]], {}, "requests of one part"),
         ([ROWS[0]._replace(part="dev"), *ROWS[1:]], {}, "the words train, valid and test in the split column part"),
         (with_column(ROWS, device=lambda r: f"d{r.label}"), {}, "known before the click.*of device alone"),
