@@ -36,6 +36,7 @@ from .synthetic import build_model
 FORMS: dict[str, dict[str, Any]] = {
     "CONC": {"fusion": "conc", "adversary": "none"},
     "MAF": {"adversary": "none"},
+    "branch alone": {"adversary": "branch"},
     "branch": {"lambda0": 0.0},
     "ADV": {"adversary": "single"},
     "DDMA": {},

@@ -24,7 +24,8 @@ QUESTIONS = {
     "a game ten times as strong": ("DDMA x10", "branch"),
     "degrees, beside one discriminator": ("DDMA", "ADV"),
     "whitening, beside the branch without game": ("whitened", "branch"),
-    "the branch without game": ("branch", "MAF"),
+    "degrees, without a game": ("branch", "branch alone"),
+    "the branch without game or degrees": ("branch alone", "MAF"),
     "attention over modalities": ("MAF", "CONC"),
 }
 LEVEL = 0.05
@@ -32,9 +33,10 @@ PLANTED = """\
 Users like items by a common part and by a part of each of two modalities; `share in common` is the weight of the
 common one, and how much of each modality shows it. `noise` is the deviation of each modality's noise (the signal has
 1), `cold` the share of the catalogue that no training click knows. Each form is one model with another way from
-modalities to the item vector: CONC adds projections, MAF weighs them, branch adds the invariant features without any
-game (`lambda0: 0`), ADV has one discriminator, DDMA two and the degrees, whitened is DDMA with whitened invariant
-features. Ids are a third modality. A seed draws data and training anew, the same data for all forms.
+modalities to the item vector: CONC adds projections, MAF weighs them, branch alone adds the invariant features without
+any discriminator (`adversary: branch`), branch those of two discriminators whose game has no weight (`lambda0: 0`), so
+that only the degrees are left of them; ADV has one discriminator, DDMA two and the degrees, whitened is DDMA with
+whitened invariant features. Ids are a third modality. A seed draws data and training anew, the same data for all forms.
 """
 
 

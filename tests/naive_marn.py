@@ -171,7 +171,7 @@ class NaiveMARN:
     # --------------------------------------------------------------------------------------------- (10)
     def _adversary(self, aligned: Tensor, counted: Tensor, parts: dict[str, Tensor]) -> dict[str, Tensor]:
         """L_S, L_D0 and L_D1: means over the modalities of all real slots, behaviours and candidates alike."""
-        if self.x.adversary == "none":
+        if self.x.adversary in ("branch", "none"):
             return {}
         M = counted.shape[2]
         progress = self.model.step / self.model.total_steps

@@ -107,6 +107,18 @@ def test_processes_learn_the_same_weights(settings, tmp_path, forked):
 
 
 @pytest.mark.slow
+def test_it_changes_nothing_that_one_process_makes_the_rows(settings, tmp_path, forked):
+    """From a size on; the test of the rows themselves is data/test_made_once.py."""
+    common = settings("MARN", resample_negatives=True, also_test=["popularity"])
+    results = []
+    for columnar in (None, 0):
+        folder = str(tmp_path / str(columnar))
+        results.append(run(config_dict=common | {"columnar_from_mb": columnar, "checkpoint_dir": folder}, nproc=2))
+    for name in ("split_sha256", "valid", "test", "test_popularity", "epochs", "parameters"):
+        assert results[0][name] == results[1][name]
+
+
+@pytest.mark.slow
 def test_the_key_nproc_does_the_same(settings, tmp_path, forked):
     found = run(config_dict=settings("LR", nproc=2, epochs=1, checkpoint_dir=str(tmp_path / "saved")))
     assert found["epochs"] == 1 and os.path.exists(found["record"])
@@ -146,7 +158,7 @@ def test_a_run_of_processes_resumes(settings, tmp_path, forked, more):
 
 @pytest.mark.slow
 def test_an_error_of_the_input_comes_out_as_one(settings, tmp_path, forked):
-    with pytest.raises(InputError, match="'lamda0'"):
+    with pytest.raises(InputError, match="lamda0=1"):
         run(config_dict=settings("MARN", lamda0=1), nproc=2)
     with pytest.raises(InputError, match="absent.npy"):
         modalities = {**tiny.MODALITIES, "image": {"kind": "vector", "file": "absent.npy", "ids": "image.ids"}}

@@ -150,7 +150,7 @@ def machines(tmp_path, settings):
 
 @pytest.mark.slow
 def test_a_lost_machine_comes_back_and_the_run_ends_as_if_undisturbed(machines, monkeypatch):
-    changed = {"epochs": 40, "stopping_step": 40, "train_batch_size": 8}
+    changed = {"epochs": 40, "stopping_step": 40, "train_batch_size": 8, "columnar_from_mb": 0}
     whole, lost = machines("whole", **changed), machines("lost", **changed)
     for each in (whole, lost):
         each.start()

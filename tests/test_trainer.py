@@ -43,6 +43,7 @@ def test_losses_and_diagnostics_of_marn_have_names(settings):
     ("switches", "names"),
     [
         ({"adversary": "none"}, ["click"]),
+        ({"adversary": "branch"}, ["click"]),
         ({"adversary": "single"}, ["click", "specific", "D1"]),
         ({"specific_discriminator": False}, ["click", "D0", "D1"]),
     ],

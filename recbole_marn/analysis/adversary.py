@@ -89,20 +89,23 @@ def scores_without_invariant(model: MARN, trainer: Any, data: Any) -> dict[str, 
 
 def has_adversary(model: Any) -> bool:
     """Whether there is a game between two modalities or more."""
-    return isinstance(model, MARN) and model.invariant is not None and len(model.encoder.names) > 1
+    return _has_game(model) and len(model.encoder.names) > 1
+
+
+def _has_game(model: Any) -> bool:
+    return isinstance(model, MARN) and model.invariant is not None and model.invariant.has_game
 
 
 def check_adversary(model: Any) -> None:
     """Is there anything to report?
 
     Raises:
-        InputError: a model without an invariant branch or with a single modality.
+        InputError: a model without discriminators or with a single modality.
     """
-    has_branch = isinstance(model, MARN) and model.invariant is not None
     if not has_adversary(model):
         raise InputError(
-            "a MARN with an invariant branch and two modalities or more",
-            f"{type(model).__name__} with{'' if has_branch else 'out'} such a branch",
+            "a MARN with discriminators and two modalities or more",
+            f"{type(model).__name__} with{'' if _has_game(model) else 'out'} discriminators",
             "Train one with adversary: double or single.",
         )
 
@@ -112,7 +115,7 @@ def adversary_report(model: MARN, trainer: Any, data: Any, batch: RaggedBatch) -
     """What the invariant branch is judged by, as plain numbers.
 
     Args:
-        model: a MARN with an invariant branch, see `check_adversary`.
+        model: a MARN with a game, see `check_adversary`.
         trainer: its trainer, which scores `data`.
         data: the loader of the validation or test part.
         batch: training rows, whose items the two discriminators play for; the rest is of the catalogue, each item once.

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,6 +15,7 @@ from recbole.data.interaction import Interaction
 from recbole.utils import FeatureType
 
 from recbole_marn.data.atomic import AtomicTable, read_atomic
+from recbole_marn.data.made_once import MadeOnce, made_here
 from recbole_marn.data.numbering import TokenIds, distinct, number_tokens, places
 from recbole_marn.data.rows import Events
 from recbole_marn.data.twin import arrow
@@ -32,6 +35,7 @@ class ColumnarDataset(Dataset):
     notes: list[str]
     events: Events
     _is_coded = False  # whether .inter was read by columns
+    _make: Callable[[Callable[[], Any]], Any] = staticmethod(made_here)  # what is as long as the log is made through it
 
     def _get_preset(self) -> None:
         super()._get_preset()
@@ -56,6 +60,11 @@ class ColumnarDataset(Dataset):
     def _wants_twin(self, path: Path) -> bool:
         least = self.settings.columnar_from_mb
         return least is not None and path.is_file() and path.stat().st_size >= least * 2**20
+
+    def _choose_maker(self, events: Path) -> None:
+        """Where a file of events would be read by columns, one of several processes makes what all need."""
+        if not self.config["single_spec"] and self._wants_twin(events):
+            self._make = MadeOnce(self.config)
 
     def _note_coding(self) -> None:
         """To be called once the events are read."""
@@ -109,7 +118,10 @@ class ColumnarDataset(Dataset):
             return super()._dataframe_to_interaction(data)
         fields, events = (self.uid_field, self.iid_field, self.time_field), self.events
         columns = zip(fields, (events.user, events.item, events.time), strict=True)
-        return Interaction({field: torch.from_numpy(values) for field, values in columns})
+        with warnings.catch_warnings():
+            # Events that another process made are mapped, and torch has no tensors that cannot be written to.
+            warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+            return Interaction({field: torch.from_numpy(values) for field, values in columns})
 
     def _fill_nan(self) -> None:
         tables = self.feat_name_list

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,8 @@ from recbole_marn.data import rows as row_rules
 from recbole_marn.data.atomic import AtomicTable
 from recbole_marn.data.columnar_dataset import ColumnarDataset
 from recbole_marn.data.host_errors import host_errors
-from recbole_marn.data.item_features import ItemFeatures
+from recbole_marn.data.item_features import TRAIN_INTERACTIONS, ItemFeatures
+from recbole_marn.data.labelled_rows import LabelledRows
 from recbole_marn.data.part import Part, Parts
 from recbole_marn.data.protocol import PARTS, Protocol
 from recbole_marn.data.rows import Events
@@ -235,10 +237,8 @@ class CTRDataset(ColumnarDataset):
             InputError: a part without rows, too few items for the negatives asked for, an item file or vector file
                 that does not fit the settings.
         """
-        notes = list(self.notes)
-        protocol = self._protocol(notes, sealed)
-        rows = {"train": protocol.labelled("train")}
-        features = None
+        protocol, rows, sha256 = self._make(partial(self._labelled, sealed))
+        notes, features = protocol.notes, None
         if self.serves_ragged:
             moving = protocol.moving_statistics()
             features = ItemFeatures.build(
@@ -248,8 +248,6 @@ class CTRDataset(ColumnarDataset):
             notes += features.table.notes
             if self.config["id_dropout"]:  # an id without a training row has learned nothing: it is unknown
                 features = features.without_ids_of(~moving.trained, self.iid_field)
-        rows |= {name: protocol.labelled(name) for name in PARTS if name in ("valid", "test")[: 1 if sealed else 2]}
-        sha256 = protocol.sha256(rows, self.token_hash(self.uid_field), self.token_hash(self.iid_field))
         notes += [note for name, of_part in rows.items() for note in protocol.notes_on(name, of_part)]
 
         def part(name: str) -> Part | None:
@@ -261,6 +259,15 @@ class CTRDataset(ColumnarDataset):
             )
 
         return Parts(part("train"), part("valid"), part("test"))
+
+    def _labelled(self, sealed: bool) -> tuple[Protocol, dict[str, LabelledRows], str]:
+        """All that is as long as the log: the protocol, the rows of the parts, and their fingerprint."""
+        protocol = self._protocol(list(self.notes), sealed)
+        names = [name for name in PARTS if not (sealed and name == "test")]
+        rows = {name: protocol.labelled(name) for name in names}
+        if self.serves_ragged and TRAIN_INTERACTIONS in self.settings.statistic_fields():
+            protocol.counts.put_in_order()
+        return protocol, rows, protocol.sha256(rows, self.token_hash(self.uid_field), self.token_hash(self.iid_field))
 
     def _protocol(self, notes: list[str], sealed: bool) -> Protocol:
         release = self.settings.release_field
@@ -275,7 +282,14 @@ class CTRDataset(ColumnarDataset):
         )
 
     def _take_rows(self) -> None:
-        self.events = self._sorted_events()
+        folder, token = atomic_files(self.config)
+        self._choose_maker(folder / f"{token}.inter")
+        self.events = self._make(self._sorted_events)
+        if left := len(self.inter_feat) - self.events.n_events:
+            self.notes.append(f"events: {left} that repeat a (user, item) pair were left out")
+        alone = int((self.events.size == 1).sum())
+        if alone:
+            self.notes.append(f"users: {alone} with a single event have no row (their event still counts)")
 
     def _sorted_events(self) -> Events:
         table, kind = self.inter_feat, self.behaviour_settings.kind
@@ -287,12 +301,7 @@ class CTRDataset(ColumnarDataset):
             user_key=self.token_hash(self.uid_field),
             item_key=self.token_hash(self.iid_field),
         )
-        if self.settings.repeats != "keep":
-            events = self._without_repeats(events)
-        alone = int((events.size == 1).sum())
-        if alone:
-            self.notes.append(f"users: {alone} with a single event have no row (their event still counts)")
-        return events
+        return events if self.settings.repeats == "keep" else self._without_repeats(events)
 
     def _without_repeats(self, events: Events) -> Events:
         once = row_rules.first_of_each_pair(events)
@@ -303,8 +312,6 @@ class CTRDataset(ColumnarDataset):
                 f"{repeats} of {events.n_events} events that repeat a pair",
                 "Set repeats: first to keep each pair's first event, or repeats: keep if repeating is behaviour.",
             )
-        if repeats:
-            self.notes.append(f"events: {repeats} that repeat a (user, item) pair were left out")
         return once
 
     def token_hash(self, field: str) -> np.ndarray:

@@ -24,7 +24,7 @@ from recbole_marn.data.protocol import PARTS
 from recbole_marn.data.rows import TEST, TRAIN, Events
 from recbole_marn.data.statistics import InteractionCounts, LookedUp, Widened, split_sha256
 from recbole_marn.errors import InputError
-from recbole_marn.settings.data import DataSettings, StatisticModality
+from recbole_marn.settings.data import DataSettings
 
 __all__ = ["LogProtocol"]
 
@@ -193,9 +193,8 @@ class LogProtocol:
 
     def moving_statistics(self) -> MovingStatistics:
         """The statistics that the modalities in use name."""
-        modalities = self.settings.modality_settings().values()
-        wanted = {name for m in modalities if isinstance(m, StatisticModality) for name in m.fields}
-        wanted = [name for name in STATISTICS if name in wanted]
+        named = self.settings.statistic_fields()
+        wanted = [name for name in STATISTICS if name in named]
         training = {name: self.log_counts.of_items(name) for name in wanted}
         evaluation = None
         if self.settings.statistics_until == "row":

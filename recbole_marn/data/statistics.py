@@ -73,6 +73,10 @@ class InteractionCounts:
         self._counts = np.bincount(item, minlength=n_items).astype(np.int64)
         self._starts = np.concatenate([[0], np.cumsum(self._counts)])
 
+    def put_in_order(self) -> None:
+        """Do now what the first question about a time does else."""
+        _ = self._order
+
     @cached_property
     def _order(self) -> tuple[Moments, np.ndarray]:
         """The times as ranks, item after item, in order."""

@@ -43,9 +43,9 @@ class Invariant:
     Attributes:
         vector: (E, D) of each entity, the pooled degree * c.
         c: (R, M, D).
-        degree: (R, M) w of eq. (7), how little D0 recognises the modality, 1 with a single discriminator; without
-            gradient, 0 where absent.
-        logits0: (R, M, M) of D0, or None with a single discriminator.
+        degree: (R, M) w of eq. (7), how little D0 recognises the modality, 1 without D0; without gradient, 0 where
+            absent.
+        logits0: (R, M, M) of D0, or None without D0.
         uncoded: (R, M, D) c before codes take its place; c itself without codes.
         stopped: (R, M, D) I's output whose gradient ends at I.
     """
@@ -62,10 +62,11 @@ class InvariantBranch(nn.Module):
     """The shared map I, the discriminators that judge it, and their losses.
 
     Gradients go where the paper's section 3.3 sends them: L_S to S_m and the matrix it shares with D1, L_D0 to D0
-    alone, L_D1 to D1 and, reversed, to I.
+    alone, L_D1 to D1 and, reversed, to I. With `adversary: branch` nobody judges I, which then learns from clicks
+    alone (ours).
 
     Args:
-        settings: MARN's, with an adversary.
+        settings: MARN's, with `adversary` other than "none".
         names: of the modalities.
     """
 
@@ -73,16 +74,18 @@ class InvariantBranch(nn.Module):
         super().__init__()
         x, width, number = settings, settings.width, len(names)
         self.settings, self.names = x, tuple(names)
-        self.is_double = x.adversary == "double"
+        self.is_double, self.has_game = x.adversary == "double", x.adversary != "branch"
         self.activation = activation_by_name(x.projection_activation)
         self.projection = nn.Linear(width, width)  # I
-        self.norm = self.codes = self.discriminator_specific = self.discriminator0 = self.degree_norm = None
+        self.norm = self.codes = self.degree_norm = None
+        self.discriminator0 = self.discriminator1 = self.discriminator_specific = None
         if x.invariant_norm in NORMS:
             self.norm = NORMS[x.invariant_norm](n_modalities=number, width=width)
         if x.invariant_codes:
             self.codes = BalancedCodes(n_modalities=number, n_codes=x.invariant_codes, width=width)
-        self.discriminator1 = Discriminator(width=width, n_modalities=number, hidden_sizes=x.discriminator_hidden)
-        if x.specific_discriminator and not x.share_discriminator:
+        if self.has_game:
+            self.discriminator1 = Discriminator(width=width, n_modalities=number, hidden_sizes=x.discriminator_hidden)
+        if self.has_game and x.specific_discriminator and not x.share_discriminator:
             self.discriminator_specific = Discriminator(width=width, n_modalities=number)
         if self.is_double:
             self.discriminator0 = Discriminator(width=width, n_modalities=number, hidden_sizes=x.discriminator_hidden)
@@ -92,9 +95,9 @@ class InvariantBranch(nn.Module):
     @property
     def loss_names(self) -> tuple[str, ...]:
         played = {
-            "specific": self.settings.specific_discriminator,
+            "specific": self.has_game and self.settings.specific_discriminator,
             "D0": self.is_double,
-            "D1": True,
+            "D1": self.has_game,
             "alignment": self.settings.alignment_weight > 0,
         }
         return tuple(name for name, is_played in played.items() if is_played)
@@ -135,10 +138,22 @@ class InvariantBranch(nn.Module):
             progress: share of the training done.
             tell: gets the accuracies of the discriminators and the sizes of degree and c.
         """
-        x, names = self.settings, self.loss_names
-        count = cells.count if x.adversary_items == "all" else cells.candidate_count
-        weight = adversarial_schedule(progress, x.lambda0, x.gamma)
         uncoded, c = self._played(found, cells)
+        losses, logits1 = {}, None
+        if self.has_game:
+            losses, logits1 = self._game(found, c, specific, cells, progress)
+        if self.settings.alignment_weight > 0:
+            losses["alignment"] = self.settings.alignment_weight * self._alignment(uncoded, cells, batch)
+        if tell.due:
+            self._tell(tell, found, logits1, cells)
+        return losses
+
+    def _game(
+        self, found: Invariant, c: Tensor, specific: Tensor, cells: Cells, progress: float
+    ) -> tuple[dict[str, Tensor], Tensor]:
+        """L_S, L_D0 and L_D1 on the c that D1 sees, and D1's logits."""
+        x, names, count = self.settings, self.loss_names, self._count(cells)
+        weight = adversarial_schedule(progress, x.lambda0, x.gamma)
         logits1 = self.second_discriminator(c, found.degree, weight if x.lambda_placement == "reversal" else 1.0)
         losses = {}
         if "specific" in names:
@@ -149,11 +164,11 @@ class InvariantBranch(nn.Module):
         degree = found.degree if self.is_double and x.degree_target != "feature" else None
         outside = weight if x.lambda_placement == "loss" else 1.0
         losses["D1"] = outside * self._loss(logits1, cells, count, degree)
-        if "alignment" in names:
-            losses["alignment"] = x.alignment_weight * self._alignment(uncoded, cells, batch)
-        if tell.due:
-            self._tell(tell, found, logits1, cells, count)
-        return losses
+        return losses, logits1
+
+    def _count(self, cells: Cells) -> Tensor:
+        """(R,) how often each cell's item counts for the discriminators."""
+        return cells.count if self.settings.adversary_items == "all" else cells.candidate_count
 
     def _played(self, found: Invariant, cells: Cells) -> tuple[Tensor, Tensor]:
         """c that D1 sees, before codes and after: the very c of the click loss where L_D1 may reach the embeddings.
@@ -181,11 +196,12 @@ class InvariantBranch(nn.Module):
 
     # ------------------------------------------------------------------------------------------ diagnostics
     @torch.no_grad()
-    def _tell(self, tell: Diagnostics, found: Invariant, logits1: Tensor, cells: Cells, count: Tensor) -> None:
+    def _tell(self, tell: Diagnostics, found: Invariant, logits1: Tensor | None, cells: Cells) -> None:
         """Accuracies; and mean degree and mean |c| per modality: at 0 the branch has switched itself off."""
         for name, logits in (("D0", found.logits0), ("D1", logits1)):
             if logits is not None:
-                tell.record(f"{name} accuracy", modality_accuracy(logits, cells.mask, count), of=self.names)
+                accuracy = modality_accuracy(logits, cells.mask, self._count(cells))
+                tell.record(f"{name} accuracy", accuracy, of=self.names)
         weight = occurrences(found.degree, cells.present, cells.count)
         size = torch.linalg.vector_norm(found.c, 1, dim=2) / self.settings.width
         for name, value in (("degree", found.degree), ("|c|", size)):

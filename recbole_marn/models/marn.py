@@ -113,12 +113,12 @@ class MARN(CTRModel):
         if represented.invariant is None:
             return {}
         specific = represented.specific_stopped
-        if self.settings.specific_stop == "raw" and self.settings.specific_discriminator:
+        if self.settings.specific_stop == "raw" and "specific" in self.invariant.loss_names:
             specific = self.specific(self.encoder(batch, stop_at_raw=True).aligned)
         return self.invariant.losses(represented.invariant, specific, cells, batch, self.progress, self.diagnostics)
 
     def parameters_by_rate(self) -> list[tuple[float, list[nn.Parameter]]]:
-        if self.invariant is None or self.settings.discriminator_rate == 1.0:
+        if self.invariant is None or not self.invariant.has_game or self.settings.discriminator_rate == 1.0:
             return super().parameters_by_rate()
         fast = list(self.invariant.discriminator1.parameters())
         kept = {id(parameter) for parameter in fast}

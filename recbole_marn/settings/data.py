@@ -176,6 +176,11 @@ class DataSettings:
             )
         return {name: parsed[name] for name in parsed if name in self.use_modalities}
 
+    def statistic_fields(self) -> set[str]:
+        """What the statistic modalities in use count or read."""
+        statistics = [m for m in self.modality_settings().values() if isinstance(m, StatisticModality)]
+        return {field for statistic in statistics for field in statistic.fields}
+
     def behaviour_settings(self) -> BehaviourSettings:
         return from_mapping(BehaviourSettings, self.behaviour or {}, where="behaviour")
 

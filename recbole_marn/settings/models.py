@@ -65,7 +65,9 @@ class MARNSettings(CTRSettings):
     """Keys of MARN. The first choice is the paper's reading (docs/models.md)."""
 
     fusion: Literal["maf", "conc"] = option("maf", "attention (eqs. 2, 3) or plain sum of the modalities")
-    adversary: Literal["double", "single", "none"] = option("double", "DDMA, one discriminator, or no invariant branch")
+    adversary: Literal["double", "single", "branch", "none"] = option(
+        "double", "DDMA, one discriminator, the invariant branch without a game, or no branch"
+    )
     rnn: Literal["apgru", "gru"] = option("apgru", "behaviour property in the update gate, or a plain GRU")
     pooling: Literal["attention", "last"] = option("attention", "user vector: candidate attention or last state")
     projection_activation: Activation = option("relu", "activation of S_m and I")

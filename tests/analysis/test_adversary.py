@@ -114,11 +114,11 @@ def test_a_report_has_every_number_a_modality(settings, blunt_probes):
     assert report["UAUC"] != report["UAUC without c"]
 
 
-@pytest.mark.parametrize("changed", [{"adversary": "none"}, {"use_modalities": ["ids"]}])
+@pytest.mark.parametrize("changed", [{"adversary": "none"}, {"adversary": "branch"}, {"use_modalities": ["ids"]}])
 def test_a_model_without_a_game_is_told_so(settings, changed):
     parts = prepare_run(build_config("MARN", "tiny", config_dict=settings(**changed)), quiet=True)
     assert not adversary.has_adversary(parts.model)
-    with pytest.raises(InputError, match="Expected a MARN with an invariant branch and two modalities"):
+    with pytest.raises(InputError, match="Expected a MARN with discriminators and two modalities"):
         adversary.check_adversary(parts.model)
 
 

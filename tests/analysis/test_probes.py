@@ -45,4 +45,4 @@ def test_reports_every_few_steps_change_nothing_of_the_run(settings, blunt_probe
 def test_reports_on_a_model_without_adversary_are_refused_before_the_first_step(settings, capsys):
     arguments = {**settings("NAML", epochs=1), "probe_every": 2}
     assert cli.main(["run", *(f"--{key}={value}" for key, value in arguments.items())]) == 2
-    assert "Expected a MARN with an invariant branch" in capsys.readouterr().err
+    assert "Expected a MARN with discriminators" in capsys.readouterr().err

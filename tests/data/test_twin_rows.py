@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 import tiny
+from same_parts import check_same_parts
 
 from recbole_marn.data.ctr_dataset import CTRDataset
 from recbole_marn.data.loader import build_loaders
@@ -35,27 +36,8 @@ def check_equal(folder, **changed):
         text.user_num, text.item_num, text.behaviour_cardinality)  # fmt: skip
     for field in dataclasses.fields(text.events):
         np.testing.assert_array_equal(getattr(coded.events, field.name), getattr(text.events, field.name))
-    for expected, found in zip(by_text, by_columns, strict=True):
-        assert found.part.split_sha256 == expected.part.split_sha256
-        assert found.part.notes == expected.part.notes and found.part.facts() == expected.part.facts()
-        assert found.part.user_counter == expected.part.user_counter
-        assert found.part.item_counter == expected.part.item_counter
-        np.testing.assert_array_equal(found.part.rows.negatives, expected.part.rows.negatives)
-        for ours, theirs in zip(found, expected, strict=True):
-            ours, theirs = (batch[0] if isinstance(batch, tuple) else batch for batch in (ours, theirs))
-            assert set(ours.columns) == set(theirs.columns)
-            for field in theirs.columns:
-                assert ours[field].dtype == theirs[field].dtype
-                np.testing.assert_array_equal(ours[field].numpy(), theirs[field].numpy())
-            for field in dataclasses.fields(theirs.batch) if hasattr(theirs, "batch") else ():
-                same(getattr(ours.batch, field.name), getattr(theirs.batch, field.name))
+    check_same_parts(by_text, by_columns)
     return coded
-
-
-def same(ours, theirs):
-    assert (ours is None) == (theirs is None)
-    if ours is not None:
-        assert ours.dtype == theirs.dtype and ours.equal(theirs)
 
 
 @pytest.fixture(scope="module")

@@ -110,6 +110,24 @@ def test_without_its_invariant_part_an_item_is_its_specific_one(marn):
     assert not torch.allclose(added.vector, without.vector)
 
 
+def test_the_branch_alone_is_that_of_one_discriminator_without_its_game(marn):
+    """The same item vectors and gradient of the click loss, and no discriminator in model, losses or checkpoint."""
+    judged, alone = marn(adversary="single"), marn(adversary="branch")
+    missing, unexpected = alone.model.load_state_dict(judged.model.state_dict(), strict=False)
+    assert not missing and {name.split(".")[1] for name in unexpected} == {"discriminator1"}
+    found = []
+    for parts in (judged, alone):
+        interaction = rows(parts)
+        losses = parts.model.losses(interaction.batch, interaction["label"])
+        losses["click"].backward()
+        vector = parts.model.represent(parts.model.encoder(interaction.batch)).vector
+        found.append((vector, {name: p.grad for name, p in parts.model.named_parameters() if p.grad is not None}))
+    assert list(losses) == ["click"]
+    assert torch.equal(found[0][0], found[1][0])
+    assert found[0][1].keys() == found[1][1].keys() >= {"invariant.projection.weight"}
+    assert all(torch.equal(gradient, found[1][1][name]) for name, gradient in found[0][1].items())
+
+
 @pytest.mark.parametrize("items", ["all", "candidate"])
 def test_the_alignment_loss_by_loops_and_at_its_weight(marn, items):
     """L_A = mean over occurrences of |c_em - mean_m c_em|^2 / D, on c with the modalities of an item together."""

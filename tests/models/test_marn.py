@@ -182,7 +182,7 @@ def test_adversary_epochs_end_the_schedule_early(marn):
 ALTERNATIVES = {
     "id_dropout": [0.9],
     "fusion": ["conc"],
-    "adversary": ["single", "none"],
+    "adversary": ["single", "branch", "none"],
     "rnn": ["gru"],
     "pooling": ["last"],
     "projection_activation": ["leakyrelu", "tanh", "none"],

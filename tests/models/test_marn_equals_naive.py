@@ -12,6 +12,7 @@ MODELS = {
     "MARN with leaky units": {"projection_activation": "leakyrelu"},
     "BaseModelMAFDDMA": {},
     "BaseModelMAFADV": {},
+    "MARN with the branch alone": {"adversary": "branch"},
     "BaseModelMAF": {},
     "BaseModelCONC": {},
 }

@@ -120,6 +120,8 @@ def test_i_receives_the_reversed_gradient_of_the_second_discriminator(train, mon
         ({"adversary": "single"}, "D1", {"D1", "I"}),
         ({"adversary": "single"}, "specific", {"S", "D1"}),
         ({"adversary": "single"}, "click", ITEM | {"user"}),
+        ({"adversary": "branch"}, "click", ITEM | {"user"}),
+        ({"adversary": "branch", "alignment_weight": 0.5}, "alignment", {"I"}),
         ({"adversary": "none"}, "click", ITEM - {"I"} | {"user"}),
         ({"fusion": "conc"}, "click", ITEM - {"attention"} | {"user"}),
     ],
