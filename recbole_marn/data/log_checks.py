@@ -90,7 +90,7 @@ def check_one_each(rows: Exposures, values: np.ndarray, tokens: np.ndarray, *, w
     # Rows of a run are compared side by side, then a request's further runs with its first.
     change = np.flatnonzero(values[1:] != values[:-1]) + 1
     inside = change[rows.request[change] == rows.request[change - 1]]
-    first = rows.first[rows.request[rows.run]]
+    first = rows.first_line[rows.request[rows.run]]
     again = rows.run != first
     run, first = rows.run[again], first[again]
     other = np.sort(np.concatenate([inside, run[values[run] != values[first]]]))

@@ -41,8 +41,8 @@ class Exposures:
         return runs(self.request)
 
     @cached_property
-    def first(self) -> np.ndarray:
-        """By request id, the first of its rows; 0 of ids that have none."""
+    def first_line(self) -> np.ndarray:
+        """By request id, the line of the first of its rows; 0 of ids that have none."""
         run, request = self.run[::-1], self.request[self.run][::-1]
         first = np.zeros(int(request.max()) + 1, dtype=np.int64)
         first[request] = run
@@ -80,9 +80,9 @@ def _by_request(rows: Exposures) -> tuple[np.ndarray, np.ndarray]:
     run = rows.run
     length, request = np.diff(run, append=len(rows.request)), rows.request[run]
     known = np.flatnonzero(np.bincount(request))
-    lead = rows.first[known]  # users and times are one a request
+    lead = rows.first_line[known]  # users and times are one a request
     known = known[by_user_and_time(rows.user[lead], narrow(rows.time[lead]))]
-    place = np.zeros(len(rows.first), dtype=np.int64)
+    place = np.zeros(len(rows.first_line), dtype=np.int64)
     place[known] = np.arange(len(known))
     place = place[request]
     run_order = stable_order(place)

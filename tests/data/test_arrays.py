@@ -9,8 +9,8 @@ def test_integers_as_narrow_as_their_numbers():
     assert narrow(np.array([-129, 5])).dtype == np.int16 and narrow(np.array([2**31])).dtype == np.int64
     assert narrow(np.array([1, 2]), least=np.int32).dtype == np.int32
     assert narrow(np.array([1.0, 2.0])).dtype == np.int8
-    for wide in ([0.5], [np.nan, 1.0], [np.inf], [2.0**60]):
-        assert narrow(np.array(wide)).dtype == np.float64
+    for values in ([0.5], [np.nan, 1.0], [np.inf], [2.0**60]):
+        assert narrow(np.array(values)).dtype == np.float64
 
 
 @pytest.mark.parametrize("highest", [1, 200, 2**16 - 1, 2**16, 2**31 - 1, 2**31, 2**40, 2**62])
