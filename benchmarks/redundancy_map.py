@@ -116,10 +116,14 @@ def _questions(grid: Grid) -> list[str]:
         mean = by_seed.mean()
         told.append(
             f"| {question}: {form} − {other} | {mean:+.4f} | {mean - half:+.4f} to {mean + half:+.4f} "
-            f"| {t_test_p_value(by_seed)[1]:.3f} | {ahead} of {len(p)} | {behind} |"
+            f"| {_p(t_test_p_value(by_seed)[1])} | {ahead} of {len(p)} | {behind} |"
         )
     note = "Ahead, behind: p < .05 of Student's test over the seeds at one point, after Holm over the points."
     return [*told, f"\n{note}"]
+
+
+def _p(value: float) -> str:
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
 def _points(grid: Grid) -> list[str]:

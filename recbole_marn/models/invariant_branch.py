@@ -204,5 +204,6 @@ class InvariantBranch(nn.Module):
                 tell.record(f"{name} accuracy", accuracy, of=self.names)
         weight = occurrences(found.degree, cells.present, cells.count)
         size = torch.linalg.vector_norm(found.c, 1, dim=2) / self.settings.width
-        for name, value in (("degree", found.degree), ("|c|", size)):
+        told = {"degree": found.degree, "|c|": size} if self.is_double else {"|c|": size}  # else all degrees are 1
+        for name, value in told.items():
             tell.record(name, mean_over(weight * value, weight, 0), of=self.names)
