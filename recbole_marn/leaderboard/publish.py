@@ -30,7 +30,7 @@ def publish(task: Mapping[str, Any], folder: Path, result: Mapping[str, Any]) ->
     made = Path(result["record"]).with_name(own["scores"]["file"])
     check_scores_file(made, own["scores"]["sha256"])
     run = task["record"]["run"]
-    scores, evidence = folders.scores / f"{run}.scores.npz", folders.evidence / f"{run}.npz"
+    scores, evidence = folders.scores / f"{run}.scores.npz", folders.evidence / f"{run}.npz.xz"
     log = is_log(task["record"]["settings"])
     content = pack({part: evidence_of(columns, log) for part, columns in load_scores(made).items()})
     record = {

@@ -1,12 +1,14 @@
 """Evidence against the scores it was made from: metrics, bytes there and back, and what is refused."""
 
 import io
+import lzma
 import math
 
 import numpy as np
 import pytest
 
 from recbole_marn.errors import InputError
+from recbole_marn.evaluation import packing
 from recbole_marn.evaluation.evidence import evidence_of, pack, unpack
 from recbole_marn.evaluation.scores import part_metrics
 
@@ -54,21 +56,22 @@ def test_a_part_of_one_class_has_what_is_defined():
 
 def rewritten(**changed):
     """Packed evidence with some arrays changed, written as they are."""
-    with np.load(io.BytesIO(pack({"test": evidence_of(columns(4), True)}))) as file:
+    with np.load(io.BytesIO(lzma.decompress(pack({"test": evidence_of(columns(4), True)})))) as file:
         arrays = {name: file[name] for name in file.files}
     for name, change in changed.items():
         key = f"test/{name.replace('__', '/')}"
         arrays[key] = change(arrays[key])
     file = io.BytesIO()
-    np.savez_compressed(file, **{name: values for name, values in arrays.items() if values is not None})
-    return file.getvalue()
+    np.savez(file, **{name: values for name, values in arrays.items() if values is not None})
+    return lzma.compress(file.getvalue())
 
 
 @pytest.mark.parametrize(
     "content",
     [
         b"",
-        b"no zip",
+        b"no xz",
+        lzma.compress(b"no zip"),
         rewritten()[:200],
         rewritten(user__loss=lambda _: None),
         rewritten(user__negatives=lambda _: None),
@@ -87,7 +90,7 @@ def rewritten(**changed):
         rewritten(user__loss=lambda x: np.array([None] * x.shape[1])),
         rewritten(bins__rows=lambda x: x + 1),
     ],
-    ids=range(19),
+    ids=range(20),
 )
 def test_what_contradicts_itself_is_refused(content):
     with pytest.raises(InputError, match="statistics as they were written"):
@@ -100,4 +103,10 @@ def test_it_is_small():
     user = np.repeat(np.arange(5000), 20)
     label = np.tile([1.0] + [0.0] * 19, 5000)
     scores = {"user": user, "label": label, "score": rng.random(len(user)).astype(np.float32)}
-    assert len(pack({"test": evidence_of(scores, False)})) < 5000 * 25
+    assert len(pack({"test": evidence_of(scores, False)})) < 5000 * 18
+
+
+def test_what_would_fill_the_memory_is_refused(monkeypatch):
+    monkeypatch.setattr(packing, "LIMIT", 10_000)
+    with pytest.raises(InputError, match="Got no end"):
+        unpack(lzma.compress(bytes(100_000)))

@@ -240,7 +240,7 @@ def test_some_scores_absent(results):
 def test_one_forged_sum_is_found(results):
     """Evidence, its digest, the record's own digest and the tables' agree; the metrics or the scores do not."""
     folders, path = Folders(results, "tiny"), first_record(results)
-    evidence = folders.evidence / f"{path.stem}.npz"
+    evidence = folders.evidence / f"{path.stem}.npz.xz"
     parts = unpack(evidence.read_bytes())
     parts["test"].clusters["user"].doubled_wins[3] -= 1
     evidence.write_bytes(pack(parts))
