@@ -1,8 +1,8 @@
 """Where the records (`evaluation/record.py`) and scores of a leaderboard lie, and what they must have in common.
 
 Layout under the output folder: `records/<dataset>/<run>.json`, `records/<dataset>/trials/<trial>.json`,
-`records/<dataset>/evidence/<run>.npz.xz`, `records/<dataset>.statistics.json`, `scores/<dataset>/<run>.scores.npz` (kept
-out of version control).
+`records/<dataset>/evidence/<run>.npz.xz`, `records/<dataset>.statistics.json`, `scores/<dataset>/<run>.scores.npz`
+(kept out of version control).
 """
 
 from __future__ import annotations
