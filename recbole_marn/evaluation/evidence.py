@@ -159,11 +159,17 @@ def _arrays(parts: Mapping[str, Evidence]) -> dict[str, np.ndarray]:
 
 def _named(part: str, evidence: Evidence) -> Iterator[tuple[str, np.ndarray]]:
     for unit, clusters in evidence.clusters.items():
-        yield from ((f"{part}/{unit}/{name}", values) for name, values in vars(clusters).items() if values is not None)
+        arrays = vars(clusters) | {"cluster": _gaps(clusters.cluster)}
+        yield from ((f"{part}/{unit}/{name}", values) for name, values in arrays.items() if values is not None)
     for unit, ranked in evidence.requests.items():
         yield f"{part}/{unit}/requests", ranked.number
         yield from ((f"{part}/{unit}/{name}", values) for name, values in ranked.sums.items())
     yield from ((f"{part}/bins/{name}", values) for name, values in vars(evidence.bins).items())
+
+
+def _gaps(cluster: np.ndarray) -> np.ndarray:
+    """Ids in order as their differences, which are few bytes; tokens as they are."""
+    return np.diff(cluster.astype(np.int64), prepend=0) if cluster.dtype.kind in "iu" else cluster
 
 
 def unpack(content: bytes) -> dict[str, Evidence]:
@@ -192,6 +198,8 @@ def _evidence(units: dict[str, dict[str, np.ndarray]]) -> Evidence:
             sums = {name: arrays.pop(name) for name in REQUEST_METRICS}
             requests[unit] = RankedRequests(arrays.pop("requests"), sums)
             _check_ranked(requests[unit])
+        if arrays["cluster"].dtype.kind == "i":
+            arrays["cluster"] = np.cumsum(arrays["cluster"])
         clusters[unit] = ClusterStatistics(**{name: arrays.pop(name) for name in CLUSTER_ARRAYS})
         _check_clusters(clusters[unit])
         if arrays or (unit in requests and len(requests[unit].number) != len(clusters[unit].cluster)):

@@ -40,6 +40,13 @@ def test_the_same_evidence_has_the_same_bytes():
     assert pack(one) == pack(unpack(pack(one))) and set(unpack(pack(one))) == {"valid", "test"}
 
 
+@pytest.mark.parametrize("kind", [np.int64, np.int32, np.uint16])
+def test_users_come_back_whatever_their_type(kind):
+    scores = columns() | {"user": columns()["user"].astype(kind)}
+    found = unpack(pack({"test": evidence_of(scores, False)}))["test"].clusters["user"].cluster
+    assert found.tolist() == sorted(set(scores["user"].tolist()))
+
+
 def test_tokens_are_users_too():
     scores = columns() | {"user": columns()["user"].astype(str)}
     assert unpack(pack({"test": evidence_of(scores, True)}))["test"].metrics(True) == pytest.approx(
@@ -85,7 +92,7 @@ def rewritten(**changed):
         rewritten(request__positive_placements=lambda x: np.full(x.shape[1], 2e6)),
         rewritten(request__MRR=lambda x: np.full(x.shape[1], 99.0)),
         rewritten(request__requests=lambda x: x[1:]),
-        rewritten(user__cluster=lambda x: x[::-1]),
+        rewritten(user__cluster=lambda x: x * (np.arange(len(x)) != 3)),
         rewritten(user__positives=lambda x: x.astype(int) - 1000),
         rewritten(user__loss=lambda x: np.array([None] * x.shape[1])),
         rewritten(bins__rows=lambda x: x + 1),
