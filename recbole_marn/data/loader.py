@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from recbole.data.dataloader.abstract_dataloader import AbstractDataLoader
+from recbole.utils import ModelType
 from torch.utils.data import DataLoader
 
 from recbole_marn.data.ctr_dataset import CTRDataset
@@ -43,6 +44,7 @@ class CTRDataLoader(AbstractDataLoader):
         self.sample_size = part.rows.n_rows if by_row else part.rows.n_groups
         self._unmade = False
         self.config, self._dataset, self._sampler, self.shuffle = config, part, sampler, shuffle
+        self.is_sequential = config["MODEL_TYPE"] == ModelType.SEQUENTIAL  # asked by RecBole's case studies
         self.generator = torch.Generator().manual_seed(config["seed"])
         self._init_batch_size_and_step()
         # Not by RecBole's constructor, which makes two lists of all numbers, 36 bytes each.
