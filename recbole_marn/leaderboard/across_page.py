@@ -8,6 +8,7 @@ import math
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from recbole_marn.errors import InputError, printable
@@ -127,7 +128,7 @@ def _tuning(standings: Standings) -> Table:
         if not gains:
             continue
         cells = [Cell(ABSENT) if pair is None else Cell(number(pair[at]), pair[at]) for pair in pairs for at in (0, 1)]
-        mean = sum(gains) / len(gains)
+        mean = fmean(gains)
         rows.append((Cell(name, name), *cells, Cell(f"{mean:+.4f}", mean)))
     note = (
         "Validation score of the first seed with a row's own settings and with those that its search chose. The better "

@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from statistics import fmean
 from typing import Any
 
 from recbole_marn.leaderboard.grid import config_id, without_defaults
@@ -207,7 +208,8 @@ def _note_of_log(board: Board) -> str:
 def seconds_per_epoch(row: TableRow) -> float:
     """Mean over the seeds of the training seconds of one epoch."""
     known = [record["seconds_per_epoch"] for record in row.records if record["seconds_per_epoch"] is not None]
-    return sum(known) / len(known) if known else math.nan
+    # Not `sum`, whose last digit hangs on the version of Python: it compensates from 3.12 on.
+    return fmean(known) if known else math.nan
 
 
 def _table(name: str, title: str, columns: Sequence[tuple[str, list[Cell]]], note: str = "") -> Table:

@@ -15,13 +15,20 @@ import pytest
 
 from recbole_marn.errors import InputError, printable
 from recbole_marn.evaluation.record import read_record, read_records
-from recbole_marn.leaderboard.board import board_of, p_value, rows_of_records, spread
+from recbole_marn.leaderboard.board import board_of, p_value, rows_of_records, seconds_per_epoch, spread
 from recbole_marn.leaderboard.formats import FORMATS, markdown_text, parts_of_line, plain
 from recbole_marn.leaderboard.page import leader
 from recbole_marn.leaderboard.records import Folders
 from recbole_marn.leaderboard.render import Request, render
+from recbole_marn.leaderboard.statistics import TableRow
 from recbole_marn.leaderboard.verify import verify
 from recbole_marn.plots.svg import Curve, Interval, Point, curves_plot, interval_plot, scatter_plot
+
+
+def test_a_mean_is_the_same_on_every_python():
+    """`sum` of ten .1 is 1 from Python 3.12 on, and less before."""
+    assert seconds_per_epoch(TableRow("DIN", ({"seconds_per_epoch": 0.1},) * 10)) == 0.1
+    assert math.isnan(seconds_per_epoch(TableRow("DIN", ({"seconds_per_epoch": None},))))
 
 
 def cells_of(suffix, shown):
