@@ -32,7 +32,7 @@ class Watch:
     """CPU seconds and the peak of resident memory, in MB, since the last look."""
 
     def __init__(self) -> None:
-        self.imports = _resident("VmRSS")
+        self.imports = megabytes("VmRSS")
         self._look()
 
     def _look(self) -> None:
@@ -40,14 +40,15 @@ class Watch:
         self._cpu = time.process_time()
 
     def look(self, **facts: Any) -> dict[str, Any]:
-        found = {"cpu_s": round(time.process_time() - self._cpu, 2), "peak_mb": _resident("VmHWM"), **facts}
+        found = {"cpu_s": round(time.process_time() - self._cpu, 2), "peak_mb": megabytes("VmHWM"), **facts}
         found["over_imports_mb"] = found["peak_mb"] - self.imports
         self._look()
         return found
 
 
-def _resident(name: str) -> int:
-    lines = Path("/proc/self/status").read_text().splitlines()
+def megabytes(name: str, file: str = "status") -> int:
+    """A size that Linux tells of this process."""
+    lines = Path("/proc/self", file).read_text().splitlines()
     return next(int(line.split()[1]) // 1024 for line in lines if line.startswith(name))
 
 

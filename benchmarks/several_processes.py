@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from data_growth import SETTINGS
+from data_growth import SETTINGS, megabytes
 from torch import distributed, multiprocessing
 
 WAYS = ("each on its own", "made once")
@@ -23,14 +23,8 @@ WAYS = ("each on its own", "made once")
 
 def _memory() -> dict[str, int]:
     """MB resident at the peak, in no other process, and with a share of what several map."""
-    found = {}
-    for file in ("status", "smaps_rollup"):
-        for line in Path(f"/proc/self/{file}").read_text().splitlines()[1:]:
-            name, _, value = line.partition(":")
-            if value.endswith(" kB"):
-                found[name] = int(value.split()[0]) // 1024
-    own = found["Private_Clean"] + found["Private_Dirty"]
-    return {"peak": found["VmHWM"], "own": own, "share": found["Pss"]}
+    own = sum(megabytes(name, "smaps_rollup") for name in ("Private_Clean:", "Private_Dirty:"))
+    return {"peak": megabytes("VmHWM"), "own": own, "share": megabytes("Pss:", "smaps_rollup")}
 
 
 def opened(rank: int, way: str, processes: int, settings: dict[str, Any], out: str) -> None:
@@ -61,7 +55,7 @@ def opened(rank: int, way: str, processes: int, settings: dict[str, Any], out: s
 
 
 def main() -> None:
-    from recbole_marn.training.processes import _free_port
+    from recbole_marn.training.processes import free_port
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="RecBole's data_path")
@@ -71,7 +65,7 @@ def main() -> None:
     given = SETTINGS | {"data_path": str(args.data)} | ({"train_last": None} if args.all_rows else {})
     for way in WAYS:
         with tempfile.TemporaryDirectory() as out:
-            arguments = (way, args.processes, given | {"port": _free_port()}, out)
+            arguments = (way, args.processes, given | {"port": free_port()}, out)
             multiprocessing.start_processes(opened, arguments, args.processes, start_method="spawn")
             for rank in range(args.processes):
                 print(way, rank, Path(out, f"{rank}.json").read_text(), flush=True)

@@ -69,7 +69,7 @@ def test_the_same_weights_have_the_same_metrics_in_1_2_and_3_processes(settings,
     for nproc in (2, 3):
         folder = tmp_path / str(nproc)
         folder.mkdir()
-        arguments = (nproc, common, started._free_port(), alone["checkpoint"], str(folder))
+        arguments = (nproc, common, started.free_port(), alone["checkpoint"], str(folder))
         multiprocessing.start_processes(distributed_scores.score, arguments, nproc, start_method=METHOD)
         for rank in range(nproc):
             assert json.loads((folder / f"{rank}.json").read_text()) == {k: dict(v) for k, v in wanted.items()}

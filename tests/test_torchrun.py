@@ -87,7 +87,7 @@ class Machines:
     """torchrun on two machines, both of them this one."""
 
     def __init__(self, folder, given):
-        self.folder, self.port = Path(folder), processes._free_port()
+        self.folder, self.port = Path(folder), processes.free_port()
         self.folder.mkdir()
         (self.folder / "run.yaml").write_text(yaml.safe_dump(given, sort_keys=False))
         self.started = []

@@ -8,10 +8,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import DistributedSampler, RandomSampler
 
-__all__ = ["Order", "OrderOfProcess"]
+from recbole_marn.data.arrays import pieces
 
-# Numbers that are Python's at once.
-PIECE = 65_536
+__all__ = ["Order", "OrderOfProcess"]
 
 
 class Order(RandomSampler):
@@ -35,5 +34,5 @@ class OrderOfProcess(DistributedSampler):
 
 
 def _one_by_one(numbers: Tensor) -> Iterator[int]:
-    for piece in numbers.split(PIECE):
+    for piece in pieces(numbers.numpy()):
         yield from piece.tolist()

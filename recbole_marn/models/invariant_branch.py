@@ -138,12 +138,13 @@ class InvariantBranch(nn.Module):
             progress: share of the training done.
             tell: gets the accuracies of the discriminators and the sizes of degree and c.
         """
-        uncoded, c = self._played(found, cells)
         losses, logits1 = {}, None
-        if self.has_game:
-            losses, logits1 = self._game(found, c, specific, cells, progress)
-        if self.settings.alignment_weight > 0:
-            losses["alignment"] = self.settings.alignment_weight * self._alignment(uncoded, cells, batch)
+        if self.loss_names:  # else nobody asks for c once more
+            uncoded, c = self._played(found, cells)
+            if self.has_game:
+                losses, logits1 = self._game(found, c, specific, cells, progress)
+            if "alignment" in self.loss_names:
+                losses["alignment"] = self.settings.alignment_weight * self._alignment(uncoded, cells, batch)
         if tell.due:
             self._tell(tell, found, logits1, cells)
         return losses

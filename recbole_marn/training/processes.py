@@ -18,7 +18,7 @@ from recbole_marn.training.children import end_with_parent
 from recbole_marn.training.identity import run_name
 from recbole_marn.training.prepared import is_to_be_prepared
 
-__all__ = ["START_METHOD", "run_launched", "run_processes"]
+__all__ = ["START_METHOD", "free_port", "run_launched", "run_processes"]
 
 START_METHOD = "spawn"  # forking a process that has used a GPU is not possible
 
@@ -45,7 +45,7 @@ def run_processes(
     config = build_config(config_file_list=config_file_list, config_dict=config_dict)
     for folder in (os.path.join("log", config["model"]), "log_tensorboard", config["checkpoint_dir"]):
         os.makedirs(folder, exist_ok=True)
-    world = {"world_size": nproc, "nproc": nproc, "ip": "localhost", "port": _free_port(), "offset": 0}
+    world = {"world_size": nproc, "nproc": nproc, "ip": "localhost", "port": free_port(), "offset": 0}
     settings = {**config_dict, **world, "run_name": config["run_name"] or run_name(config)}
     with tempfile.TemporaryDirectory() as folder:
         answer = Path(folder) / "answer.json"
@@ -118,7 +118,8 @@ def _process(
     distributed.destroy_process_group()
 
 
-def _free_port() -> str:
+def free_port() -> str:
+    """A port of this machine that nobody listens on now."""
     with socket.socket() as probe:
         probe.bind(("localhost", 0))
         return str(probe.getsockname()[1])

@@ -11,7 +11,7 @@ from torch import multiprocessing
 
 from recbole_marn.data.made_once import _with_leaves
 from recbole_marn.data.rows import Events
-from recbole_marn.training.processes import _free_port
+from recbole_marn.training.processes import free_port
 
 pytestmark = [pytest.mark.host, pytest.mark.skipif(sys.platform != "linux", reason="files are shared by /proc")]
 pytest.importorskip("pyarrow")
@@ -48,7 +48,7 @@ def test_the_second_process_has_the_rows_of_one_and_makes_none(tmp_path, model, 
     folder = tmp_path / "aside"
     folder.mkdir()
     settings = tiny.settings(tmp_path / "data", model, columnar_from_mb=0, **changed)
-    start(made_once_process.open_parts, 2, 2, settings, _free_port(), str(folder))
+    start(made_once_process.open_parts, 2, 2, settings, free_port(), str(folder))
     assert sorted(os.listdir(folder)) == ["0.done", "1.done"]
 
 
@@ -56,7 +56,7 @@ def test_the_second_process_has_the_rows_of_one_and_makes_none(tmp_path, model, 
 def test_bad_data_are_told_to_all(tmp_path):
     write_repeats(tmp_path / "data")
     settings = tiny.settings(tmp_path / "data", columnar_from_mb=0)
-    start(made_once_process.open_bad_parts, 2, 2, settings, _free_port(), str(tmp_path))
+    start(made_once_process.open_bad_parts, 2, 2, settings, free_port(), str(tmp_path))
     said = [(tmp_path / f"{rank}.error").read_text() for rank in range(2)]
     assert said[0] == said[1] and "9 of" in said[0] and "that repeat a pair" in said[0]
 
@@ -64,18 +64,18 @@ def test_bad_data_are_told_to_all(tmp_path):
 @pytest.mark.parametrize("here", [1, 2])
 def test_each_machine_has_its_own(tmp_path, here):
     """Four processes on one host, as two machines of two and as four of one."""
-    start(made_once_process.two_machines, 4, here, _free_port(), str(tmp_path))
+    start(made_once_process.two_machines, 4, here, free_port(), str(tmp_path))
     assert sorted(os.listdir(tmp_path)) == [f"{rank}.done" for rank in range(4)]
 
 
 def test_on_a_full_disk_each_process_makes_its_own(tmp_path):
-    start(made_once_process.without_room, 2, 2, _free_port(), str(tmp_path))
+    start(made_once_process.without_room, 2, 2, free_port(), str(tmp_path))
     assert sorted(os.listdir(tmp_path)) == ["0.done", "1.done"]
 
 
 def test_half_of_it_is_never_taken_and_never_left(tmp_path):
     """The first process is killed while it writes: the other ends, too."""
-    arguments = (2, _free_port(), str(tmp_path))
+    arguments = (2, free_port(), str(tmp_path))
     context = multiprocessing.start_processes(
         made_once_process.killed, arguments, 2, join=False, start_method=METHOD
     )

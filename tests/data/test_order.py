@@ -6,12 +6,12 @@ import pytest
 import torch
 from torch.utils.data import DistributedSampler, RandomSampler
 
-from recbole_marn.data import order
+from recbole_marn.data import arrays, order
 
 
 @pytest.fixture(autouse=True)
 def small_pieces(monkeypatch):
-    monkeypatch.setattr(order, "PIECE", 7)
+    monkeypatch.setattr(arrays, "AT_ONCE", 7)
 
 
 @pytest.mark.parametrize("number", [1, 6, 7, 20])
@@ -37,7 +37,7 @@ def test_several_processes_have_the_shares_of_torchs_sampler(number, world, shuf
 
 @pytest.mark.parametrize("make", [order.Order, lambda rows: order.OrderOfProcess(rows, num_replicas=2, rank=1)])
 def test_rows_are_not_python_integers_all_at_once(monkeypatch, make):
-    monkeypatch.setattr(order, "PIECE", 1_000)
+    monkeypatch.setattr(arrays, "AT_ONCE", 1_000)
     rows = make(range(1_000_000))
     tracemalloc.start()
     first = next(iter(rows))
