@@ -193,11 +193,6 @@ class Part(_Fields, OfItems):
         """Profile and context, in the order of the columns of `RaggedBatch.context`."""
         return self.protocol.context.fields if isinstance(self.protocol, LogProtocol) else ()
 
-    @property
-    def kept_negatives(self) -> float:
-        """w, the share of a log's training rows without a click that is trained on: p = q / (q + (1 - q) / w)."""
-        return self.settings.keep_negatives if self.is_log else 1.0
-
     def served(self) -> Part:
         """The same rows with the position fixed as `position: at_serving` says; this part where nothing is fixed."""
         if not isinstance(self.rows, LoggedRows) or self.settings.position is None:
