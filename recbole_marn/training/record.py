@@ -14,7 +14,7 @@ import torch
 
 from recbole_marn import __version__
 from recbole_marn.data.part import Part
-from recbole_marn.data.protocol import PARTS
+from recbole_marn.data.rows import PARTS
 from recbole_marn.evaluation.record import FORMAT, sealed_text
 from recbole_marn.evaluation.scores import calibration_metrics, measured
 from recbole_marn.files import plain, sha256, write_aside, write_text
