@@ -218,6 +218,16 @@ def test_further_columns_by_type(shop):
         shop(None, items, columns={"season": "SEASON"})
 
 
+def test_a_type_makes_no_field_of_an_item_of_an_id_or_a_time(shop):
+    items = "item_id,category\n" + "".join(f"i{n},c{n}\n" for n in range(10))
+    typed = {"user_id": "user_id:token", "item_id": "item_id:token", "timestamp": "timestamp:float"}
+    _, inter, rows, _ = shop(None, items, columns=typed)
+    assert rows["i3"] == {"item_id": "i3", "category": "c3"}
+    assert inter == shop(None, items)[1]
+    with pytest.raises(InputError, match="plain values for item_id .*--column item_id=item_id:token_seq"):
+        shop(None, items, columns={"item_id": "item_id:token_seq"})
+
+
 def test_lists_and_structures_by_their_top_level_names(shop, tmp_path):
     ids = [f"i{n}" for n in range(10)]
     items = parquet(
