@@ -350,6 +350,15 @@ def test_a_log_without_users(log):
         ({}, {"exposures.tags": "device:token_seq"}, "token or float for tags"),
         ({}, {"exposures.hour": "nosuch:float"}, "the column 'nosuch' for hour"),
         ({"events": "user_id,item_id,timestamp\n"}, {}, "--events or --exposures"),
+        ({}, {"exposures.price": "device:float"}, "a role of exposures. Got exposures.price. Give it a name"),
+        ({}, {"category": "device"}, "a role of exposures. Got category"),
+        ({}, {"exposures.user_clicks": "device:token"}, "exposures.user_clicks, as what is counted .* is called"),
+        ({"items": "item_id,n\ni1,3\ni2,4\n"}, {"items.clicks": "n:float"}, "items.clicks, as what is counted"),
+        (
+            {"users": "user_id,os\nu1,x\n"},
+            {"exposures.device": "device:token", "users.device": "os:token"},
+            "users.device, as one of exposures is called. .*--column users.NAME=os:token",
+        ),
     ],
 )
 def test_tables_and_options_that_do_not_fit(log, more, columns, message):
