@@ -78,6 +78,9 @@ def test_mind_in_two_folders_keeps_impressions_apart(tmp_path, mind):
         (mind / name).unlink()
     record = prepare("mind", mind, tmp_path / "out", Options())
     files, _ = read_back(tmp_path / "out" / "mind", "mind")
+    assert {name: count["lines"] for name, count in record["read"].items() if name.endswith("behaviors.tsv")} == {
+        "MINDsmall_train/behaviors.tsv": 3, "MINDsmall_dev/behaviors.tsv": 3
+    }  # fmt: skip
     assert record["counts"]["requests"] == 6 and record["checks"]["shown_twice"] == 0
     assert {row["split"] for row in files["inter"]} == {"MINDsmall_train", "MINDsmall_dev"}
     assert files["inter"][0]["request_id"] == "MINDsmall_dev-1"
@@ -331,6 +334,20 @@ def test_requests_that_are_none_are_counted(log):
     assert log(text)[0]["checks"] == {
         "two_users": 1, "two_times": 1, "shown_twice": 1, "without_click": 0, "all_clicked": 0
     }  # fmt: skip
+
+
+def test_lines_skipped_are_told_of_each_of_two_files_of_one_name(log, tmp_path):
+    for folder in ("shown", "done"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "shown" / "day.csv").write_text(EXPOSURES + f"u1,,0,{START},r1,1,\n")
+    (tmp_path / "done" / "day.csv").write_text(f"user_id,item_id,timestamp\nu1,i1,{START}\nu2,i1,\n")
+    files = {"exposures": tmp_path / "shown" / "day.csv", "behaviours": tmp_path / "done" / "day.csv"}
+    out = tmp_path / "out"
+    record = prepare("custom", tmp_path, out, Options(**files, columns={}, max_skipped=0.5), name="log")
+    assert {name: count["skipped"] for name, count in record["read"].items()} == {
+        "exposures day.csv": 1, "behaviours day.csv": 1
+    }  # fmt: skip
+    assert len(record["skipped"]) == 2
 
 
 def test_a_log_without_users(log):

@@ -55,9 +55,10 @@ def read_log(options: Options) -> LogDataset:
         if not entry.used:
             raise no_such_column(entry, [tables[entry.table]] if entry.table in tables else list(tables.values()))
     for name, table in tables.items():
-        tally = Tally(table.path.name, options.max_skipped)
+        file = f"{name} {table.path.name}"  # files of several folders may be called alike
+        tally = Tally(file, options.max_skipped)
         tallies.append(tally)
-        columns[f"{name} {table.path.name}"] = roles[name].describe()
+        columns[file] = roles[name].describe()
         if name == "exposures":
             exposures = _Exposures(roles[name], tally, options).read()
         elif name == "behaviours":
