@@ -5,7 +5,7 @@ import json
 
 import pytest
 import yaml
-from prepare.raw_files import atomic, shared_data
+from prepare.raw_files import atomic
 
 from recbole_marn.errors import InputError
 from recbole_marn.prepare.datasets.mind import _seconds
@@ -390,24 +390,3 @@ def test_lists_of_different_lengths_are_counted(log):
     rows = [{"user_id": "u", "item_id": ["a", "b"], "label": label, "timestamp": START} for label in ([0, 1, 1], ["c"])]
     with pytest.raises(InputError, match="2 x labels do not fit the list shown"):
         log(jsonl(rows))
-
-
-# --- real data -------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.thorough
-@pytest.mark.parametrize(
-    ("dataset", "expected"),
-    [
-        ("mind", {"users": 4637, "items": 7457, "exposures": 189_359, "clicks": 7542, "requests": 5000}),
-        ("obd", {"users": 0, "items": 80, "exposures": 20_000, "clicks": 80}),
-    ],
-)
-def test_the_shared_logs_have_their_published_counts(tmp_path, dataset, expected):
-    raw = shared_data() / dataset
-    if not raw.is_dir():
-        pytest.skip(f"no {raw}")
-    record = prepare(dataset, raw, tmp_path, Options())
-    assert record["counts"] == record["counts"] | expected and record["skipped"] == {}
-    if dataset == "mind":
-        assert record["coverage"]["title"]["events"] == pytest.approx(36_127 / 189_359)
