@@ -227,10 +227,10 @@ def _statistics_terms(statistics: Sequence[ClusterStatistics], metric: str) -> n
         users = [each.per_cluster_auc() for each in statistics]
         return _weighted(np.stack([each.auc for each in users], axis=1), _auc_weights(users[0], metric))
     if metric == "predicted/observed":
-        columns = [(each.probability_sums("predicted"), one.positives) for each in statistics]
+        columns = [(each.sums_of("predicted"), one.positives) for each in statistics]
     else:
         extra = (one.positives,) if metric == "NE" else ()
-        columns = [(each.probability_sums("loss"), one.rows, *extra) for each in statistics]
+        columns = [(each.sums_of("loss"), one.rows, *extra) for each in statistics]
     return np.stack([np.stack(each, axis=1) for each in columns], axis=1).astype(np.float64)
 
 

@@ -15,7 +15,9 @@ from recbole_marn.evaluation.inputs import check_ids, check_labels, check_scores
 from recbole_marn.evaluation.metrics import PerUserAUC, base_rate_entropy, placements, row_losses
 from recbole_marn.evaluation.ties import tie_runs
 
-__all__ = ["ClusterStatistics", "cluster_statistics", "mean_placements"]
+__all__ = ["PLACEMENTS", "ClusterStatistics", "cluster_statistics", "mean_placements"]
+
+PLACEMENTS = ("positive_placements", "negative_placements")
 
 
 @dataclass(frozen=True)
@@ -33,14 +35,16 @@ class ClusterStatistics:
         loss: sum of LogLoss, in nats; None for scores that are no probabilities.
         predicted: sum of probabilities, or None.
         clipped: rows whose probability was clipped for the loss, or None.
+
+    All from the placements on are None in `wins_alone`.
     """
 
     cluster: np.ndarray
     positives: np.ndarray
     negatives: np.ndarray
     doubled_wins: np.ndarray
-    positive_placements: np.ndarray
-    negative_placements: np.ndarray
+    positive_placements: np.ndarray | None
+    negative_placements: np.ndarray | None
     loss: np.ndarray | None
     predicted: np.ndarray | None
     clipped: np.ndarray | None
@@ -65,7 +69,7 @@ class ClusterStatistics:
     def auc(self) -> float:
         """As ``metrics.auc``, over all rows."""
         clicks, rest = int(self.positives.sum()), int(self.negatives.sum())
-        return float(self.positive_placements.sum() / clicks) if clicks and rest else float("nan")
+        return float(self.sums_of("positive_placements").sum() / clicks) if clicks and rest else float("nan")
 
     def uauc(self) -> float:
         """As ``metrics.uauc``, with clusters as users."""
@@ -82,7 +86,7 @@ class ClusterStatistics:
         Raises:
             InputError: the scores were no probabilities; so do the next two.
         """
-        return float(self.probability_sums("loss").sum() / self.rows.sum())
+        return float(self.sums_of("loss").sum() / self.rows.sum())
 
     def normalised_entropy(self) -> float:
         """As ``metrics.normalised_entropy``."""
@@ -90,17 +94,34 @@ class ClusterStatistics:
 
     def predicted_over_observed(self) -> float:
         """As ``metrics.predicted_over_observed``."""
-        predicted, clicks = self.probability_sums("predicted").sum(), self.positives.sum()
+        predicted, clicks = self.sums_of("predicted").sum(), self.positives.sum()
         return float(predicted / clicks) if clicks else float("nan")
 
-    def probability_sums(self, name: str) -> np.ndarray:
-        """``loss`` or ``predicted`` (C,), InputError where there is none."""
-        values = getattr(self, name)
+    def sums_of(self, name: str) -> np.ndarray:
+        """One of the attributes that may be None (C,), InputError where it is."""
+        values: np.ndarray | None = getattr(self, name)
         if values is None:
             raise InputError(
-                "statistics of probabilities", "statistics of scores alone", "Such a model has AUC, UAUC and GAUC only."
+                f"statistics with the sums of {name}",
+                "statistics without",
+                "Scores without a scale have no probabilities; `wins_alone` has pairs inside clusters.",
             )
         return values
+
+    def wins_alone(self) -> "ClusterStatistics":
+        """What UAUC and GAUC need, all of it small whole numbers."""
+        return replace(
+            self, positive_placements=None, negative_placements=None, loss=None, predicted=None, clipped=None
+        )
+
+    def in_total(self) -> "ClusterStatistics":
+        """All rows as one cluster, 0: what AUC and the metrics of probabilities need."""
+        clicks, rest = (values.sum(keepdims=True) for values in (self.positives, self.negatives))
+        v10, v01 = (self.sums_of(name).sum(keepdims=True) for name in PLACEMENTS)
+        of_probabilities = (self.loss, self.predicted, self.clipped)
+        loss, predicted, clipped = (one if one is None else one.sum(keepdims=True) for one in of_probabilities)
+        wins = np.rint(2 * rest * v10).astype(np.int64)
+        return ClusterStatistics(np.zeros(1, np.int64), clicks, rest, wins, v10, v01, loss, predicted, clipped)
 
 
 def cluster_statistics(
@@ -159,5 +180,4 @@ def mean_placements(statistics: Sequence[ClusterStatistics]) -> ClusterStatistic
     first = statistics[0]
     for other in statistics[1:]:
         first.check_same_rows(other)
-    names = ("positive_placements", "negative_placements")
-    return replace(first, **{name: np.mean([getattr(one, name) for one in statistics], axis=0) for name in names})
+    return replace(first, **{name: np.mean([one.sums_of(name) for one in statistics], axis=0) for name in PLACEMENTS})

@@ -1,6 +1,7 @@
 """What travels with a record so that its metrics, intervals and tests are made again without the scores of rows.
 
 Sums by user, and by request where rows come in requests: some ten bytes each, where scores of every row are megabytes.
+Intervals and tests are of the test part alone: of the others the pairs in order are kept by user, the rest in total.
 """
 
 from __future__ import annotations
@@ -15,11 +16,24 @@ from recbole_marn.evaluation.inputs import equal_frequency_groups
 from recbole_marn.evaluation.packing import packed, packed_alike, unpacked, unusable
 from recbole_marn.evaluation.request_metrics import request_metrics
 
-__all__ = ["REQUEST_METRICS", "CalibrationBins", "Evidence", "RankedRequests", "alike", "evidence_of", "pack", "unpack"]
+__all__ = [
+    "REQUEST_METRICS",
+    "CalibrationBins",
+    "Evidence",
+    "RankedRequests",
+    "alike",
+    "evidence_of",
+    "evidence_of_parts",
+    "pack",
+    "unpack",
+]
 
+# All rows of a part as one cluster.
+TOTAL = "total"
 # Metrics of requests with both classes, as a record calls them.
 REQUEST_METRICS = {"request AUC": "AUC", "MRR": "MRR", "nDCG@5": "nDCG@5", "nDCG@10": "nDCG@10"}
 CLUSTER_ARRAYS = tuple(field.name for field in fields(ClusterStatistics))
+PAIR_ARRAYS = ("cluster", "positives", "negatives", "doubled_wins")
 BINS = 10
 # What rounding to float32 can add to a sum at its limit.
 SLACK = 1 + 1e-6
@@ -42,6 +56,11 @@ class RankedRequests:
         number = self.number.sum()
         return float(self.sums[metric].sum() / number) if number else float("nan")
 
+    def in_total(self) -> RankedRequests:
+        """All clusters as one."""
+        sums = {name: values.sum(keepdims=True) for name, values in self.sums.items()}
+        return RankedRequests(self.number.sum(keepdims=True), sums)
+
 
 @dataclass(frozen=True)
 class CalibrationBins:
@@ -61,8 +80,8 @@ class Evidence:
     """Of one model on one part.
 
     Attributes:
-        clusters: sums by "user", and by "request" where rows have one.
-        requests: the metrics of requests by the same units; empty without requests.
+        clusters: sums by "user", and by "request" where rows have one; or of these the pairs alone and sums in "total".
+        requests: the metrics of requests by the same units, or in "total"; empty without requests.
         bins: of equal mass for a log, else of equal width.
     """
 
@@ -73,18 +92,20 @@ class Evidence:
     def metrics(self, log: bool) -> dict[str, float]:
         """What ``scores.part_metrics`` says of the scores, to the rounding of the sums."""
         users = self.clusters["user"]
+        rows = self.clusters.get(TOTAL, users)
         found = {
-            "AUC": users.auc(),
+            "AUC": rows.auc(),
             "UAUC": users.uauc(),
-            "LogLoss": users.log_loss(),
+            "LogLoss": rows.log_loss(),
             "ECE": self.bins.expected_calibration_error(),
-            "predicted/observed": users.predicted_over_observed(),
+            "predicted/observed": rows.predicted_over_observed(),
         }
         if not log:
             return found
-        found |= {"GAUC": users.gauc(), "GAUC-clicks": users.gauc("clicks"), "NE": users.normalised_entropy()}
+        found |= {"GAUC": users.gauc(), "GAUC-clicks": users.gauc("clicks"), "NE": rows.normalised_entropy()}
         if self.requests:
-            ranked, requests = self.requests["request"], self.clusters["request"]
+            requests = self.clusters["request"]
+            ranked = self.requests.get(TOTAL) or self.requests["request"]
             found |= {name: ranked.mean(name) for name in ranked.sums}
             found |= {
                 "requests": int(ranked.number.sum()),
@@ -93,8 +114,21 @@ class Evidence:
             }
         return found
 
+    def in_total(self) -> Evidence:
+        """The same metrics from less: pairs by user and request, everything else in total."""
+        users, ranked = self.clusters["user"], self.requests.get("user")
+        pairs = {unit: one.wins_alone() for unit, one in self.clusters.items()}
+        requests = {} if ranked is None else {TOTAL: ranked.in_total()}
+        return Evidence({**pairs, TOTAL: users.in_total()}, requests, self.bins)
+
 
 # -------------------------------------------------------------------------------------------- from scores
+def evidence_of_parts(parts: Mapping[str, Mapping[str, np.ndarray]], log: bool) -> dict[str, Evidence]:
+    """What a record keeps of its parts: the test part in full, the others in total; columns as `evidence_of`."""
+    made = {part: evidence_of(columns, log) for part, columns in parts.items()}
+    return {part: one if part == "test" else one.in_total() for part, one in made.items()}
+
+
 def evidence_of(columns: Mapping[str, np.ndarray], log: bool) -> Evidence:
     """The evidence of one part's scores.
 
@@ -200,35 +234,41 @@ def _evidence(units: dict[str, dict[str, np.ndarray]]) -> Evidence:
             _check_ranked(requests[unit])
         if arrays["cluster"].dtype.kind == "i":
             arrays["cluster"] = np.cumsum(arrays["cluster"])
-        clusters[unit] = ClusterStatistics(**{name: arrays.pop(name) for name in CLUSTER_ARRAYS})
-        _check_clusters(clusters[unit])
+        pairs_alone = unit != TOTAL and TOTAL in units
+        found = {name: arrays.pop(name) for name in (PAIR_ARRAYS if pairs_alone else CLUSTER_ARRAYS)}
+        _check_clusters(found)
+        clusters[unit] = ClusterStatistics(*(found.get(name) for name in CLUSTER_ARRAYS))  # type: ignore[arg-type]
         if arrays or (unit in requests and len(requests[unit].number) != len(clusters[unit].cluster)):
             raise unusable("arrays of different lengths, or too many")
     users = clusters["user"]
     if len({len(values) for values in vars(bins).values()}) != 1 or bins.rows.sum() != users.rows.sum():
         raise unusable("bins of other rows")
+    if len({(one.positives.sum(), one.negatives.sum()) for one in clusters.values()}) != 1:
+        raise unusable("units of other rows")
     return Evidence(clusters, requests, bins)
 
 
-def _check_clusters(one: ClusterStatistics) -> None:
+def _check_clusters(arrays: Mapping[str, np.ndarray]) -> None:
     """That no array contradicts the counts."""
-    for name in ("cluster", "positives", "negatives", "doubled_wins", "clipped"):
-        if getattr(one, name).dtype.kind not in ("iuU" if name == "cluster" else "iu"):
+    for name in arrays.keys() & {*PAIR_ARRAYS, "clipped"}:
+        if arrays[name].dtype.kind not in ("iuU" if name == "cluster" else "iu"):
             raise unusable(f"{name} that are no whole numbers")
-    if len({len(values) for values in vars(one).values()}) != 1:
+    if len({len(values) for values in arrays.values()}) != 1:
         raise unusable("arrays of different lengths")
-    below = np.any(np.minimum(one.positives, one.negatives) < 0) or np.any(one.rows < 1)
-    if below or np.any(one.cluster[1:] <= one.cluster[:-1]):
+    cluster, positives, negatives = (arrays[name] for name in ("cluster", "positives", "negatives"))
+    rows = positives + negatives
+    below = np.any(np.minimum(positives, negatives) < 0) or np.any(rows < 1)
+    if below or np.any(cluster[1:] <= cluster[:-1]):
         raise unusable("clusters out of order or without rows, or counts below zero")
     upper = {
-        "doubled_wins": 2 * one.positives * one.negatives,
-        "positive_placements": one.positives,
-        "negative_placements": one.negatives,
-        "loss": np.full(len(one.rows), np.inf),
-        "predicted": one.rows,
-        "clipped": one.rows,
+        "doubled_wins": 2 * positives * negatives,
+        "positive_placements": positives,
+        "negative_placements": negatives,
+        "loss": np.full(len(rows), np.inf),
+        "predicted": rows,
+        "clipped": rows,
     }
-    _check_between({name: (getattr(one, name), most) for name, most in upper.items()})
+    _check_between({name: (arrays[name], most) for name, most in upper.items() if name in arrays})
 
 
 def _check_ranked(one: RankedRequests) -> None:

@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike
 from scipy.special import ndtr, stdtr
 
 from recbole_marn.errors import InputError
-from recbole_marn.evaluation.cluster_statistics import ClusterStatistics
+from recbole_marn.evaluation.cluster_statistics import PLACEMENTS, ClusterStatistics
 from recbole_marn.evaluation.inputs import check_ids, check_labels, check_scores
 from recbole_marn.evaluation.metrics import PerUserAUC, auc, per_user_auc, placements
 
@@ -156,9 +156,7 @@ def _delong(auc_a: float, auc_b: float, error: float) -> DeLongTest:
 
 def delong_variance_of_statistics(statistics: ClusterStatistics) -> float:
     """``delong_variance`` with clusters as users, from their statistics, without the scores."""
-    return _variance_of_components(
-        statistics, statistics.positive_placements, statistics.negative_placements
-    )
+    return _variance_of_components(statistics, *(statistics.sums_of(name) for name in PLACEMENTS))
 
 
 def delong_test_of_statistics(a: ClusterStatistics, b: ClusterStatistics) -> DeLongTest:
@@ -168,9 +166,7 @@ def delong_test_of_statistics(a: ClusterStatistics, b: ClusterStatistics) -> DeL
         InputError: statistics of different rows.
     """
     a.check_same_rows(b)
-    variance = _variance_of_components(
-        a, a.positive_placements - b.positive_placements, a.negative_placements - b.negative_placements
-    )
+    variance = _variance_of_components(a, *(a.sums_of(name) - b.sums_of(name) for name in PLACEMENTS))
     return _delong(a.auc(), b.auc(), float(np.sqrt(variance)))
 
 

@@ -65,7 +65,8 @@ def _split(wanted: Any, requests: bool) -> dict[str, Any]:
             "LS and TS cut single rows of a user: our keys are split: leave_last (whole requests) and split: time.",
         )
     order, by = wanted.get("order", "RO"), wanted.get("group_by", "user")
-    if order not in ("RO", "TO") or str(by).lower() not in ("user", "none", "-"):
+    group = str(by).lower()
+    if order not in ("RO", "TO") or group not in ("user", "none", "-"):
         raise InputError(
             "eval_args: order RO or TO, group_by user or none",
             f"{order}, {by}",
@@ -81,7 +82,7 @@ def _split(wanted: Any, requests: bool) -> dict[str, Any]:
         "split": "random",
         "split_ratios": list(split["RS"]),
         "split_order": "random" if order == "RO" else "time",
-        "split_group": "user" if by == "user" else "none",
+        "split_group": "user" if group == "user" else "none",
         "split_unit": "row",
     }
 

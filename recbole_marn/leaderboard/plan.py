@@ -30,7 +30,7 @@ RESERVED = {
     "model": "Give --models=A,B,C, or name it in the grid file.",
     "dataset": "Give --dataset.",
     "resume": "A leaderboard always goes on from what is finished.",
-    "run_name_of": "A run's name is its identity.",
+    "run_name": "A run's name is its identity.",
     "show_progress": "There is one progress bar for all runs.",
 }
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from recbole_marn.evaluation.evidence import evidence_of, pack
+from recbole_marn.evaluation.evidence import evidence_of_parts, pack
 from recbole_marn.evaluation.record import read_record, sealed_text
 from recbole_marn.evaluation.scores import check_scores_file, load_scores
 from recbole_marn.files import write_text
@@ -31,8 +31,7 @@ def publish(task: Mapping[str, Any], folder: Path, result: Mapping[str, Any]) ->
     check_scores_file(made, own["scores"]["sha256"])
     run = task["record"]["run"]
     scores, evidence = folders.scores / f"{run}.scores.npz", folders.evidence / f"{run}.npz.xz"
-    log = is_log(task["record"]["settings"])
-    content = pack({part: evidence_of(columns, log) for part, columns in load_scores(made).items()})
+    content = pack(evidence_of_parts(load_scores(made), is_log(task["record"]["settings"])))
     record = {
         "leaderboard": "run",
         **own,

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from recbole_marn.errors import InputError
-from recbole_marn.evaluation.evidence import Evidence, evidence_of, unpack
+from recbole_marn.evaluation.evidence import Evidence, evidence_of_parts, unpack
 from recbole_marn.evaluation.scores import check_scores_file, load_scores
 from recbole_marn.files import check_plain_name, sha256
 from recbole_marn.leaderboard.grid import config_id
@@ -153,8 +153,7 @@ class EvidenceStore:
         path = self._folders.scores / record["scores"]["file"]
         if not check_scores_file(path, record["scores"]["sha256"]):
             return None
-        log = is_log(record["settings"])
-        return {part: evidence_of(columns, log) for part, columns in load_scores(path).items()}
+        return evidence_of_parts(load_scores(path), is_log(record["settings"]))
 
 
 def _read_evidence(folders: Folders, record: Mapping[str, Any]) -> dict[str, Evidence]:

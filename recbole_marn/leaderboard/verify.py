@@ -19,7 +19,7 @@ from typing import Any
 from tqdm import tqdm
 
 from recbole_marn.errors import InputError, printable
-from recbole_marn.evaluation.evidence import Evidence, alike, evidence_of
+from recbole_marn.evaluation.evidence import Evidence, alike, evidence_of_parts
 from recbole_marn.evaluation.record import read_record, run_name_of
 from recbole_marn.evaluation.scores import check_scores_file, load_scores, part_metrics, rows_sha256
 from recbole_marn.leaderboard.across_page import PAGES, list_of_datasets, pages
@@ -126,8 +126,7 @@ def _check_metrics(
         report.from_scores += 1
         parts = load_scores(path)
         _check_scores(parts, record, log, report)
-        made = {part: evidence_of(columns, log) for part, columns in parts.items()} if evidence else {}
-        if evidence and not alike(made, evidence):
+        if evidence and not alike(evidence_of_parts(parts, log), evidence):
             report.problems.append(f"Record {record['run']}: its evidence is not that of its scores.")
     elif evidence:
         report.from_evidence += 1

@@ -89,13 +89,14 @@ def shown_fields(scorer: CTRScorer) -> dict[str, Any]:
 def _write_shown(scorer: CTRScorer, file: Path) -> None:
     """One JSON object an item; of items that were added nothing is kept."""
     fields, table = shown_fields(scorer), scorer.catalogue.table
-    codes: dict[str, np.ndarray] = {}  # field -> (n_items, words)
+    codes: dict[str, np.ndarray] = {}  # field -> (n_items, words or longest list)
     for name, modality in table.modalities.items():
         if isinstance(modality, TextTable):
             codes[scorer.item_codes.settings[name].field] = modality.words
         elif isinstance(modality, IdTable):
-            for column, field in enumerate(scorer.item_codes.settings[name].fields):
-                codes[field] = modality.codes[:, [column]]
+            fields_of = scorer.item_codes.settings[name].fields
+            pieces = np.split(modality.codes, np.cumsum(modality.bags)[:-1], axis=1)
+            codes.update(zip(fields_of, pieces, strict=True))
     tokens = {field: scorer.catalogue.vocabularies[field] for field in codes}
 
     def text(field: str, number: int) -> str:

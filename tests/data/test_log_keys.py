@@ -7,6 +7,7 @@ import tiny
 from token_rows import PARTS, build, token_rows
 
 from recbole_marn.errors import InputError
+from recbole_marn.host.vocabulary import translate
 
 ROWS = planted_log.exposures()
 TOGETHER = sorted(ROWS, key=lambda row: row.request)
@@ -197,6 +198,15 @@ def test_repeats_are_by_type(tmp_path):
     assert build(planted_log.settings(tmp_path, **behaviours))["train"].part.protocol.events.n_events == len(seen)
     with pytest.raises(InputError, match="each behaviour .user, item, type. once"):
         build(planted_log.settings(tmp_path, repeats="error", **behaviours))
+
+
+@pytest.mark.parametrize(
+    ("group_by", "ours"), [("user", "user"), ("User", "user"), ("none", "none"), ("None", "none"), (None, "none")]
+)
+def test_groups_of_a_split_in_capitals(group_by, ours):
+    given = {"eval_args": {"split": {"RS": [8, 1, 1]}, "group_by": group_by}}
+    translate(given, {"label": {"field": "label"}})
+    assert given["split_group"] == ours
 
 
 # ------------------------------------------------------------------------------------------------- said, not ignored

@@ -260,5 +260,5 @@ def test_statistics_that_cannot_be_resampled_are_refused():
         bootstrap_of_statistics([])
     with pytest.raises(InputError, match="same rows"):
         bootstrap_of_statistics([one, cluster_statistics(user, 1 - label, score[0])])
-    with pytest.raises(InputError, match="scores alone"):
+    with pytest.raises(InputError, match="Scores without a scale"):
         bootstrap_of_statistics([cluster_statistics(user, label, score[0], probabilities=False)], "LogLoss")

@@ -85,7 +85,7 @@ def test_scores_without_a_scale_have_ranking_metrics_alone():
     one = cluster_statistics(user, label, 64 * a, probabilities=False)
     assert one.uauc() == metrics.uauc(user, label, a)
     for name in ("log_loss", "normalised_entropy", "predicted_over_observed"):
-        with pytest.raises(InputError, match="scores alone"):
+        with pytest.raises(InputError, match="Scores without a scale"):
             getattr(one, name)()
     with pytest.raises(InputError, match="sigmoid"):
         cluster_statistics(user, label, 64 * a)

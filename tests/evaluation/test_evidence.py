@@ -9,7 +9,7 @@ import pytest
 
 from recbole_marn.errors import InputError
 from recbole_marn.evaluation import packing
-from recbole_marn.evaluation.evidence import evidence_of, pack, unpack
+from recbole_marn.evaluation.evidence import evidence_of, evidence_of_parts, pack, unpack
 from recbole_marn.evaluation.scores import part_metrics
 
 
@@ -35,8 +35,21 @@ def test_metrics_come_back_from_the_bytes(seed, log, requests):
         assert wanted["requests without a click"] and wanted["requests without a non-click"]
 
 
+@pytest.mark.parametrize(("log", "requests"), [(True, True), (True, False), (False, False)])
+def test_parts_without_tests_keep_pairs_and_totals(log, requests):
+    """Every metric of the validation part comes back; sums of each user stay with the test part alone."""
+    scores = columns(3, requests)
+    content = pack(evidence_of_parts({"valid": scores, "test": scores}, log))
+    found = unpack(content)
+    assert found["valid"].metrics(log) == pytest.approx(part_metrics(scores, log), abs=1e-6)
+    assert len(found["test"].clusters["user"].sums_of("loss")) == len(np.unique(scores["user"]))
+    with pytest.raises(InputError, match="pairs inside clusters"):
+        found["valid"].clusters["user"].auc()
+    assert pack(found) == content
+
+
 def test_the_same_evidence_has_the_same_bytes():
-    one = {"valid": evidence_of(columns(1), True), "test": evidence_of(columns(2), True)}
+    one = evidence_of_parts({"valid": columns(1), "test": columns(2)}, True)
     assert pack(one) == pack(unpack(pack(one))) and set(unpack(pack(one))) == {"valid", "test"}
 
 
@@ -61,12 +74,13 @@ def test_a_part_of_one_class_has_what_is_defined():
     assert found["LogLoss"] == pytest.approx(part_metrics(scores, True)["LogLoss"])
 
 
-def rewritten(**changed):
-    """Packed evidence with some arrays changed, written as they are."""
-    with np.load(io.BytesIO(lzma.decompress(pack({"test": evidence_of(columns(4), True)})))) as file:
+def rewritten(part="test", **changed):
+    """Packed evidence of a part with some arrays changed, written as they are."""
+    made = evidence_of_parts({part: columns(4)}, True)
+    with np.load(io.BytesIO(lzma.decompress(pack(made)))) as file:
         arrays = {name: file[name] for name in file.files}
     for name, change in changed.items():
-        key = f"test/{name.replace('__', '/')}"
+        key = f"{part}/{name.replace('__', '/')}"
         arrays[key] = change(arrays[key])
     file = io.BytesIO()
     np.savez(file, **{name: values for name, values in arrays.items() if values is not None})
@@ -96,8 +110,12 @@ def rewritten(**changed):
         rewritten(user__positives=lambda x: x.astype(int) - 1000),
         rewritten(user__loss=lambda x: np.array([None] * x.shape[1])),
         rewritten(bins__rows=lambda x: x + 1),
+        rewritten("valid", user__positives=lambda _: None),
+        rewritten("valid", total__positives=lambda x: x - 1),
+        rewritten("valid", total__loss=lambda _: None),
+        rewritten("valid", request__doubled_wins=lambda x: x.astype(int) * 100 + 1),
     ],
-    ids=range(20),
+    ids=range(24),
 )
 def test_what_contradicts_itself_is_refused(content):
     with pytest.raises(InputError, match="statistics as they were written"):

@@ -138,6 +138,7 @@ def test_paths_and_samplings_are_no_part_of_the_identity(plan, tmp_path):
         (Row("a", "MARN", {"seed": 3}), "'seed'.*--seeds"),
         (Row("a", "MARN", {"resume": False}), "'resume'"),
         (Row("a", "MARN", {"model": "LR"}), "'model'.*--models"),
+        (Row("a", "MARN", {"run_name": "mine"}), "'run_name'.*name is its identity"),
     ],
 )
 def test_a_wrong_setting_is_explained(plan, row, told):

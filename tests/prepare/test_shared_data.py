@@ -1,4 +1,4 @@
-"""ml-1m, hm, tmall, MIND and OBD as they lie in the folder of real data: counts equal to its README. Skipped without it."""
+"""ml-1m, hm, tmall, MIND and OBD from the folder of real data: counts equal to its README. Skipped without it."""
 
 import pytest
 from prepare.raw_files import shared_data

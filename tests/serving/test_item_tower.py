@@ -11,7 +11,7 @@ from cases import OUR_MODELS, prepared
 
 from recbole_marn.errors import InputError
 from recbole_marn.registry import model_class
-from recbole_marn.serving.exported import ExportedScorer
+from recbole_marn.serving.exported import IDS, SHOWN, ExportedScorer
 from recbole_marn.serving.histories import History
 from recbole_marn.serving.item_tower import ItemSide
 from recbole_marn.serving.laid import Laid
@@ -129,7 +129,10 @@ def test_of_an_added_item_the_modalities_are_known_too(opened):
     assert has == {"ids": [True, True], "image": [True, False], "title": [True, False], "statistic": [True, True]}
 
 
-LISTS = {"ids": {"kind": "id", "fields": {"item_id": 4, "title": 3}}, "image": tiny.MODALITIES["image"]}
+LISTS = {
+    "ids": {"kind": "id", "fields": {"item_id": 4, "title": 3, "category": 3}},
+    "image": tiny.MODALITIES["image"],
+}
 RARE = {"ids": {"kind": "id", "fields": {"item_id": 4}}}
 
 
@@ -152,7 +155,8 @@ def test_lists_and_rare_items_are_exported(exported, changed, unknown):
     items = [*scorer.items[:5], "new"]
     lists = "title" in changed["modalities"]["ids"]["fields"]
     titles = [served.items[item]["title"].split()[::-1] for item in items[:-1]] + [["house", "red", "never-seen"]]
-    fields = {"title": [" ".join(title) for title in titles]} if lists else {}
+    categories = [served.items[item]["category"] for item in items[:-1]] + ["toy"]
+    fields = {"title": [" ".join(title) for title in titles], "category": categories} if lists else {}
     found = tower.encode(items, fields, {})
     told = model.add_items({"item_id": items, **fields})
     assert found.described.told(new=1) == told and told.unknown == unknown
@@ -162,6 +166,15 @@ def test_lists_and_rare_items_are_exported(exported, changed, unknown):
         table = served.run.train.part.item_table.modalities["ids"]
         rare = np.flatnonzero(table.codes[:, 0] == 1)[0] - 1
         np.testing.assert_allclose(found.vectors[5], scorer.item_vectors()[rare], rtol=0, atol=1e-6)
+
+
+def test_people_see_every_word_of_a_list_and_the_field_after_it(exported):
+    served, folder = exported("MARN", modalities=LISTS)
+    ids = (folder / IDS).read_text().split()
+    shown = [json.loads(line)["about"] for line in (folder / SHOWN).read_text().splitlines()]
+    fields = ("title", "category")
+    expected = [{field: served.items[item][field] for field in fields} for item in ids]
+    assert shown == expected
 
 
 @pytest.mark.parametrize(("vectors", "told"), [
