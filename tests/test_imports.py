@@ -33,7 +33,8 @@ FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 HASATTR = {"files/__init__.py": 1}
 RECBOLE = {"host", "training", "tuning", "data", "models"}
 PLAIN_NUMPY = [
-    f"data/{file}.py" for file in ("arrays", "rows", "touched", "negatives", "matched_levels", "statistics")
+    f"data/{file}.py"
+    for file in ("arrays", "rows", "touched", "negatives", "matched_levels", "statistics", "fingerprint")
 ]
 
 

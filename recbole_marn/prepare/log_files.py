@@ -15,13 +15,12 @@ from recbole_marn.files.folders import staged_folder
 from recbole_marn.prepare.atomic import spell_numbers, write_item
 from recbole_marn.prepare.logs import LogDataset, TokenColumn
 from recbole_marn.prepare.meeting import check_meeting
-from recbole_marn.prepare.record import coverage_of_items, origin, span, vector_notes, write_record
+from recbole_marn.prepare.record import FORMAT_VERSION, coverage_of_items, origin, span, vector_notes, write_record
 from recbole_marn.prepare.settings_file import settings_of_log, spelled
 from recbole_marn.prepare.sources import Options
 
-__all__ = ["FORMAT_VERSION", "render_log", "write_log"]
+__all__ = ["render_log", "write_log"]
 
-FORMAT_VERSION = 1  # of the folder, see docs/prepare.md
 _PIECE = 100_000  # rows turned into text at once
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import platform
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -21,20 +20,19 @@ from recbole_marn.prepare.download import fetch_missing
 from recbole_marn.prepare.log_files import write_log
 from recbole_marn.prepare.logs import LogDataset
 from recbole_marn.prepare.meeting import check_meeting
-from recbole_marn.prepare.record import origin, span, vector_notes, write_record
+from recbole_marn.prepare.record import FORMAT_VERSION, coverage_of_items, origin, span, vector_notes, write_record
 from recbole_marn.prepare.registry import DATASETS, reader_of, source_of
-from recbole_marn.prepare.report import coverage, histograms, summarise
+from recbole_marn.prepare.report import histograms, summarise
 from recbole_marn.prepare.settings_file import settings_of_events, spelled
 from recbole_marn.prepare.sources import Options
 from recbole_marn.prepare.tables import RawDataset, VectorSource
 from recbole_marn.prepare.vectors import VectorWriter
 from recbole_marn.prepare.word_vectors import write_word_vectors
-from recbole_marn.registry import datasets_at_hand, known_datasets
+from recbole_marn.registry import datasets_at_hand, known_datasets, recbole_folder
 from recbole_marn.settings.data import COLUMNAR_FROM_MB
 
-__all__ = ["FORMAT_VERSION", "ensure_prepared", "prepare", "write_dataset"]
+__all__ = ["ensure_prepared", "prepare", "write_dataset"]
 
-FORMAT_VERSION = 1  # of the folder `prepare` writes, see docs/prepare.md
 
 
 def prepare(
@@ -92,9 +90,8 @@ def prepare(
 def _taken_names() -> set[str]:
     """Names with settings here or in RecBole's package, which would be taken for a data set of another name, too."""
     names = {*DATASETS, *known_datasets()} - {"custom"}
-    spec = importlib.util.find_spec("recbole")  # finds the package without importing it
-    for place in (spec.submodule_search_locations or ()) if spec else ():
-        names |= {path.stem for path in Path(place, "properties", "dataset").glob("*.yaml")}
+    if recbole := recbole_folder():
+        names |= {path.stem for path in (recbole / "properties" / "dataset").glob("*.yaml")}
     return names
 
 
@@ -166,7 +163,7 @@ def write_dataset(
             "time": span(events.time, data.counts_time),
             "columns": dict(data.columns),
             "published": dict(data.published),
-            "coverage": coverage(events, tokens, fields | present),
+            "coverage": coverage_of_items(np.bincount(events.item, minlength=len(tokens)), tokens, fields | present),
             "vectors": vectors | words,
             "checks": leak_checks(events),
             **origin(data, _notes(data, unseen, options) + vector_notes(written), data.sources, folder),

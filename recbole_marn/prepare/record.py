@@ -15,7 +15,9 @@ from recbole_marn.prepare.tables import Found
 from recbole_marn.prepare.times import day_of
 from recbole_marn.prepare.vectors import VectorWriter
 
-__all__ = ["coverage_of_items", "fingerprint", "origin", "span", "vector_notes", "write_record"]
+__all__ = ["FORMAT_VERSION", "coverage_of_items", "fingerprint", "origin", "span", "vector_notes", "write_record"]
+
+FORMAT_VERSION = 1  # of the folder `prepare` writes, see docs/prepare.md
 
 
 def fingerprint(path: Path) -> dict[str, Any]:

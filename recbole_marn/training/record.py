@@ -41,7 +41,7 @@ def with_request(columns: Mapping[str, np.ndarray], part: Part) -> dict[str, np.
     """Columns of all rows of a part, and the request of each where the log says what was shown together."""
     if not part.is_log or part.settings.request is None:
         return dict(columns)
-    return {**columns, "request": part.rows.request_of(np.arange(len(part)))}
+    return {**columns, "request": part.rows.group_of(np.arange(len(part)))}
 
 
 def calibration_told(trainer: Any, scores: Mapping[str, Mapping[str, np.ndarray]]) -> dict[str, Any]:
