@@ -4,7 +4,7 @@
 import pytest
 
 from recbole_marn.errors import InputError
-from recbole_marn.host.keys import WORLD_KEYS, check_host_settings, check_keys, check_names
+from recbole_marn.host.keys import WORLD_KEYS, check_host_settings, check_keys, check_names, spell_whole_numbers
 from recbole_marn.registry import MODELS
 from recbole_marn.settings.data import (
     BehaviourSettings,
@@ -186,6 +186,14 @@ def test_keys_of_recbole_are_checked(given, text):
 
 def test_keys_of_recbole_that_are_right_pass():
     check_host_settings({"epochs": 3, "metrics": "auc", "valid_metric": "AUC", "normalize_all": False}, DEFAULTS)
+
+
+def test_a_whole_number_is_an_int_for_recbole():
+    given = {"epochs": 3.0, "seed": 7.0, "id_min_count": 2.0, "threads": 1.0, "width": 16.0, "learning_rate": 1.0}
+    spell_whole_numbers(MODELS["MARN"], given)
+    assert {key: repr(value) for key, value in given.items()} == {
+        "epochs": "3", "seed": "7", "id_min_count": "2", "threads": "1", "width": "16", "learning_rate": "1.0"
+    }  # fmt: skip
 
 
 def test_parse_modality_keeps_the_kind():

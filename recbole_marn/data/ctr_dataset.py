@@ -120,8 +120,21 @@ class CTRDataset(ColumnarDataset):
         return table.frame
 
     def _describe(self, field: str, kind: FeatureType, source: FeatureSource | str, table: pd.DataFrame) -> None:
-        """Enter a column into RecBole's dictionaries, as its own reader does."""
+        """Enter a column into RecBole's dictionaries, as its own reader does; they know one column of a name.
+
+        Raises:
+            InputError: another file has a column of that name.
+        """
         if source != "link":
+            keys = {FeatureSource.USER: (self.uid_field,), FeatureSource.ITEM: (self.iid_field,)}
+            known = self.field2source.get(field, source)
+            if known != source and field not in keys.get(source, (self.uid_field, self.iid_field)):
+                files = f".{FeatureSource(known).value} and .{FeatureSource(source).value}"
+                raise InputError(
+                    f"column {field} in one of the files of {self.dataset_name}",
+                    f"it in {files}",
+                    "Rename one of the two, or leave it out by unload_col.",
+                )
             self.field2source[field] = source
             self.field2type[field] = kind
             if "float" in kind.value:

@@ -266,6 +266,12 @@ def _statistic(
     codes, fitted, at_time = [], [], {}
     for field in settings.fields:
         if field in moving.training:
+            if field in columns.fields():
+                raise InputError(
+                    f"no column {field} of the items, for what is called so is counted from the training rows",
+                    "one",
+                    f"Give the column another name, in the .item file, in load_col and in the fields of '{name}'.",
+                )
             known, seen = moving.training[field], training.columns(evenly_spaced(training.n_rows, BIN_SAMPLE))
             bins = EqualFrequencyBins.fit(known.as_of(seen["item"], seen["time"]), bins=settings.bins)
             at_time[sum(c.shape[1] for c in codes)] = (field, bins)

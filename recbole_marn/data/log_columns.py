@@ -9,8 +9,8 @@ import numpy as np
 from recbole.utils import FeatureType
 
 from recbole_marn.data.context_codes import Column, as_codes
-from recbole_marn.data.log_statistics import USER_STATISTICS
 from recbole_marn.errors import InputError
+from recbole_marn.settings.logs import USER_STATISTICS
 from recbole_marn.settings.parsing import nearest
 
 __all__ = ["profile_and_context"]
@@ -46,6 +46,13 @@ def profile_and_context(dataset: Any, is_row: np.ndarray) -> list[Column]:
 
 
 def _column(dataset: Any, is_row: np.ndarray, source: str, name: str, width: int) -> Column:
+    tables = [table for table in (dataset.user_feat, dataset.inter_feat) if table is not None]
+    if name in USER_STATISTICS and any(name in table for table in tables):
+        raise InputError(
+            f"no column {name} in the files, for what is called so is counted from the training rows",
+            "one",
+            "Give the column another name, in the file and in load_col.",
+        )
     if source == "user" and name in USER_STATISTICS:
         return Column(name, width, source, np.zeros(0), "float", False)
     if source == "user" and name == dataset.uid_field:

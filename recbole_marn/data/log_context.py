@@ -14,9 +14,10 @@ from recbole_marn.data.arrays import evenly_spaced, kept, taken
 from recbole_marn.data.context import ContextField
 from recbole_marn.data.context_codes import Column, FieldCodes, Fixed, RowCodes, coded, in_order
 from recbole_marn.data.context_vocabulary import FieldVocabulary
-from recbole_marn.data.log_statistics import USER_STATISTICS, LogCounts
+from recbole_marn.data.log_statistics import LogCounts
 from recbole_marn.data.logged_rows import Requests
 from recbole_marn.settings.data import DataSettings
+from recbole_marn.settings.logs import USER_STATISTICS
 
 __all__ = ["LogContext"]
 

@@ -18,13 +18,14 @@ from recbole_marn.data.log_context import LogContext
 from recbole_marn.data.log_histories import GivenHistories, Histories, given_histories, histories_before, is_one_of
 from recbole_marn.data.log_requests import Exposures, group
 from recbole_marn.data.log_splits import split_requests
-from recbole_marn.data.log_statistics import STATISTICS, USER_STATISTICS, LogCounts
+from recbole_marn.data.log_statistics import LogCounts
 from recbole_marn.data.logged_rows import LoggedRows, Requests
 from recbole_marn.data.negatives import NegativeSampler
 from recbole_marn.data.rows import PARTS, TEST, TRAIN, Events
 from recbole_marn.data.statistics import InteractionCounts
 from recbole_marn.errors import InputError
 from recbole_marn.settings.data import DataSettings
+from recbole_marn.settings.logs import STATISTICS, USER_STATISTICS
 
 __all__ = ["LogProtocol"]
 

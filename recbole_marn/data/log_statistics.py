@@ -11,13 +11,10 @@ from recbole_marn.data.logged_rows import Requests
 from recbole_marn.data.rows import Events
 from recbole_marn.data.statistics import ClickRate, InteractionCounts, KnownBefore
 from recbole_marn.errors import InputError
+from recbole_marn.settings.logs import USER_STATISTICS
 
-__all__ = ["STATISTICS", "USER_STATISTICS", "LogCounts"]
+__all__ = ["LogCounts"]
 
-# Names a statistic modality may use; clicks are the training interactions of a log.
-STATISTICS = ("exposures", "clicks", "click_rate", "purchases", "train_interactions")
-# Names that the fields of `user` may use.
-USER_STATISTICS = {"user_exposures": "exposures", "user_clicks": "clicks", "user_click_rate": "click_rate"}
 PURCHASES = {"purchase", "purchases", "buy", "bought", "order"}
 
 

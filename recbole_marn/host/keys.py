@@ -20,7 +20,7 @@ from recbole_marn.settings.host import CLICKS_ALONE, GAUC_NAME, INSTEAD, METRICS
 from recbole_marn.settings.parsing import from_mapping, nearest
 from recbole_marn.settings.training import TrainSettings
 
-__all__ = ["DATA_KEYS", "add_our_settings", "check_host_settings", "check_keys"]
+__all__ = ["DATA_KEYS", "add_our_settings", "check_host_settings", "check_keys", "spell_whole_numbers"]
 
 # What a data set is, as `DATASET.yaml` says it.
 DESCRIBING = ("label", "modalities")
@@ -39,6 +39,7 @@ def add_our_settings(config: Any, row: ModelRow, dataset: str) -> None:
     translate(given, config.internal_config_dict)
     check_keys(row, given, recboles | config.internal_config_dict)
     check_host_settings(given, config.internal_config_dict)
+    spell_whole_numbers(row, given)
     name_gauc(given, config.internal_config_dict)
     check_names(dataset, given)
     use_committed_data(given, dataset)
@@ -119,6 +120,17 @@ def check_keys(row: ModelRow, given: Mapping[str, Any], defaults: Mapping[str, A
         )
     for kind in kinds:
         from_mapping(kind, given, complete=False)
+
+
+def spell_whole_numbers(row: ModelRow, given: MutableMapping[str, Any]) -> None:
+    """512.0, as a search over a range draws it, is 512: RecBole and torch take it for no number of rows or epochs."""
+    for kind in (DataSettings, TrainSettings, HostSettings, row.settings):
+        checked = vars(from_mapping(kind, given, complete=False))
+        given |= {key: checked[key] for key in checked.keys() & given if _is_whole_float(given[key], checked[key])}
+
+
+def _is_whole_float(given: Any, checked: Any) -> bool:
+    return isinstance(given, float) and isinstance(checked, int)
 
 
 def _check_split(given: Mapping[str, Any]) -> None:

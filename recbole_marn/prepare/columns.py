@@ -164,7 +164,9 @@ def choose(
         if column is None:
             continue
         entry.used = True
-        _take(chosen, entry.role, column, type_ or roles.get(entry.role, ""), lists, named=bool(type_), asked=True)
+        if not roles[entry.role] and entry.role not in lists:
+            type_ = _of_one_value(entry, type_, table)
+        _take(chosen, entry.role, column, type_ or roles[entry.role], lists, named=bool(type_), asked=True)
     for role, type_ in roles.items():
         if role not in chosen.columns and (column := find_column(table, role)) is not None:
             if column not in chosen.columns.values():
@@ -186,6 +188,17 @@ def choose(
         if column not in taken:
             chosen.left.setdefault(column, f"holds a {shape}" if shape != PLAIN else "")
     return chosen
+
+
+def _of_one_value(entry: Assignment, type_: str, table: Table) -> str:
+    """The type of a role that is no feature: none, whatever was said, for the role itself says what its values are."""
+    if type_.endswith("_seq"):
+        raise InputError(
+            f"plain values for {entry.role} in {table.path}",
+            f"a list, --column {entry.text}={entry.column}",
+            "Write one row per entry, or leave the type out if each value is one.",
+        )
+    return ""
 
 
 def _take(chosen: Roles, role: str, column: str, type_: str, lists: Sequence[str], *, named: bool, asked: bool) -> None:

@@ -53,6 +53,9 @@ class JsonTable(Table):
             if record is None:
                 tally.skip("no JSON object", number)
             else:
+                if late := record.keys() - self.kinds.keys():
+                    reason = f"that the first {_LOOKED_AT:,} records lack is not read"
+                    tally.lose("a column", reason, number, min(late), tolerated=True)
                 yield number, [record.get(name) for name in names]
 
 

@@ -36,6 +36,8 @@ REFUSED = {
     "threshold": "label: {field, at_least} reads a log; where every line is a click, val_interval leaves others out",
     "LABEL_FIELD": "label: {field} reads a log; where every line is a click, labels are made",
     "RATING_FIELD": "no model here reads ratings; val_interval leaves events out by a column",
+    "unused_col": "load_col and unload_col say what is read; modalities, user and context, what models see of it",
+    "POSITION_FIELD": "no model here reads places in a history; position: {field} is a log's",
     "topk": "labelled rows are not ranked; metrics are AUC, UAUC, GAUC, LogLoss, MAE and RMSE",
     "valid_metric_bigger": "valid_metric tells",
     "eval_type": "metrics tell",
@@ -89,9 +91,9 @@ INSTEAD = {
 
 # Keys that RecBole reads and lists nowhere, or that it lists and `HostSettings` does not check.
 TAKEN = {"model", "dataset", "config_files", "same_rows", "encoding", "wandb_project", "field_separator"}
-TAKEN |= {"seq_separator", "seq_len", "load_col", "unload_col", "unused_col", "rm_dup_inter", "val_interval"}
+TAKEN |= {"seq_separator", "seq_len", "load_col", "unload_col", "rm_dup_inter", "val_interval"}
 TAKEN |= {"filter_inter_by_user_or_item", "user_inter_num_interval", "item_inter_num_interval", "normalize_field"}
-TAKEN |= {"alias_of_user_id", "alias_of_item_id", "POSITION_FIELD"}
+TAKEN |= {"alias_of_user_id", "alias_of_item_id"}
 
 
 @dataclass(frozen=True)

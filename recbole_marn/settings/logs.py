@@ -9,6 +9,12 @@ from typing import Any
 from recbole_marn.settings.parsing import option
 
 __all__ = ["BehavioursSettings", "ContextSettings", "LabelSettings", "PositionSettings", "RequestSettings"]
+__all__ += ["STATISTICS", "USER_STATISTICS"]
+
+# Names a statistic modality may use; clicks are the training interactions of a log.
+STATISTICS = ("exposures", "clicks", "click_rate", "purchases", "train_interactions")
+# Names that the fields of `user` may use.
+USER_STATISTICS = {"user_exposures": "exposures", "user_clicks": "clicks", "user_click_rate": "click_rate"}
 
 
 @dataclass(frozen=True)

@@ -52,6 +52,27 @@ def test_bad_input(tmp_path, rows, settings, text):
         build(planted_log.settings(tmp_path, **settings))
 
 
+@pytest.mark.parametrize(
+    ("file", "column", "settings", "text"),
+    [
+        ("item", "device:token", {}, "column device in one of the files of log. Got it in .inter and .item"),
+        ("user", "user_clicks:float", {"user": {"fields": {"user_clicks": 2}}}, "no column user_clicks in the files"),
+        (
+            "item",
+            "clicks:float",
+            {"modalities": {"counts": {"kind": "statistic", "fields": ["clicks"]}}},
+            "no column clicks of the items",
+        ),
+    ],
+)
+def test_names_that_columns_cannot_have(tmp_path, file, column, settings, text):
+    path = planted_log.write(tmp_path, ROWS) / f"log.{file}"
+    header, *lines = path.read_text().splitlines()
+    path.write_text("\n".join([f"{header}\t{column}", *(f"{line}\t3" for line in lines)]) + "\n")
+    with pytest.raises(InputError, match=text):
+        build(planted_log.settings(tmp_path, **settings))
+
+
 def test_a_column_that_tells_the_label_may_be_allowed(tmp_path):
     planted_log.write(tmp_path, with_column(ROWS, device=lambda r: f"d{r.label}"))
     part = build(planted_log.settings(tmp_path, context={"fields": {"device": 2}, "allow": ["device"]}))["train"].part

@@ -90,7 +90,7 @@ def test_parquet_keeps_types(tmp_path):
     assert [row["user_id"] for row in inter] == ["1", "2"], "numbers with a missing one among them come as floats"
     assert inter[0]["timestamp"] == "1706702400"
     assert [tuple(row.values()) for row in items] == [("x", "a b", "1.25"), ("y", "", "")]
-    assert "1 x missing id" in record["skipped"]["e.parquet"]
+    assert "1 x missing id" in record["skipped"]["events e.parquet"]
 
     whole = (tmp_path / "e.parquet").read_bytes()
     (tmp_path / "e.parquet").write_bytes(whole[: len(whole) // 2])
@@ -144,14 +144,14 @@ def test_bytes_that_are_no_text_are_counted(tmp_path):
     path = tmp_path / "e.csv"
     path.write_bytes(b"user_id,item_id,timestamp\na,x,1700000000\n\xff\xfe,x,1700000000\n")
     record, inter, _, _ = made(tmp_path, events=path, max_skipped=0.5)
-    assert len(inter) == 1 and "1 x not utf-8 (first in line 3: " in record["skipped"]["e.csv"]
+    assert len(inter) == 1 and "1 x not utf-8 (first in line 3: " in record["skipped"]["events e.csv"]
 
 
 def test_an_unclosed_quotation_mark_costs_the_lines_it_swallows(tmp_path):
     path = tmp_path / "e.csv"
     path.write_text('user_id,item_id,timestamp\na,x,1700000000\n"a,x,1700000000\n' + "b,y,1700000000\n" * 3)
     record, inter, _, _ = made(tmp_path, events=path, max_skipped=1.0)
-    assert len(inter) == 1 and "4 x broken quotation marks (first in line 3)" in record["skipped"]["e.csv"]
+    assert len(inter) == 1 and "4 x broken quotation marks (first in line 3)" in record["skipped"]["events e.csv"]
 
 
 def test_an_array_as_images(tmp_path, csvs):

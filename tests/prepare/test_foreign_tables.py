@@ -20,21 +20,21 @@ def test_quotation_marks_in_tab_separated_text_are_text(shop):
     assert [rows[f"i{n}"]["title"] for n in range(10)] == [
         "heroes", "plain", "7 single", "whole", "do ubled", "end", "", "", "t", "a b c"
     ]  # fmt: skip
-    assert record["read"]["items.csv"] == {"lines": 10, "skipped": 0, "inside_fields": 0}
+    assert record["read"]["items items.csv"] == {"lines": 10, "skipped": 0, "inside_fields": 0}
 
 
 @pytest.mark.parametrize("mark", ['"', '""', '"""'])
 def test_an_event_with_a_stray_mark_is_an_event(shop, mark):
     text = events(sep="\t").replace("u3\ti3\t", f"{mark}u3\ti3\t", 1)
     record, inter, _, _ = shop(text)
-    assert len(inter) == USERS * ITEMS == record["read"]["events.csv"]["lines"]
+    assert len(inter) == USERS * ITEMS == record["read"]["events events.csv"]["lines"]
 
 
 def test_a_field_over_several_lines_is_counted(shop):
     items = "item_id,title,price\n" + "".join(f'i{n},"Shoe ""{n}""\nred",{n + 1}\n' for n in range(10))
     record, _, rows, _ = shop(None, items)
     assert rows["i4"]["title"] == "shoe 4 red" and rows["i4"]["price"] == "5"
-    assert record["read"]["items.csv"] == {"lines": 20, "skipped": 0, "inside_fields": 10}
+    assert record["read"]["items items.csv"] == {"lines": 20, "skipped": 0, "inside_fields": 10}
     assert "20 lines, 10 of them inside fields" in render(record)
 
 
@@ -46,7 +46,7 @@ def test_two_stray_marks_do_not_swallow_the_rows_between_them(shop):
         shop(None, text)
     record, _, rows, _ = shop(None, text, max_skipped=0.5)
     assert rows["i1"]["title"] == "shoe 1" and rows["i3"]["title"] == ""
-    assert record["read"]["items.csv"] == {"lines": 10, "skipped": 5, "inside_fields": 0}
+    assert record["read"]["items items.csv"] == {"lines": 10, "skipped": 5, "inside_fields": 0}
 
 
 # --- ids -------------------------------------------------------------------------------------------------------------
@@ -216,6 +216,16 @@ def test_further_columns_by_type(shop):
     assert rows["i3"] == {"item_id": "i3", "category": "new_in sale", "brand": "s3"}
     with pytest.raises(InputError, match="'season'.*--column season=SEASON:token"):
         shop(None, items, columns={"season": "SEASON"})
+
+
+def test_a_type_makes_no_field_of_an_item_of_an_id_or_a_time(shop):
+    items = "item_id,category\n" + "".join(f"i{n},c{n}\n" for n in range(10))
+    typed = {"user_id": "user_id:token", "item_id": "item_id:token", "timestamp": "timestamp:float"}
+    _, inter, rows, _ = shop(None, items, columns=typed)
+    assert rows["i3"] == {"item_id": "i3", "category": "c3"}
+    assert inter == shop(None, items)[1]
+    with pytest.raises(InputError, match="plain values for item_id .*--column item_id=item_id:token_seq"):
+        shop(None, items, columns={"item_id": "item_id:token_seq"})
 
 
 def test_lists_and_structures_by_their_top_level_names(shop, tmp_path):

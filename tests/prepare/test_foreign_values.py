@@ -210,6 +210,13 @@ def test_json_lines(shop):
         shop(text + '{"user_id": "u1"\n', described)
 
 
+def test_a_column_of_json_lines_that_comes_late_is_told(shop):
+    lines = [{"user_id": f"u{k % 99}", "item_id": k % 10, "timestamp": START + k} for k in range(10_001)]
+    text = "".join(map("{}\n".format, map(json.dumps, [*lines, lines[0] | {"title": "Shoe"}])))
+    told = "1 x a column that the first 10,000 records lack is not read (first in line 10,002: 'title')"
+    assert shop(text)[0]["skipped"] == {"events events.csv": told}
+
+
 def test_a_folder_of_parquet(shop, tmp_path):
     pytest.importorskip("pyarrow")
     folder = tmp_path / "events.parquet"

@@ -5,7 +5,7 @@ import json
 
 import pytest
 import yaml
-from prepare.raw_files import atomic, shared_data
+from prepare.raw_files import atomic
 
 from recbole_marn.errors import InputError
 from recbole_marn.prepare.datasets.mind import _seconds
@@ -78,6 +78,9 @@ def test_mind_in_two_folders_keeps_impressions_apart(tmp_path, mind):
         (mind / name).unlink()
     record = prepare("mind", mind, tmp_path / "out", Options())
     files, _ = read_back(tmp_path / "out" / "mind", "mind")
+    assert {name: count["lines"] for name, count in record["read"].items() if name.endswith("behaviors.tsv")} == {
+        "MINDsmall_train/behaviors.tsv": 3, "MINDsmall_dev/behaviors.tsv": 3
+    }  # fmt: skip
     assert record["counts"]["requests"] == 6 and record["checks"]["shown_twice"] == 0
     assert {row["split"] for row in files["inter"]} == {"MINDsmall_train", "MINDsmall_dev"}
     assert files["inter"][0]["request_id"] == "MINDsmall_dev-1"
@@ -333,6 +336,20 @@ def test_requests_that_are_none_are_counted(log):
     }  # fmt: skip
 
 
+def test_lines_skipped_are_told_of_each_of_two_files_of_one_name(log, tmp_path):
+    for folder in ("shown", "done"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "shown" / "day.csv").write_text(EXPOSURES + f"u1,,0,{START},r1,1,\n")
+    (tmp_path / "done" / "day.csv").write_text(f"user_id,item_id,timestamp\nu1,i1,{START}\nu2,i1,\n")
+    files = {"exposures": tmp_path / "shown" / "day.csv", "behaviours": tmp_path / "done" / "day.csv"}
+    out = tmp_path / "out"
+    record = prepare("custom", tmp_path, out, Options(**files, columns={}, max_skipped=0.5), name="log")
+    assert {name: count["skipped"] for name, count in record["read"].items()} == {
+        "exposures day.csv": 1, "behaviours day.csv": 1
+    }  # fmt: skip
+    assert len(record["skipped"]) == 2
+
+
 def test_a_log_without_users(log):
     text = "".join(line.partition(",")[2] for line in EXPOSURES.splitlines(keepends=True))
     record, files, _ = log(text)
@@ -350,6 +367,15 @@ def test_a_log_without_users(log):
         ({}, {"exposures.tags": "device:token_seq"}, "token or float for tags"),
         ({}, {"exposures.hour": "nosuch:float"}, "the column 'nosuch' for hour"),
         ({"events": "user_id,item_id,timestamp\n"}, {}, "--events or --exposures"),
+        ({}, {"exposures.price": "device:float"}, "a role of exposures. Got exposures.price. Give it a name"),
+        ({}, {"category": "device"}, "a role of exposures. Got category"),
+        ({}, {"exposures.user_clicks": "device:token"}, "exposures.user_clicks, as what is counted .* is called"),
+        ({"items": "item_id,n\ni1,3\ni2,4\n"}, {"items.clicks": "n:float"}, "items.clicks, as what is counted"),
+        (
+            {"users": "user_id,os\nu1,x\n"},
+            {"exposures.device": "device:token", "users.device": "os:token"},
+            "users.device, as one of exposures is called. .*--column users.NAME=os:token",
+        ),
     ],
 )
 def test_tables_and_options_that_do_not_fit(log, more, columns, message):
@@ -364,24 +390,3 @@ def test_lists_of_different_lengths_are_counted(log):
     rows = [{"user_id": "u", "item_id": ["a", "b"], "label": label, "timestamp": START} for label in ([0, 1, 1], ["c"])]
     with pytest.raises(InputError, match="2 x labels do not fit the list shown"):
         log(jsonl(rows))
-
-
-# --- real data -------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.thorough
-@pytest.mark.parametrize(
-    ("dataset", "expected"),
-    [
-        ("mind", {"users": 4637, "items": 7457, "exposures": 189_359, "clicks": 7542, "requests": 5000}),
-        ("obd", {"users": 0, "items": 80, "exposures": 20_000, "clicks": 80}),
-    ],
-)
-def test_the_shared_logs_have_their_published_counts(tmp_path, dataset, expected):
-    raw = shared_data() / dataset
-    if not raw.is_dir():
-        pytest.skip(f"no {raw}")
-    record = prepare(dataset, raw, tmp_path, Options())
-    assert record["counts"] == record["counts"] | expected and record["skipped"] == {}
-    if dataset == "mind":
-        assert record["coverage"]["title"]["events"] == pytest.approx(36_127 / 189_359)

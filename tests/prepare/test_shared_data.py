@@ -1,4 +1,4 @@
-"""ml-1m, hm and tmall as they lie in the folder of real data: counts equal to its README. Skipped without it."""
+"""ml-1m, hm, tmall, MIND and OBD from the folder of real data: counts equal to its README. Skipped without it."""
 
 import pytest
 from prepare.raw_files import shared_data
@@ -42,3 +42,19 @@ def test_tmall(tmp_path):
     assert record["counts"] | {"users": 31_882, "items": 30_985, "events": 357_412} == record["counts"]
     kinds = [line.rsplit("\t", 1)[1] for line in (tmp_path / "taobao" / "taobao.inter").read_text().splitlines()[1:]]
     assert {kind: kinds.count(kind) for kind in set(kinds)} == {"buy": 167_862, "cart": 140_068, "fav": 49_482}
+
+
+@pytest.mark.parametrize(
+    ("dataset", "expected"),
+    [
+        ("mind", {"users": 4637, "items": 7457, "exposures": 189_359, "clicks": 7542, "requests": 5000}),
+        ("obd", {"users": 0, "items": 80, "exposures": 20_000, "clicks": 80}),
+    ],
+)
+def test_logs(tmp_path, dataset, expected):
+    if not (shared_data() / dataset).is_dir():
+        pytest.skip(f"no {shared_data() / dataset}")
+    record = counts(tmp_path, dataset, dataset)
+    assert record["counts"] == record["counts"] | expected and record["skipped"] == {}
+    if dataset == "mind":
+        assert record["coverage"]["title"]["events"] == pytest.approx(36_127 / 189_359)

@@ -59,17 +59,17 @@ def read(raw: Path, options: Options) -> RawDataset | LogDataset:
     theirs = _choose_events(events, given, ours)
     _all_used(given, [events, *([items] if items else [])])
 
-    tally = Tally(options.events.name, options.max_skipped)
+    tally = Tally(f"events {options.events.name}", options.max_skipped)
     data = _read_events(theirs, tally, options)
-    data.columns[f"events {options.events.name}"] = theirs.describe()
+    data.columns[tally.name] = theirs.describe()
     if ours is not None and items is not None:
-        tally = Tally(options.items.name, options.max_skipped)
+        tally = Tally(f"items {options.items.name}", options.max_skipped)
         table = read_described(ours, "item_id", tally, options)
         _merge(table, data.items)
         data.items = table
         data.sources += items.files()
         data.tallies.append(tally)
-        data.columns[f"items {options.items.name}"] = ours.describe()
+        data.columns[tally.name] = ours.describe()
     return data
 
 

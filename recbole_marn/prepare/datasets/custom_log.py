@@ -17,13 +17,16 @@ from recbole_marn.prepare.tables import ItemTable
 from recbole_marn.prepare.tabular import Table, open_table
 from recbole_marn.prepare.times import Clock
 from recbole_marn.prepare.tokens import as_text, clean, identifier, is_missing, why_no_id
+from recbole_marn.settings.logs import STATISTICS, USER_STATISTICS
 
 __all__ = ["read_log"]
 
 TABLES = ("exposures", "behaviours", "users", "items")
 _EXPOSURES = ("user_id", "item_id", "label", "timestamp", "request_id", "position")
 _BEHAVIOURS = ("user_id", "item_id", "timestamp", "behavior_type")
+_ROLES = {"exposures": _EXPOSURES, "behaviours": _BEHAVIOURS, "users": ("user_id",), "items": ("item_id", *ITEM_ROLES)}
 _KNOWN = (*_EXPOSURES, "behavior_type", *ITEM_ROLES)
+_COUNTED = (*STATISTICS, *USER_STATISTICS)  # by this package, from training rows
 _BETWEEN = re.compile(r"[\s|;,]+")
 _LABELS = {"1": 1, "true": 1, "yes": 1, "y": 1, "t": 1, "0": 0, "false": 0, "no": 0, "n": 0, "f": 0}
 
@@ -36,7 +39,8 @@ def read_log(options: Options) -> LogDataset:
     parallel lists, one behaviour an entry. Text that is a list needs the type: `--column item_id=SHOWN:token_seq`.
 
     Raises:
-        InputError: a file or a required column is missing, or an option names a column that no table has.
+        InputError: a file or a required column is missing, or an option names a column that no table has, or gives
+            a column a name that another one has.
     """
     given = assignments(options.columns, TABLES, _KNOWN)
     paths = {"exposures": options.exposures, "behaviours": options.behaviours, "users": options.users,
@@ -46,13 +50,15 @@ def read_log(options: Options) -> LogDataset:
     exposures, tallies, columns = None, [], {}
     behaviours, users, items, notes = None, None, ItemTable(()), []
     roles = {name: _roles(name, table, given) for name, table in tables.items()}
+    _check_names(roles)
     for entry in given:
         if not entry.used:
             raise no_such_column(entry, [tables[entry.table]] if entry.table in tables else list(tables.values()))
     for name, table in tables.items():
-        tally = Tally(table.path.name, options.max_skipped)
+        file = f"{name} {table.path.name}"  # files of several folders may be called alike
+        tally = Tally(file, options.max_skipped)
         tallies.append(tally)
-        columns[f"{name} {table.path.name}"] = roles[name].describe()
+        columns[file] = roles[name].describe()
         if name == "exposures":
             exposures = _Exposures(roles[name], tally, options).read()
         elif name == "behaviours":
@@ -88,6 +94,12 @@ def _places(given: list[Assignment], tables: dict[str, Table]) -> list[Assignmen
             hint = f"Give --{entry.table} FILE, or write another table before the point: {', '.join(tables)}."
             raise InputError(f"the file --{entry.table} for --column {entry.text}", "none", hint)
         own = entry.role not in _KNOWN
+        if not own and not any(entry.role in _ROLES[name] for name in ([entry.table] if entry.table else tables)):
+            raise InputError(
+                f"--column with a role of {entry.table or ' or '.join(tables)}",
+                entry.text,
+                f"Give it a name of its own, with a type: --column {entry.table or 'exposures'}.NAME=...:token.",
+            )
         for name in ("items", "users", "exposures", "behaviours") if own and not entry.table else ():
             if name in tables and find_column(tables[name], entry.split_type()[0]) is not None:
                 entry.table = name
@@ -118,6 +130,23 @@ def _roles(name: str, table: Table, given: list[Assignment]) -> Roles:
     roles |= further
     mine = [entry for entry in given if entry.role in roles and entry.table in ("", name)]
     return choose(table, name, roles, mine, required=required, lists=lists)
+
+
+def _check_names(roles: Mapping[str, Roles]) -> None:
+    """A column is known by its name alone, whichever file it is in; what this package counts has its own."""
+    owner: dict[str, str] = {}
+    for name, chosen in roles.items():
+        for role in chosen.types:
+            if role in _ROLES["exposures"] or role in _BEHAVIOURS:
+                continue
+            if role in owner or role in _COUNTED:
+                what = f"one of {owner[role]}" if role in owner else "what is counted from the training rows"
+                raise InputError(
+                    "a name of its own for each column",
+                    f"{name}.{role}, as {what} is called",
+                    f"Give it another name: --column {name}.NAME={chosen.columns[role]}:{chosen.types[role]}.",
+                )
+            owner[role] = name
 
 
 class _Exposures:

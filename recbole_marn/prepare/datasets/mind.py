@@ -42,11 +42,11 @@ def read(raw: Path, options: Options) -> LogDataset:
     reader = _Impressions(log)
     tallies = []
     for path in behaviors:
-        tallies.append(Tally(path.name, options.max_skipped))
+        tallies.append(Tally(str(path.relative_to(raw)), options.max_skipped))
         reader.read(path, tallies[-1], path.parent.name if len(behaviors) > 1 else "")
     items = ItemTable(("category", "subcategory", "title"), types={"subcategory": "token"})
     for path in news:
-        tallies.append(Tally(path.name, options.max_skipped))
+        tallies.append(Tally(str(path.relative_to(raw)), options.max_skipped))
         _read_news(path, tallies[-1], items, options.title_words)
     return LogDataset(log, items, None, reader.behaviours(), [*behaviors, *news], tallies=tallies, notes=reader.notes())
 
