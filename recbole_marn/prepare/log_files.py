@@ -15,7 +15,15 @@ from recbole_marn.files.folders import staged_folder
 from recbole_marn.prepare.atomic import spell_numbers, write_item
 from recbole_marn.prepare.logs import LogDataset, TokenColumn
 from recbole_marn.prepare.meeting import check_meeting
-from recbole_marn.prepare.record import FORMAT_VERSION, coverage_of_items, origin, span, vector_notes, write_record
+from recbole_marn.prepare.record import (
+    FORMAT_VERSION,
+    coverage_of_items,
+    item_notes,
+    origin,
+    span,
+    vector_notes,
+    write_record,
+)
 from recbole_marn.prepare.settings_file import settings_of_log, spelled
 from recbole_marn.prepare.sources import Options
 
@@ -127,13 +135,7 @@ def _coverage(data: LogDataset, tokens: list[str], present: dict[str, set[str]])
 
 
 def _notes(data: LogDataset, unseen: list[str], options: Options) -> list[str]:
-    notes = []
-    if unseen:
-        share = len(unseen) / len(data.items.rows)
-        kept = "kept" if options.keep_unseen_items else "left out; --keep-unseen-items keeps them"
-        notes.append(f"{len(unseen):,} items of the catalogue ({share:.1%}) were never shown ({kept})")
-    if data.items.duplicates:
-        notes.append(f"{data.items.duplicates:,} items are described twice; the first description was taken")
+    notes = item_notes(data.items, unseen, "were never shown", options)
     if data.users is not None and data.users.duplicates:
         notes.append(f"{data.users.duplicates:,} users are described twice; the first description was taken")
     return notes

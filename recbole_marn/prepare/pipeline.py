@@ -20,7 +20,15 @@ from recbole_marn.prepare.download import fetch_missing
 from recbole_marn.prepare.log_files import write_log
 from recbole_marn.prepare.logs import LogDataset
 from recbole_marn.prepare.meeting import check_meeting
-from recbole_marn.prepare.record import FORMAT_VERSION, coverage_of_items, origin, span, vector_notes, write_record
+from recbole_marn.prepare.record import (
+    FORMAT_VERSION,
+    coverage_of_items,
+    item_notes,
+    origin,
+    span,
+    vector_notes,
+    write_record,
+)
 from recbole_marn.prepare.registry import DATASETS, reader_of, source_of
 from recbole_marn.prepare.report import histograms, summarise
 from recbole_marn.prepare.settings_file import settings_of_events, spelled
@@ -208,18 +216,10 @@ def _write_words(data: RawDataset, tokens: Sequence[str], folder: Path, options:
 
 
 def _notes(data: RawDataset, unseen: Sequence[str], options: Options) -> list[str]:
-    notes = []
-    if unseen:
-        kept = "kept" if options.keep_unseen_items else "left out; --keep-unseen-items keeps them"
-        share = len(unseen) / len(data.items.rows)
-        notes.append(f"{len(unseen):,} items of the catalogue ({share:.1%}) have no event ({kept})")
-        if options.keep_unseen_items:
-            notes.append(
-                "nobody ever clicks an item without events: as negatives they are told by any count of clicks, so "
-                "that popularity scores far too well"
-            )
-    if data.items.duplicates:
-        notes.append(f"{data.items.duplicates:,} items are described twice; the first description was taken")
-    if data.items.titles_cut:
-        notes.append(f"{data.items.titles_cut:,} titles were cut to {options.title_words} words")
+    notes = item_notes(data.items, unseen, "have no event", options)
+    if unseen and options.keep_unseen_items:
+        notes.append(
+            "nobody ever clicks an item without events: as negatives they are told by any count of clicks, so that "
+            "popularity scores far too well"
+        )
     return notes
