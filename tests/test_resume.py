@@ -1,8 +1,10 @@
 """A run that was killed ends, once resumed, as if it had not been; a state of something else is refused."""
 
 import json
+import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import tiny
 import torch
@@ -210,6 +212,38 @@ def test_a_checkpoint_of_other_rows_is_refused(settings):
     sha, theirs = other.test.part.split_sha256[:12], parts.test.part.split_sha256[:12]
     assert f"Expected a checkpoint of this data set and split (SHA-256 {sha}...)." in text
     assert f"Got {file} of tiny (SHA-256 {theirs}...). Use the data set, split and sample_seed" in text
+
+
+def describe_otherwise(folder, what):
+    """Other values of some items, by which no token gets another number."""
+    if what == "image":
+        return np.save(folder / "image.npy", -np.load(folder / "image.npy"))
+    header, *rows = [line.split("\t") for line in (folder / "tiny.item").read_text().splitlines()]
+    column = header.index({"category": "category:token", "title": "title:token_seq", "price": "price:float"}[what])
+    if what == "price":
+        for row, price in zip(rows, [row[column] for row in rows][::-1], strict=True):
+            row[column] = price
+    else:
+        rows[-1][column] = next(row[column] for row in rows if row[column] not in ("", rows[-1][column]))
+    tiny.write_table(folder / "tiny.item", header, rows)
+
+
+OF_ITEMS = [("MARN", what) for what in ("category", "title", "price", "image")]
+
+
+@pytest.mark.parametrize(("model", "what"), [*OF_ITEMS, ("DIN", "category")])
+def test_a_checkpoint_is_refused_where_items_are_described_otherwise(data_path, tmp_path, model, what):
+    shutil.copytree(data_path / "tiny", tmp_path / "copy" / "tiny")
+    mine = tiny.settings(tmp_path / "copy", model, epochs=1, run_name="mine")
+    parts = prepared(mine)
+    fit(parts)
+    quick_start.load_run(parts.trainer.saved_model_file)
+    describe_otherwise(tmp_path / "copy" / "tiny", what)
+    text = "Expected the items of tiny as saved/mine.* knows them. Got the same rows, with items that are described"
+    with pytest.raises(InputError, match=text):
+        quick_start.load_run(parts.trainer.saved_model_file)
+    with pytest.raises(InputError, match=text):
+        fit(prepared(mine | {"resume": True}))
 
 
 def test_a_state_of_other_rows_or_settings_is_refused(settings):

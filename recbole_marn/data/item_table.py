@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from recbole_marn.data.statistics import EqualFrequencyBins
+from recbole_marn.data.statistics import EqualFrequencyBins, LookedUp, Widened, split_sha256
 from recbole_marn.data.vector_file import open_vectors
 from recbole_marn.errors import InputError
 from recbole_marn.settings.data import ModalitySettings
@@ -98,6 +100,24 @@ class ItemTable:
     @property
     def names(self) -> list[str]:
         return list(self.modalities)
+
+    @cached_property
+    def sha256(self) -> str:
+        """Fingerprint of what every item looks like, by number."""
+        found = [{"statistic": Widened(self.statistic, np.int64), "present": self.present}]
+        return split_sha256([*found, *map(_arrays_of, self.modalities.values())])
+
+
+def _arrays_of(table: IdTable | VectorTable | TextTable | StatisticTable) -> dict[str, Any]:
+    """What a modality has beside the statistics of `ItemTable`; vectors by item, wherever in their file they are."""
+    if isinstance(table, IdTable):
+        return {"codes": Widened(table.codes, np.int64)}
+    if isinstance(table, VectorTable):
+        return {"vectors": LookedUp(table.matrix, table.row[table.row >= 0])}
+    if isinstance(table, TextTable):
+        vectors = {} if table.word_vectors is None else {"word_vectors": table.word_vectors}
+        return {"words": Widened(table.words, np.int64), **vectors}
+    return {}
 
 
 def statistic_columns(

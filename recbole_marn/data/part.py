@@ -217,6 +217,14 @@ class Part(_Fields, OfItems):
         tokens = {field: self.field2id_token[field].astype(object) for field in fields if field in self.field2id_token}
         return split_sha256([{name: pd.util.hash_array(known, categorize=False) for name, known in tokens.items()}])
 
+    @cached_property
+    def items_sha256(self) -> str:
+        """Fingerprint of what the model reads of the items, by number."""
+        if self.features is not None:
+            return self.item_table.sha256
+        items = self.source.item_feat
+        return split_sha256([{} if items is None else {name: items[name].numpy() for name in items.columns}])
+
     def facts(self) -> dict[str, int]:
         """Sizes for the record: users, items, catalogue, events of the whole data set, and rows of this part."""
         if isinstance(self.protocol, LogProtocol):

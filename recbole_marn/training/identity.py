@@ -15,7 +15,7 @@ from recbole_marn.settings.training import TrainSettings
 
 __all__ = [
     "INCIDENTAL",
-    "check_same_numbers",
+    "check_same_items",
     "check_same_rows",
     "check_same_settings",
     "run_name",
@@ -85,15 +85,22 @@ def check_same_rows(content: Mapping[str, Any], path: Any, part: Part) -> None:
         )
 
 
-def check_same_numbers(content: Mapping[str, Any], path: Any, part: Part) -> None:
-    """Nor do they where the same tokens have other numbers, by which embeddings go.
+def check_same_items(content: Mapping[str, Any], path: Any, part: Part) -> None:
+    """Embeddings go by the numbers of tokens, and weights by what items looked like in training.
 
     Raises:
-        InputError: they have; version 0.1.0 did not write them down.
+        InputError: a token has another number, or an item other codes, words, statistics or vectors. Older checkpoints
+            do not say what they were.
     """
     if content.get("numbering_sha256", part.numbering_sha256) != part.numbering_sha256:
         raise InputError(
             f"the tokens of {content['config']['dataset']} under the numbers that {path} knows them by",
             "the same rows, with other numbers",
             "Take the files it was trained with: since then their lines changed places, or items changed.",
+        )
+    if content.get("items_sha256", part.items_sha256) != part.items_sha256:
+        raise InputError(
+            f"the items of {content['config']['dataset']} as {path} knows them",
+            "the same rows, with items that are described otherwise",
+            "Take the .item file, vectors and word vectors it was trained with, or train anew.",
         )

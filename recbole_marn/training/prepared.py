@@ -19,7 +19,7 @@ from recbole_marn.prepare.pipeline import ensure_prepared
 from recbole_marn.prepare.report import render
 from recbole_marn.registry import atomic_files, known_datasets
 from recbole_marn.training import checkpoint
-from recbole_marn.training.identity import check_same_numbers, check_same_rows
+from recbole_marn.training.identity import check_same_items, check_same_rows
 from recbole_marn.training.log import start_log
 
 __all__ = [
@@ -90,7 +90,7 @@ def run_of(content: Mapping[str, Any], path: str | Path, **changed: Any) -> Prep
         changed["data_path"] = os.path.join(changed["data_path"], content["config"]["dataset"])
     parts = prepare_run(rebuild_config(content["config"] | changed), quiet=True)
     check_same_rows(content, path, parts.train.part)
-    check_same_numbers(content, path, parts.train.part)
+    check_same_items(content, path, parts.train.part)
     checkpoint.fill(parts.model, content, path)
     parts.trainer.click_rates = checkpoint.click_rates_of(content)
     parts.model.eval()
@@ -124,7 +124,7 @@ def load_data_and_model(path: str | Path, recboles: Callable[[Any], Any], trust:
     dataset = create_dataset(config)
     loaders = build_loaders(config, dataset)
     check_same_rows(content, path, loaders.train.part)
-    check_same_numbers(content, path, loaders.train.part)
+    check_same_items(content, path, loaders.train.part)
     init_seed(config["seed"], config["reproducibility"])
     model = get_model(config["model"])(config, loaders.train.part).to(config["device"])
     checkpoint.fill(model, content, path)

@@ -24,7 +24,7 @@ from recbole_marn.settings.training import TrainSettings
 from recbole_marn.training import checkpoint, click_rates
 from recbole_marn.training.click_rates import ClickRates, kept_share
 from recbole_marn.training.epoch import LossSums, batches_on
-from recbole_marn.training.identity import check_same_numbers, check_same_rows, check_same_settings, run_name
+from recbole_marn.training.identity import check_same_items, check_same_rows, check_same_settings, run_name
 from recbole_marn.training.items_file import write_items
 from recbole_marn.training.log import bar, epoch_line
 from recbole_marn.training.metrics import UserCollector, named_metrics
@@ -292,7 +292,7 @@ class CTRTrainer(Trainer):
         content = checkpoint.load(path, map_location=self.device)
         checkpoint.check_run(content, path)
         check_same_rows(content, path, data.part)
-        check_same_numbers(content, path, data.part)
+        check_same_items(content, path, data.part)
         checkpoint.fill(self.model, content, path)
         self.click_rates = checkpoint.click_rates_of(content)
         self.logger.info(f"best      epoch {content['epoch'] + 1}, read from {path}")
@@ -307,6 +307,7 @@ class CTRTrainer(Trainer):
             "config": self.plain_settings(),
             "split_sha256": self._training.split_sha256,
             "numbering_sha256": self._training.numbering_sha256,
+            "items_sha256": self._training.items_sha256,
             "items": self._items,
             "epoch": epoch,
             "cur_step": self.cur_step,
@@ -343,7 +344,7 @@ class CTRTrainer(Trainer):
             check_same_rows(content, resume_file, self._training)
         check_same_settings(content, resume_file, self.plain_settings())
         if self._training is not None:
-            check_same_numbers(content, resume_file, self._training)
+            check_same_items(content, resume_file, self._training)
         checkpoint.fill(self.model, content, resume_file)
         checkpoint.fill_optimizer(self.optimizer, content, resume_file)
         if self._average is not None:
