@@ -20,8 +20,8 @@ from recbole_marn.data.context_codes import Column
 from recbole_marn.data.log_protocol import LogProtocol
 from recbole_marn.data.log_requests import Exposures
 from recbole_marn.data.logged_rows import Requests
-from recbole_marn.data.protocol import PARTS, Protocol
-from recbole_marn.data.rows import Events, sort_events
+from recbole_marn.data.protocol import Protocol
+from recbole_marn.data.rows import PARTS, Events, sort_events
 from recbole_marn.settings.data import DataSettings
 
 from .gates import Gate

@@ -173,5 +173,3 @@ class RedundantData:
         present = np.ones((n_items, len(tables)), dtype=bool)
         present[0] = False
         return ItemTable(n_items, tables, np.zeros((n_items, 0), dtype=np.int64), (), present)
-
-

@@ -48,6 +48,7 @@ __all__ = [
     "known_datasets",
     "model_class",
     "properties_folder",
+    "recbole_folder",
     "settings_of",
 ]
 
@@ -202,6 +203,12 @@ def committed_data_folder() -> Path:
     return _folder("dataset_atomic")
 
 
+def recbole_folder() -> Path | None:
+    """Where RecBole's package lies, found without importing it; None where it is not installed."""
+    spec = importlib.util.find_spec("recbole")
+    return None if spec is None or not spec.submodule_search_locations else Path(spec.submodule_search_locations[0])
+
+
 def atomic_files(config: Any) -> tuple[Path, str]:
     """Folder and name of the atomic files of a Config: of another data set where `atomic_files` says so."""
     folder, own = Path(config["data_path"]), config["dataset"]
@@ -209,10 +216,10 @@ def atomic_files(config: Any) -> tuple[Path, str]:
     if name == own:
         return folder, own
     if name == "ml-100k":  # lies in RecBole's package
-        recbole = importlib.util.find_spec("recbole")
-        if recbole is None or recbole.origin is None:
+        recbole = recbole_folder()
+        if recbole is None:
             raise without_recbole()
-        return Path(recbole.origin).parent / "dataset_example" / name, name
+        return recbole / "dataset_example" / name, name
     beside = folder.parent / name
     return (beside if beside.is_dir() else committed_data_folder() / name), name
 

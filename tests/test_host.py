@@ -6,11 +6,11 @@ CI repeats these tests with the other major version of numpy.
 import math
 
 import pytest
+from token_rows import MODELS
 
 from recbole_marn import quick_start
 
 pytestmark = pytest.mark.host
-MODELS = ["LR", "FM", "WideDeep", "DeepFM", "xDeepFM", "AutoInt", "DCNV2", "DIN", "DIEN", "MARN"]
 
 
 @pytest.mark.parametrize("model", MODELS)

@@ -33,7 +33,8 @@ FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 HASATTR = {"files/__init__.py": 1}
 RECBOLE = {"host", "training", "tuning", "data", "models"}
 PLAIN_NUMPY = [
-    f"data/{file}.py" for file in ("arrays", "rows", "touched", "negatives", "matched_levels", "statistics")
+    f"data/{file}.py"
+    for file in ("arrays", "rows", "touched", "negatives", "matched_levels", "statistics", "fingerprint")
 ]
 
 
@@ -199,6 +200,21 @@ def test_nothing_evaluates_text_or_unpickles():
         for call in (c for c in calls(path) if c in ("np.load", "numpy.load")):
             text = path.read_text(encoding="utf-8")
             assert "allow_pickle=True" not in text, (name(path), call)
+
+
+def test_what_another_file_imports_is_public():
+    """A name that another file imports is in the `__all__` of the file that defines it."""
+    public = {}
+    for path in FILES:
+        module = ".".join(["recbole_marn", *path.relative_to(PACKAGE).with_suffix("").parts]).removesuffix(".__init__")
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
+                public[module] = set(ast.literal_eval(node.value))
+    for path in FILES:
+        for node in nodes(path):
+            if isinstance(node, ast.ImportFrom) and node.module in public:
+                taken = {alias.name for alias in node.names if f"{node.module}.{alias.name}" not in public}
+                assert taken <= public[node.module], f"{name(path)} takes {taken - public[node.module]}"
 
 
 def test_no_star_imports():

@@ -139,10 +139,8 @@ def write_report(report: Report, folder: Path, overwrite: bool) -> list[str]:
     Raises:
         InputError: the folder has files in it and `overwrite` is false, or nothing can be written there.
     """
-    if folder.exists() and not overwrite and (not folder.is_dir() or any(folder.iterdir())):
-        raise InputError(f"no folder with files at {folder}", "one", "Pass --overwrite, or choose another --out.")
     files = _files(report)
-    with staged_folder(folder, overwrite=True) as staging:
+    with staged_folder(folder, overwrite) as staging:
         for name, content in files.items():
             (staging / name).write_bytes(content)
     return list(files)

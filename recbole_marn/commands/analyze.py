@@ -13,6 +13,7 @@ from recbole_marn.analysis.context import Context
 from recbole_marn.analysis.report import PAGE, SECTIONS, make_report, write_report
 from recbole_marn.analysis.subject import Subject, load_subject
 from recbole_marn.errors import InputError
+from recbole_marn.files.folders import refuse_existing
 from recbole_marn.plots.style import matplotlib
 from recbole_marn.settings.parsing import nearest
 
@@ -48,7 +49,8 @@ def main(args: argparse.Namespace) -> int:
     names = _names(args.sections)
     if args.pairs < 1:
         raise InputError("--pairs of 1 or more", str(args.pairs), "Leave it out for a default.")
-    matplotlib()  # told before anything is computed
+    matplotlib()  # told before anything is computed, as is the next
+    refuse_existing(args.out, args.overwrite)
     subject = load_subject(args.checkpoint, args.part)
     rivals, notes = _rivals(args.against, subject)
     context = Context(subject, rivals, args.field, args.photos, args.records, args.pairs, args.seed)

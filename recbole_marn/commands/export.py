@@ -9,7 +9,7 @@ from pathlib import Path
 from recbole_marn.commands.predict import add_scorer_arguments, loaded_scorer
 from recbole_marn.serving.export import export
 from recbole_marn.training import checkpoint
-from recbole_marn.training.prepared import Prepared, load_run
+from recbole_marn.training.prepared import Prepared, run_of
 
 __all__ = ["add_arguments", "main"]
 
@@ -43,6 +43,7 @@ def main(args: argparse.Namespace) -> int:
 
 def _run(path: str) -> Prepared | None:
     """The run with its data, where they are."""
-    config = checkpoint.load(path)["config"]
+    content = checkpoint.load(path)
+    config = content["config"]
     there = (Path(config["data_path"]) / f"{config['dataset']}.inter").is_file()
-    return load_run(path) if there else None
+    return run_of(content, path) if there else None

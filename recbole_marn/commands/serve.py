@@ -34,8 +34,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--waiting", type=int, default=64, metavar="N", help="requests a worker has under way (default: %(default)s)"
     )
-
-
     parser.add_argument(
         "--retrieve", type=int, metavar="N",
         help="recommend out of a short list of N items and N drawn ones in place of all (docs/service.md)",

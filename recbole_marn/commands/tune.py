@@ -8,6 +8,7 @@ import os
 
 from recbole_marn.settings.arguments import add_run_arguments, config_files
 from recbole_marn.tuning.search import tune
+from recbole_marn.tuning.space import ALGORITHMS
 
 __all__ = ["add_arguments", "main"]
 
@@ -17,7 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_run_arguments(parser)
     add = parser.add_argument
     add("--params_file", help="RecBole's search space file (default: the one shipped for the model)")
-    add("--algo", choices=["exhaustive", "random", "bayes"], default="exhaustive")
+    add("--algo", choices=ALGORITHMS, default="exhaustive")
     add("--max_evals", type=int, default=20, help="trials for random and bayes (default: %(default)s)")
     add("--output_file", default="tune.json", help="trials are written here (default: %(default)s)")
     add("--engine", choices=["recbole", "ray"], default="recbole", help="ray: many at once, ASHA, resumable")

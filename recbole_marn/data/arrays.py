@@ -1,4 +1,4 @@
-"""Arrays of integers: as narrow as they may be, in stretches, in order."""
+"""Arrays of integers: as narrow as they may be, in stretches, in order, some of them, mixed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ __all__ = [
     "AT_ONCE",
     "begins",
     "count_below",
+    "evenly_spaced",
     "kept",
+    "mixed",
     "narrow",
     "narrowest",
     "pieces",
@@ -110,6 +112,18 @@ def count_below(values: np.ndarray, start: np.ndarray, length: np.ndarray, bound
         fits &= values[np.where(fits, last + further, 0)] < bound
         below = np.where(fits, further, below)
     return below
+
+
+def evenly_spaced(total: int, most: int) -> np.ndarray:
+    """At most `most` evenly spaced indices below `total`, in order; none of none."""
+    return np.unique(np.linspace(0, total - 1, min(total, most)).astype(np.int64))
+
+
+def mixed(values: np.ndarray) -> np.ndarray:
+    """The finaliser of splitmix64 (Steele, Lea and Flood, 2014): one-to-one on uint64, neighbours far apart."""
+    values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return values ^ (values >> np.uint64(31))
 
 
 def stable_order(key: np.ndarray) -> np.ndarray:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from recbole_marn.errors import InputError
 
-__all__ = ["read_header"]
+__all__ = ["TYPES", "read_header"]
 
 TYPES = ("token", "float", "token_seq", "float_seq")
 

@@ -12,7 +12,8 @@ import pandas as pd
 
 from recbole_marn.data.arrays import kept, pieces, taken
 from recbole_marn.data.context import ContextField
-from recbole_marn.data.statistics import EqualFrequencyBins, LookedUp
+from recbole_marn.data.fingerprint import LookedUp
+from recbole_marn.data.statistics import EqualFrequencyBins
 from recbole_marn.errors import InputError
 
 __all__ = ["Column", "FieldCodes", "Fixed", "RowCodes", "as_codes", "coded", "in_order"]

@@ -20,8 +20,8 @@ from recbole_marn.data.host_errors import host_errors
 from recbole_marn.data.item_features import TRAIN_INTERACTIONS, ItemFeatures
 from recbole_marn.data.labelled_rows import LabelledRows
 from recbole_marn.data.part import Part, Parts
-from recbole_marn.data.protocol import PARTS, Protocol
-from recbole_marn.data.rows import Events
+from recbole_marn.data.protocol import Protocol
+from recbole_marn.data.rows import PARTS, Events
 from recbole_marn.errors import InputError
 from recbole_marn.registry import atomic_files, datasets_at_hand, known_datasets
 from recbole_marn.settings.data import DataSettings, IdModality

@@ -15,6 +15,7 @@ from recbole_marn.errors import InputError
 from recbole_marn.files import plain
 
 __all__ = [
+    "CLICKED",
     "check_alias",
     "check_all_are_clicks",
     "check_ids_meet",

@@ -45,7 +45,8 @@ def host_errors() -> Iterator[None]:
     except InputError:
         raise
     except UNEXPECTED as error:
-        frames = [(frame.f_globals.get("__name__", ""), frame.f_code.co_name) for frame, _ in _walk(error)]
+        walk = traceback.walk_tb(error.__traceback__)
+        frames = [(frame.f_globals.get("__name__", ""), frame.f_code.co_name) for frame, _ in walk]
         packages = [name.partition(".")[0] for name, _ in frames]
         met = [package for package in packages if package in ("recbole", "recbole_marn")]
         if not met or met[-1] != "recbole":
@@ -56,7 +57,3 @@ def host_errors() -> Iterator[None]:
             f"'{first_line(error)}' ({type(error).__name__}) from it",
             f"Check {KEYS[step]}." if step else "Check the keys of the data set and the columns they name.",
         ) from error
-
-
-def _walk(error: BaseException) -> Iterator:
-    return traceback.walk_tb(error.__traceback__)

@@ -12,6 +12,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from recbole_marn.data.arrays import evenly_spaced
 from recbole_marn.data.grouped_rows import GroupedRows
 from recbole_marn.data.item_table import (
     IdTable,
@@ -271,7 +272,7 @@ def _statistic(
                     "one",
                     f"Give the column another name, in the .item file, in load_col and in the fields of '{name}'.",
                 )
-            known, seen = moving.training[field], training.columns(_sample(training.n_rows))
+            known, seen = moving.training[field], training.columns(evenly_spaced(training.n_rows, BIN_SAMPLE))
             bins = EqualFrequencyBins.fit(known.as_of(seen["item"], seen["time"]), bins=settings.bins)
             at_time[sum(c.shape[1] for c in codes)] = (field, bins)
             values = known.snapshot().astype(np.float64)
@@ -294,14 +295,9 @@ def _statistic(
 def _gap(behaviour: BehaviourSettings, training: GroupedRows) -> GapBins | None:
     if behaviour.time is None:
         return None
-    row = training.first_row(_sample(training.n_groups, BIN_SAMPLE // 10))
+    row = training.first_row(evenly_spaced(training.n_groups, BIN_SAMPLE // 10))
     event, length = training.history(row)
     if len(event) == 0:
         return None  # a log without histories
     time = np.repeat(training.columns(row)["time"], length)
     return GapBins(EqualFrequencyBins.fit(time - training.events.time[event], bins=behaviour.bins))
-
-
-def _sample(total: int, size: int = BIN_SAMPLE) -> np.ndarray:
-    """At most `size` evenly spaced indices below `total`."""
-    return np.unique(np.linspace(0, total - 1, min(total, size)).astype(np.int64))

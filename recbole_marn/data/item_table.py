@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from recbole_marn.data.statistics import EqualFrequencyBins, LookedUp, Widened, split_sha256
+from recbole_marn.data.fingerprint import LookedUp, Widened, split_sha256
+from recbole_marn.data.statistics import EqualFrequencyBins
 from recbole_marn.data.vector_file import open_vectors
 from recbole_marn.errors import InputError
 from recbole_marn.settings.data import ModalitySettings

@@ -6,15 +6,15 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from recbole_marn.data.event_checks import CLICKED
 from recbole_marn.data.log_requests import Exposures
 from recbole_marn.errors import InputError
 from recbole_marn.evaluation.leak import tells_label
 
-__all__ = ["check_classes", "check_one_each", "check_tells", "labels_of", "leak_sample"]
+__all__ = ["check_classes", "check_one_each", "check_tells", "labels_of"]
 
 PAIRS = ({"0", "1"}, {"0.0", "1.0"}, {"false", "true"}, {"no", "yes"})
-CLICKED = {"1", "1.0", "true", "yes"}
-# Rows that a column is held against the label on.
+# Rows that are enough for `check_tells`.
 LEAK_SAMPLE = 200_000
 
 
@@ -98,11 +98,6 @@ def check_one_each(rows: Exposures, values: np.ndarray, tokens: np.ndarray, *, w
         several = rows.request[other]
         got = f"{len(np.unique(several))} that have several (first {str(tokens[several[0]])!r})"
         raise InputError(what, got, how)
-
-
-def leak_sample(number: int) -> np.ndarray:
-    """Some of `number` rows, evenly spaced, which are enough for `check_tells`."""
-    return np.unique(np.linspace(0, number - 1, min(number, LEAK_SAMPLE)).astype(np.int64))
 
 
 def check_tells(

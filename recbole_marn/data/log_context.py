@@ -10,7 +10,7 @@ from functools import cached_property
 import numpy as np
 
 from recbole_marn.data import log_checks
-from recbole_marn.data.arrays import kept, taken
+from recbole_marn.data.arrays import evenly_spaced, kept, taken
 from recbole_marn.data.context import ContextField
 from recbole_marn.data.context_codes import Column, FieldCodes, Fixed, RowCodes, coded, in_order
 from recbole_marn.data.context_vocabulary import FieldVocabulary
@@ -124,7 +124,7 @@ class LogContext:
         """
         if self.settings.position_settings() is not None:
             self.at_serving()
-        row = row[log_checks.leak_sample(len(row))]
+        row = row[evenly_spaced(len(row), log_checks.LEAK_SAMPLE)]
         columns = [c for c in self.ordered if c.kind != "token_seq" and c.name not in USER_STATISTICS]
         return log_checks.check_tells(
             {column.name: self._read(column, row) for column in columns},

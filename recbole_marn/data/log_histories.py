@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from recbole_marn.data.arrays import runs, slices
+from recbole_marn.data.arrays import mixed, runs, slices
 from recbole_marn.data.log_requests import small
 from recbole_marn.data.logged_rows import Requests
 from recbole_marn.data.rows import Events
@@ -78,21 +78,18 @@ class GivenHistories:
         """(R,) uint64: equal for equal histories, and different for others but by chance of 2^-64."""
         end = np.cumsum(self.length)
         place = np.arange(len(self.item)) - np.repeat(end - self.length, self.length)
-        value = _mixed(self.item.astype(np.uint64), place.astype(np.uint64))
+        value = _of_two(self.item.astype(np.uint64), place.astype(np.uint64))
         if self.time is not None:
-            value = _mixed(value, self.time.astype(np.float64).view(np.uint64))
+            value = _of_two(value, self.time.astype(np.float64).view(np.uint64))
         if self.kind is not None:
-            value = _mixed(value, self.kind.astype(np.uint64))
+            value = _of_two(value, self.kind.astype(np.uint64))
         total = np.concatenate([np.zeros(1, dtype=np.uint64), np.cumsum(value, dtype=np.uint64)])
         return total[end] - total[end - self.length]
 
 
-def _mixed(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """One uint64 of two, by the finaliser of splitmix64."""
-    value = a * np.uint64(0x9E3779B97F4A7C15) + b + np.uint64(1)
-    value = (value ^ (value >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    value = (value ^ (value >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return value ^ (value >> np.uint64(31))
+def _of_two(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """One uint64 of two."""
+    return mixed(a * np.uint64(0x9E3779B97F4A7C15) + b + np.uint64(1))
 
 
 def given_histories(given: GivenHistories, requests: Requests, longest: int) -> tuple[Histories, int]:

@@ -12,6 +12,7 @@ from recbole_marn.data import log_checks
 from recbole_marn.data.arrays import kept
 from recbole_marn.data.context_codes import Column
 from recbole_marn.data.event_checks import period
+from recbole_marn.data.fingerprint import LookedUp, Widened, split_sha256
 from recbole_marn.data.item_features import MovingStatistics
 from recbole_marn.data.log_context import LogContext
 from recbole_marn.data.log_histories import GivenHistories, Histories, given_histories, histories_before, is_one_of
@@ -20,9 +21,8 @@ from recbole_marn.data.log_splits import split_requests
 from recbole_marn.data.log_statistics import LogCounts
 from recbole_marn.data.logged_rows import LoggedRows, Requests
 from recbole_marn.data.negatives import NegativeSampler
-from recbole_marn.data.protocol import PARTS
-from recbole_marn.data.rows import TEST, TRAIN, Events
-from recbole_marn.data.statistics import InteractionCounts, LookedUp, Widened, split_sha256
+from recbole_marn.data.rows import PARTS, TEST, TRAIN, Events
+from recbole_marn.data.statistics import InteractionCounts
 from recbole_marn.errors import InputError
 from recbole_marn.settings.data import DataSettings
 from recbole_marn.settings.logs import STATISTICS, USER_STATISTICS

@@ -5,14 +5,11 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from recbole_marn.data.rows import TEST, TRAIN, VALID, Events, split_leave_last
+from recbole_marn.data.rows import PARTS, Events, last_two_days, split_leave_last
 from recbole_marn.errors import InputError
 from recbole_marn.settings.data import DataSettings
 
 __all__ = ["cut_by_ratio", "parts_of_words", "split_requests", "split_rows_at_random"]
-
-DAY = 86_400.0
-WORDS = {"train": TRAIN, "valid": VALID, "test": TEST}
 
 
 def split_requests(settings: DataSettings, user: np.ndarray, time: np.ndarray) -> np.ndarray:
@@ -32,8 +29,7 @@ def split_requests(settings: DataSettings, user: np.ndarray, time: np.ndarray) -
         return cut_by_ratio(order, user if settings.split_group == "user" else None, settings.split_ratios)
     times = settings.split_times
     if times is None:
-        last_day = np.floor(time.max() / DAY) * DAY
-        times = (last_day - DAY, last_day)
+        times = last_two_days(time)
     if len(times) != 2 or not times[0] < times[1]:
         raise InputError("split_times to be [validation start, test start]", repr(times), "Give two increasing times.")
     return ((time >= times[0]).astype(np.int8) + (time >= times[1])).astype(np.int8)
@@ -98,7 +94,7 @@ def parts_of_words(code: np.ndarray, words: np.ndarray, field: str) -> np.ndarra
     Raises:
         InputError: another word.
     """
-    part = np.array([-1, *(WORDS.get(str(word).strip().lower(), -1) for word in words[1:])], dtype=np.int8)
+    part = np.array([-1, *(PARTS.get(str(word).strip().lower(), -1) for word in words[1:])], dtype=np.int8)
     other = np.flatnonzero(part[code] < 0)
     if other.size:
         wrong = code[other[0]]

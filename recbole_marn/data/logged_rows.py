@@ -149,10 +149,6 @@ class LoggedRows(GroupedRows):
     def extra_of(self, row: np.ndarray) -> dict[str, np.ndarray]:
         return {name: values[row].astype(np.int64) for name, values in self.extra.items()}
 
-    def request_of(self, row: np.ndarray) -> np.ndarray:
-        """(B,) the request of each row, for metrics by request."""
-        return self.group_of(row)
-
     def take(self, group: np.ndarray) -> LoggedRows:
         row, size = self.rows_of_groups(group), np.diff(self.requests.first)[group]
         return self._anew(group, row, size, self.requests.item[row], self.requests.label[row])

@@ -86,8 +86,7 @@ class _PrefixOrder:
 
     Claude, Navarro and Ordonez, "The wavelet matrix", Information Systems 47 (2015). Level by level, from the
     highest bit down, values are stably parted into those without and those with the bit; a prefix sum of
-    zeros
-    then follows any range to its two halves. Memory (P log P) int32, time log P steps on whole arrays.
+    zeros then follows any range to its two halves. Memory (P log P) int32, time log P steps on whole arrays.
     """
 
     def __init__(self, values: np.ndarray):

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from recbole_marn.data.arrays import AT_ONCE
+from recbole_marn.data.arrays import pieces, taken
 from recbole_marn.data.twin import arrow
 
 __all__ = ["TokenIds", "distinct", "number_tokens", "places"]
@@ -52,7 +52,7 @@ def number_tokens(columns: Sequence[pd.Series]) -> tuple[list[np.ndarray], np.nd
         known = known.append(words.take(new).astype(known.dtype)) if len(new) else known
         number = np.zeros(max(order.max(initial=-1) + 2, 1), dtype=np.int32 if len(known) < 2**31 else np.int64)
         number[order] = place + 1  # the last entry stays 0: that of code -1
-        found.append(_taken(number, codes))
+        found.append(_numbered(number, codes))
     return found, np.concatenate([["[PAD]"], _objects(known)]).astype(str)
 
 
@@ -78,17 +78,13 @@ def _objects(words: pd.Index) -> np.ndarray:
     return words.array.__arrow_array__().to_numpy() if _of_arrow(words) else words.to_numpy()
 
 
-def _taken(number: np.ndarray, codes: np.ndarray) -> np.ndarray:
+def _numbered(number: np.ndarray, codes: np.ndarray) -> np.ndarray:
     """number[codes], without codes of eight bytes for all events at once."""
     if (number[:-1] == np.arange(1, len(number))).all():  # and number[-1] is 0
-        taken = codes.astype(number.dtype)
-        taken += 1
-        return taken
-    taken = np.empty(len(codes), dtype=number.dtype)
-    for start in range(0, len(codes), AT_ONCE):
-        some = slice(start, start + AT_ONCE)
-        taken[some] = number[codes[some]]
-    return taken
+        following = codes.astype(number.dtype)
+        following += 1
+        return following
+    return taken(number, codes)
 
 
 def _coded(column: pd.Series) -> tuple[np.ndarray, pd.Index]:
@@ -105,8 +101,8 @@ def _first_appearance(codes: np.ndarray, n: int) -> np.ndarray:
     seen = np.zeros(n + 1, dtype=bool)
     seen[-1] = True  # that of code -1
     order = [np.zeros(0, dtype=np.int64)]
-    for start in range(0, len(codes), AT_ONCE):
-        some = pd.unique(codes[start : start + AT_ONCE])
+    for piece in pieces(codes):
+        some = pd.unique(piece)
         some = some[~seen[some]]
         seen[some] = True
         order.append(some.astype(np.int64))
@@ -116,8 +112,7 @@ def _first_appearance(codes: np.ndarray, n: int) -> np.ndarray:
 def _in_order(codes: np.ndarray, n: int) -> bool:
     """Whether each code from 0 to n - 1 occurs, and none before the one below it: so they are in a twin."""
     highest = -1
-    for start in range(0, len(codes), AT_ONCE):
-        some = codes[start : start + AT_ONCE]
+    for some in pieces(codes):
         before = np.maximum.accumulate(np.append(some.dtype.type(highest), some[:-1]))
         if (some > before + 1).any():
             return False
@@ -128,4 +123,3 @@ def _in_order(codes: np.ndarray, n: int) -> bool:
 def distinct(column: pd.Series) -> pd.Index:
     """The tokens of a column, without the missing one, each once; of categories those it may have."""
     return _coded(column)[1]
-

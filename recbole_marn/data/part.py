@@ -17,13 +17,14 @@ from recbole.utils import FeatureType, ModelType
 
 from recbole_marn.data.batch import RaggedBatch
 from recbole_marn.data.context import ContextField
+from recbole_marn.data.fingerprint import split_sha256
 from recbole_marn.data.item_features import ItemFeatures, OfItems
 from recbole_marn.data.item_table import ItemTable
 from recbole_marn.data.labelled_rows import LabelledRows
 from recbole_marn.data.log_protocol import LogProtocol
 from recbole_marn.data.logged_rows import LoggedRows
-from recbole_marn.data.protocol import PARTS, Protocol
-from recbole_marn.data.statistics import split_sha256
+from recbole_marn.data.protocol import Protocol
+from recbole_marn.data.rows import PARTS
 from recbole_marn.errors import InputError
 from recbole_marn.layers.kernels.segment import to_device
 from recbole_marn.settings.data import DataSettings, IdModality, TextModality
@@ -191,11 +192,6 @@ class Part(_Fields, OfItems):
     def context_fields(self) -> tuple[ContextField, ...]:
         """Profile and context, in the order of the columns of `RaggedBatch.context`."""
         return self.protocol.context.fields if isinstance(self.protocol, LogProtocol) else ()
-
-    @property
-    def kept_negatives(self) -> float:
-        """w, the share of a log's training rows without a click that is trained on: p = q / (q + (1 - q) / w)."""
-        return self.settings.keep_negatives if self.is_log else 1.0
 
     def served(self) -> Part:
         """The same rows with the position fixed as `position: at_serving` says; this part where nothing is fixed."""

@@ -10,18 +10,16 @@ import numpy as np
 
 from recbole_marn.data import rows as row_rules
 from recbole_marn.data.event_checks import period
+from recbole_marn.data.fingerprint import LookedUp, Widened, split_sha256
 from recbole_marn.data.item_features import TRAIN_INTERACTIONS, MovingStatistics
 from recbole_marn.data.labelled_rows import LabelledRows
 from recbole_marn.data.negatives import NegativeSampler, first_seen, is_first_event
-from recbole_marn.data.rows import TEST, TRAIN, VALID, Events, Rows
-from recbole_marn.data.statistics import InteractionCounts, LookedUp, Widened, split_sha256
+from recbole_marn.data.rows import PARTS, TRAIN, Events, Rows
+from recbole_marn.data.statistics import InteractionCounts
 from recbole_marn.errors import InputError
 from recbole_marn.settings.data import DataSettings
 
-__all__ = ["PARTS", "Protocol"]
-
-PARTS = {"train": TRAIN, "valid": VALID, "test": TEST}
-DAY = 86_400.0
+__all__ = ["Protocol"]
 
 
 @dataclass
@@ -55,8 +53,7 @@ class Protocol:
             return row_rules.split_leave_last(self.events)
         times = self.settings.split_times
         if times is None:
-            last_day = np.floor(self.events.time.max() / DAY) * DAY
-            times = (last_day - DAY, last_day)
+            times = row_rules.last_two_days(self.events.time)
         if len(times) != 2:
             raise InputError("split_times to be [validation start, test start]", repr(times), "Give two times.")
         starts = {"valid_start": float(times[0]), "test_start": float(times[1])}

@@ -10,11 +10,13 @@ from functools import cached_property
 
 import numpy as np
 
-from recbole_marn.data.arrays import AT_ONCE, begins, narrow, narrowest, runs, stable_order
+from recbole_marn.data.arrays import AT_ONCE, begins, mixed, narrow, narrowest, runs, stable_order
 from recbole_marn.errors import InputError
 
 __all__ = [
+    "DAY",
     "Events",
+    "PARTS",
     "Rows",
     "TEST",
     "TRAIN",
@@ -23,6 +25,7 @@ __all__ = [
     "count_repeats",
     "count_rows",
     "first_of_each_pair",
+    "last_two_days",
     "rows_of_part",
     "sort_events",
     "split_by_time",
@@ -30,6 +33,8 @@ __all__ = [
 ]
 
 TRAIN, VALID, TEST = 0, 1, 2
+PARTS = {"train": TRAIN, "valid": VALID, "test": TEST}
+DAY = 86_400.0  # seconds
 _PART_NAMES = ("training", "validation", "test")
 
 
@@ -205,11 +210,8 @@ def _same_user(events: Events) -> np.ndarray:
 
 
 def _mix(values: np.ndarray) -> np.ndarray:
-    """splitmix64 (Steele, Lea and Flood, 2014): one-to-one on uint64, so different keys never tie again."""
-    values = values + np.uint64(0x9E3779B97F4A7C15)
-    values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return values ^ (values >> np.uint64(31))
+    """splitmix64: one-to-one on uint64, so different keys never tie again."""
+    return mixed(values + np.uint64(0x9E3779B97F4A7C15))
 
 
 def count_repeats(events: Events, *, by_type: bool = False) -> int:
@@ -252,6 +254,12 @@ def split_leave_last(events: Events) -> np.ndarray:
     part[last[size >= 3]] = TEST
     part[last[size >= 4] - 1] = VALID
     return part
+
+
+def last_two_days(time: np.ndarray) -> tuple[float, float]:
+    """Where the last day but one and the last day (UTC) of times in seconds begin: validation and test."""
+    last_day = float(np.floor(time.max() / DAY) * DAY)
+    return last_day - DAY, last_day
 
 
 def split_by_time(events: Events, *, valid_start: float, test_start: float, with_test: bool = True) -> np.ndarray:

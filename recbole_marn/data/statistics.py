@@ -1,8 +1,7 @@
-"""Statistics an item had at a row's time, their equal-frequency bins, and the fingerprint of a split."""
+"""Statistics an item had at a row's time, and their equal-frequency bins."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,7 +9,7 @@ from typing import Protocol
 
 import numpy as np
 
-from recbole_marn.data.arrays import AT_ONCE, count_below, narrowest, pieces, slices, stable_order
+from recbole_marn.data.arrays import AT_ONCE, count_below, narrowest, slices, stable_order
 from recbole_marn.errors import InputError
 
 __all__ = [
@@ -19,11 +18,8 @@ __all__ = [
     "GapBins",
     "InteractionCounts",
     "KnownBefore",
-    "LookedUp",
     "Moments",
     "StatisticsAtTime",
-    "Widened",
-    "split_sha256",
 ]
 
 
@@ -310,62 +306,3 @@ def _equal_frequency_edges(known: np.ndarray, n_bins: int) -> np.ndarray:
     after_heavy = np.searchsorted(known, starts[n_ranks > 1], side="right")
     closing = known[after_heavy[after_heavy < known.size]]
     return np.union1d(starts[1:], closing)
-
-
-@dataclass(frozen=True, eq=False)
-class LookedUp:
-    """The array table[index], of which a piece at a time is in memory.
-
-    Attributes:
-        table: numbers by id.
-        index: ids of any shape.
-    """
-
-    table: np.ndarray
-    index: np.ndarray
-
-
-@dataclass(frozen=True, eq=False)
-class Widened:
-    """Numbers that count as those of a wider type."""
-
-    values: np.ndarray
-    kind: type
-
-
-def split_sha256(parts: Sequence[Mapping[str, np.ndarray | LookedUp | Widened]]) -> str:
-    """Fingerprint of a split: SHA-256 over its arrays with their names, types and shapes.
-
-    The parts count in order, the arrays of a part by name; bytes are little-endian and in C order on every
-    machine. Pass hashes of tokens rather than internal ids where the fingerprint must not depend on the order
-    of the file.
-
-    Args:
-        parts: per part (training, validation, test) arrays of numbers by name; a `LookedUp` counts as its array.
-
-    Raises:
-        InputError: an array that does not hold numbers.
-    """
-    digest = hashlib.sha256(f"{len(parts)} parts\n".encode())
-    for index, part in enumerate(parts):
-        for name in sorted(part):
-            value, table = part[name], None
-            if isinstance(value, LookedUp):
-                array, table, kind = value.index, value.table, value.table.dtype
-            elif isinstance(value, Widened):
-                array, kind = value.values, np.dtype(value.kind)
-            else:
-                array = np.asarray(value)
-                kind = array.dtype
-            if kind.kind not in "biuf":
-                raise InputError(
-                    "arrays of numbers in a split",
-                    f"{name!r} of type {kind}",
-                    "Replace tokens by their uint64 hashes before the fingerprint is taken.",
-                )
-            kind = kind.newbyteorder("<")
-            # repr quotes the name, so that no choice of names makes two different splits read the same.
-            digest.update(f"{index} {name!r} {kind.str} {array.shape}\n".encode())
-            for some in pieces(array) if array.ndim else [array]:
-                digest.update(np.ascontiguousarray(some if table is None else table[some], dtype=kind).data)
-    return digest.hexdigest()

@@ -1,7 +1,7 @@
 """Confidence intervals by resampling clusters (users, or requests), the unit that is independent."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,14 +9,9 @@ from numpy.typing import ArrayLike
 from scipy import sparse
 
 from recbole_marn.errors import InputError
+from recbole_marn.evaluation.bins import equal_frequency_groups
 from recbole_marn.evaluation.cluster_statistics import ClusterStatistics, cluster_statistics
-from recbole_marn.evaluation.inputs import (
-    check_ids,
-    check_labels,
-    check_probabilities,
-    check_score_table,
-    equal_frequency_groups,
-)
+from recbole_marn.evaluation.inputs import check_ids, check_labels, check_probabilities, check_score_table
 from recbole_marn.evaluation.metrics import PerUserAUC, auc, base_rate_entropy, per_user_auc
 from recbole_marn.evaluation.request_metrics import request_metrics
 
@@ -26,6 +21,7 @@ __all__ = [
     "bootstrap_of_statistics",
     "bootstrap_over_clusters",
     "bootstrap_over_users",
+    "percentile_interval",
 ]
 
 _RANKING = ("UAUC", "GAUC", "GAUC-clicks")
@@ -52,7 +48,7 @@ class Bootstrap:
 
     def difference(self, a: int, b: int) -> tuple[float, float, float]:
         """Estimate, low and high end of column ``a`` minus column ``b``, paired by resample."""
-        low, high, _ = _summary(self.samples[:, a] - self.samples[:, b], self.confidence)
+        low, high, _ = percentile_interval(self.samples[:, a] - self.samples[:, b], self.confidence)
         return float(self.estimate[a] - self.estimate[b]), low, high
 
 
@@ -94,7 +90,8 @@ def bootstrap_over_clusters(
         InputError: as the metric, or an unknown metric, too few resamples, a confidence out of range, or a group in
             two clusters.
     """
-    _check_request(metric, resamples, confidence)
+    _check_metric(metric)
+    _check_draw(resamples, confidence)
     label = check_labels(label)
     cluster = check_ids(cluster, len(label), "cluster")
     table = check_score_table(score, len(label))
@@ -109,7 +106,7 @@ def bootstrap_over_clusters(
         terms = _calibration_error_terms(cluster, label, table, bins)
     else:
         terms = _statistics_terms([cluster_statistics(cluster, label, column) for column in table], metric)
-    return _bootstrap_of_terms(terms, metric, resamples, confidence, rng)
+    return _bootstrap_of_terms(terms, _value_of(metric), resamples, confidence, rng)
 
 
 def bootstrap_over_users(
@@ -144,7 +141,8 @@ def bootstrap_of_statistics(
         InputError: another metric, statistics of different rows or of none, or of scores that are no
             probabilities where the metric needs them.
     """
-    _check_request(metric, resamples, confidence)
+    _check_metric(metric)
+    _check_draw(resamples, confidence)
     if metric not in _OF_STATISTICS:
         raise InputError(
             f"a metric among {', '.join(_OF_STATISTICS)}", repr(metric), "The others need the scores of every row."
@@ -154,7 +152,7 @@ def bootstrap_of_statistics(
     for other in statistics[1:]:
         statistics[0].check_same_rows(other)
     terms = _statistics_terms(statistics, metric)
-    return _bootstrap_of_terms(terms, metric, resamples, confidence, np.random.default_rng(seed))
+    return _bootstrap_of_terms(terms, _value_of(metric), resamples, confidence, np.random.default_rng(seed))
 
 
 def bootstrap_of_ratio(
@@ -165,17 +163,20 @@ def bootstrap_of_ratio(
     Raises:
         InputError: fewer than two resamples, or a confidence out of range.
     """
-    _check_request("MRR", resamples, confidence)
+    _check_draw(resamples, confidence)
     terms = np.stack([numerator, np.broadcast_to(denominator[:, None], numerator.shape)], axis=-1).astype(np.float64)
-    return _bootstrap_of_terms(terms, "MRR", resamples, confidence, np.random.default_rng(seed))
+    return _bootstrap_of_terms(terms, _first_over_second, resamples, confidence, np.random.default_rng(seed))
 
 
-def _check_request(metric: str, resamples: int, confidence: float) -> None:
+def _check_metric(metric: str) -> None:
     names = ("AUC", *_OF_STATISTICS, "ECE", "MRR")
     if metric not in names and not _AT_K.fullmatch(metric):
         raise InputError(
             f"a metric among {', '.join(names)}, nDCG@K, Recall@K and Hit@K", repr(metric), "Choose one of these."
         )
+
+
+def _check_draw(resamples: int, confidence: float) -> None:
     if resamples < 2 or not 0 < confidence < 1:
         raise InputError(
             "at least 2 resamples and a confidence between 0 and 1",
@@ -185,16 +186,19 @@ def _check_request(metric: str, resamples: int, confidence: float) -> None:
 
 
 def _bootstrap(estimate: np.ndarray, samples: np.ndarray, confidence: float) -> Bootstrap:
-    low, high, standard_error = np.array([_summary(column, confidence) for column in samples.T]).T
+    low, high, standard_error = np.array([percentile_interval(column, confidence) for column in samples.T]).T
     return Bootstrap(estimate, low, high, standard_error, samples, confidence)
 
 
 def _bootstrap_of_terms(
-    terms: np.ndarray, metric: str, resamples: int, confidence: float, rng: np.random.Generator
+    terms: np.ndarray,
+    value: Callable[[np.ndarray], np.ndarray],
+    resamples: int,
+    confidence: float,
+    rng: np.random.Generator,
 ) -> Bootstrap:
-    """Of a metric that is a function of sums over clusters of T terms, (C, K, T)."""
+    """Of a metric that is a function, value, of sums over clusters of T terms, (C, K, T)."""
     clusters, models, count = terms.shape
-    value = _VALUE.get(metric, _first_over_second)
     samples = np.full((resamples, models), np.nan)
     if clusters:
         flat = terms.reshape(clusters, models * count)
@@ -216,8 +220,8 @@ def _mean_gap(sums: np.ndarray) -> np.ndarray:
     return np.abs(sums[..., 1:]).sum(axis=-1) / sums[..., 0]
 
 
-# Metrics that are no plain ratio of two sums.
-_VALUE = {"NE": _entropy_ratio, "ECE": _mean_gap}
+def _value_of(metric: str) -> Callable[[np.ndarray], np.ndarray]:
+    return {"NE": _entropy_ratio, "ECE": _mean_gap}.get(metric, _first_over_second)
 
 
 def _statistics_terms(statistics: Sequence[ClusterStatistics], metric: str) -> np.ndarray:
@@ -273,7 +277,7 @@ def _ranking_terms(
 
 def _cluster_of_groups(cluster: np.ndarray, group: np.ndarray) -> np.ndarray:
     """Number of the cluster (G,) that each group, sorted by id, lies in."""
-    groups, first, row_group = np.unique(group, return_index=True, return_inverse=True)
+    _, first, row_group = np.unique(group, return_index=True, return_inverse=True)
     _, row_cluster = np.unique(cluster, return_inverse=True)
     group_cluster = row_cluster[first]
     wrong = np.flatnonzero(group_cluster[row_group] != row_cluster)
@@ -357,7 +361,7 @@ def _ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
         return numerator / denominator
 
 
-def _summary(samples: np.ndarray, confidence: float) -> tuple[float, float, float]:
+def percentile_interval(samples: np.ndarray, confidence: float) -> tuple[float, float, float]:
     """Low end, high end and standard deviation of the samples (R,) that are defined."""
     samples = samples[~np.isnan(samples)]
     if len(samples) < 2:

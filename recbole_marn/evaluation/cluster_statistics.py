@@ -73,8 +73,7 @@ class ClusterStatistics:
 
     def uauc(self) -> float:
         """As ``metrics.uauc``, with clusters as users."""
-        values = self.per_cluster_auc().auc
-        return float(values.mean()) if len(values) else float("nan")
+        return self.per_cluster_auc().mean()
 
     def gauc(self, weight: str = "impressions") -> float:
         """As ``metrics.gauc``, with clusters as users."""

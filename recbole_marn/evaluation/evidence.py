@@ -11,8 +11,8 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
+from recbole_marn.evaluation.bins import equal_frequency_groups, equal_width_bins
 from recbole_marn.evaluation.cluster_statistics import ClusterStatistics, cluster_statistics
-from recbole_marn.evaluation.inputs import equal_frequency_groups
 from recbole_marn.evaluation.packing import packed, packed_alike, unpacked, unusable
 from recbole_marn.evaluation.request_metrics import request_metrics
 
@@ -168,7 +168,7 @@ def _bins(label: np.ndarray, score: np.ndarray, log: bool) -> CalibrationBins:
     if log:
         row_bin = np.unique(equal_frequency_groups(score, BINS), return_inverse=True)[1]
     else:
-        row_bin = np.searchsorted(np.arange(1, BINS) / BINS, score, side="right")
+        row_bin = equal_width_bins(score, BINS)
     rows = np.bincount(row_bin)
     sums = [np.bincount(row_bin, weights=values) for values in (label, score)]
     filled = rows > 0

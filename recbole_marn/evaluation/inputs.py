@@ -11,7 +11,6 @@ __all__ = [
     "check_probabilities",
     "check_score_table",
     "check_scores",
-    "equal_frequency_groups",
 ]
 
 
@@ -136,18 +135,3 @@ def check_ids(ids: ArrayLike, rows: int, name: str = "user", strings: bool = Tru
         )
     _check_length(column, rows, name)
     return column
-
-
-def equal_frequency_groups(values: np.ndarray, groups: int) -> np.ndarray:
-    """Group 0 .. groups-1 of each value, as equally filled as ties allow.
-
-    A value with ``below`` of the ``n`` values strictly under it goes to group ``groups * below // n``: equal
-    values never part, the smallest are always in group 0, and the order of the rows has no say. Heavy ties
-    leave groups empty.
-
-    Args:
-        values: (n,) without NaN.
-        groups: at least 1.
-    """
-    below = np.searchsorted(np.sort(values), values, side="left")
-    return groups * below // max(len(values), 1)

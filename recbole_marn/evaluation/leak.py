@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from recbole_marn.errors import InputError
-from recbole_marn.evaluation.inputs import check_labels, equal_frequency_groups
+from recbole_marn.evaluation.bins import equal_frequency_groups
+from recbole_marn.evaluation.inputs import check_labels
 from recbole_marn.evaluation.metrics import auc, base_rate_entropy, row_losses, uauc
 
 __all__ = ["LabelTell", "tells_label"]

@@ -6,13 +6,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from recbole_marn.errors import InputError
-from recbole_marn.evaluation.inputs import (
-    check_ids,
-    check_labels,
-    check_probabilities,
-    check_scores,
-    equal_frequency_groups,
-)
+from recbole_marn.evaluation.bins import equal_frequency_groups, equal_width_bins
+from recbole_marn.evaluation.inputs import check_ids, check_labels, check_probabilities, check_scores
 from recbole_marn.evaluation.ties import tie_runs
 
 __all__ = [
@@ -51,6 +46,10 @@ class PerUserAUC:
             column[both] for column in (user, doubled_wins, positives, negatives)
         )
         return cls(user, doubled_wins / (2 * positives * negatives), positives, negatives)
+
+    def mean(self) -> float:
+        """Each user alike: UAUC, or NaN without a user."""
+        return float(self.auc.mean()) if len(self.auc) else float("nan")
 
     def weights(self, weight: str) -> np.ndarray:
         """(U,) rows for ``impressions``, positives for ``clicks``; InputError for another word."""
@@ -136,8 +135,7 @@ def uauc(user: ArrayLike, label: ArrayLike, score: ArrayLike) -> float:
     Returns:
         UAUC in [0, 1], or NaN where no user has both classes.
     """
-    values = per_user_auc(user, label, score).auc
-    return float(values.mean()) if len(values) else float("nan")
+    return per_user_auc(user, label, score).mean()
 
 
 def gauc(user: ArrayLike, label: ArrayLike, score: ArrayLike, weight: str = "impressions") -> float:
@@ -258,10 +256,7 @@ def expected_calibration_error(
     probability = check_probabilities(probability, len(label))
     if bins < 1:
         raise InputError("at least 1 bin", f"{bins}", "10 to 20 are usual.")
-    if equal_frequency:
-        row_bin = equal_frequency_groups(probability, bins)
-    else:
-        row_bin = np.searchsorted(np.arange(1, bins) / bins, probability, side="right")
+    row_bin = (equal_frequency_groups if equal_frequency else equal_width_bins)(probability, bins)
     gap = np.bincount(row_bin, weights=probability - label, minlength=bins)
     return float(np.abs(gap).sum() / len(label))
 

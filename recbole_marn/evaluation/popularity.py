@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from recbole_marn.errors import InputError
-from recbole_marn.evaluation.inputs import check_ids, check_labels, check_scores, equal_frequency_groups
+from recbole_marn.evaluation.bins import equal_frequency_groups
+from recbole_marn.evaluation.inputs import check_ids, check_labels, check_scores
 from recbole_marn.evaluation.metrics import auc, per_user_auc
 
 __all__ = ["LevelMetrics", "metrics_by_level", "popularity_levels"]
@@ -120,12 +121,12 @@ def _one_level(
     user, label, score = user[rows], label[rows], score[rows]
     if not len(label):
         return LevelMetrics(index, 0, 0, 0, float("nan"), float("nan"))
-    values = per_user_auc(user, label, score).auc
+    users = per_user_auc(user, label, score)
     return LevelMetrics(
         level=index,
         positives=int(label.sum()),
         negatives=int(np.count_nonzero(~label)),
-        users=len(values),
-        uauc=float(values.mean()) if len(values) else float("nan"),
+        users=len(users.auc),
+        uauc=users.mean(),
         auc=auc(label, score),
     )

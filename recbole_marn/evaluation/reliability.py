@@ -7,7 +7,8 @@ from numpy.typing import ArrayLike
 from scipy.special import ndtri
 
 from recbole_marn.errors import InputError
-from recbole_marn.evaluation.inputs import check_labels, check_probabilities, equal_frequency_groups
+from recbole_marn.evaluation.bins import equal_frequency_groups
+from recbole_marn.evaluation.inputs import check_labels, check_probabilities
 
 __all__ = ["ReliabilityCurve", "reliability_curve", "wilson_interval"]
 

@@ -10,7 +10,12 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.special import ndtri
 
-from recbole_marn.evaluation.bootstrap import Bootstrap, bootstrap_of_ratio, bootstrap_of_statistics
+from recbole_marn.evaluation.bootstrap import (
+    Bootstrap,
+    bootstrap_of_ratio,
+    bootstrap_of_statistics,
+    percentile_interval,
+)
 from recbole_marn.evaluation.cluster_statistics import mean_placements
 from recbole_marn.evaluation.evidence import REQUEST_METRICS, Evidence
 from recbole_marn.evaluation.significance import (
@@ -45,10 +50,8 @@ def interval(
         reach = -ndtri((1 - confidence) / 2) * delong_variance_of_statistics(mean) ** 0.5
         return [float(end) for end in np.clip([mean.auc() - reach, mean.auc() + reach], 0, 1)]
     means = _drawn(seeds, metric, resamples, confidence, unit).samples.mean(axis=1)
-    means = means[~np.isnan(means)]
-    if len(means) < 2:
-        return [float("nan"), float("nan")]
-    return [float(end) for end in np.quantile(means, [(1 - confidence) / 2, (1 + confidence) / 2])]
+    low, high, _ = percentile_interval(means, confidence)
+    return [low, high]
 
 
 def _drawn(seeds: Sequence[Evidence], metric: str, resamples: int, confidence: float, unit: str) -> Bootstrap:

@@ -323,7 +323,7 @@ def paired_user_test_of_statistics(
 def _paired(a: PerUserAUC, b: PerUserAUC, permutations: int, seed: int) -> PairedUserTest:
     difference = a.auc - b.auc
     t, p_value_t = t_test_p_value(difference)
-    mean_a, mean_b = (float(x.auc.mean()) if len(x.auc) else float("nan") for x in (a, b))
+    mean_a, mean_b = a.mean(), b.mean()
     p_value_flip = sign_flip_p_value(difference, permutations, seed)
     return PairedUserTest(mean_a, mean_b, mean_a - mean_b, len(difference), t, p_value_t, p_value_flip)
 

@@ -25,6 +25,7 @@ __all__ = [
     "numpy_names",
     "old_numpy_names",
     "ray_on_demand",
+    "report_to_ray",
     "without_arguments",
 ]
 

@@ -31,6 +31,9 @@ class CategoricalEncoder(nn.Module):
         width: width of the output.
         bags: columns of codes that each field takes, more than 1 for lists; None: one a field.
 
+    Raises:
+        ValueError: no field, or another number of sizes than of cardinalities.
+
     Shapes: codes (U, sum of bags) int64 -> (U, width)
     """
 

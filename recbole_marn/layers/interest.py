@@ -91,14 +91,12 @@ class NextBehaviourLoss(nn.Module):
 
     x' is a behaviour of another sequence of the same batch: the token half the batch away from t + 1. The authors'
     code draws it from all interactions; both find an item as often as it is bought. Pairs for which that token lies
-    in the same sequence or is the same item are left out.
+    in the same sequence or is the same item are left out. They are found on the CPU: a GPU is waited for, once.
 
     Args:
         state_size: H.
         item_size: D.
         hidden_sizes: of the MLP.
-
-    The pairs are found on the CPU: a GPU is waited for, once.
 
     Shapes: state (N, H), item (N, D), identity (N,) int64 which item, length (S,), weight (S,) how many rows read
         the sequence -> scalar, a differentiable zero without any pair

@@ -22,7 +22,7 @@ from recbole_marn.leaderboard.board import rows_of_records, sampling_of
 from recbole_marn.leaderboard.measures import measures_of
 from recbole_marn.leaderboard.statistics import TableRow, mean_of_seeds
 
-__all__ = ["Standings", "Task", "standings_of"]
+__all__ = ["LEVEL", "Standings", "Task", "standings_of"]
 
 LEVEL = 0.05
 

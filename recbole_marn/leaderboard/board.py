@@ -14,7 +14,10 @@ from recbole_marn.leaderboard.grid import config_id, without_defaults
 from recbole_marn.leaderboard.measures import Measures, measures_of
 from recbole_marn.leaderboard.statistics import TableRow, best_row, mean_of_seeds
 
-__all__ = ["Board", "Cell", "Table", "board_of", "rows_of_records", "seconds_per_epoch"]
+__all__ = [
+    "ABSENT", "Board", "Cell", "Table", "board_of", "number", "p_value", "rows_of_records", "sampling_of",
+    "seconds_per_epoch",
+]  # fmt: skip
 
 ABSENT = "–"
 NEGATIVES = {"train": "training", "eval": "validation and test"}

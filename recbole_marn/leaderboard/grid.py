@@ -51,6 +51,7 @@ FIRST_SEED = 2020
 # A trial names metrics as RecBole does.
 VALID = {"auc": "AUC", "uauc": "UAUC", "logloss": "LogLoss"}
 
+
 @dataclass(frozen=True)
 class Row:
     """A row of the table: a model under settings, whatever the seed."""

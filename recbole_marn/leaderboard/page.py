@@ -81,9 +81,14 @@ def plots(board: Board) -> list[tuple[str, Plot | None]]:
     ]
 
 
+def _strong(board: Board) -> set[str]:
+    """Labels of the best rows and the baseline."""
+    return {row.label for row in board.rows[:STRONG_CURVES]} | {board.statistics["baseline"]}
+
+
 def _reliability(board: Board, rows: Sequence[TableRow]) -> list[Reliability]:
     """The first seed's curves of the best rows and the baseline."""
-    strong = {row.label for row in board.rows[:STRONG_CURVES]} | {board.statistics["baseline"]}
+    strong = _strong(board)
     known = board.statistics.get("reliability", {})
     return [
         Reliability(printable(row.label), tuple(curve["predicted"]), tuple(curve["observed"]))
@@ -100,7 +105,7 @@ def _step_milliseconds(row: TableRow) -> float:
 
 def _curves(board: Board, rows: Sequence[TableRow]) -> list[Curve]:
     """The first seed's validation values by epoch; the best rows and the baseline in colour."""
-    strong = {row.label for row in board.rows[:STRONG_CURVES]} | {board.statistics["baseline"]}
+    strong = _strong(board)
     curves = []
     for row in rows:
         values = (epoch.get("valid_score") for epoch in row.records[0]["history"])

@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from recbole_marn.errors import Diverged
 from recbole_marn.evaluation.record import FORMAT, sealed_text
 from recbole_marn.files import write_text
 from recbole_marn.leaderboard.publish import publish
 from recbole_marn.leaderboard.records import Folders
 from recbole_marn.training import objective
 from recbole_marn.training.run import run
-from recbole_marn.tuning.outcome import diverged
 
 __all__ = ["train", "try_settings"]
 
@@ -44,9 +44,7 @@ def try_settings(task: Mapping[str, Any], folder: Path) -> None:
             "valid": {name: float(value) for name, value in result["best_valid_result"].items()},
             "best_valid_score": float(result["best_valid_score"]),
         }
-    except ValueError as error:
-        if not diverged(error):
-            raise
+    except Diverged as error:
         found = {"valid": {}, "best_valid_score": None, "failure": str(error)}
     record = {
         "leaderboard": "trial",

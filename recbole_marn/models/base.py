@@ -23,7 +23,7 @@ from recbole_marn.models.item_encoder import Cells, ItemEncoder
 from recbole_marn.models.parts import context_encoder_of
 from recbole_marn.registry import settings_of
 
-__all__ = ["CTRModel", "OurModel", "Represented", "batch_of"]
+__all__ = ["EXTRACTION_CHUNK", "CTRModel", "OurModel", "Represented", "batch_of"]
 
 # Items encoded at a time when vectors are extracted: bounds the memory of a catalogue of any size.
 EXTRACTION_CHUNK = 4096

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import io
 import shlex
-import sys
 from pathlib import Path
 
 from recbole_marn.errors import InputError
 from recbole_marn.prepare.encoders import IMAGE_ENCODERS
+from recbole_marn.prepare.encoders.sentences import SENTENCE_ENCODERS
 from recbole_marn.prepare.pipeline import prepare
 from recbole_marn.prepare.report import render
 from recbole_marn.prepare.sources import Options
@@ -76,7 +75,7 @@ def _add_vectors(group: argparse._ArgumentGroup) -> None:
     )  # fmt: skip
     group.add_argument("--encoder-weights", type=Path, metavar="FILE", help="weights other than the encoder's own")
     group.add_argument(
-        "--sentence-encoder", choices=["none", "all-minilm-l6-v2"], default=_DEFAULT.sentence_encoder,
+        "--sentence-encoder", choices=["none", *SENTENCE_ENCODERS], default=_DEFAULT.sentence_encoder,
         help="also write each title as one vector, title.npy (default: %(default)s)",
     )  # fmt: skip
     group.add_argument(
@@ -158,19 +157,12 @@ def _check_custom(args: argparse.Namespace) -> None:
 
 
 def main(args: argparse.Namespace) -> int:
-    """Run `prepare`; 0 when done, 2 when the input is at fault (the message is on stderr)."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # a locale without UTF-8 cannot spell every name
-            stream.reconfigure(errors="backslashreplace")
-    try:
-        _check_custom(args)
-        record = prepare(
-            args.dataset, args.raw, args.out, _options(args), name=args.name, overwrite=args.overwrite,
-            download=not args.no_download, command=_command(args),
-        )  # fmt: skip
-    except InputError as error:
-        print(f"InputError: {error}", file=sys.stderr)
-        return 2
+    """Run `prepare`; print what came of it, and the command that trains on it."""
+    _check_custom(args)
+    record = prepare(
+        args.dataset, args.raw, args.out, _options(args), name=args.name, overwrite=args.overwrite,
+        download=not args.no_download, command=_command(args),
+    )  # fmt: skip
     print(render(record))
     print(f"\nwritten to {args.out / record['dataset']}; {_how_to_run(args.out, record['dataset'])}")
     return 0

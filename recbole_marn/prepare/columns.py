@@ -7,13 +7,13 @@ import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from recbole_marn.data.atomic_header import TYPES
 from recbole_marn.errors import InputError
 from recbole_marn.prepare.tabular import LIST, PLAIN, STRUCTURE, Table
 from recbole_marn.settings.parsing import nearest
 
-__all__ = ["TYPES", "Assignment", "Roles", "assignments", "choose", "find_column", "no_such_column", "spelled_like"]
+__all__ = ["Assignment", "Roles", "assignments", "choose", "find_column", "no_such_column", "spelled_like"]
 
-TYPES = ("token", "float", "token_seq", "float_seq")
 _NO_LETTER = re.compile(r"[\W_]+")
 _ROLE = re.compile(r"[A-Za-z]\w*")
 

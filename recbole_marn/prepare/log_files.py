@@ -15,13 +15,20 @@ from recbole_marn.files.folders import staged_folder
 from recbole_marn.prepare.atomic import spell_numbers, write_item
 from recbole_marn.prepare.logs import LogDataset, TokenColumn
 from recbole_marn.prepare.meeting import check_meeting
-from recbole_marn.prepare.record import coverage_of_items, origin, span, vector_notes, write_record
+from recbole_marn.prepare.record import (
+    FORMAT_VERSION,
+    coverage_of_items,
+    item_notes,
+    origin,
+    span,
+    vector_notes,
+    write_record,
+)
 from recbole_marn.prepare.settings_file import settings_of_log, spelled
 from recbole_marn.prepare.sources import Options
 
-__all__ = ["FORMAT_VERSION", "render_log", "write_log"]
+__all__ = ["render_log", "write_log"]
 
-FORMAT_VERSION = 1  # of the folder, see docs/prepare.md
 _PIECE = 100_000  # rows turned into text at once
 
 
@@ -128,13 +135,7 @@ def _coverage(data: LogDataset, tokens: list[str], present: dict[str, set[str]])
 
 
 def _notes(data: LogDataset, unseen: list[str], options: Options) -> list[str]:
-    notes = []
-    if unseen:
-        share = len(unseen) / len(data.items.rows)
-        kept = "kept" if options.keep_unseen_items else "left out; --keep-unseen-items keeps them"
-        notes.append(f"{len(unseen):,} items of the catalogue ({share:.1%}) were never shown ({kept})")
-    if data.items.duplicates:
-        notes.append(f"{data.items.duplicates:,} items are described twice; the first description was taken")
+    notes = item_notes(data.items, unseen, "were never shown", options)
     if data.users is not None and data.users.duplicates:
         notes.append(f"{data.users.duplicates:,} users are described twice; the first description was taken")
     return notes

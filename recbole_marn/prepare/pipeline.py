@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import platform
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -21,20 +20,27 @@ from recbole_marn.prepare.download import fetch_missing
 from recbole_marn.prepare.log_files import write_log
 from recbole_marn.prepare.logs import LogDataset
 from recbole_marn.prepare.meeting import check_meeting
-from recbole_marn.prepare.record import origin, span, vector_notes, write_record
+from recbole_marn.prepare.record import (
+    FORMAT_VERSION,
+    coverage_of_items,
+    item_notes,
+    origin,
+    span,
+    vector_notes,
+    write_record,
+)
 from recbole_marn.prepare.registry import DATASETS, reader_of, source_of
-from recbole_marn.prepare.report import coverage, histograms, summarise
+from recbole_marn.prepare.report import histograms, summarise
 from recbole_marn.prepare.settings_file import settings_of_events, spelled
 from recbole_marn.prepare.sources import Options
 from recbole_marn.prepare.tables import RawDataset, VectorSource
 from recbole_marn.prepare.vectors import VectorWriter
 from recbole_marn.prepare.word_vectors import write_word_vectors
-from recbole_marn.registry import datasets_at_hand, known_datasets
+from recbole_marn.registry import datasets_at_hand, known_datasets, recbole_folder
 from recbole_marn.settings.data import COLUMNAR_FROM_MB
 
-__all__ = ["FORMAT_VERSION", "ensure_prepared", "prepare", "write_dataset"]
+__all__ = ["ensure_prepared", "prepare", "write_dataset"]
 
-FORMAT_VERSION = 1  # of the folder `prepare` writes, see docs/prepare.md
 
 
 def prepare(
@@ -92,9 +98,8 @@ def prepare(
 def _taken_names() -> set[str]:
     """Names with settings here or in RecBole's package, which would be taken for a data set of another name, too."""
     names = {*DATASETS, *known_datasets()} - {"custom"}
-    spec = importlib.util.find_spec("recbole")  # finds the package without importing it
-    for place in (spec.submodule_search_locations or ()) if spec else ():
-        names |= {path.stem for path in Path(place, "properties", "dataset").glob("*.yaml")}
+    if recbole := recbole_folder():
+        names |= {path.stem for path in (recbole / "properties" / "dataset").glob("*.yaml")}
     return names
 
 
@@ -166,7 +171,7 @@ def write_dataset(
             "time": span(events.time, data.counts_time),
             "columns": dict(data.columns),
             "published": dict(data.published),
-            "coverage": coverage(events, tokens, fields | present),
+            "coverage": coverage_of_items(np.bincount(events.item, minlength=len(tokens)), tokens, fields | present),
             "vectors": vectors | words,
             "checks": leak_checks(events),
             **origin(data, _notes(data, unseen, options) + vector_notes(written), data.sources, folder),
@@ -211,18 +216,10 @@ def _write_words(data: RawDataset, tokens: Sequence[str], folder: Path, options:
 
 
 def _notes(data: RawDataset, unseen: Sequence[str], options: Options) -> list[str]:
-    notes = []
-    if unseen:
-        kept = "kept" if options.keep_unseen_items else "left out; --keep-unseen-items keeps them"
-        share = len(unseen) / len(data.items.rows)
-        notes.append(f"{len(unseen):,} items of the catalogue ({share:.1%}) have no event ({kept})")
-        if options.keep_unseen_items:
-            notes.append(
-                "nobody ever clicks an item without events: as negatives they are told by any count of clicks, so "
-                "that popularity scores far too well"
-            )
-    if data.items.duplicates:
-        notes.append(f"{data.items.duplicates:,} items are described twice; the first description was taken")
-    if data.items.titles_cut:
-        notes.append(f"{data.items.titles_cut:,} titles were cut to {options.title_words} words")
+    notes = item_notes(data.items, unseen, "have no event", options)
+    if unseen and options.keep_unseen_items:
+        notes.append(
+            "nobody ever clicks an item without events: as negatives they are told by any count of clicks, so that "
+            "popularity scores far too well"
+        )
     return notes

@@ -11,11 +11,17 @@ import numpy as np
 
 from recbole_marn.files import sha256
 from recbole_marn.prepare.lines import Tally
-from recbole_marn.prepare.tables import Found
+from recbole_marn.prepare.sources import Options
+from recbole_marn.prepare.tables import Found, ItemTable
 from recbole_marn.prepare.times import day_of
 from recbole_marn.prepare.vectors import VectorWriter
 
-__all__ = ["coverage_of_items", "fingerprint", "origin", "span", "vector_notes", "write_record"]
+__all__ = [
+    "FORMAT_VERSION", "coverage_of_items", "fingerprint", "item_notes", "origin", "span", "vector_notes",
+    "write_record",
+]  # fmt: skip
+
+FORMAT_VERSION = 1  # of the folder `prepare` writes, see docs/prepare.md
 
 
 def fingerprint(path: Path) -> dict[str, Any]:
@@ -66,6 +72,25 @@ def coverage_of_items(
             "missing_items": int((~has).sum()),
         }
     return shares
+
+
+def item_notes(items: ItemTable, unseen: Sequence[str], absent: str, options: Options) -> list[str]:
+    """What to tell of the catalogue.
+
+    Args:
+        unseen: items of it without any row.
+        absent: what is said of these, such as "were never shown".
+    """
+    notes = []
+    if unseen:
+        share = len(unseen) / len(items.rows)
+        kept = "kept" if options.keep_unseen_items else "left out; --keep-unseen-items keeps them"
+        notes.append(f"{len(unseen):,} items of the catalogue ({share:.1%}) {absent} ({kept})")
+    if items.duplicates:
+        notes.append(f"{items.duplicates:,} items are described twice; the first description was taken")
+    if items.titles_cut:
+        notes.append(f"{items.titles_cut:,} titles were cut to {options.title_words} words")
+    return notes
 
 
 def vector_notes(written: Mapping[str, VectorWriter]) -> list[str]:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import difflib
 import functools
 import importlib
 from collections.abc import Callable
 from pathlib import Path
 
 from recbole_marn.errors import InputError
+from recbole_marn.prepare.logs import LogDataset
 from recbole_marn.prepare.sources import Options, Source
 from recbole_marn.prepare.tables import RawDataset
+from recbole_marn.settings.parsing import nearest
 
 __all__ = ["DATASETS", "reader_of", "source_of"]
 
@@ -34,11 +35,10 @@ _AMAZON = f"{_HERE}.amazon"
 def _module(dataset: str):
     if dataset in DATASETS:
         return importlib.import_module(DATASETS[dataset])
-    close = difflib.get_close_matches(dataset, DATASETS, n=1)
     raise InputError(
         f"one of {', '.join(DATASETS)}, or amazon-<category>",
         repr(dataset),
-        (f"Did you mean {close[0]}? " if close else "") + "For data of your own use `custom --name NAME`.",
+        f"For data of your own use `custom --name NAME`.{nearest(dataset, DATASETS)}",
     )
 
 
@@ -46,7 +46,7 @@ def _is_amazon(dataset: str) -> bool:
     return dataset.startswith("amazon-") and dataset not in DATASETS
 
 
-def reader_of(dataset: str) -> Callable[[Path, Options], RawDataset]:
+def reader_of(dataset: str) -> Callable[[Path, Options], RawDataset | LogDataset]:
     """What reads the raw files of this dataset, imported only now.
 
     Raises:

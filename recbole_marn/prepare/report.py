@@ -10,10 +10,9 @@ import numpy as np
 from recbole_marn.prepare.checks import describe_checks
 from recbole_marn.prepare.log_files import render_log
 from recbole_marn.prepare.pictures import histograms_svg
-from recbole_marn.prepare.record import coverage_of_items
 from recbole_marn.prepare.tables import Events, ItemTable
 
-__all__ = ["coverage", "histograms", "render", "summarise"]
+__all__ = ["histograms", "render", "summarise"]
 
 
 def summarise(events: Events, items: ItemTable, tokens: Sequence[str]) -> dict[str, int]:
@@ -23,23 +22,9 @@ def summarise(events: Events, items: ItemTable, tokens: Sequence[str]) -> dict[s
         "items": len(tokens),
         "categories": len({category for category in items.column("category", tokens) if category}),
         "events": len(events),
-        "distinct_pairs": int(len(np.unique(_pairs(events)))),
+        "distinct_pairs": events.distinct_pairs(),
         "samples": 2 * (len(events) - len(events.users)),
     }
-
-
-def _pairs(events: Events) -> np.ndarray:
-    return events.user.astype(np.int64) * max(len(events.items), 1) + events.item
-
-
-def coverage(events: Events, tokens: Sequence[str], present: Mapping[str, set[str]]) -> dict[str, dict[str, float]]:
-    """Share of items, and of events, whose item has each modality.
-
-    Args:
-        tokens: the items of the dataset, those with events first and in the order of `events.items`.
-        present: modality or field name -> the item tokens that have it.
-    """
-    return coverage_of_items(np.bincount(events.item, minlength=len(tokens)), tokens, present)
 
 
 def histograms(events: Events) -> str:

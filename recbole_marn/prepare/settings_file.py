@@ -52,11 +52,10 @@ def settings_of_log(data: LogDataset, dataset: str, vectors: Sequence[str]) -> d
 
 def settings_of_events(events: Events, items: ItemTable, vectors: Sequence[str]) -> dict[str, Any]:
     """The settings of clicks, of which `repeats` are left out if there are any."""
-    pairs = events.user.astype(np.int64) * max(len(events.items), 1) + events.item
     behaves = events.behavior is not None
     columns = ["user_id", "item_id", "timestamp", *(["behavior_type"] if behaves else [])]
     return {
-        "repeats": "first" if len(np.unique(pairs)) < len(events) else "error",
+        "repeats": "first" if events.distinct_pairs() < len(events) else "error",
         "split": "leave_last",
         "behaviour": _behaviour(columns),
         "modalities": _modalities(items, vectors),

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from recbole_marn.errors import InputError
+from recbole_marn.prepare.titles import LONGEST_TITLE
 
 __all__ = ["Options", "RawFile", "Source", "locate", "require"]
 
@@ -48,7 +49,7 @@ class Options:
 
     max_skipped: float = 0.01
     min_matched: float = 0.05
-    title_words: int = 64
+    title_words: int = LONGEST_TITLE
     min_interactions: int = 0
     keep_unseen_items: bool = False
     time_unit: str = "auto"

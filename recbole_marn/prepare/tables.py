@@ -57,6 +57,10 @@ class Events:
     def __len__(self) -> int:
         return len(self.user)
 
+    def distinct_pairs(self) -> int:
+        """How many pairs of a user and an item there are."""
+        return len(np.unique(self.user.astype(np.int64) * max(len(self.items), 1) + self.item))
+
     def select(self, keep: np.ndarray) -> Events:
         """The events where `keep` (E,) bool is true, with users and items numbered anew."""
 

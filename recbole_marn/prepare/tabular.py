@@ -15,7 +15,7 @@ from recbole_marn.prepare.csvs import read_csv, read_header
 from recbole_marn.prepare.encoders import need
 from recbole_marn.prepare.lines import Tally, head_of, open_raw, read_lines
 
-__all__ = ["PLAIN", "LIST", "STRUCTURE", "Table", "open_table"]
+__all__ = ["LIST", "PLAIN", "STRUCTURE", "CsvTable", "Table", "open_table"]
 
 PLAIN, LIST, STRUCTURE = "plain", "list", "structure"
 _BATCH = 65_536  # rows of Parquet turned into Python values at once

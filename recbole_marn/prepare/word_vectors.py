@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -82,13 +83,13 @@ def _from_text(path: Path, wanted: _Wanted, folder: Path, name: str) -> VectorWr
         )
     tally = Tally(path.name)
     writer = None
-    try:
+    with ExitStack() as stack:
         for number, line in read_lines(path, tally):
             parts = line.rstrip().split(b" ")
             if number == 1 and len(parts) == 2:
                 continue  # word2vec's header: how many words, how wide
             if writer is None:
-                writer = VectorWriter(folder, name, len(parts) - 1)
+                writer = stack.enter_context(VectorWriter(folder, name, len(parts) - 1))
             if len(parts) <= writer.width:
                 tally.skip(f"not a word and {writer.width} numbers", number)
                 continue
@@ -102,9 +103,6 @@ def _from_text(path: Path, wanted: _Wanted, folder: Path, name: str) -> VectorWr
                     continue
                 writer.add(words, np.tile(row, (len(words), 1)))
         tally.check()
-    finally:
-        if writer is not None:
-            writer.__exit__()
     if writer is None:
         raise InputError(f"words and their vectors in {path}", "nothing but a header", "Download it again.")
     return writer

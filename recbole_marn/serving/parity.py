@@ -202,7 +202,7 @@ class Took:
 def _request(
     scorer: CTRScorer, rng: np.random.Generator, items: np.ndarray, candidates: int, length: int
 ) -> tuple[dict, dict]:
-    """Rows of one user, and what he did, at random."""
+    """Rows of one user, and what that user did, at random."""
     read = {field.name: field for field in scorer.facts.context if field.fixed is None}
     fields, now = scorer.facts.fields, scorer.facts.latest + 86_400.0
     rows = {name: _drawn(rng, field, candidates) for name, field in read.items()}

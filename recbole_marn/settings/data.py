@@ -21,12 +21,14 @@ __all__ = [
     "COLUMNAR_FROM_MB",
     "DataSettings",
     "IdModality",
+    "KINDS",
     "LOG_KEYS",
     "SPLIT_KEYS",
     "StatisticModality",
     "TextModality",
     "VectorModality",
     "ModalitySettings",
+    "parse_modality",
 ]
 
 # Below, reading text takes a second, and a second file beside it would be one more to keep.

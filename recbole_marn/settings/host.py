@@ -8,8 +8,9 @@ from typing import Any, Literal
 
 from recbole_marn.settings.parsing import option
 
-__all__ = ["CLICKS_ALONE", "FIXED", "GAUC_NAME", "INSTEAD", "METRICS", "REFUSED", "TAKEN", "HostSettings"]
-__all__ += ["RunSettings"]
+__all__ = [
+    "CLICKS_ALONE", "FIXED", "GAUC_NAME", "INSTEAD", "METRICS", "REFUSED", "TAKEN", "HostSettings", "RunSettings",
+]  # fmt: skip
 
 # Metrics of labelled rows; RecBole's ranking metrics need whole lists of items.
 METRICS = ("AUC", "UAUC", "GAUC", "LogLoss", "MAE", "RMSE")

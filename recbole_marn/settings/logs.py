@@ -8,8 +8,10 @@ from typing import Any
 
 from recbole_marn.settings.parsing import option
 
-__all__ = ["BehavioursSettings", "ContextSettings", "LabelSettings", "PositionSettings", "RequestSettings"]
-__all__ += ["STATISTICS", "USER_STATISTICS"]
+__all__ = [
+    "STATISTICS", "USER_STATISTICS", "BehavioursSettings", "ContextSettings", "LabelSettings", "PositionSettings",
+    "RequestSettings",
+]  # fmt: skip
 
 # Names a statistic modality may use; clicks are the training interactions of a log.
 STATISTICS = ("exposures", "clicks", "click_rate", "purchases", "train_interactions")

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from recbole_marn import __version__
 from recbole_marn.errors import InputError, first_line
 from recbole_marn.files import plain, write_aside
-from recbole_marn.training.click_rates import ClickRates
+from recbole_marn.training.click_rates import ClickRates, kept_share
 
 __all__ = ["FORMAT", "NotPlain", "click_rates_of", "digest", "fill", "fill_optimizer", "load", "save"]
 
@@ -141,8 +141,7 @@ def click_rates_of(content: Mapping[str, Any]) -> ClickRates:
     Raises:
         InputError: a calibration that is none.
     """
-    config = content["config"]
-    share = 1.0 if config.get("label") is None else float(config.get("keep_negatives") or 1.0)
+    share = kept_share(content["config"])
     state = content.get("calibration")
     if state is None:  # version 0.1.0 wrote none
         return ClickRates(share)

@@ -12,7 +12,7 @@ from torch import Tensor
 from recbole_marn.errors import InputError
 from recbole_marn.evaluation.calibration import Calibration, fit_isotonic, fit_platt, kept_negatives
 
-__all__ = ["ClickRates", "fit"]
+__all__ = ["ClickRates", "fit", "kept_share"]
 
 FITS = {"platt": fit_platt, "isotonic": fit_isotonic}
 
@@ -63,13 +63,18 @@ class ClickRates:
         return cls(share, steps[-1] if len(steps) > len(expected) else None)
 
 
-def fit(kind: str, label: np.ndarray, probability: np.ndarray) -> Calibration | None:
-    """A calibration of the key `calibration`, fitted on labels and probabilities (B,) of validation.
+def kept_share(settings: Mapping[str, Any]) -> float:
+    """Share of a log's non-clicks that a run of these settings trains on; rows of clicks alone keep all drawn ones."""
+    return 1.0 if settings.get("label") is None else float(settings.get("keep_negatives") or 1.0)
+
+
+def fit(kind: str, label: np.ndarray, probability: np.ndarray) -> Calibration:
+    """A calibration of the key `calibration` (platt, isotonic), fitted on labels and probabilities (B,) of validation.
 
     Raises:
         InputError: fewer than ten rows of a class.
     """
-    return None if kind == "none" else FITS[kind](label, probability)
+    return FITS[kind](label, probability)
 
 
 def _applied(step: Calibration, probability: Tensor) -> Tensor:

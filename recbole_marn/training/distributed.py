@@ -29,7 +29,7 @@ __all__ = ["DistributedTrainer", "trainer_of"]
 # What RecBole's collector calls the columns that metrics are made from.
 COLLECTED = {"rec.score": "score", "data.label": "label", "data.uid": "user"}
 # Set by the start of the processes; a record or checkpoint of theirs is to be read by a single one.
-WORLD_KEYS = ("world_size", "ip", "port", "nproc", "offset")
+KEYS_OF_PROCESSES = ("world_size", "ip", "port", "nproc", "offset")
 
 
 class _Replicas(AbstractTrainer):
@@ -55,7 +55,7 @@ class DistributedTrainer(CTRTrainer, _Replicas):
 
     def plain_settings(self) -> dict[str, Any]:
         """Settings as a single process has them: files of this run are read by any number of processes."""
-        settings = {key: value for key, value in super().plain_settings().items() if key not in WORLD_KEYS}
+        settings = {key: value for key, value in super().plain_settings().items() if key not in KEYS_OF_PROCESSES}
         return settings | {"single_spec": True, "local_rank": 0}
 
     def resume_checkpoint(self, resume_file: str | Path) -> None:

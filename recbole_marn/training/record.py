@@ -14,7 +14,7 @@ import torch
 
 from recbole_marn import __version__
 from recbole_marn.data.part import Part
-from recbole_marn.data.protocol import PARTS
+from recbole_marn.data.rows import PARTS
 from recbole_marn.evaluation.record import FORMAT, sealed_text
 from recbole_marn.evaluation.scores import calibration_metrics, measured
 from recbole_marn.files import plain, sha256, write_aside, write_text
@@ -41,7 +41,7 @@ def with_request(columns: Mapping[str, np.ndarray], part: Part) -> dict[str, np.
     """Columns of all rows of a part, and the request of each where the log says what was shown together."""
     if not part.is_log or part.settings.request is None:
         return dict(columns)
-    return {**columns, "request": part.rows.request_of(np.arange(len(part)))}
+    return {**columns, "request": part.rows.group_of(np.arange(len(part)))}
 
 
 def calibration_told(trainer: Any, scores: Mapping[str, Mapping[str, np.ndarray]]) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from recbole_marn.models.base import OurModel
 from recbole_marn.settings.parsing import from_mapping
 from recbole_marn.settings.training import TrainSettings
 from recbole_marn.training import checkpoint, click_rates
-from recbole_marn.training.click_rates import ClickRates
+from recbole_marn.training.click_rates import ClickRates, kept_share
 from recbole_marn.training.epoch import LossSums, batches_on
 from recbole_marn.training.identity import check_same_items, check_same_rows, check_same_settings, run_name
 from recbole_marn.training.items_file import write_items
@@ -52,7 +52,7 @@ class CTRTrainer(Trainer):
         self.saved_model_file = os.path.join(self.checkpoint_dir, f"{self.run_name}.pth")
         self.state_file = os.path.join(self.checkpoint_dir, f"{self.run_name}.last.pth")
         self.history: list[dict[str, Any]] = []
-        self.click_rates = ClickRates(self._kept_negatives())
+        self.click_rates = ClickRates(kept_share(config.final_config_dict))
         self._average: WeightAverage | None = None
         self._rates = [group["lr"] for group in self.optimizer.param_groups]
         self._training: Part | None = None
@@ -240,11 +240,6 @@ class CTRTrainer(Trainer):
 
     def _predicted(self, interaction: Any) -> Tensor:
         return self.model.predict(moved(interaction, self.device))
-
-    def _kept_negatives(self) -> float:
-        """Share of a log's non-clicks that is trained on; rows of clicks alone keep what was drawn for them."""
-        labelled = self.config["label"] is not None
-        return float(self.config["keep_negatives"] or 1.0) if labelled else 1.0
 
     @torch.no_grad()
     def evaluate(

@@ -17,13 +17,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from recbole_marn.errors import InputError
+from recbole_marn.errors import Diverged, InputError
 from recbole_marn.files import plain, write_json
 from recbole_marn.host.compat import old_numpy_names
 from recbole_marn.host.config import build_config
 from recbole_marn.training.metrics import named_metrics
 from recbole_marn.training.prepared import prepare_run
-from recbole_marn.tuning.outcome import diverged
 from recbole_marn.tuning.space import params_dict, readable
 
 __all__ = ["Cluster", "trials"]
@@ -168,9 +167,7 @@ def _trial(drawn: dict[str, Any], fixed: Mapping[str, Any], states: str) -> None
 
     try:
         trainer.fit(parts.train, parts.valid, verbose=False, callback_fn=lambda epoch, score: report())
-    except ValueError as error:
-        if not diverged(error):
-            raise
+    except Diverged as error:
         report(str(error))
         return
     if len(trainer.history) == trainer.start_epoch:  # it was finished before, and has reported nothing now

@@ -16,13 +16,12 @@ from typing import Any
 import yaml
 from recbole.trainer import HyperTuning
 
-from recbole_marn.errors import InputError
+from recbole_marn.errors import Diverged, InputError
 from recbole_marn.files import check_plain_name, plain, write_json
 from recbole_marn.host.config import build_config, read_files
 from recbole_marn.training.metrics import named_metrics
 from recbole_marn.training.objective import objective_function
 from recbole_marn.tuning import ray as ray_engine
-from recbole_marn.tuning.outcome import diverged
 from recbole_marn.tuning.space import check_space, default_space, params_dict, read_space, readable
 
 __all__ = ["tune"]
@@ -148,9 +147,7 @@ class _Search:
         try:
             result = objective_function(settings, config_file_list)
             score, failure = float(result["best_valid_score"]), None
-        except ValueError as error:
-            if not diverged(error):
-                raise
+        except Diverged as error:
             score, failure = math.nan, str(error)
         if not math.isfinite(score):
             worst = -math.inf if self.bigger else math.inf

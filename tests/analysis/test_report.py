@@ -253,7 +253,7 @@ def test_a_folder_with_files_is_replaced_only_when_asked(runs, capsys, tmp_path)
     out.mkdir()
     (out / "mine.txt").write_text("kept")
     given = [runs["MARN"]["checkpoint"], "--out", out, "--sections", "cases"]
-    assert "Pass --overwrite" in analyzed(capsys, *given, code=2)
+    assert "pass --overwrite" in analyzed(capsys, *given, code=2)
     assert [path.name for path in out.iterdir()] == ["mine.txt"]
     analyzed(capsys, *given, "--overwrite")
     assert not (out / "mine.txt").exists() and (out / "report.html").exists()

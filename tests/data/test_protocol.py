@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from recbole_marn.data.protocol import DAY, Protocol
-from recbole_marn.data.rows import TEST, TRAIN, VALID, Events
+from recbole_marn.data.protocol import Protocol
+from recbole_marn.data.rows import DAY, TEST, TRAIN, VALID, Events
 from recbole_marn.errors import InputError
 from recbole_marn.settings.data import DataSettings
 

@@ -8,7 +8,6 @@ from recbole_marn.evaluation.inputs import (
     check_probabilities,
     check_score_table,
     check_scores,
-    equal_frequency_groups,
 )
 
 
@@ -82,16 +81,3 @@ def test_ids_are_integers_or_tokens():
         check_ids(["b", "a"], 2, "level", strings=False)
     with pytest.raises(InputError, match="2 entries"):
         check_ids([1, 2, 3], 2)
-
-
-def test_equal_frequency_groups_are_even_without_ties():
-    values = np.random.default_rng(0).permutation(20)
-    groups = equal_frequency_groups(values, 4)
-    assert np.array_equal(groups, values // 5)
-
-
-def test_equal_frequency_groups_never_part_equal_values():
-    # By hand: strictly below are 0 0 0 3 3 5 of 6, so that 3 groups take 3 * below // 6.
-    assert equal_frequency_groups(np.array([0, 0, 0, 7, 7, 9]), 3).tolist() == [0, 0, 0, 1, 1, 2]
-    assert equal_frequency_groups(np.full(5, 2.5), 3).tolist() == [0] * 5
-    assert equal_frequency_groups(np.array([4, 4, 4, 4, 1]), 5).tolist() == [1, 1, 1, 1, 0]

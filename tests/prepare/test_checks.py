@@ -9,7 +9,8 @@ from recbole_marn.data import rows
 from recbole_marn.prepare import checks
 from recbole_marn.prepare.checks import leak_checks
 from recbole_marn.prepare.pictures import histogram_counts, histograms_svg
-from recbole_marn.prepare.report import coverage, render, summarise
+from recbole_marn.prepare.record import coverage_of_items
+from recbole_marn.prepare.report import render, summarise
 from recbole_marn.prepare.tables import EventBuilder, ItemTable
 
 # user, item, time: u's last item z is in no training event of anyone; v repeats x; w is too short for a test row
@@ -33,7 +34,8 @@ def test_counts(events):
 
 
 def test_coverage_counts_items_and_events(events):
-    shares = coverage(events, [*events.items, "unseen"], {"image": {"x", "unseen"}})
+    popularity = np.bincount(events.item, minlength=len(events.items) + 1)
+    shares = coverage_of_items(popularity, [*events.items, "unseen"], {"image": {"x", "unseen"}})
     assert shares == {"image": {"items": 2 / 5, "events": 3 / 9, "missing_items": 3}}
 
 

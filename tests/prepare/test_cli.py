@@ -1,6 +1,5 @@
 """The command line of `prepare`: exit codes, help, and what it prints."""
 
-import argparse
 import json
 import re
 from pathlib import Path
@@ -9,16 +8,14 @@ import pytest
 import yaml
 from prepare.raw_files import amazon_2014
 
-from recbole_marn.prepare.cli import add_arguments, main
+from recbole_marn.cli import main
 from recbole_marn.prepare.registry import DATASETS, reader_of, source_of
 
 PROPERTIES = Path(__file__).parents[2] / "properties" / "dataset"
 
 
 def run(*words):
-    parser = argparse.ArgumentParser()
-    add_arguments(parser)
-    return main(parser.parse_args([str(word) for word in words]))
+    return main(["prepare", *(str(word) for word in words)])
 
 
 def test_done_is_zero_and_prints_the_report(tmp_path, capsys):
@@ -35,7 +32,7 @@ def test_done_is_zero_and_prints_the_report(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["ml-1"], "Did you mean ml-1m"),
+        (["ml-1"], "Did you mean 'ml-1m'"),
         (["ml-1m", "--raw", "{tmp}/absent", "--no-download"], "ratings.dat .* in .*absent.*movies.dat"),
         (["custom", "--events", "x.csv"], "--name NAME"),
         (["ml-1m", "--name", "other", "--items", "x"], "--name, --items with `custom` only"),

@@ -109,6 +109,13 @@ def test_impressions_without_labels_are_left_out_with_a_note(tmp_path, mind):
     assert record["counts"]["exposures"] == 5 and "1 impressions have no labels and are left out" in record["notes"]
 
 
+def test_titles_that_are_cut_are_counted(tmp_path, mind):
+    record = prepare("mind", mind, tmp_path / "out", Options(title_words=1))
+    titles = [line.split("\t")[3] for line in (mind / "news.tsv").read_text().splitlines()]
+    cut = sum(len(title.split()) > 1 for title in titles)
+    assert cut and f"{cut} titles were cut to 1 words" in record["notes"]
+
+
 def test_the_american_clock():
     assert _seconds("11/9/2019 12:00:00 AM") == 1573257600 and _seconds("11/9/2019 12:00:00 PM") == 1573300800
     assert _seconds("11/9/2019 13:00:00 PM") is None and _seconds("2/30/2019 1:00:00 PM") is None

@@ -62,9 +62,10 @@ def _auc_table(
         inside = of_row == index
         row = [index + 1, len(items), int(items.min()), int(items.max())]
         row += [int((label & inside).sum()), int((~label & inside).sum())]
+        found = drawn.get(index)
+        ends = (found.estimate, found.low, found.high) if found else ()
         for number in range(len(context.subjects)):
-            found = drawn.get(index)
-            row += [f(found, number) for f in (_estimate, _low, _high)]
+            row += [float(values[number]) for values in ends] or [None] * 3
         rows.append(row)
     names = [name for s in context.subjects for name in (f"AUC {s.label}", f"{s.label} low", f"{s.label} high")]
     return Table(
@@ -73,18 +74,6 @@ def _auc_table(
         ["level", "items", "least events", "most events", "clicks", "non-clicks", *names],
         rows,
     )
-
-
-def _estimate(found: Bootstrap | None, number: int) -> float | None:
-    return None if found is None else float(found.estimate[number])
-
-
-def _low(found: Bootstrap | None, number: int) -> float | None:
-    return None if found is None else float(found.low[number])
-
-
-def _high(found: Bootstrap | None, number: int) -> float | None:
-    return None if found is None else float(found.high[number])
 
 
 def _gap_table(context: Context, drawn: dict[int, Bootstrap]) -> Table:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 
-from recbole_marn.errors import InputError
+from recbole_marn.errors import without_recbole
 from recbole_marn.prepare.csvs import read_csv
 from recbole_marn.prepare.lines import Tally
 from recbole_marn.prepare.sources import Options, Source, locate
 from recbole_marn.prepare.tables import EventBuilder, ItemTable, RawDataset
 from recbole_marn.prepare.tokens import clean, identifier, seconds
+from recbole_marn.registry import recbole_folder
 
 __all__ = ["SOURCE", "read"]
 
@@ -40,9 +40,7 @@ def read(raw: Path, options: Options) -> RawDataset:
 
 
 def _packaged(name: str) -> Path:
-    spec = importlib.util.find_spec("recbole")  # finds the package without importing it
-    if spec is None or not spec.submodule_search_locations:
-        raise InputError(
-            "RecBole's package, which holds ml-100k", "none installed", "Run `pip install recbole==1.2.1`."
-        )
-    return Path(spec.submodule_search_locations[0], "dataset_example", "ml-100k", name)
+    recbole = recbole_folder()
+    if recbole is None:
+        raise without_recbole()
+    return recbole / "dataset_example" / "ml-100k" / name
