@@ -202,6 +202,8 @@ def _behaviours(scorer: CTRScorer, request: Request, told: dict[str, Any]) -> Be
         "behaviours_with_unknown_items_left_out": behaviours.left_out,
         "behaviour_columns_not_used": table.others,
     }
+    if behaviours.kind is not None:
+        told["behaviours_of_unknown_type"] = int(np.count_nonzero(behaviours.kind == 0))
     return behaviours
 
 

@@ -170,6 +170,23 @@ class Scores(ABC):
         moment = np.full(number, self._moment(time))
         return self.probabilities(item, moment, windows, given, self.context_of(rows, number).codes)
 
+    def unknown_values(
+        self,
+        history: History,
+        profile: Mapping[str, Any] | None,
+        context: Mapping[str, Any] | None,
+        number: int,
+    ) -> list[str]:
+        """Fields of a request with a value that training never saw, or that is no number: it counts as missing.
+
+        Args:
+            number: of candidates, each of which has a value of its own where `context` holds lists.
+        """
+        rows = self._repeated(profile, number) | self._repeated(context, number)
+        unknown = list(self.context_of(rows, number).unknown)
+        kinds = history.behaviours if self.facts.needs.kind else None
+        return unknown + ([self.facts.fields.behaviour] if kinds and not self._kinds(np.asarray(kinds)).all() else [])
+
     def _repeated(self, given: Mapping[str, Any] | None, number: int) -> dict[str, np.ndarray]:
         """Columns of one value a candidate; the lists of a `token_seq` stay whole."""
         found = {}

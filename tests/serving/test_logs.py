@@ -9,9 +9,12 @@ import pytest
 
 import recbole_marn
 from recbole_marn.cli import main
+from recbole_marn.data.context import ContextField
+from recbole_marn.data.context_vocabulary import FieldVocabulary
 from recbole_marn.data.loader import CTRDataLoader
 from recbole_marn.errors import InputError
 from recbole_marn.registry import MODELS
+from recbole_marn.serving.contexts import context_of
 from recbole_marn.serving.histories import History
 
 DRAW = np.random.default_rng(0)
@@ -113,6 +116,23 @@ def test_a_value_that_training_never_saw_is_unknown(served_log):
     age = scorer.facts.context[1]
     assert age.name == "age" and told.codes[:, 1].tolist() == [0, 0]
     assert scorer.context_of(row, 1).codes[0, 1] == age.code[str(row["age"][0])]
+
+
+@pytest.mark.parametrize("spelled", [("true", "false"), ("True", "False")])
+def test_a_truth_value_is_what_training_spelled(spelled):
+    field = ContextField("member", 3, 2, "user")
+    known = FieldVocabulary("member", "token", (field,), np.array(["", *spelled], dtype=object), None)
+    found = context_of([known], {"member": np.array([True, False, spelled[0]], dtype=object)}, 3)
+    assert found.codes[:, 0].tolist() == [1, 2, 1] and found.unknown == {}
+
+
+def test_the_fields_of_a_request_with_unknown_values_are_named(served_log):
+    scorer, history = served_log().scorer(), History(["003", "005"], [10.0, 20.0], ["view", "cart"])
+    profile = {"user_id": "u3", "age": 23, "score": 0.5}
+    assert scorer.unknown_values(history, profile, {"device": ["d0", "d1"]}, 2) == []
+    assert scorer.unknown_values(history, profile, {"device": ["d0", "tv"]}, 2) == ["device"]
+    stroll = History(["003"], [10.0], ["stroll"])
+    assert scorer.unknown_values(stroll, profile | {"score": "much"}, {"device": None}, 1) == ["score", "kind"]
 
 
 def test_one_request(served_log):

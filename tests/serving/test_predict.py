@@ -86,6 +86,14 @@ def test_new_items_and_users(served, scorer, write_csv, capsys):
     np.testing.assert_allclose([float(row["probability"]) for row in read("scores.csv")], expected, atol=1e-6)
 
 
+def test_behaviours_of_a_type_that_training_never_saw_are_counted(served, write_csv, capsys):
+    write_csv("rows.csv", {"user_id": ["a"], "item_id": ["004"], "timestamp": [1e6]})
+    behaviours = {"user_id": ["a", "a"], "item_id": ["003", "005"], "timestamp": [1e5, 2e5], "kind": ["stroll", "view"]}
+    write_csv("behaviours.csv", behaviours)
+    assert main(["predict", served.path, "--rows", "rows.csv", "--behaviours", "behaviours.csv", "--out", "s.csv"]) == 0
+    assert told(capsys)["behaviours_of_unknown_type"] == 1
+
+
 def test_the_likeliest_items_of_every_row(served, scorer, write_csv, capsys):
     write_csv("rows.csv", {"user_id": ["a", "new"], "timestamp": [1e6, 1e6]})
     write_csv("behaviours.csv", {"user_id": ["a"], "item_id": ["003"], "timestamp": [1e5], "kind": ["view"]})

@@ -68,7 +68,7 @@ def test_scores_are_those_of_the_export(client, folder):
     )
     assert [one["item"] for one in answer["scores"]] == ["001", "002"]
     np.testing.assert_allclose([one["probability"] for one in answer["scores"]], expected, atol=1e-7)
-    assert answer["behaviours"] == 2 and answer["left_out"] == []
+    assert answer["behaviours"] == 2 and answer["left_out"] == answer["unknown_values"] == []
     assert answer["export"] == client.get("/health").json()["export"]
 
 
@@ -110,6 +110,12 @@ def test_a_short_list_is_scored_in_place_of_all_and_told(start, folder):
     health = start(retrieve=5).get("/health").json()
     assert (health["retrieve"], health["recall"]) == (5, manifest["parity"]["retrieval"])
     assert start(retrieve=13).get("/health").json()["retrieve"] is None, "lists of more than half of the items"
+
+
+def test_values_that_training_never_saw_are_named(client):
+    strolled = ASKED | {"history": [HISTORY[0], HISTORY[1] | {"type": "stroll"}]}
+    for endpoint in ("/score", "/recommend"):
+        assert post(client, endpoint, strolled).json()["unknown_values"] == ["kind"]
 
 
 def test_nobody_knows_is_refused_or_left_out(client):

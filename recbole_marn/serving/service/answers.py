@@ -39,6 +39,7 @@ class Endpoints:
         return schema.ScoreAnswer(
             export=now.export,
             left_out=left_out,
+            unknown_values=now.scorer.unknown_values(history, asked.profile, asked.context, len(asked.items)),
             behaviours=_read(now, history),
             scores=[
                 schema.ScoredItem(item=item, probability=value)
@@ -57,6 +58,7 @@ class Endpoints:
         return schema.RecommendAnswer(
             export=now.export,
             left_out=left_out,
+            unknown_values=now.scorer.unknown_values(history, asked.profile, asked.context, 1),
             behaviours=_read(now, history),
             scored=ranking.scored,
             ranking=[

@@ -116,6 +116,10 @@ class ScoredItem(BaseModel):
 
 class Asked(Answer):
     left_out: list[str] = Field(description="ids that nobody knows, if they were to be left out")
+    unknown_values: list[str] = Field(
+        description="fields of history, profile and context with a value that training never saw, or that is no number:"
+        " it counts as missing"
+    )
     behaviours: int = Field(description="how many of the history were read: the latest ones")
 
 
