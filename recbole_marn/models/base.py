@@ -23,12 +23,17 @@ from recbole_marn.models.item_encoder import Cells, ItemEncoder
 from recbole_marn.models.parts import context_encoder_of
 from recbole_marn.registry import settings_of
 
-__all__ = ["EXTRACTION_CHUNK", "CTRModel", "OurModel", "Represented", "batch_of"]
+__all__ = ["EXTRACTION_CHUNK", "CTRModel", "OurModel", "Represented", "batch_of", "click_loss"]
 
 # Items encoded at a time when vectors are extracted: bounds the memory of a catalogue of any size.
 EXTRACTION_CHUNK = 4096
 # What does the job of RecBole's rankings.
 INSTEAD = "For users and items of yours: recbole_marn.load_scorer(CHECKPOINT), its score and top (docs/serving.md)."
+
+
+def click_loss(logit: Tensor, label: Tensor) -> Tensor:
+    """Log loss of (B,) logits, in nats, in float32 or longer: autocast may have left them shorter."""
+    return binary_cross_entropy_with_logits(logit.to(torch.promote_types(logit.dtype, torch.float32)), label)
 
 
 def batch_of(interaction: Any) -> RaggedBatch:
@@ -209,9 +214,7 @@ class CTRModel(OurModel):
         """Named losses of one batch with labels (B,)."""
         cells = self.encoder(batch)
         represented = self.represent(cells)
-        logit = self.score(represented.vector, batch)
-        logit = logit.to(torch.promote_types(logit.dtype, torch.float32))  # autocast may have left it shorter
-        click = binary_cross_entropy_with_logits(logit, label)
+        click = click_loss(self.score(represented.vector, batch), label)
         return {"click": click} | self.auxiliary_losses(represented, cells, batch)
 
     def predict(self, interaction: Any) -> Tensor:

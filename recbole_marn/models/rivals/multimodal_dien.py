@@ -6,12 +6,12 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.functional import binary_cross_entropy_with_logits
 
 from recbole_marn.data.batch import RaggedBatch
 from recbole_marn.layers.apgru import APGRU
 from recbole_marn.layers.interest import AUGRU, BilinearAttention, NextBehaviourLoss
 from recbole_marn.layers.kernels.segment import expand_rows
+from recbole_marn.models.base import click_loss
 from recbole_marn.models.parts import PredictionHead
 from recbole_marn.models.rivals.concatenated import ConcatenatedModel
 
@@ -41,7 +41,7 @@ class MultimodalDIEN(ConcatenatedModel):
         vector = self.represent(self.encoder(batch)).vector
         item, candidate = batch.places(vector)
         interest = self.interest(item, None, batch.length)  # (N, H)
-        click = binary_cross_entropy_with_logits(self._evolve(interest, candidate, batch), label)
+        click = click_loss(self._evolve(interest, candidate, batch), label)
         readers = torch.bincount(batch.row_sequence, minlength=len(batch.length))  # (S,)
         auxiliary = self.next_behaviour(interest, item, batch.entity_id[batch.token], batch.length, readers)
         return {"click": click, "auxiliary": self.settings.auxiliary_weight * auxiliary}
