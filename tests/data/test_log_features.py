@@ -130,7 +130,7 @@ def test_a_share_of_the_negatives_is_kept(tmp_path):
     again = build(planted_log.settings(tmp_path, keep_negatives=0.5))
     every = build(planted_log.settings(tmp_path))
     rows, whole = token_rows(half["train"], "MARN"), token_rows(every["train"], "MARN")
-    assert rows == token_rows(again["train"], "MARN") and half["train"].part.kept_negatives == 0.5
+    assert rows == token_rows(again["train"], "MARN")
     assert sum(r.label for r in rows) == sum(r.label for r in whole)
     assert 0.3 < (len(rows) - sum(r.label for r in rows)) / (len(whole) - sum(r.label for r in whole)) < 0.7
     assert token_rows(half["test"], "MARN") == token_rows(every["test"], "MARN")
