@@ -36,7 +36,7 @@ def settings_of_log(data: LogDataset, dataset: str, vectors: Sequence[str]) -> d
     if context:
         settings["context"] = {"fields": dict.fromkeys(context, CONTEXT_WIDTH)}
     if "position" in columns:
-        settings["position"] = {"field": "position", "at_serving": 1}
+        settings["position"] = {"field": "position", "at_serving": _first_place(exposures.position.tokens)}
     if data.behaviours is not None:
         settings["behaviours"] = {"file": f"{dataset}.behaviours"}
     # Histories that are made of the log's own clicks have times and no types.
@@ -62,6 +62,11 @@ def settings_of_events(events: Events, items: ItemTable, vectors: Sequence[str])
         "load_col": {"inter": columns, "item": ["item_id", *items.fields]},
         "normalize_all": False,
     }
+
+
+def _first_place(tokens: Sequence[str]) -> int:
+    """The lowest place that is a whole number from 0: some logs count places from 1, others from 0."""
+    return min((int(token) for token in tokens if token.isascii() and token.isdigit()), default=1)
 
 
 def spelled(settings: Mapping[str, Any]) -> str:

@@ -1,5 +1,6 @@
 """The settings that `prepare` writes beside a data set, or why it writes none."""
 
+import pytest
 import yaml
 
 from recbole_marn.prepare.pipeline import prepare
@@ -27,6 +28,14 @@ def test_settings_of_a_log_name_a_split_that_has_clicks_in_every_part(tmp_path):
         prepare("custom", tmp_path, tmp_path, options, name="feed", overwrite=True)
         settings = settings_of(tmp_path / "feed")
         assert {key: value for key, value in settings.items() if key.startswith("split")} == split
+
+
+@pytest.mark.parametrize(("places", "first"), [("123", 1), ("012", 0), (["", "10", "2"], 2), (["top", "side", ""], 1)])
+def test_scores_are_served_at_the_first_place(tmp_path, places, first):
+    rows = [f"u{n % 9},i{n % 7},{START + n},{int(n % 4 == 0)},{places[n % 3]}" for n in range(60)]
+    (tmp_path / "shown.csv").write_text("\n".join(["user_id,item_id,timestamp,label,position", *rows]) + "\n")
+    prepare("custom", tmp_path, tmp_path, Options(exposures=tmp_path / "shown.csv", images="none"), name="feed")
+    assert settings_of(tmp_path / "feed")["position"] == {"field": "position", "at_serving": first}
 
 
 def test_settings_of_clicks_are_of_what_was_written(tmp_path):
