@@ -73,8 +73,8 @@ def _lead(standings: Standings) -> str:
     sure = int((p < LEVEL).sum())
     return (
         f"{names[0]} has the best mean rank ({rank[0]:.2f}) of {len(names)} rows over {len(standings.tasks)} tasks, is "
-        f"first on {first} and wins {wins[0]:.0%} of its comparisons, before {names[1]} ({rank[1]:.2f}). Of the other "
-        f"{len(names) - 1} rows, {apart} are behind it by more than the critical difference of "
+        f"first on {first} and wins {100 * wins[0]:.1f} % of its comparisons, before {names[1]} ({rank[1]:.2f}). Of "
+        f"the other {len(names) - 1} rows, {apart} are behind it by more than the critical difference of "
         f"{standings.critical_difference:.1f} ranks, and {sure} by Wilcoxon's test over the tasks."
     )
 

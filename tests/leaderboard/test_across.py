@@ -130,6 +130,8 @@ def test_the_page_says_who_leads_and_what_was_left_out(page):
     text = (page / "across.md").read_text()
     assert "recbole-marn across . --datasets=one,two" in text
     assert text.count("MARN has the best mean rank (") == 1
+    rate = text.split(" and wins ")[1].split(" of its comparisons")[0]
+    assert f"| **{rate}** |" in text, "the sentence has the digits of the table"
     assert "of two: " in text and "Popularity" in text.split("Left out")[1]
     assert "| DIN | 0.6100 | 0.6400 | +0.0300 |" in text
     assert "6 tasks and 2 tests allow no value below 0.0625" in text
