@@ -84,10 +84,11 @@ def taken(values: np.ndarray, index: np.ndarray, kind: type | None = None) -> np
     return found
 
 
-def pieces(array: np.ndarray) -> Iterator[np.ndarray]:
-    """Parts of an array in order, `AT_ONCE` long but for the last."""
-    for start in range(0, len(array), AT_ONCE):
-        yield array[start : start + AT_ONCE]
+def pieces(array: np.ndarray, width: int = 1) -> Iterator[np.ndarray]:
+    """Parts of an array in order, `AT_ONCE` long but for the last, or as many entries as are `width` numbers each."""
+    step = max(1, AT_ONCE // width)
+    for start in range(0, len(array), step):
+        yield array[start : start + step]
 
 
 def slices(start: np.ndarray, length: np.ndarray, kind: np.dtype | type = np.int64) -> np.ndarray:

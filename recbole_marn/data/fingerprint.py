@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -68,6 +69,7 @@ def split_sha256(parts: Sequence[Mapping[str, np.ndarray | LookedUp | Widened]])
             kind = kind.newbyteorder("<")
             # repr quotes the name, so that no choice of names makes two different splits read the same.
             digest.update(f"{index} {name!r} {kind.str} {array.shape}\n".encode())
-            for some in pieces(array) if array.ndim else [array]:
+            width = 1 if table is None else math.prod(table.shape[1:])  # vectors are many numbers an entry
+            for some in pieces(array, width) if array.ndim else [array]:
                 digest.update(np.ascontiguousarray(some if table is None else table[some], dtype=kind).data)
     return digest.hexdigest()

@@ -42,7 +42,6 @@ from recbole_marn.settings.data import COLUMNAR_FROM_MB
 __all__ = ["ensure_prepared", "prepare", "write_dataset"]
 
 
-
 def prepare(
     dataset: str,
     raw: Path,

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from recbole_marn.data.fingerprint import split_sha256
+from recbole_marn.data import arrays
+from recbole_marn.data.fingerprint import LookedUp, split_sha256
 from recbole_marn.errors import InputError
 
 
@@ -53,3 +54,19 @@ def test_fingerprint_changes_with_values_types_shapes_names_and_parts(change):
 def test_fingerprint_refuses_tokens():
     with pytest.raises(InputError, match="'user' of type <U1"):
         split_sha256([{"user": np.array(["a"])}])
+
+
+def test_vectors_are_looked_up_a_few_at_a_time(monkeypatch):
+    """As many numbers at once as of a column, and the same fingerprint."""
+    looked_up = []
+
+    class Table(np.ndarray):
+        def __getitem__(self, index):
+            looked_up.append(len(index))
+            return np.asarray(self)[index]
+
+    table, index = np.arange(60, dtype=np.float16).reshape(10, 6), np.array([3, 1, 4, 1, 5, 9, 2])
+    wanted = split_sha256([{"vectors": LookedUp(table, index)}])
+    monkeypatch.setattr(arrays, "AT_ONCE", 12)
+    assert split_sha256([{"vectors": LookedUp(table.view(Table), index)}]) == wanted
+    assert looked_up == [2, 2, 2, 1]
