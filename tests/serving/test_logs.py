@@ -129,10 +129,11 @@ def test_a_truth_value_is_what_training_spelled(spelled):
 def test_the_fields_of_a_request_with_unknown_values_are_named(served_log):
     scorer, history = served_log().scorer(), History(["003", "005"], [10.0, 20.0], ["view", "cart"])
     profile = {"user_id": "u3", "age": 23, "score": 0.5}
-    assert scorer.unknown_values(history, profile, {"device": ["d0", "d1"]}, 2) == []
-    assert scorer.unknown_values(history, profile, {"device": ["d0", "tv"]}, 2) == ["device"]
+    assert scorer.unknown_values(history, scorer.coded(profile, {"device": ["d0", "d1"]}, 2)) == []
+    assert scorer.unknown_values(history, scorer.coded(profile, {"device": ["d0", "tv"]}, 2)) == ["device"]
     stroll = History(["003"], [10.0], ["stroll"])
-    assert scorer.unknown_values(stroll, profile | {"score": "much"}, {"device": None}, 1) == ["score", "kind"]
+    odd = scorer.coded(profile | {"score": "much"}, {"device": None}, 1)
+    assert scorer.unknown_values(stroll, odd) == ["score", "kind"]
 
 
 def test_one_request(served_log):
