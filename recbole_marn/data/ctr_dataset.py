@@ -61,7 +61,7 @@ class CTRDataset(ColumnarDataset):
         self._feedback: list[str] = []
         self._first_rows: Part | None = None
         self._token_hash: dict[str, np.ndarray] = {}
-        event_checks.check_keys(config)
+        event_checks.check_reading(config)
         with warnings.catch_warnings(), host_errors():
             # pandas' advice on RecBole's own loading code.
             warnings.simplefilter("ignore", FutureWarning)
