@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 
 from recbole_marn.errors import printable
-from recbole_marn.leaderboard.board import Board, number, seconds_per_epoch
+from recbole_marn.leaderboard.board import Board, number, p_value, seconds_per_epoch
 from recbole_marn.leaderboard.statistics import TableRow, mean_of_seeds
 from recbole_marn.plots.svg import (
     Curve,
@@ -23,10 +23,12 @@ from recbole_marn.plots.svg import (
 __all__ = ["drawn_rows", "leader", "plots"]
 
 STRONG_CURVES = 5
+# A lead is called decided below this p over users, after Holm, and above zero over seeds.
+LEVEL = 0.05
 
 
 def leader(board: Board) -> str:
-    """Who leads by the main metric, and whether other users might change that."""
+    """Who leads by the main metric, and whether other users or other seeds might change that."""
     main = board.measures.main
     ranked = [(row, mean_of_seeds(row, main)[0], *board.interval(row, main, "test")) for row in board.rows[:2]]
     level = f"{100 * board.statistics['confidence']:g} %"
@@ -38,15 +40,23 @@ def leader(board: Board) -> str:
     first, *second = [told(*one) for one in ranked]
     if not second:
         return f"{first} is the only row."
-    low, high = ranked[0][2], ranked[1][3]
-    if math.isnan(low) or math.isnan(high):
-        sure = "There are no intervals to say how sure that is."
-    elif low > high:
-        sure = "Their intervals do not overlap."
-    else:
-        sure = "Their intervals overlap; the tests below and the deviation over seeds say more."
     metric = "AUC over all test rows" if main == "AUC" else "UAUC, the AUC of each user's own rows"
-    return f"{first} leads by {metric}, before {second[0]}. {sure}"
+    return f"{first} leads by {metric}, before {second[0]}. {_how_sure(board, main)}"
+
+
+def _how_sure(board: Board, metric: str) -> str:
+    """What the table's tests say of the first row before the second: over users, and over seeds."""
+    first, second = board.rows[:2]
+    asked = (second.label, first.label, metric, "test")
+    tests = board.statistics["tests"]
+    found = next((t for t in tests if (t["row"], t["reference"], t["metric"], t["part"]) == asked), None)
+    if found is None:
+        return "Nothing tests that lead."
+    p, (low, high) = found["p_holm"], found.get("over_seeds", (None, None))
+    over_seeds = not (low is None or math.isnan(low))
+    lead = f"{-high:+.4f} to {-low:+.4f} (95 % interval)" if over_seeds else "unknown, for want of seeds"
+    decided = over_seeds and p is not None and p < LEVEL and high < 0
+    return f"Over users p {p_value(p)}; over seeds the lead is {lead}. So it is {'' if decided else 'not '}decided."
 
 
 def drawn_rows(board: Board) -> list[tuple[int, TableRow]]:
