@@ -12,7 +12,7 @@ from typing import Any
 
 from recbole_marn.leaderboard.grid import config_id, without_defaults
 from recbole_marn.leaderboard.measures import Measures, measures_of
-from recbole_marn.leaderboard.statistics import TableRow, best_row, mean_of_seeds
+from recbole_marn.leaderboard.statistics import TableRow, best_row, difference_over_seeds, mean_of_seeds
 
 __all__ = [
     "ABSENT", "Board", "Cell", "Table", "board_of", "number", "p_value", "rows_of_records", "sampling_of",
@@ -253,8 +253,8 @@ def _over_seeds(test: Mapping[str, Any] | None) -> Cell:
     """The interval of a difference over the seeds, its sign shown: whether it leaves zero out is the question."""
     if test is None:
         return Cell("itself")
-    low, high = test.get("over_seeds", (None, None))
-    return Cell(ABSENT) if low is None or math.isnan(low) else Cell(f"[{low:+.4f}, {high:+.4f}]", low)
+    low, high = difference_over_seeds(test)
+    return _cell(low, f"[{low:+.4f}, {high:+.4f}]")
 
 
 def _test_cell(test: Mapping[str, Any] | None, key: str) -> Cell:
@@ -329,7 +329,7 @@ def _numbers(board: Board) -> Table:
             for against in ("best", "baseline") if (metric, part) in board.measures.tests else ():
                 test = tests.get((row.label, metric, part, against), {})
                 line |= {f"{title} - {against}": test.get("difference"), f"{title} p {against}": test.get("p_holm")}
-                low, high = test.get("over_seeds", (None, None))
+                low, high = difference_over_seeds(test)
                 line |= {f"{title} - {against} low over seeds": low, f"{title} - {against} high over seeds": high}
                 line[f"{title} RelaImpr {against}"] = test.get("relative_improvement")
         lines.append(line | {"parameters": first["parameters"], "seconds per epoch": seconds_per_epoch(row)})

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from recbole_marn.errors import printable
 from recbole_marn.leaderboard.board import Board, number, p_value, seconds_per_epoch
-from recbole_marn.leaderboard.statistics import TableRow, mean_of_seeds
+from recbole_marn.leaderboard.statistics import TableRow, difference_over_seeds, mean_of_seeds
 from recbole_marn.plots.svg import (
     Curve,
     Interval,
@@ -46,17 +47,29 @@ def leader(board: Board) -> str:
 
 def _how_sure(board: Board, metric: str) -> str:
     """What the table's tests say of the first row before the second: over users, and over seeds."""
-    first, second = board.rows[:2]
-    asked = (second.label, first.label, metric, "test")
-    tests = board.statistics["tests"]
-    found = next((t for t in tests if (t["row"], t["reference"], t["metric"], t["part"]) == asked), None)
+    first, second, *_ = board.rows
+    against = {
+        test["row"]: test for test in board.statistics["tests"]
+        if (test["reference"], test["metric"], test["part"], test["against"]) == (first.label, metric, "test", "best")
+    }  # fmt: skip
+    found = against.get(second.label)
     if found is None:
         return "Nothing tests that lead."
-    p, (low, high) = found["p_holm"], found.get("over_seeds", (None, None))
-    over_seeds = not (low is None or math.isnan(low))
-    lead = f"{-high:+.4f} to {-low:+.4f} (95 % interval)" if over_seeds else "unknown, for want of seeds"
-    decided = over_seeds and p is not None and p < LEVEL and high < 0
-    return f"Over users p {p_value(p)}; over seeds the lead is {lead}. So it is {'' if decided else 'not '}decided."
+    low, high = difference_over_seeds(found)
+    lead = "unknown, for want of seeds" if math.isnan(low) else f"{-high:+.4f} to {-low:+.4f} (95 % interval)"
+    told = f"Over users p {p_value(found['p_holm'])}; over seeds the lead is {lead}."
+    if _is_decided(found):
+        return f"{told} So it is decided."
+    behind = [row.label for row in board.rows[1:] if _is_decided(against.get(row.label))]
+    most = f", the best of them {behind[0]}" if behind else ""
+    return f"{told} So it is not decided; its lead over {len(behind)} of {len(board.rows) - 1} rows is{most}."
+
+
+def _is_decided(test: Mapping[str, Any] | None) -> bool:
+    """Whether a row is behind another over users and over seeds."""
+    if test is None or test["p_holm"] is None:
+        return False
+    return test["p_holm"] < LEVEL and difference_over_seeds(test)[1] < 0
 
 
 def drawn_rows(board: Board) -> list[tuple[int, TableRow]]:

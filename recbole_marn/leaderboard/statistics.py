@@ -23,7 +23,7 @@ from recbole_marn.evaluation.seeds import auc_of_means_test, interval, paired_ov
 from recbole_marn.evaluation.significance import holm, mean_and_std, welch_interval
 from recbole_marn.leaderboard.measures import Measures, measures_of
 
-__all__ = ["TableRow", "best_row", "mean_of_seeds", "statistics_of", "tests_to_make"]
+__all__ = ["TableRow", "best_row", "difference_over_seeds", "mean_of_seeds", "statistics_of", "tests_to_make"]
 
 CONFIDENCE = 0.95
 
@@ -158,6 +158,12 @@ def statistics_of(
         "intervals": intervals,
         "tests": tests,
     }
+
+
+def difference_over_seeds(test: Mapping[str, Any]) -> tuple[float, float]:
+    """Ends of the interval over seeds of a test's difference; NaN where seeds do not tell."""
+    low, high = test.get("over_seeds", (None, None))
+    return (math.nan, math.nan) if low is None or high is None else (low, high)
 
 
 def _of(test: Mapping[str, Any]) -> tuple[Any, ...]:

@@ -222,16 +222,25 @@ def test_the_page_says_who_leads_and_names_the_points(results, shown):
     ("p", "over_seeds", "told"),
     [
         (0.01, [-0.02, -0.01], "p 0.0100; over seeds the lead is +0.0100 to +0.0200 (95 % interval). So it is decided"),
-        (0.01, [-0.02, 0.01], "over seeds the lead is -0.0100 to +0.0200 (95 % interval). So it is not decided."),
+        (0.01, [-0.02, 0.01], "over seeds the lead is -0.0100 to +0.0200 (95 % interval). So it is not decided; its"),
         (0.2, [-0.02, -0.01], "p 0.2000; over seeds the lead is +0.0100 to +0.0200 (95 % interval). So it is not"),
         (None, [-0.02, -0.01], "p undefined; over seeds the lead is +0.0100 to +0.0200 (95 % interval). So it is not"),
-        (0.01, [None, None], "over seeds the lead is unknown, for want of seeds. So it is not decided."),
+        (0.01, [None, None], "over seeds the lead is unknown, for want of seeds. So it is not decided; its lead"),
     ],
 )  # fmt: skip
 def test_a_lead_is_decided_over_users_and_over_seeds(shown, p, over_seeds, told):
     first, second = (row.label for row in shown.rows[:2])
-    test = {"row": second, "reference": first, "metric": "UAUC", "part": "test", "p_holm": p, "over_seeds": over_seeds}
+    test = {"row": second, "reference": first, "metric": "UAUC", "part": "test", "against": "best",
+            "p_holm": p, "over_seeds": over_seeds}  # fmt: skip
     assert told in leader(dataclasses.replace(shown, statistics={**shown.statistics, "tests": [test]}))
+
+
+def test_a_page_names_the_best_row_that_is_surely_behind(shown):
+    first, *others = (row.label for row in shown.rows)
+    tests = [{"row": label, "reference": first, "metric": "UAUC", "part": "test", "against": "best", "p_holm": p,
+              "over_seeds": [-0.02, -0.01]} for label, p in zip(others, (0.2, 0.01), strict=False)]  # fmt: skip
+    told = leader(dataclasses.replace(shown, statistics={**shown.statistics, "tests": tests}))
+    assert told.endswith(f"its lead over 1 of {len(others)} rows is, the best of them {others[1]}.")
 
 
 # A name of a row -> what must not be in a file of the format.
