@@ -1,7 +1,8 @@
 """What the evidence of several seeds says about the rows of a table: spread, intervals, tests.
 
 A row's value is the mean over its seeds. Its interval and its tests are about that same mean: users are the independent
-unit, all seeds are resampled by the same users, and the spread of training is told apart by the standard deviation.
+unit, all seeds are resampled by the same users. What training anew would change is told apart: by the standard
+deviation of a row, and by Welch's interval over the seeds of the difference of two.
 """
 
 from __future__ import annotations
@@ -19,10 +20,10 @@ from recbole_marn.evaluation.metrics import relative_improvement
 from recbole_marn.evaluation.record import FORMAT
 from recbole_marn.evaluation.reliability import wilson_interval
 from recbole_marn.evaluation.seeds import auc_of_means_test, interval, paired_over_users, user_means
-from recbole_marn.evaluation.significance import holm, mean_and_std
+from recbole_marn.evaluation.significance import holm, mean_and_std, welch_interval
 from recbole_marn.leaderboard.measures import Measures, measures_of
 
-__all__ = ["TableRow", "best_row", "mean_of_seeds", "statistics_of", "tests_to_make"]
+__all__ = ["TableRow", "best_row", "difference_over_seeds", "mean_of_seeds", "statistics_of", "tests_to_make"]
 
 CONFIDENCE = 0.95
 
@@ -139,6 +140,9 @@ def statistics_of(
         entry = entry or _test(metric, part, (row, reference), found, means, unit) or kept.get(_of(test))
         if entry is not None:
             test |= {**entry, "row": row.label, "against": against, "reference": reference.label}
+            test["over_seeds"] = list(
+                welch_interval(row.values(metric, part), reference.values(metric, part), CONFIDENCE)
+            )
             tests.append({**test, "relative_improvement": _improvement(row, reference, metric, part)})
         progress()
     _add_holm(tests, len(rows))
@@ -154,6 +158,12 @@ def statistics_of(
         "intervals": intervals,
         "tests": tests,
     }
+
+
+def difference_over_seeds(test: Mapping[str, Any]) -> tuple[float, float]:
+    """Ends of the interval over seeds of a test's difference; NaN where seeds do not tell."""
+    low, high = test.get("over_seeds", (None, None))
+    return (math.nan, math.nan) if low is None or high is None else (low, high)
 
 
 def _of(test: Mapping[str, Any]) -> tuple[Any, ...]:
