@@ -246,6 +246,33 @@ def test_lists_that_were_shown(log, labels):
     assert record["counts"]["requests"] == 6 and "request" in settings
 
 
+@pytest.mark.parametrize(
+    ("shown", "label", "read"),
+    [
+        ([0, 1], [0, 1], None),  # of the second item, or both were clicked
+        (["i", "y", "n"], ["n", "y", "n"], None),
+        ([1, 5], [1, 1], None),
+        ([0], [0], None),
+        ([0, 1], [False, True], "01"),
+        ([0, 1], ["no", "yes"], "01"),
+        ([0, 1], [1], "01"),
+        ([0, 1], [], "00"),
+        ([1, 7], [1, 0], "10"),  # 0 was not shown
+        ([1], [1], "1"),  # the same either way
+    ],
+)
+def test_labels_that_may_be_ids_are_refused(log, shown, label, read):
+    rows = [{"user_id": "u", "item_id": [f"a{n}", f"b{n}"], "label": [n % 2, 1], "timestamp": START + n}
+            for n in range(4)]  # fmt: skip
+    row = {"user_id": "v", "item_id": shown, "label": label, "timestamp": START}
+    if read is None:
+        with pytest.raises(InputError, match=r"1 x labels are also ids of items shown; write them as true and false"):
+            log(jsonl([*rows, row]))
+    else:
+        _, files, _ = log(jsonl([*rows, row]))
+        assert "".join(one["label"] for one in files["inter"] if one["user_id"] == "v") == read
+
+
 def test_lists_of_parquet_and_parallel_behaviours(log, tmp_path):
     pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
     pq.write_table(
