@@ -11,7 +11,6 @@ from recbole_marn.prepare.pipeline import prepare
 from recbole_marn.prepare.report import render
 from recbole_marn.prepare.sources import Options
 
-
 # --- MIND ------------------------------------------------------------------------------------------------------------
 
 
