@@ -122,8 +122,8 @@ def test_a_value_that_training_never_saw_is_unknown(served_log):
 def test_a_truth_value_is_what_training_spelled(spelled):
     field = ContextField("member", 3, 2, "user")
     known = FieldVocabulary("member", "token", (field,), np.array(["", *spelled], dtype=object), None)
-    found = context_of([known], {"member": np.array([True, False, spelled[0]], dtype=object)}, 3)
-    assert found.codes[:, 0].tolist() == [1, 2, 1] and found.unknown == {}
+    found = context_of([known], {"member": np.array([True, False, spelled[0], 1, 0.0], dtype=object)}, 5)
+    assert found.codes[:, 0].tolist() == [1, 2, 1, 0, 0] and found.unknown == {"member": 2}, "1 is not true"
 
 
 def test_the_fields_of_a_request_with_unknown_values_are_named(served_log):
