@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -12,7 +13,7 @@ from torch import Tensor
 
 from recbole_marn.layers.kernels.segment import to_device
 
-__all__ = ["RaggedBatch", "assemble"]
+__all__ = ["RaggedBatch", "StatisticCodes", "assemble"]
 
 
 @dataclass(frozen=True)
@@ -75,16 +76,28 @@ class RaggedBatch:
         return self.item[self.entity_item]
 
 
+class StatisticCodes(NamedTuple):
+    """What the statistics of items are, for the N history tokens and the B candidates of a batch.
+
+    Attributes:
+        of_items: (n_items, C) codes by item id.
+        moving: K columns of them that change over time; empty: statistics are a property of the item.
+        of_tokens, of_candidates: (N, K) and (B, K) what those columns are at the time of each, or None without any.
+    """
+
+    of_items: np.ndarray
+    moving: Sequence[int] = ()
+    of_tokens: np.ndarray | None = None
+    of_candidates: np.ndarray | None = None
+
+
 def assemble(
     *,
     token_item: np.ndarray,
     length: np.ndarray,
     row_sequence: np.ndarray,
     candidate_item: np.ndarray,
-    static: np.ndarray,
-    token_dynamic: np.ndarray,
-    candidate_dynamic: np.ndarray,
-    dynamic_columns: Sequence[int],
+    statistics: StatisticCodes,
     behaviour: np.ndarray | None = None,
     gap: np.ndarray | None = None,
     context: np.ndarray | None = None,
@@ -96,23 +109,21 @@ def assemble(
         length: (S,) tokens of each sequence.
         row_sequence: (B,) the sequence of each row.
         candidate_item: (B,) item ids.
-        static: (n_items, C) statistic codes by item id.
-        token_dynamic, candidate_dynamic: (N, K) and (B, K) codes of the K columns that change over time.
-        dynamic_columns: K columns of `static` that those codes replace; empty: statistics are a property of the item.
+        statistics: codes of the items, and those that change over time.
         behaviour, gap, context: passed through.
     """
     item_of = np.concatenate([token_item, candidate_item])
     n_tokens = len(token_item)
-    if len(dynamic_columns):
-        dynamic = np.concatenate([token_dynamic, candidate_dynamic])
+    if len(statistics.moving):
+        dynamic = np.concatenate([statistics.of_tokens, statistics.of_candidates])
         first, entity = _unique_keys(np.column_stack([item_of, dynamic]))
         entity_item_id, entity_dynamic = item_of[first], dynamic[first]
     else:
         entity_item_id, entity = np.unique(item_of, return_inverse=True)
         entity_dynamic = np.zeros((len(entity_item_id), 0), dtype=np.int64)
     item, entity_item = np.unique(entity_item_id, return_inverse=True)
-    codes = static[entity_item_id].copy()
-    codes[:, list(dynamic_columns)] = entity_dynamic
+    codes = statistics.of_items[entity_item_id].copy()
+    codes[:, list(statistics.moving)] = entity_dynamic
     statistic, entity_statistic = _unique_rows(codes)
     token, candidate = entity[:n_tokens], entity[n_tokens:]
     rows_of_sequence = np.bincount(row_sequence, minlength=len(length)).astype(np.float64)

@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 import numpy as np
 
 from recbole_marn.data.arrays import slices
-from recbole_marn.data.batch import RaggedBatch, assemble
+from recbole_marn.data.batch import RaggedBatch, StatisticCodes, assemble
 from recbole_marn.data.rows import Events
 from recbole_marn.data.statistics import GapBins, StatisticsAtTime
 
@@ -117,16 +117,17 @@ class GroupedRows(ABC):
         event = slices(start, length)
         time = np.repeat(self.time_of(group), length)
         token_item = self.events.item[event]
-        none = np.zeros((0, 0), dtype=np.int64)
+        statistics = StatisticCodes(static)
+        if self.at_time:
+            of_tokens = self.at_time.codes(token_item, time)
+            of_candidates = self.at_time.codes(columns["item"], columns["time"])
+            statistics = StatisticCodes(static, self.at_time.columns, of_tokens, of_candidates)
         return assemble(
             token_item=token_item,
             length=length,
             row_sequence=row_sequence,
             candidate_item=columns["item"],
-            static=static,
-            token_dynamic=self.at_time.codes(token_item, time) if self.at_time else none,
-            candidate_dynamic=self.at_time.codes(columns["item"], columns["time"]) if self.at_time else none,
-            dynamic_columns=self.at_time.columns if self.at_time else (),
+            statistics=statistics,
             behaviour=None if self.events.behaviour is None else self.events.behaviour[event],
             gap=None if self.gap is None else self.gap.codes(time - self.events.time[event]),
             context=self.context_of(row, group_of_row),

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from recbole_marn.data.arrays import slices
-from recbole_marn.data.batch import assemble
+from recbole_marn.data.batch import StatisticCodes, assemble
 from recbole_marn.data.catalogue import Catalogue
 from recbole_marn.errors import InputError
 from recbole_marn.models.base import EXTRACTION_CHUNK
@@ -189,17 +189,14 @@ class CTRScorer(Answers):
     @torch.no_grad()
     def _answers(self, asked: Asked, behaviours: Behaviours) -> np.ndarray:
         event = slices(asked.start, asked.length)
-        none = np.zeros((0, 0), dtype=np.int64)  # vectors hold the statistics already
+        none = StatisticCodes(np.zeros((len(self._tokens), 0), dtype=np.int64))  # vectors hold the statistics already
         since = np.repeat(asked.time, asked.length) - behaviours.time[event]
         batch = assemble(
             token_item=behaviours.item[event],
             length=asked.length,
             row_sequence=asked.request,
             candidate_item=asked.item,
-            static=np.zeros((len(self._tokens), 0), dtype=np.int64),
-            token_dynamic=none,
-            candidate_dynamic=none,
-            dynamic_columns=(),
+            statistics=none,
             behaviour=behaviours.kind[event] if self.facts.needs.kind and behaviours.kind is not None else None,
             gap=None if self.facts.gap is None else self.facts.gap.codes(since),
             context=asked.context,

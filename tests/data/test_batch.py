@@ -7,40 +7,42 @@ import pytest
 import torch
 
 from recbole_marn.data.arrays import slices
-from recbole_marn.data.batch import RaggedBatch, assemble
+from recbole_marn.data.batch import RaggedBatch, StatisticCodes, assemble
 
 
-def random_batch(seed, *, n_sequences=5, n_rows=12, n_items=9, n_static=3, dynamic_columns=(), n_codes=3):
+def random_batch(seed, *, n_sequences=5, n_rows=12, n_items=9, n_static=3, moving=(), n_codes=3):
     """Arguments of `assemble`, drawn."""
     rng = np.random.default_rng(seed)
     length = rng.integers(1, 6, n_sequences)
     row_sequence = np.concatenate([np.arange(n_sequences), rng.integers(0, n_sequences, n_rows - n_sequences)])
-    k = len(dynamic_columns)
+    k = len(moving)
     return {
         "token_item": rng.integers(1, n_items, length.sum()),
         "length": length,
         "row_sequence": row_sequence,
         "candidate_item": rng.integers(1, n_items, n_rows),
-        "static": rng.integers(0, n_codes, (n_items, n_static)),
-        "token_dynamic": rng.integers(0, n_codes, (length.sum(), k)),
-        "candidate_dynamic": rng.integers(0, n_codes, (n_rows, k)),
-        "dynamic_columns": dynamic_columns,
+        "statistics": StatisticCodes(
+            rng.integers(0, n_codes, (n_items, n_static)),
+            moving,
+            rng.integers(0, n_codes, (length.sum(), k)),
+            rng.integers(0, n_codes, (n_rows, k)),
+        ),
     }
 
 
 def codes_of(given, item, dynamic):
-    codes = given["static"][item].copy()
-    codes[:, list(given["dynamic_columns"])] = dynamic
+    codes = given["statistics"].of_items[item].copy()
+    codes[:, list(given["statistics"].moving)] = dynamic
     return codes
 
 
 CASES = [
     {},
-    {"dynamic_columns": (1,)},
-    {"dynamic_columns": (2, 0)},
+    {"moving": (1,)},
+    {"moving": (2, 0)},
     {"n_static": 0},
-    {"n_static": 1, "dynamic_columns": (0,)},
-    {"dynamic_columns": (0, 1, 2), "n_codes": 2**40},  # codes too large to be packed side by side
+    {"n_static": 1, "moving": (0,)},
+    {"moving": (0, 1, 2), "n_codes": 2**40},  # codes too large to be packed side by side
 ]
 
 
@@ -50,8 +52,8 @@ def test_every_token_and_candidate_finds_its_item_and_codes(case, seed):
     given = random_batch(seed, **case)
     batch = assemble(**given)
     for place, item, dynamic in [
-        (batch.token, given["token_item"], given["token_dynamic"]),
-        (batch.candidate, given["candidate_item"], given["candidate_dynamic"]),
+        (batch.token, given["token_item"], given["statistics"].of_tokens),
+        (batch.candidate, given["candidate_item"], given["statistics"].of_candidates),
     ]:
         np.testing.assert_array_equal(batch.item[batch.entity_item[place]], item)
         np.testing.assert_array_equal(batch.entity_id[place], item)
@@ -97,7 +99,7 @@ def test_without_statistics_an_entity_is_an_item():
 
 
 def test_dtypes_and_passengers():
-    given = random_batch(1, dynamic_columns=(0,))
+    given = random_batch(1, moving=(0,))
     behaviour, gap = (
         np.ones(given["length"].sum(), dtype=np.int32),
         np.zeros((given["length"].sum(), 2), dtype=np.int64),
@@ -111,7 +113,7 @@ def test_dtypes_and_passengers():
 
 
 def test_moving_keeps_everything():
-    batch = assemble(**random_batch(1, dynamic_columns=(0,)))
+    batch = assemble(**random_batch(1, moving=(0,)))
     moved = batch.to("cpu")
     assert isinstance(moved, RaggedBatch)
     for field in dataclasses.fields(RaggedBatch):
@@ -132,10 +134,7 @@ def test_codes_that_do_not_fit_side_by_side_into_one_integer():
         length=np.array([2]),
         row_sequence=np.array([0, 0]),
         candidate_item=np.array([1, 2]),
-        static=np.zeros((3, 2), dtype=np.int64),
-        token_dynamic=codes,
-        candidate_dynamic=codes,
-        dynamic_columns=(0, 1),
+        statistics=StatisticCodes(np.zeros((3, 2), dtype=np.int64), (0, 1), codes, codes),
     )
     assert batch.entity_id[batch.candidate].tolist() == [1, 2]
     assert len(batch.statistic) == 1

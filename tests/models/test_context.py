@@ -9,7 +9,7 @@ from cases import OUR_MODELS, alone, prepared, shuffled, unshared
 from contexts import FIELDS, POSITION, drawn, in_context
 from sklearn.metrics import roc_auc_score
 
-from recbole_marn.data.batch import assemble
+from recbole_marn.data.batch import StatisticCodes, assemble
 from recbole_marn.data.part import CTRInteraction
 from recbole_marn.layers.context import side_by_side, with_code
 from recbole_marn.registry import model_class
@@ -223,10 +223,13 @@ def test_scorers_do_not_care(name, settings, generator):
 # ----------------------------------------------------------------------------------------------- batches
 def test_codes_travel_with_the_rows():
     codes = np.array([[1, 0], [2, 3]])
-    none = np.zeros((0, 0), dtype=np.int64)
-    arrays = {"token_item": np.array([1, 2]), "length": np.array([2, 0]), "row_sequence": np.array([0, 1]),
-              "candidate_item": np.array([3, 1]), "static": np.zeros((4, 0), dtype=np.int64),
-              "token_dynamic": none, "candidate_dynamic": none, "dynamic_columns": ()}  # fmt: skip
+    arrays = {
+        "token_item": np.array([1, 2]),
+        "length": np.array([2, 0]),
+        "row_sequence": np.array([0, 1]),
+        "candidate_item": np.array([3, 1]),
+        "statistics": StatisticCodes(np.zeros((4, 0), dtype=np.int64)),
+    }
     batch = assemble(**arrays, context=codes)
     assert batch.context.tolist() == codes.tolist() and batch.context.dtype == torch.int64
     assert batch.to("cpu").context.tolist() == codes.tolist()

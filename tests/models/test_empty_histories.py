@@ -6,7 +6,7 @@ import torch
 from cases import OUR_MODELS, prepared, unshared
 from torch.nn.functional import binary_cross_entropy
 
-from recbole_marn.data.batch import assemble
+from recbole_marn.data.batch import StatisticCodes, assemble
 from recbole_marn.data.part import CTRInteraction
 from recbole_marn.registry import model_class
 
@@ -32,16 +32,12 @@ def without_history(dataset, empty):
     whole = unshared(dataset.batch(np.arange(N_ROWS)))
     batch = whole.batch
     kept = torch.repeat_interleave(~empty, batch.length)
-    none = np.zeros((0, 0), dtype=np.int64)
     emptied = assemble(
         token_item=batch.entity_id[batch.token][kept].numpy(),
         length=batch.length.masked_fill(empty, 0).numpy(),
         row_sequence=np.arange(N_ROWS),
         candidate_item=batch.entity_id[batch.candidate].numpy(),
-        static=dataset.item_table.statistic,
-        token_dynamic=none,
-        candidate_dynamic=none,
-        dynamic_columns=(),
+        statistics=StatisticCodes(dataset.item_table.statistic),
         behaviour=None if batch.behaviour is None else batch.behaviour[kept].numpy(),
         gap=None if batch.gap is None else batch.gap[kept].numpy(),
     )
