@@ -171,23 +171,26 @@ def choose(
         if role not in chosen.columns and (column := find_column(table, role)) is not None:
             if column not in chosen.columns.values():
                 _take(chosen, role, column, type_, lists, named=False, asked=role in required)
-    missing = [role for role in required if role not in chosen.columns]
-    for entry in mine:
-        if entry.role in missing:
-            raise no_such_column(entry, [table], kind)
-    if missing:
-        raise InputError(
-            f"columns for {', '.join(missing)} in {table.path}",
-            f"the columns {', '.join(map(repr, table.names[:30]))}",
-            f"Name them, such as --column {missing[0]}=YOUR_COLUMN."
-            + ("" if "user_id" in chosen.columns or "user_id" in missing else " Users are named likewise: user_id=...")
-            + (" If that is the first row, the file has no header: write one." if _is_data(table.names) else ""),
-        )
+    if missing := [role for role in required if role not in chosen.columns]:
+        named = next((entry for entry in mine if entry.role in missing), None)
+        raise _missing(missing, chosen) if named is None else no_such_column(named, [table], kind)
     taken = set(chosen.columns.values())
     for column, shape in table.kinds.items():
         if column not in taken:
             chosen.left.setdefault(column, f"holds a {shape}" if shape != PLAIN else "")
     return chosen
+
+
+def _missing(roles: Sequence[str], chosen: Roles) -> InputError:
+    """The error for required roles that no column looks like."""
+    table = chosen.table
+    return InputError(
+        f"columns for {', '.join(roles)} in {table.path}",
+        f"the columns {', '.join(map(repr, table.names[:30]))}",
+        f"Name them, such as --column {roles[0]}=YOUR_COLUMN."
+        + ("" if "user_id" in chosen.columns or "user_id" in roles else " Users are named likewise: user_id=...")
+        + (" If that is the first row, the file has no header: write one." if _is_data(table.names) else ""),
+    )
 
 
 def _of_one_value(entry: Assignment, type_: str, table: Table) -> str:

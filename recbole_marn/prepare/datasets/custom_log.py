@@ -48,7 +48,7 @@ def read_log(options: Options) -> LogDataset:
     tables = {name: open_table(path, f"--{name}") for name, path in paths.items() if path is not None}
     given = _places(given, tables)
     exposures, tallies, columns = None, [], {}
-    behaviours, users, items, notes = None, None, ItemTable(()), []
+    behaviours, users, items = None, None, ItemTable(())
     roles = {name: _roles(name, table, given) for name, table in tables.items()}
     _check_names(roles)
     for entry in given:
@@ -67,22 +67,31 @@ def read_log(options: Options) -> LogDataset:
             key = "user_id" if name == "users" else "item_id"
             described = read_described(roles[name], key, tally, options)
             users, items = (described, items) if name == "users" else (users, described)
-    if "user_id" not in roles["exposures"].columns:
-        for name in ("behaviours", "users"):
-            if name in tables:
-                raise InputError(
-                    f"a column of users in {tables['exposures'].path}, for --{name}",
-                    f"the columns {', '.join(map(repr, tables['exposures'].names[:30]))}",
-                    f"Name it: --column exposures.user_id=YOUR_COLUMN. If there is none, leave --{name} out.",
-                )
-        notes.append(
-            "no user id: every request is a user of its own, so there are no histories; if there is such a column, "
-            "name it: --column user_id=YOUR_COLUMN"
-        )
+    notes = [] if "user_id" in roles["exposures"].columns else [_no_users(tables)]
     sources = [file for table in tables.values() for file in table.files()]
     data = LogDataset(exposures, items, users, behaviours, sources, tallies=tallies, notes=notes, columns=columns)
     data.counts_time = options.time_unit == "relative"
     return data
+
+
+def _no_users(tables: Mapping[str, Table]) -> str:
+    """What to say of exposures without a column of users.
+
+    Raises:
+        InputError: a table beside them is of users.
+    """
+    shown = tables["exposures"]
+    for name in ("behaviours", "users"):
+        if name in tables:
+            raise InputError(
+                f"a column of users in {shown.path}, for --{name}",
+                f"the columns {', '.join(map(repr, shown.names[:30]))}",
+                f"Name it: --column exposures.user_id=YOUR_COLUMN. If there is none, leave --{name} out.",
+            )
+    return (
+        "no user id: every request is a user of its own, so there are no histories; if there is such a column, "
+        "name it: --column user_id=YOUR_COLUMN"
+    )
 
 
 def _places(given: list[Assignment], tables: dict[str, Table]) -> list[Assignment]:
