@@ -39,6 +39,9 @@ def entries_of(what: str, hint: str) -> Iterator[None]:
     Args:
         what: the file.
         hint: as of `InputError`.
+
+    Raises:
+        InputError: one of them is not as it is read here.
     """
     try:
         yield

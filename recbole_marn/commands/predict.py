@@ -51,7 +51,11 @@ def add_scorer_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def loaded_scorer(args: argparse.Namespace) -> CTRScorer:
-    """The scorer that those arguments name."""
+    """The scorer that those arguments name.
+
+    Raises:
+        InputError: `--stored-vectors` of another form, or what `load_scorer` refuses.
+    """
     stored = {}
     for text in args.stored_vectors:
         name, equals, file = text.partition("=")

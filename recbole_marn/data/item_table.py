@@ -193,7 +193,11 @@ def read_vectors(
 
 
 def vectors_of_rows(values: Sequence[np.ndarray], name: str) -> VectorTable:
-    """A float_seq field of the item file, one array an item (entry 0 the padding), as a vector table."""
+    """A float_seq field of the item file, one array an item (entry 0 the padding), as a vector table.
+
+    Raises:
+        InputError: vectors of several widths, none at all, or numbers that are not finite.
+    """
     widths = np.fromiter((len(value) for value in values), dtype=np.int64, count=len(values))
     found = np.unique(widths[widths > 0])
     if len(found) != 1:

@@ -86,7 +86,11 @@ class LogProtocol:
 
     @cached_property
     def part_of_request(self) -> np.ndarray:
-        """(Q,) TRAIN, VALID or TEST."""
+        """(Q,) TRAIN, VALID or TEST.
+
+        Raises:
+            InputError: a part without rows.
+        """
         requests, given = self.requests, self.exposures.part
         part = (
             split_requests(self.settings, requests.user, requests.time)

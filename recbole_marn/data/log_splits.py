@@ -17,6 +17,9 @@ def split_requests(settings: DataSettings, user: np.ndarray, time: np.ndarray) -
 
     `leave_last`: a user's last request is for test, the one before for validation; users too short for three parts
     feed training first, then test. `time`: two moments for all. `random`: shares of all requests, or of each user's.
+
+    Raises:
+        InputError: `split_times` are not two increasing times, or `split_ratios` not three shares.
     """
     if settings.split == "leave_last":
         return split_leave_last(Events(user, user, time))

@@ -174,7 +174,11 @@ class Part(_Fields, OfItems):
         return dataclasses.replace(self, rows=self.protocol.resampled(self.rows, epoch))
 
     def against(self, sampling: str) -> Part:
-        """The same positives of an evaluation part against negatives drawn uniform, popularity or matched."""
+        """The same positives of an evaluation part against negatives drawn uniform, popularity or matched.
+
+        Raises:
+            InputError: the part is of a log.
+        """
         if self.name == "train":
             raise ValueError("training rows are drawn by resampled(epoch)")
         if self.is_log:
@@ -240,6 +244,11 @@ class Part(_Fields, OfItems):
 
     @property
     def item_table(self) -> ItemTable:
+        """What every item looks like, by number.
+
+        Raises:
+            InputError: the run is of a model that sees ids alone.
+        """
         if self.features is None:
             raise InputError(
                 "a model of this package",

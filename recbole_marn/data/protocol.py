@@ -48,7 +48,11 @@ class Protocol:
 
     @cached_property
     def part_of_event(self) -> np.ndarray:
-        """(E,) TRAIN, VALID or TEST."""
+        """(E,) TRAIN, VALID or TEST.
+
+        Raises:
+            InputError: `split_times` are not two.
+        """
         if self.settings.split == "leave_last":
             return row_rules.split_leave_last(self.events)
         times = self.settings.split_times

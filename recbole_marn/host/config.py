@@ -54,7 +54,11 @@ def build_config(
 
 
 def read_files(files: Sequence[str]) -> dict[str, Any]:
-    """The settings in YAML files; the last file wins. Tags that would make Python objects are refused."""
+    """The settings in YAML files; the last file wins. Tags that would make Python objects are refused.
+
+    Raises:
+        InputError: a file that cannot be read, or that is no mapping.
+    """
     given: dict[str, Any] = {}
     for file in files:
         try:

@@ -152,7 +152,11 @@ def _changed(rows: np.ndarray, dtype: str) -> np.ndarray:
 
 
 def read_ids(path: Path) -> list[str]:
-    """One token a line, as written by `VectorWriter` or shipped beside an array."""
+    """One token a line, as written by `VectorWriter` or shipped beside an array.
+
+    Raises:
+        InputError: no such file, or one that is no UTF-8.
+    """
     need_file(path, "a file of item ids, one per line")
     try:
         return [identifier(line) for line in path.read_text("utf-8-sig").splitlines()]

@@ -79,7 +79,11 @@ class CTRScorer(Answers):
 
     @classmethod
     def of(cls, run: Any) -> CTRScorer:
-        """The scorer of a run that `load_run` loaded where its data are, e.g. from a checkpoint of version 0.1.0."""
+        """The scorer of a run that `load_run` loaded where its data are, e.g. from a checkpoint of version 0.1.0.
+
+        Raises:
+            InputError: a model without item vectors.
+        """
         part = run.train.part
         if not run.model.makes_item_vectors:
             raise InputError("a model with item vectors", run.config["model"], "Score its parts with its trainer.")

@@ -154,7 +154,12 @@ class DataSettings:
     )
 
     def modality_settings(self) -> dict[str, ModalitySettings]:
-        """The modalities in use, parsed and checked, in the order of the file."""
+        """The modalities in use, parsed and checked, in the order of the file.
+
+        Raises:
+            InputError: `modalities` or `use_modalities` is of another form or names what is not there; or as
+                `parse_modality`.
+        """
         if not isinstance(self.modalities, Mapping) or not self.modalities:
             raise InputError(
                 "key 'modalities' to map at least one name to {kind: id|vector|text|statistic, ...}",
@@ -222,7 +227,11 @@ def _parsed(kind: type, values: Mapping[str, Any] | None, where: str) -> Any:
 
 
 def parse_modality(name: str, value: Any) -> ModalitySettings:
-    """One entry of `modalities` as its dataclass."""
+    """One entry of `modalities` as its dataclass.
+
+    Raises:
+        InputError: another kind, or a key or value that its kind does not have.
+    """
     kind = value.get("kind") if isinstance(value, Mapping) else None
     if kind not in KINDS:
         raise InputError(

@@ -74,6 +74,7 @@ def _range(facts: Any) -> str:
 
 
 def shown(value: Any) -> str:
+    """A setting as YAML spells it, nested ones in one line."""
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     if isinstance(value, Mapping):

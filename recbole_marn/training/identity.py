@@ -54,6 +54,9 @@ def check_same_settings(content: Mapping[str, Any], path: Any, settings: Mapping
     """A state goes on to the same result only under the settings it was written with.
 
     A key that an older version did not know has its default there.
+
+    Raises:
+        InputError: a setting that changes what is computed is another one; the first five are named.
     """
     before = content["config"]
 

@@ -56,7 +56,11 @@ def need(package: str, extra: str, purpose: str):
 
 
 def image_encoder(name: str, weights: Path | None = None) -> ImageEncoder:
-    """Load an encoder by name, with weights of its package or download unless a file is given."""
+    """Load an encoder by name, with weights of its package or download unless a file is given.
+
+    Raises:
+        InputError: no such encoder, or weights that it cannot load.
+    """
     if name not in IMAGE_ENCODERS:
         raise InputError(f"--encoder to be one of {', '.join(IMAGE_ENCODERS)}", repr(name), "Choose one of them.")
     return importlib.import_module(IMAGE_ENCODERS[name]).load(weights)
