@@ -252,6 +252,21 @@ def test_an_export_gives_the_rates_of_the_run(exported_log, how, model):
     assert parity["test"]["AUC"] == pytest.approx(parity["test"]["record"]["AUC"], abs=1e-4)
 
 
+def test_why_takes_a_value_of_context_per_candidate(exported_log):
+    from recbole_marn.serving.exported import ExportedScorer
+
+    _, folder, _ = exported_log("a file of behaviours", "MARN")
+    scorer, history = ExportedScorer(folder), History(["003"], [10.0], ["cart"])
+    asked = {"profile": {"user_id": "u3", "age": 23, "score": 0.5}, "time": 3e5}
+    both = scorer.without_modalities(history, ["001", "004"], context={"device": ["d0", "d1"]}, **asked)
+    alone = [
+        scorer.without_modalities(history, [item], context={"device": device}, **asked)[0]
+        for item, device in (("001", "d0"), ("004", "d1"))
+    ]
+    np.testing.assert_allclose(both, alone, rtol=0, atol=1e-6)
+    assert np.isfinite(both).any()
+
+
 def test_what_is_fixed_when_scores_are_served_is_not_asked_for(exported_log, tmp_path):
     for package in ("fastapi", "prometheus_client", "httpx"):
         pytest.importorskip(package, exc_type=ImportError)
