@@ -18,6 +18,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from resident import megabytes, start_peak
+
 SIZES = (100_000, 1_000_000, 10_000_000)
 STAGES = ("prepare", "read", "rows", "train", "evaluate")
 SETTINGS = {
@@ -32,24 +34,18 @@ class Watch:
     """CPU seconds and the peak of resident memory, in MB, since the last look."""
 
     def __init__(self) -> None:
-        self.imports = megabytes("VmRSS")
+        self.imports = round(megabytes("VmRSS"))
         self._look()
 
     def _look(self) -> None:
-        Path("/proc/self/clear_refs").write_text("5")  # Linux: the peak starts anew
+        start_peak()
         self._cpu = time.process_time()
 
     def look(self, **facts: Any) -> dict[str, Any]:
-        found = {"cpu_s": round(time.process_time() - self._cpu, 2), "peak_mb": megabytes("VmHWM"), **facts}
+        found = {"cpu_s": round(time.process_time() - self._cpu, 2), "peak_mb": round(megabytes("VmHWM")), **facts}
         found["over_imports_mb"] = found["peak_mb"] - self.imports
         self._look()
         return found
-
-
-def megabytes(name: str, file: str = "status") -> int:
-    """A size that Linux tells of this process."""
-    lines = Path("/proc/self", file).read_text().splitlines()
-    return next(int(line.split()[1]) // 1024 for line in lines if line.startswith(name))
 
 
 def prepare(work: Path) -> dict[str, Any]:

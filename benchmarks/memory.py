@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import gc
-from pathlib import Path
 
 from .bench import Bench, Sizes
 from .children import child_result
 from .gates import Gate
+from .resident import is_told, megabytes, start_peak
 from .synthetic import CLOTHING, Shape
 
-__all__ = ["memory_gates", "resident", "step_peak"]
-
-MB = 1024
+__all__ = ["memory_gates", "step_peak"]
 
 
 def memory_gates(sizes: Sizes) -> list[Gate]:
     """None where the operating system does not tell a process its peak."""
-    if not Path("/proc/self/clear_refs").exists():
+    if not is_told():
         return []
     marn, unique = (child_result("memory", variant, str(sizes.large))["mb"] for variant in ("marn", "unique"))
     return [
@@ -36,13 +34,7 @@ def step_peak(variant: str, size: int, shape: Shape = CLOTHING) -> dict[str, flo
         steps = [bench.ordinary_step(bench.unique, chosen) for chosen in (first, rows)]
     steps[0]()
     gc.collect()
-    Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew at what is resident now
-    before = resident("VmRSS")
+    start_peak()
+    before = megabytes("VmRSS")
     steps[1]()
-    return {"mb": (resident("VmHWM") - before) / MB, "resident_mb": before / MB}
-
-
-def resident(name: str) -> int:
-    """A size of /proc/self/status in kilobytes."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith(name))
+    return {"mb": megabytes("VmHWM") - before, "resident_mb": before}

@@ -26,8 +26,8 @@ from recbole_marn.training.click_rates import ClickRates
 from .bench import Sizes
 from .children import child_result
 from .gates import Gate, ratio_gate
-from .memory import resident
 from .plain_din import PlainDIN
+from .resident import is_told, megabytes, start_peak
 from .synthetic import CLOTHING, SyntheticData, build_model
 from .timing import paired
 
@@ -161,7 +161,7 @@ def _rows_of_test(data: SyntheticData, size: int) -> Callable[[Answers], Callabl
 # ------------------------------------------------------------------------------------------------------ memory
 def _memory_gates() -> list[Gate]:
     """None where the operating system does not tell a process its peak."""
-    if not Path("/proc/self/clear_refs").exists():
+    if not is_told():
         return []
     found = {size: child_result("vectors", str(size)) for size in CATALOGUES}
     least, most = (found[size] for size in (CATALOGUES[0], CATALOGUES[-1]))
@@ -179,8 +179,8 @@ def extraction_peak(items: int) -> dict[str, float]:
     scorer = scorer_of("MARN", data)
     with tempfile.TemporaryDirectory() as folder:
         gc.collect()
-        Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew at what is resident now
-        before = resident("VmRSS")
+        start_peak()
+        before = megabytes("VmRSS")
         write_vectors(scorer, Path(folder))
         written = (Path(folder) / "items.npy").stat().st_size
-    return {"mb": (resident("VmHWM") - before) / 1024, "output_mb": written / 1e6}
+    return {"mb": megabytes("VmHWM") - before, "output_mb": written / 1e6}

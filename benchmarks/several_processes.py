@@ -15,16 +15,17 @@ import time
 from pathlib import Path
 from typing import Any
 
-from data_growth import SETTINGS, megabytes
+from data_growth import SETTINGS
+from resident import megabytes, start_peak
 from torch import distributed, multiprocessing
 
 WAYS = ("each on its own", "made once")
 
 
-def _memory() -> dict[str, int]:
+def _memory() -> dict[str, float]:
     """MB resident at the peak, in no other process, and with a share of what several map."""
-    own = sum(megabytes(name, "smaps_rollup") for name in ("Private_Clean:", "Private_Dirty:"))
-    return {"peak": megabytes("VmHWM"), "own": own, "share": megabytes("Pss:", "smaps_rollup")}
+    own = sum(megabytes(name, "smaps_rollup") for name in ("Private_Clean", "Private_Dirty"))
+    return {"peak": megabytes("VmHWM"), "own": own, "share": megabytes("Pss", "smaps_rollup")}
 
 
 def opened(rank: int, way: str, processes: int, settings: dict[str, Any], out: str) -> None:
@@ -42,12 +43,12 @@ def opened(rank: int, way: str, processes: int, settings: dict[str, Any], out: s
     world = {"world_size": processes, "nproc": processes, "ip": "localhost", "offset": 0, "local_rank": rank}
     config = build_config("MARN", "taobao", config_dict=settings | world)
     distributed.barrier()
-    Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
+    start_peak()
     before, cpu = _memory(), time.process_time()
     loaders = build_loaders(config, ctr_dataset.CTRDataset(config))
     found = {"cpu_s": round(time.process_time() - cpu, 2)}
     distributed.barrier()
-    found |= {f"{name}_mb": value - before[name] for name, value in _memory().items()}
+    found |= {f"{name}_mb": round(value - before[name]) for name, value in _memory().items()}
     distributed.barrier()
     found["split_sha256"] = loaders.train.part.split_sha256
     Path(out, f"{rank}.json").write_text(json.dumps(found))

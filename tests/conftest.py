@@ -3,6 +3,7 @@
 import logging
 import os
 import sys
+from pathlib import Path
 
 # For BLAS, which asks when it is loaded, and for the processes that tests start: each has one core to itself at most,
 # and threads that wait for one another there take the time of those that work.
@@ -71,3 +72,18 @@ def settings(data_path):
         return tiny.settings(data_path, model, **changed)
 
     return make
+
+
+@pytest.fixture
+def run(data_path, capsys):
+    """A function that calls `recbole-marn run` on the data set `tiny`; it returns exit code, stdout and stderr."""
+    from recbole_marn import cli
+
+    Path("base.yaml").write_text(yaml.safe_dump(tiny.settings(data_path, epochs=1)))
+
+    def call(*arguments, model="MARN", dataset="tiny", files="base.yaml"):
+        code = cli.main(["run", f"--model={model}", f"--dataset={dataset}", f"--config_files={files}", *arguments])
+        out, err = capsys.readouterr()
+        return code, out, err
+
+    return call

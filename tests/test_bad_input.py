@@ -11,23 +11,8 @@ import numpy as np
 import pytest
 import tiny
 import torch
-import yaml
 
-from recbole_marn import cli
 from recbole_marn.errors import InputError
-
-
-@pytest.fixture
-def run(data_path, capsys):
-    """Call `recbole-marn run` on the data set `tiny`; returns exit code, stdout and stderr."""
-    Path("base.yaml").write_text(yaml.safe_dump(tiny.settings(data_path, epochs=1)))
-
-    def call(*arguments, model="MARN", dataset="tiny", files="base.yaml"):
-        code = cli.main(["run", f"--model={model}", f"--dataset={dataset}", f"--config_files={files}", *arguments])
-        out, err = capsys.readouterr()
-        return code, out, err
-
-    return call
 
 
 @pytest.fixture

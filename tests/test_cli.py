@@ -15,19 +15,6 @@ from recbole_marn.settings.arguments import parse_value
 from recbole_marn.training import checkpoint
 
 
-@pytest.fixture
-def run(data_path, capsys):
-    """Call `recbole-marn run` on the data set `tiny`; returns exit code, stdout and stderr."""
-    Path("base.yaml").write_text(yaml.safe_dump(tiny.settings(data_path, epochs=1)))
-
-    def call(*arguments, model="MARN", dataset="tiny", files="base.yaml"):
-        code = cli.main(["run", f"--model={model}", f"--dataset={dataset}", f"--config_files={files}", *arguments])
-        out, err = capsys.readouterr()
-        return code, out, err
-
-    return call
-
-
 # ---------------------------------------------------------------------------------------------------- the contract
 def test_run_ends_in_a_table_and_one_json_line(run):
     code, out, _ = run("--also_test=[popularity]")

@@ -190,7 +190,7 @@ def test_keys_of_recbole_that_are_right_pass():
 
 def test_a_whole_number_is_an_int_for_recbole():
     given = {"epochs": 3.0, "seed": 7.0, "id_min_count": 2.0, "threads": 1.0, "width": 16.0, "learning_rate": 1.0}
-    spell_whole_numbers(MODELS["MARN"], given)
+    spell_whole_numbers(given, check_keys(MODELS["MARN"], given, {}))
     assert {key: repr(value) for key, value in given.items()} == {
         "epochs": "3", "seed": "7", "id_min_count": "2", "threads": "1", "width": "16", "learning_rate": "1.0"
     }  # fmt: skip

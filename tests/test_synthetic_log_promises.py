@@ -31,7 +31,7 @@ def test_nearly_all_that_can_be_told_of_clicks_is_learned(model, tmp_path):
     """The share of the truth's AUC over one half: of validation, which chose settings and epoch, and of test.
 
     The aim is .97 of both; this seed reaches .98 of validation and .97 of test, five seeds .971 (MARN) and .970 of test
-    (docs/logs.md).
+    (results/click-logs.md).
     """
     result = run(config_dict=settings(tmp_path, model))
     for part, least in (("valid", 0.97), ("test", 0.965)):
@@ -41,7 +41,10 @@ def test_nearly_all_that_can_be_told_of_clicks_is_learned(model, tmp_path):
 
 @pytest.mark.parametrize("kept", [1.0, 0.5, 0.1])
 def test_calibrated_click_rates_are_those_that_are_observed(kept, tmp_path):
-    """The aim is 2 % on test, and reached: 1.013, 1.018, 1.002 (docs/logs.md). Another machine rounds otherwise."""
+    """The aim is 2 % on test, and reached: 1.013, 1.018, 1.002 (results/click-logs.md).
+
+    Another machine rounds otherwise.
+    """
     changed = {"keep_negatives": kept, "calibration": "platt"}
     result = run(config_dict=settings(tmp_path, "MARN", **changed))
     assert result["valid"]["predicted/observed"] == pytest.approx(1, abs=0.002)

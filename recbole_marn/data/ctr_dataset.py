@@ -16,6 +16,7 @@ from recbole_marn.data import event_checks
 from recbole_marn.data import rows as row_rules
 from recbole_marn.data.atomic import AtomicTable
 from recbole_marn.data.columnar_dataset import ColumnarDataset
+from recbole_marn.data.dataset_columns import DatasetColumns
 from recbole_marn.data.host_errors import host_errors
 from recbole_marn.data.item_features import TRAIN_INTERACTIONS, ItemFeatures
 from recbole_marn.data.labelled_rows import LabelledRows
@@ -61,7 +62,7 @@ class CTRDataset(ColumnarDataset):
         self._feedback: list[str] = []
         self._first_rows: Part | None = None
         self._token_hash: dict[str, np.ndarray] = {}
-        event_checks.check_keys(config)
+        event_checks.check_reading(config)
         with warnings.catch_warnings(), host_errors():
             # pandas' advice on RecBole's own loading code.
             warnings.simplefilter("ignore", FutureWarning)
@@ -255,7 +256,7 @@ class CTRDataset(ColumnarDataset):
         if self.serves_ragged:
             moving = protocol.moving_statistics()
             features = ItemFeatures.build(
-                _Columns(self), self.modality_settings, self.behaviour_settings, rows["train"], moving,
+                DatasetColumns(self), self.modality_settings, self.behaviour_settings, rows["train"], moving,
                 self.settings.id_min_count,
             )  # fmt: skip
             notes += features.table.notes
@@ -350,51 +351,6 @@ class CTRDataset(ColumnarDataset):
     # ---------------------------------------------------------------- one row, for RecBole's count of operations
     def __getitem__(self, index: Any, join: bool = True) -> Interaction:
         return super().__getitem__(index, join) if self._first_rows is None else self._first_rows[index]
-
-
-class _Columns:
-    """The item columns of a data set after RecBole has numbered their tokens (see item_features.ItemColumns)."""
-
-    def __init__(self, dataset: CTRDataset):
-        self._dataset = dataset
-        self.n_items = dataset.item_num
-        self.id_field = dataset.iid_field
-        self.folder = Path(dataset.dataset_path)
-
-    def fields(self) -> list[str]:
-        feat = self._dataset.item_feat
-        return list(feat.columns) if feat is not None else [self._dataset.iid_field]
-
-    def codes(self, field: str) -> tuple[np.ndarray, int]:
-        if field == self.id_field:
-            return np.arange(self.n_items)[:, None], self.n_items
-        self._check(field, FeatureType.TOKEN, FeatureType.TOKEN_SEQ)
-        values = self._dataset.item_feat[field].numpy()
-        return values.reshape(self.n_items, -1), self._dataset.num(field)
-
-    def numbers(self, field: str) -> np.ndarray:
-        self._check(field, FeatureType.FLOAT)
-        return self._dataset.item_numbers[field]
-
-    def words(self, field: str) -> tuple[np.ndarray, dict[str, int]]:
-        self._check(field, FeatureType.TOKEN_SEQ)
-        return self._dataset.item_feat[field].numpy(), self._dataset.field2token_id[field]
-
-    def vectors(self, field: str) -> list[np.ndarray]:
-        self._check(field, FeatureType.FLOAT_SEQ)
-        return self._dataset.item_sequences[field]
-
-    def token_id(self) -> dict[str, int]:
-        return self._dataset.field2token_id[self._dataset.iid_field]
-
-    def _check(self, field: str, *kinds: FeatureType) -> None:
-        found = self._dataset.field2type[field]
-        if found not in kinds:
-            raise InputError(
-                "item column " + " or ".join(f"{field}:{kind.value}" for kind in kinds),
-                f"{field}:{found.value}",
-                "Correct the header of the .item file, or the kind of the modality that names it.",
-            )
 
 
 def _no_such_dataset(name: str, path: str) -> InputError:

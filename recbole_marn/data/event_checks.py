@@ -20,8 +20,8 @@ __all__ = [
     "check_all_are_clicks",
     "check_ids_meet",
     "check_intervals",
-    "check_keys",
     "check_lengths",
+    "check_reading",
     "check_times",
     "feedback_columns",
     "period",
@@ -40,7 +40,7 @@ UNITS = {"milliseconds": 1e3, "microseconds": 1e6, "nanoseconds": 1e9}
 STRANGERS, FEW = 0.01, 0.5
 
 
-def check_keys(config: Any) -> None:
+def check_reading(config: Any) -> None:
     """Refuse keys of RecBole that would make other data of the files than they say.
 
     Raises:

@@ -20,8 +20,8 @@ class LookedUp:
     """The array table[index], of which a piece at a time is in memory.
 
     Attributes:
-        table: numbers by id.
-        index: ids of any shape.
+        table: numbers by id, (V,); or vectors by id, (V, D).
+        index: ids, of any shape.
     """
 
     table: np.ndarray
@@ -37,14 +37,16 @@ class Widened:
 
 
 def split_sha256(parts: Sequence[Mapping[str, np.ndarray | LookedUp | Widened]]) -> str:
-    """Fingerprint of a split: SHA-256 over its arrays with their names, types and shapes.
+    """Fingerprint of a split, or of items: SHA-256 over its arrays with their names, types and shapes.
 
     The parts count in order, the arrays of a part by name; bytes are little-endian and in C order on every
     machine. Pass hashes of tokens rather than internal ids where the fingerprint must not depend on the order
     of the file.
 
     Args:
-        parts: per part (training, validation, test) arrays of numbers by name; a `LookedUp` counts as its array.
+        parts: per part (training, validation, test) arrays of numbers by name. A `LookedUp` of numbers counts as its
+            array; one of vectors counts the numbers of its array under the shape of its index, without the width, for
+            checkpoints and records hold such fingerprints.
 
     Raises:
         InputError: an array that does not hold numbers.

@@ -88,11 +88,13 @@ def _search(value: Any) -> bool:
     )  # fmt: skip
 
 
+def _interval(value: Any) -> bool:
+    return isinstance(value, list) and len(value) == 2 and all(map(measure, value))
+
+
 def _ends(value: Any) -> bool:
     """Score files an interval is of, or its two ends."""
-    return isinstance(value, list) and (
-        all(isinstance(entry, str) for entry in value) or (len(value) == 2 and all(map(measure, value)))
-    )
+    return _interval(value) or (isinstance(value, list) and all(isinstance(entry, str) for entry in value))
 
 
 def _numbers(value: Any) -> bool:
@@ -106,6 +108,7 @@ def _resamples(value: Any) -> bool:
 
 TEST: dict[str, Any] = {name: str for name in ("metric", "part", "row", "against", "reference")}
 TEST |= {"of": [str], "reference_of": [str], "difference": measure, "p": share, "p_holm": share}
+TEST |= {"over_seeds?": _interval}
 # Kind of record -> its shape.
 SHAPES: dict[str, dict[Any, Any]] = {
     "training": RUN,

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import ndtr, stdtr
+from scipy.special import ndtr, stdtr, stdtrit
 
 from recbole_marn.errors import InputError
 from recbole_marn.evaluation.cluster_statistics import PLACEMENTS, ClusterStatistics
@@ -24,6 +24,7 @@ __all__ = [
     "paired_user_test_of_statistics",
     "sign_flip_p_value",
     "t_test_p_value",
+    "welch_interval",
 ]
 
 # A spread of AUC differences below this is rounding, not evidence: AUC is of order one, in float64.
@@ -209,6 +210,31 @@ def t_test_p_value(difference: ArrayLike) -> tuple[float, float]:
         return float("nan"), float("nan")
     t = _standardised(float(difference.mean()), float(difference.std(ddof=1) / np.sqrt(users)))
     return t, float(2 * stdtr(users - 1, -abs(t)))
+
+
+def welch_interval(a: ArrayLike, b: ArrayLike, confidence: float = 0.95) -> tuple[float, float]:
+    """Interval of the difference of two means by Welch's t, spreads not taken as equal (Welch, Biometrika 1947).
+
+    Args:
+        a: (S,) values, such as a metric of each seed.
+        b: (T,) of the other, independent of them.
+        confidence: share of such intervals that hold the true difference.
+
+    Returns:
+        (low, high) of mean(a) - mean(b). NaN with fewer than two values of either, an undefined one, or no spread in
+        both: seeds that all end alike do not say what others would.
+    """
+    a, b = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
+    if min(len(a), len(b)) < 2:
+        return float("nan"), float("nan")
+    of_a, of_b = a.var(ddof=1) / len(a), b.var(ddof=1) / len(b)
+    variance = of_a + of_b
+    if not variance > 0:
+        return float("nan"), float("nan")
+    freedom = variance**2 / (of_a**2 / (len(a) - 1) + of_b**2 / (len(b) - 1))
+    reach = stdtrit(freedom, (1 + confidence) / 2) * np.sqrt(variance)
+    difference = a.mean() - b.mean()
+    return float(difference - reach), float(difference + reach)
 
 
 def sign_flip_p_value(difference: ArrayLike, permutations: int = 10_000, seed: int = 0) -> float:

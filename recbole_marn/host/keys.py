@@ -37,9 +37,9 @@ def add_our_settings(config: Any, row: ModelRow, dataset: str) -> None:
     config.internal_config_dict.update(our_settings(dataset, row))
     given = config.external_config_dict
     translate(given, config.internal_config_dict)
-    check_keys(row, given, recboles | config.internal_config_dict)
+    read = check_keys(row, given, recboles | config.internal_config_dict)
     check_host_settings(given, config.internal_config_dict)
-    spell_whole_numbers(row, given)
+    spell_whole_numbers(given, read)
     name_gauc(given, config.internal_config_dict)
     check_names(dataset, given)
     use_committed_data(given, dataset)
@@ -76,12 +76,15 @@ def check_prepared_settings(given: Mapping[str, Any], dataset: str) -> None:
         )
 
 
-def check_keys(row: ModelRow, given: Mapping[str, Any], defaults: Mapping[str, Any]) -> None:
+def check_keys(row: ModelRow, given: Mapping[str, Any], defaults: Mapping[str, Any]) -> list[Any]:
     """Refuse what would have no effect on this run, and values of the wrong kind.
 
     Args:
         given: what the user set.
         defaults: what holds otherwise; a key that is given its default changes nothing and may stay.
+
+    Returns:
+        What the user set as each settings class of the run reads it.
 
     Raises:
         InputError: keys that nobody knows, keys of RecBole that do nothing here (all at once), a wrong type or range.
@@ -118,19 +121,22 @@ def check_keys(row: ModelRow, given: Mapping[str, Any], defaults: Mapping[str, A
             ", ".join(f"{key}={given[key]!r}" for key in hints),
             " ".join([*hints.values(), "docs/keys.md has all of them."]),
         )
-    for kind in kinds:
-        from_mapping(kind, given, complete=False)
+    return [from_mapping(kind, given, complete=False) for kind in kinds]
 
 
-def spell_whole_numbers(row: ModelRow, given: MutableMapping[str, Any]) -> None:
-    """512.0, as a search over a range draws it, is 512: RecBole and torch take it for no number of rows or epochs."""
-    for kind in (DataSettings, TrainSettings, HostSettings, row.settings):
-        checked = vars(from_mapping(kind, given, complete=False))
-        given |= {key: checked[key] for key in checked.keys() & given if _is_whole_float(given[key], checked[key])}
+def spell_whole_numbers(given: MutableMapping[str, Any], settings: Iterable[Any]) -> None:
+    """512.0, as a search over a range draws it, is 512: RecBole and torch take it for no number of rows or epochs.
+
+    Args:
+        given: what the user set.
+        settings: the same as the settings classes read it.
+    """
+    for read in map(vars, settings):
+        given |= {key: read[key] for key in read.keys() & given if _is_whole_float(given[key], read[key])}
 
 
-def _is_whole_float(given: Any, checked: Any) -> bool:
-    return isinstance(given, float) and isinstance(checked, int)
+def _is_whole_float(given: Any, read: Any) -> bool:
+    return isinstance(given, float) and isinstance(read, int)
 
 
 def _check_split(given: Mapping[str, Any]) -> None:

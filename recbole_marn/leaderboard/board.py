@@ -12,7 +12,7 @@ from typing import Any
 
 from recbole_marn.leaderboard.grid import config_id, without_defaults
 from recbole_marn.leaderboard.measures import Measures, measures_of
-from recbole_marn.leaderboard.statistics import TableRow, best_row, mean_of_seeds
+from recbole_marn.leaderboard.statistics import TableRow, best_row, difference_over_seeds, mean_of_seeds
 
 __all__ = [
     "ABSENT", "Board", "Cell", "Table", "board_of", "number", "p_value", "rows_of_records", "sampling_of",
@@ -235,17 +235,26 @@ def _evidence(board: Board, metric: str, part: str) -> Table:
     for against, name in (("best", best.label if best else None), ("baseline", baseline)):
         tests = [None if row.label == name else found.get((row.label, against), {}) for row in rows]
         columns.append((f"Δ {against}", [_test_cell(test, "difference") for test in tests]))
+        columns.append((f"Δ {against} over seeds", [_over_seeds(test) for test in tests]))
         columns.append((f"p {against}", [_test_cell(test, "p_holm") for test in tests]))
         if against == "baseline":
             columns.append(("RelaImpr", [_test_cell(test, "relative_improvement") for test in tests]))
     unit = board.statistics.get("unit", "user")
     test = f"DeLong's test, rows clustered by {unit}" if metric == "AUC" else "Student's test, paired over users"
     note = (
-        f"Best: {best.label if best else ABSENT}. Baseline: {baseline}. {test}; Holm's correction by column, "
-        "for the best among all pairs of rows."
+        f"Best: {best.label if best else ABSENT}. Baseline: {baseline}. p, over users: {test}; Holm's correction by "
+        "column, for the best among all pairs of rows. Over seeds: Welch's 95 % interval of Δ, not corrected."
     )
     title = f"{metric}, test part" if board.measures.log else f"{metric}, {sampling_of(part, board.shared)} negatives"
     return _table(f"{metric} {part}", title, columns, note)
+
+
+def _over_seeds(test: Mapping[str, Any] | None) -> Cell:
+    """The interval of a difference over the seeds, its sign shown: whether it leaves zero out is the question."""
+    if test is None:
+        return Cell("itself")
+    low, high = difference_over_seeds(test)
+    return _cell(low, f"[{low:+.4f}, {high:+.4f}]")
 
 
 def _test_cell(test: Mapping[str, Any] | None, key: str) -> Cell:
@@ -320,6 +329,8 @@ def _numbers(board: Board) -> Table:
             for against in ("best", "baseline") if (metric, part) in board.measures.tests else ():
                 test = tests.get((row.label, metric, part, against), {})
                 line |= {f"{title} - {against}": test.get("difference"), f"{title} p {against}": test.get("p_holm")}
+                low, high = difference_over_seeds(test)
+                line |= {f"{title} - {against} low over seeds": low, f"{title} - {against} high over seeds": high}
                 line[f"{title} RelaImpr {against}"] = test.get("relative_improvement")
         lines.append(line | {"parameters": first["parameters"], "seconds per epoch": seconds_per_epoch(row)})
     return _table("csv", "Numbers", [(name, [_full(line[name]) for line in lines]) for name in lines[0]])

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from recbole_marn.errors import printable
-from recbole_marn.leaderboard.board import Board, number, seconds_per_epoch
-from recbole_marn.leaderboard.statistics import TableRow, mean_of_seeds
+from recbole_marn.leaderboard.board import Board, number, p_value, seconds_per_epoch
+from recbole_marn.leaderboard.statistics import TableRow, difference_over_seeds, mean_of_seeds
 from recbole_marn.plots.svg import (
     Curve,
     Interval,
@@ -23,10 +24,12 @@ from recbole_marn.plots.svg import (
 __all__ = ["drawn_rows", "leader", "plots"]
 
 STRONG_CURVES = 5
+# A lead is called decided below this p over users, after Holm, and above zero over seeds.
+LEVEL = 0.05
 
 
 def leader(board: Board) -> str:
-    """Who leads by the main metric, and whether other users might change that."""
+    """Who leads by the main metric, and whether other users or other seeds might change that."""
     main = board.measures.main
     ranked = [(row, mean_of_seeds(row, main)[0], *board.interval(row, main, "test")) for row in board.rows[:2]]
     level = f"{100 * board.statistics['confidence']:g} %"
@@ -38,15 +41,35 @@ def leader(board: Board) -> str:
     first, *second = [told(*one) for one in ranked]
     if not second:
         return f"{first} is the only row."
-    low, high = ranked[0][2], ranked[1][3]
-    if math.isnan(low) or math.isnan(high):
-        sure = "There are no intervals to say how sure that is."
-    elif low > high:
-        sure = "Their intervals do not overlap."
-    else:
-        sure = "Their intervals overlap; the tests below and the deviation over seeds say more."
     metric = "AUC over all test rows" if main == "AUC" else "UAUC, the AUC of each user's own rows"
-    return f"{first} leads by {metric}, before {second[0]}. {sure}"
+    return f"{first} leads by {metric}, before {second[0]}. {_how_sure(board, main)}"
+
+
+def _how_sure(board: Board, metric: str) -> str:
+    """What the table's tests say of the first row before the second: over users, and over seeds."""
+    first, second, *_ = board.rows
+    against = {
+        test["row"]: test for test in board.statistics["tests"]
+        if (test["reference"], test["metric"], test["part"], test["against"]) == (first.label, metric, "test", "best")
+    }  # fmt: skip
+    found = against.get(second.label)
+    if found is None:
+        return "Nothing tests that lead."
+    low, high = difference_over_seeds(found)
+    lead = "unknown, for want of seeds" if math.isnan(low) else f"{-high:+.4f} to {-low:+.4f} (95 % interval)"
+    told = f"Over users p {p_value(found['p_holm'])}; over seeds the lead is {lead}."
+    if _is_decided(found):
+        return f"{told} So it is decided."
+    behind = [row.label for row in board.rows[1:] if _is_decided(against.get(row.label))]
+    most = f", the best of them {behind[0]}" if behind else ""
+    return f"{told} So it is not decided; its lead over {len(behind)} of {len(board.rows) - 1} rows is{most}."
+
+
+def _is_decided(test: Mapping[str, Any] | None) -> bool:
+    """Whether a row is behind another over users and over seeds."""
+    if test is None or test["p_holm"] is None:
+        return False
+    return test["p_holm"] < LEVEL and difference_over_seeds(test)[1] < 0
 
 
 def drawn_rows(board: Board) -> list[tuple[int, TableRow]]:

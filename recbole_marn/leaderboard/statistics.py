@@ -1,7 +1,8 @@
 """What the evidence of several seeds says about the rows of a table: spread, intervals, tests.
 
 A row's value is the mean over its seeds. Its interval and its tests are about that same mean: users are the independent
-unit, all seeds are resampled by the same users, and the spread of training is told apart by the standard deviation.
+unit, all seeds are resampled by the same users. What training anew would change is told apart: by the standard
+deviation of a row, and by Welch's interval over the seeds of the difference of two.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -19,10 +20,10 @@ from recbole_marn.evaluation.metrics import relative_improvement
 from recbole_marn.evaluation.record import FORMAT
 from recbole_marn.evaluation.reliability import wilson_interval
 from recbole_marn.evaluation.seeds import auc_of_means_test, interval, paired_over_users, user_means
-from recbole_marn.evaluation.significance import holm, mean_and_std
+from recbole_marn.evaluation.significance import holm, mean_and_std, welch_interval
 from recbole_marn.leaderboard.measures import Measures, measures_of
 
-__all__ = ["TableRow", "best_row", "mean_of_seeds", "statistics_of", "tests_to_make"]
+__all__ = ["TableRow", "best_row", "difference_over_seeds", "mean_of_seeds", "statistics_of", "tests_to_make"]
 
 CONFIDENCE = 0.95
 
@@ -114,31 +115,23 @@ def statistics_of(
         InputError: fewer than two resamples.
     """
     measures = measures_of_rows(rows)
-    known = known if known and known.get("confidence") == CONFIDENCE and known.get("unit", "user") == unit else {}
-    earlier = known.get("intervals", {}).values() if known.get("resamples") == resamples else ()
-    kept = {tuple(entry["of"]): dict(entry) for entry in earlier}
-    drawn = {tuple(entry["of"]): entry for entry in known.get("reliability", {}).values()}
-    intervals: dict[str, Any] = {}
-    reliability: dict[str, Any] = {}
+    earlier = _Earlier(known or {}, resamples, unit, recompute)
+    intervals, reliability = {}, {}
     for row in rows:
-        entry = None if recompute else kept.get(tuple(row.scores))
-        entry = entry or _intervals(row, found, measures, resamples, unit) or kept.get(tuple(row.scores))
-        if entry is not None:
-            intervals[row.label] = entry
+        of = tuple(row.scores)
+        computed = partial(_intervals, row, found, measures, resamples, unit)
+        intervals[row.label] = earlier.or_computed(("intervals", of), computed)
         if measures.log:
-            curve = None if recompute else drawn.get(tuple(row.scores))
-            curve = curve or _reliability(row, found) or drawn.get(tuple(row.scores))
-            reliability |= {} if curve is None else {row.label: curve}
+            reliability[row.label] = earlier.or_computed(("reliability", of), partial(_reliability, row, found))
         progress()
-    kept = {_of(test): test for test in known.get("tests", [])}
-    means: dict[tuple[str, str], np.ndarray] = {}
-    tests = []
+    tests, means = [], {}
     for metric, part, against, row, reference in tests_to_make(rows, baseline):
         test = {"metric": metric, "part": part, "of": row.scores, "reference_of": reference.scores}
-        entry = None if recompute else kept.get(_of(test))
-        entry = entry or _test(metric, part, (row, reference), found, means, unit) or kept.get(_of(test))
-        if entry is not None:
+        computed = partial(_test, metric, part, (row, reference), found, means, unit)
+        if (entry := earlier.or_computed(_of(test), computed)) is not None:
             test |= {**entry, "row": row.label, "against": against, "reference": reference.label}
+            over_seeds = welch_interval(row.values(metric, part), reference.values(metric, part), CONFIDENCE)
+            test["over_seeds"] = list(over_seeds)
             tests.append({**test, "relative_improvement": _improvement(row, reference, metric, part)})
         progress()
     _add_holm(tests, len(rows))
@@ -148,12 +141,41 @@ def statistics_of(
         "dataset": dataset,
         "baseline": baseline,
         "resamples": resamples,
-        **({"unit": unit, "reliability": reliability} if measures.log else {}),
+        **({"unit": unit, "reliability": _of_known(reliability)} if measures.log else {}),
         "confidence": CONFIDENCE,
         "records": {record["run"]: record["sha256"] for row in rows for record in row.records},
-        "intervals": intervals,
+        "intervals": _of_known(intervals),
         "tests": tests,
     }
+
+
+class _Earlier:
+    """What an earlier result says of score files, as far as it was made in the same way."""
+
+    def __init__(self, known: Mapping[str, Any], resamples: int, unit: str, recompute: bool):
+        self._recompute = recompute
+        self._kept: dict[tuple[Any, ...], Mapping[str, Any]] = {}
+        if known.get("confidence") != CONFIDENCE or known.get("unit", "user") != unit:
+            return
+        for kind in ("intervals", "reliability"):
+            if kind == "reliability" or known.get("resamples") == resamples:
+                self._kept |= {(kind, tuple(entry["of"])): entry for entry in known.get(kind, {}).values()}
+        self._kept |= {_of(test): test for test in known.get("tests", [])}
+
+    def or_computed(self, key: tuple[Any, ...], compute: Callable[[], Any]) -> Mapping[str, Any] | None:
+        """What is kept of `key`, else what is computed of it; the other way round where all is to be recomputed."""
+        kept = self._kept.get(key)
+        return compute() or kept if self._recompute else kept or compute()
+
+
+def _of_known(entries: Mapping[str, Any]) -> dict[str, Any]:
+    return {label: entry for label, entry in entries.items() if entry is not None}
+
+
+def difference_over_seeds(test: Mapping[str, Any]) -> tuple[float, float]:
+    """Ends of the interval over seeds of a test's difference; NaN where seeds do not tell."""
+    low, high = test.get("over_seeds", (None, None))
+    return (math.nan, math.nan) if low is None or high is None else (low, high)
 
 
 def _of(test: Mapping[str, Any]) -> tuple[Any, ...]:

@@ -236,6 +236,8 @@ def _numbers(statistics: Mapping[str, Any]) -> Iterator[tuple[str, float | None]
         for key in ("difference", "z", "t", "p", "p_sign_flip", "p_holm", "relative_improvement"):
             if key in test:
                 yield f"{key} of {name}", test[key]
+        for end, value in zip(("low", "high"), test.get("over_seeds", (None, None)), strict=True):
+            yield f"the {end} end over seeds of {name}", value
 
 
 # -------------------------------------------------------------------------------------------------- tables

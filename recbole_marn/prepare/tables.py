@@ -104,6 +104,7 @@ class Numbering:
     def number(self, raw: object) -> int:
         if isinstance(raw, (list, dict)):  # JSON may have anything anywhere
             return -1
+        raw = identifier(raw) if isinstance(raw, bool) else raw  # to a dictionary True is 1
         known = self._numbers.get(raw)
         if known is None:
             token = identifier(raw)

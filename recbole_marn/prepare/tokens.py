@@ -59,7 +59,8 @@ def identifier(value: object) -> str:
     """An id as every table, list of vectors and photo spells it, so that they meet; `""` when it is none.
 
     `1`, `1.0`, `1.00` as text, float or decimal are `1`; so is `b'1'`, and `1` with blanks, a byte order mark or
-    zero-width characters around or inside. Letters are composed (NFC). Case and leading zeros count.
+    zero-width characters around or inside. Letters are composed (NFC). Case and leading zeros count. JSON's true is
+    the text `True`, and not 1.
     """
     if isinstance(value, _NO_VALUE) or (isinstance(value, float) and abs(value) > _EXACT):
         return ""

@@ -91,9 +91,9 @@ class Answers(Scores):
         history = history if isinstance(history, History) else History(list(history))
         if k < 1:
             raise InputError("k of at least 1", str(k), "Ask for one item or more.")
-        moment, given = self._moment(time), self._repeated(profile, 1) | self._repeated(context, 1)
+        codes = self.coded(profile, context, 1).codes
         behaviours = Behaviours.of_rows([history], self.facts.needs, self.numbers, self._kinds)
-        asker = Asker(behaviours, 0, len(behaviours.item), moment, self.context_of(given, 1).codes)
+        asker = Asker(behaviours, 0, len(behaviours.item), self._moment(time), codes)
         among = candidates if isinstance(candidates, Retrieval) else self.candidates(candidates)
         return self.ranking(asker, k, among, unseen=unseen)
 

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-import pandas as pd
 
 from recbole_marn.data.context_vocabulary import FieldVocabulary
 from recbole_marn.prepare.tokens import identifier, is_missing, number
+from recbole_marn.serving.distinct import distinct
 
 __all__ = ["Context", "columns_read", "context_of"]
 
@@ -49,12 +49,12 @@ def _codes(vocabulary: FieldVocabulary, values: np.ndarray) -> tuple[np.ndarray,
     if vocabulary.kind == "token_seq":
         lists = [value if isinstance(value, (list, tuple, np.ndarray)) else _words(value) for value in values]
         return vocabulary.of_lists([[_token(vocabulary, value) for value in words] for words in lists])
-    which, distinct = pd.factorize(np.asarray(values, dtype=object), use_na_sentinel=False)
+    which, different = distinct(values, use_na_sentinel=False)
     if vocabulary.kind == "token":
-        tokens = np.array([_token(vocabulary, value) for value in distinct], dtype=object)
+        tokens = np.array([_token(vocabulary, value) for value in different], dtype=object)
         return vocabulary.of_tokens(tokens[which])
-    missing = np.array([is_missing(value) for value in distinct], dtype=bool)
-    numbers = np.array([np.nan if (read := number(value)) is None else read for value in distinct], dtype=np.float64)
+    missing = np.array([is_missing(value) for value in different], dtype=bool)
+    numbers = np.array([np.nan if (read := number(value)) is None else read for value in different], dtype=np.float64)
     return vocabulary.of_numbers(numbers[which]), int((np.isnan(numbers) & ~missing)[which].sum())
 
 

@@ -133,7 +133,8 @@ class ExportedScorer(Answers):
             beyond = len(self._tokens) + np.arange(int(has.sum()))  # numbers of no item
             twin = copy.copy(self)
             twin._laid = self._laid.over(beyond, without[has], np.empty((len(beyond), *without.shape[1:])))
-            found[has] = twin.score_numbers(history, beyond, profile=profile, context=context, time=time)
+            codes = self.coded(profile, context, len(items)).codes[np.nonzero(has)[0]]
+            found[has] = twin.score_numbers(history, beyond, codes, time)
         return found
 
     def _without_of(self, numbers: np.ndarray) -> np.ndarray:

@@ -12,6 +12,7 @@ import pandas as pd
 from recbole_marn.data.fields import Fields
 from recbole_marn.errors import InputError
 from recbole_marn.prepare.tokens import identifier
+from recbole_marn.serving.distinct import distinct
 from recbole_marn.settings.data import DataSettings
 
 __all__ = ["Behaviours", "History", "Needs", "Windows", "columns_of", "times_of", "tokens_of"]
@@ -269,7 +270,7 @@ def tokens_of(column: np.ndarray, name: str, what: str) -> np.ndarray:
     Raises:
         InputError: a missing one.
     """
-    codes, values = pd.factorize(np.asarray(column, dtype=object), use_na_sentinel=True)
+    codes, values = distinct(column, use_na_sentinel=True)
     tokens = np.array([value if isinstance(value, str) else identifier(value) for value in values], dtype=object)
     empty = np.flatnonzero(codes < 0)
     if not len(empty) and len(tokens):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -119,61 +119,110 @@ def describe_items(
     Raises:
         InputError: vectors of another width or number, or for a modality that the model does not have.
     """
-    n, settings = len(items), known.settings
-    statistic = np.zeros((n + 1, known.table.statistic.shape[1]), dtype=np.int64)
-    present = np.zeros((n + 1, len(known.table.modalities)), dtype=bool)
-    table = ItemTable(n + 1, {}, statistic, (), present)
-    described = Described(table)
-    _check_vectors(vectors, known, n)
-    read = {known.field}
-    for index, (name, modality) in enumerate(known.table.modalities.items()):
-        if isinstance(modality, IdTable):
-            fields = list(settings[name].fields)
-            read |= set(fields)
-            given = {**columns, known.field: items}
-            codes = np.concatenate(
-                [
-                    _codes(described, field, given.get(field), known, n, bag)
-                    for field, bag in zip(fields, modality.bags, strict=True)
-                ],
-                axis=1,
-            )
-            if modality.shared is not None:
-                number = codes[:, modality.shared]
-                codes[:, modality.shared] = np.where(
-                    number > 0, modality.codes[number, modality.shared], modality.new
-                )
-            table.modalities[name] = dataclasses.replace(modality, codes=_below_padding(codes))
-            present[1:, index] = True
-        elif isinstance(modality, VectorTable):
-            table.modalities[name] = _vectors(vectors.get(name), modality.matrix, n)
-            present[:, index] = table.modalities[name].row >= 0
-        elif isinstance(modality, TextTable):
-            text = settings[name].field
-            read.add(text)
-            words = _words(described, text, columns.get(text), known.codes[text], settings[name].max_words, n)
-            table.modalities[name] = TextTable(_below_padding(words), modality.vocabulary, modality.word_vectors)
-            present[1:, index] = words.any(axis=1)
-        else:
-            read |= set(settings[name].fields)
-            table.modalities[name] = modality
-            own = slice(modality.start, modality.stop)
-            statistic[1:, own] = _statistics(
-                described, settings[name].fields, columns, modality, known.never_shown, n
-            )
-            _keep_counts(table, items, known, given=columns)
-            present[1:, index] = statistic[1:, own].any(axis=1)
-    described.not_read = [name for name in columns if name not in read]
-    return described
+    _check_vectors(vectors, known, len(items))
+    return _Describing(items, columns, known).described(vectors)
 
 
-def _keep_counts(table: ItemTable, items: Sequence[str], known: ItemCodes, given: Collection[str]) -> None:
-    codes = known.codes[known.field]
-    rows = np.array([row for row, item in enumerate(items, start=1) if item in codes], dtype=np.int64)
-    of_training = np.array([codes[items[row - 1]] for row in rows], dtype=np.int64)
-    for name, start, stop in statistic_columns(table, known.settings):
-        if name in known.never_shown and name not in given:
-            table.statistic[rows, start:stop] = known.table.statistic[of_training, start:stop]
+class _Describing:
+    """Puts items into the codes of training, one modality after another, and counts what these do not know."""
+
+    def __init__(self, items: Sequence[str], columns: Mapping[str, np.ndarray], known: ItemCodes):
+        self.items, self.columns, self.known = items, {**columns, known.field: items}, known
+        self.n = len(items)
+        self.unknown: dict[str, int] = {}
+        self.unreadable: dict[str, int] = {}
+
+    def described(self, vectors: Mapping[str, np.ndarray]) -> Described:
+        known, n = self.known, self.n
+        statistic = np.zeros((n + 1, known.table.statistic.shape[1]), dtype=np.int64)
+        present = np.zeros((n + 1, len(known.table.modalities)), dtype=bool)
+        tables: dict[str, Any] = {}
+        read = {known.field}
+        for index, (name, of_training) in enumerate(known.table.modalities.items()):
+            settings = known.settings[name]
+            if isinstance(of_training, IdTable):
+                read |= set(settings.fields)
+                tables[name] = self._ids(list(settings.fields), of_training)
+                present[1:, index] = True
+            elif isinstance(of_training, VectorTable):
+                tables[name] = _vectors(vectors.get(name), of_training.matrix, n)
+                present[:, index] = tables[name].row >= 0
+            elif isinstance(of_training, TextTable):
+                read.add(settings.field)
+                words = self._words(settings.field, settings.max_words)
+                tables[name] = dataclasses.replace(of_training, words=_below_padding(words))
+                present[1:, index] = words.any(axis=1)
+            else:
+                read |= set(settings.fields)
+                own = slice(of_training.start, of_training.stop)
+                tables[name] = of_training
+                statistic[1:, own] = self._statistics(settings.fields, of_training)
+        table = ItemTable(n + 1, tables, statistic, (), present)
+        self._keep_counts(table)
+        for index, of_items in enumerate(tables.values()):
+            if isinstance(of_items, StatisticTable):
+                present[1:, index] = statistic[1:, of_items.start : of_items.stop].any(axis=1)
+        return Described(table, self.unknown, self.unreadable, [name for name in self.columns if name not in read])
+
+    def _ids(self, fields: Sequence[str], table: IdTable) -> IdTable:
+        codes = np.concatenate([self._codes(*of_field) for of_field in zip(fields, table.bags, strict=True)], axis=1)
+        if (shared := table.shared) is not None:
+            item = codes[:, shared]
+            codes[:, shared] = np.where(item > 0, table.codes[item, shared], table.new)
+        return dataclasses.replace(table, codes=_below_padding(codes))
+
+    def _codes(self, name: str, bag: int) -> np.ndarray:
+        """(n, bag) codes; where training has lists, those of the first `bag` entries that it knows."""
+        codes, of_tokens = np.zeros((self.n, bag), dtype=np.int64), self.known.codes[name]
+        for item, value in enumerate(self.columns.get(name, ())):
+            tokens = _entries(value, bag > 1)
+            found = [of_tokens[token] for token in tokens if token in of_tokens]
+            if name != self.known.field:
+                _count(self.unknown, name, len(tokens) - len(found))
+            codes[item, : len(found[:bag])] = found[:bag]
+        return codes
+
+    def _words(self, name: str, longest: int) -> np.ndarray:
+        """(n, T) codes of words; a word is looked up as it stands, then as `prepare` spells words."""
+        found: list[list[int]] = [[] for _ in range(self.n)]
+        known = self.known.codes[name]
+        for item, value in enumerate(self.columns.get(name, ())):
+            if is_missing(value):
+                continue
+            for word in value if isinstance(value, (list, tuple, np.ndarray)) else str(value).split():
+                spelled = [word] if word in known else title_words(str(word))[0].split()
+                codes = [known[part] for part in spelled if part in known]
+                _count(self.unknown, name, len(spelled) - len(codes))
+                found[item] += codes
+        width = max(1, min(longest, max(map(len, found), default=1)))
+        words = np.zeros((self.n, width), dtype=np.int64)
+        for item, codes in enumerate(found):
+            words[item, : len(codes[:width])] = codes[:width]
+        return words
+
+    def _statistics(self, fields: Sequence[str], table: StatisticTable) -> np.ndarray:
+        """(n, columns of the table) codes."""
+        codes = []
+        for name, bins in zip(fields, table.bins, strict=True):
+            given = self.columns.get(name)
+            if given is None:
+                values = np.full(self.n, self.known.never_shown.get(name, np.nan))
+            else:
+                read = [number(value) for value in given]
+                missing = sum(is_missing(value) for value in given)
+                _count(self.unreadable, name, sum(value is None for value in read) - missing)
+                values = np.array([np.nan if value is None else value for value in read], dtype=np.float64)
+            codes.append(bins.assign(values))
+        return np.concatenate(codes, axis=1)
+
+    def _keep_counts(self, table: ItemTable) -> None:
+        """What training counted of an item it saw, unless a column says what it is by now."""
+        codes = self.known.codes[self.known.field]
+        rows = np.array([row for row, item in enumerate(self.items, start=1) if item in codes], dtype=np.int64)
+        of_training = np.array([codes[self.items[row - 1]] for row in rows], dtype=np.int64)
+        for name, start, stop in statistic_columns(table, self.known.settings):
+            if name in self.known.never_shown and name not in self.columns:
+                table.statistic[rows, start:stop] = self.known.table.statistic[of_training, start:stop]
 
 
 def _below_padding(values: np.ndarray) -> np.ndarray:
@@ -198,18 +247,6 @@ def _check_vectors(vectors: Mapping[str, np.ndarray], known: ItemCodes, n: int) 
             )
 
 
-def _codes(described: Described, name: str, values: Any, known: ItemCodes, n: int, bag: int) -> np.ndarray:
-    """(n, bag) codes; where training has lists, those of the first `bag` entries that it knows."""
-    codes, of_tokens = np.zeros((n, bag), dtype=np.int64), known.codes[name]
-    for item, value in enumerate([] if values is None else values):
-        tokens = _entries(value, bag > 1)
-        found = [of_tokens[token] for token in tokens if token in of_tokens]
-        if name != known.field:
-            _count(described.unknown, name, len(tokens) - len(found))
-        codes[item, : len(found[:bag])] = found[:bag]
-    return codes
-
-
 def _entries(value: Any, is_list: bool) -> list[str]:
     """The tokens of a cell; those of a list may stand between blanks, as in an atomic file."""
     if is_missing(value):
@@ -226,49 +263,9 @@ def _count(where: dict[str, int], name: str, number: int) -> None:
         where[name] = where.get(name, 0) + number
 
 
-def _words(described: Described, name: str, values: Any, known: Mapping[str, int], longest: int, n: int) -> np.ndarray:
-    """(n, T) codes of words; a word is looked up as it stands, then as `prepare` spells words."""
-    found: list[list[int]] = [[] for _ in range(n)]
-    for item, value in enumerate([] if values is None else values):
-        if is_missing(value):
-            continue
-        for word in value if isinstance(value, (list, tuple, np.ndarray)) else str(value).split():
-            spelled = [word] if word in known else title_words(str(word))[0].split()
-            codes = [known[part] for part in spelled if part in known]
-            _count(described.unknown, name, len(spelled) - len(codes))
-            found[item] += codes
-    width = max(1, min(longest, max(map(len, found), default=1)))
-    words = np.zeros((n, width), dtype=np.int64)
-    for item, codes in enumerate(found):
-        words[item, : len(codes[:width])] = codes[:width]
-    return words
-
-
 def _vectors(given: np.ndarray | None, like: np.ndarray, n: int) -> VectorTable:
     if given is None or n == 0:
         return VectorTable(np.zeros((1, like.shape[1]), dtype=like.dtype), np.full(n + 1, -1, dtype=np.int64))
     has = np.isfinite(given).all(axis=1)
     matrix = given[has].astype(like.dtype) if has.any() else np.zeros((1, like.shape[1]), dtype=like.dtype)
     return VectorTable(matrix, np.concatenate([[-1], np.where(has, np.cumsum(has) - 1, -1)]))
-
-
-def _statistics(
-    described: Described,
-    fields: Sequence[str],
-    columns: Mapping[str, np.ndarray],
-    table: StatisticTable,
-    never_shown: Mapping[str, float],
-    n: int,
-) -> np.ndarray:
-    codes = []
-    for name, bins in zip(fields, table.bins, strict=True):
-        given = columns.get(name)
-        if given is None:
-            values = np.full(n, never_shown.get(name, np.nan))
-        else:
-            read = [number(value) for value in given]
-            missing = sum(is_missing(value) for value in given)
-            _count(described.unreadable, name, sum(value is None for value in read) - missing)
-            values = np.array([np.nan if value is None else value for value in read], dtype=np.float64)
-        codes.append(bins.assign(values))
-    return np.concatenate(codes, axis=1)

@@ -154,43 +154,58 @@ class Scores(ABC):
         Raises:
             InputError: a time, or a value of profile and context that the model reads, is missing, or is not read.
         """
-        numbers = self.numbers(candidates).clip(min=UNKNOWN)
-        return self.score_numbers(history, numbers, profile=profile, context=context, time=time)
+        coded = self.coded(profile, context, len(candidates))
+        return self.score_numbers(history, self.numbers(candidates), coded.codes, time)
 
     def score_numbers(
-        self,
-        history: History,
-        item: np.ndarray,
-        *,
-        profile: Mapping[str, Any] | None = None,
-        context: Mapping[str, Any] | None = None,
-        time: float | None = None,
+        self, history: History, item: np.ndarray, context: np.ndarray, time: float | None = None
     ) -> np.ndarray:
-        """`score_request` of candidates by number (C,); 0 is one of which nothing is known."""
+        """`score_request` of candidates by number.
+
+        Args:
+            item: (C,) as `numbers` gives them; below 1 is one of which nothing is known.
+            context: (C, F) codes of profile and context, as `coded` gives them.
+
+        Returns:
+            (C,) float32.
+
+        Raises:
+            InputError: the model reads the time since a behaviour, and there is none or in another unit.
+        """
         number = len(item)
-        rows = self._repeated(profile, number) | self._repeated(context, number)
         given = Behaviours.of_rows([history], self.facts.needs, self.numbers, self._kinds)
         end, length = len(given.item), min(len(given.item), self.facts.longest)
         windows = Windows(np.full(number, end - length), np.full(number, length))
         moment = np.full(number, self._moment(time))
-        return self.probabilities(item, moment, windows, given, self.context_of(rows, number).codes)
+        return self.probabilities(item.clip(min=UNKNOWN), moment, windows, given, context)
 
-    def unknown_values(
-        self,
-        history: History,
-        profile: Mapping[str, Any] | None,
-        context: Mapping[str, Any] | None,
-        number: int,
-    ) -> list[str]:
+    def coded(
+        self, profile: Mapping[str, Any] | None, context: Mapping[str, Any] | None, number: int
+    ) -> Context:
+        """Profile and context of one request, repeated for each of its candidates.
+
+        Args:
+            profile: field -> value of the user.
+            context: field -> value of the moment, or a list of one value per candidate.
+            number: of candidates, C.
+
+        Returns:
+            Codes (C, F), and how many values of which field are unknown.
+
+        Raises:
+            InputError: a field that the model reads is missing, one is not read, or a list has not C values.
+        """
+        return self.context_of(self._repeated(profile, number) | self._repeated(context, number), number)
+
+    def unknown_values(self, history: History, coded: Context) -> list[str]:
         """Fields of a request with a value that training never saw, or that is no number: it counts as missing.
 
         Args:
-            number: of candidates, each of which has a value of its own where `context` holds lists.
+            coded: its profile and context.
         """
-        rows = self._repeated(profile, number) | self._repeated(context, number)
-        unknown = list(self.context_of(rows, number).unknown)
         kinds = history.behaviours if self.facts.needs.kind else None
-        return unknown + ([self.facts.fields.behaviour] if kinds and not self._kinds(np.asarray(kinds)).all() else [])
+        new = bool(kinds) and not self._kinds(np.asarray(kinds)).all()
+        return [*coded.unknown, *([self.facts.fields.behaviour] if new else [])]
 
     def _repeated(self, given: Mapping[str, Any] | None, number: int) -> dict[str, np.ndarray]:
         """Columns of one value a candidate; the lists of a `token_seq` stay whole."""

@@ -10,7 +10,7 @@ from typing import Any
 
 from recbole.config import Config
 from recbole.data import create_dataset
-from recbole.utils import get_model, get_trainer, init_logger, init_seed
+from recbole.utils import get_model, get_trainer, init_seed
 
 from recbole_marn.data.loader import CTRDataLoader, build_loaders
 from recbole_marn.host.config import rebuild_config
@@ -79,8 +79,8 @@ def load_run(path: str | Path, **changed: Any) -> Prepared:
     return run_of(checkpoint.load(path), path, **changed)
 
 
-def run_of(content: Mapping[str, Any], path: str | Path, **changed: Any) -> Prepared:
-    """`load_run` of a checkpoint whose content was read from `path`.
+def run_of(content: Mapping[str, Any], path: str | Path, *, quiet: bool = True, **changed: Any) -> Prepared:
+    """`load_run` of a checkpoint whose content was read from `path`; without `quiet` RecBole's log is at its level.
 
     Raises:
         InputError: as `load_run`.
@@ -88,7 +88,7 @@ def run_of(content: Mapping[str, Any], path: str | Path, **changed: Any) -> Prep
     checkpoint.check_run(content, path)
     if "data_path" in changed:  # a Config keeps the folder of the data set itself
         changed["data_path"] = os.path.join(changed["data_path"], content["config"]["dataset"])
-    parts = prepare_run(rebuild_config(content["config"] | changed), quiet=True)
+    parts = prepare_run(rebuild_config(content["config"] | changed), quiet=quiet)
     check_same_rows(content, path, parts.train.part)
     check_same_items(content, path, parts.train.part)
     checkpoint.fill(parts.model, content, path)
@@ -117,15 +117,5 @@ def load_data_and_model(path: str | Path, recboles: Callable[[Any], Any], trust:
             raise untrusted(path) from None
         with trusted():
             return recboles(path)
-    checkpoint.check_run(content, path)
-    config = rebuild_config(content["config"])
-    init_seed(config["seed"], config["reproducibility"])
-    init_logger(config)
-    dataset = create_dataset(config)
-    loaders = build_loaders(config, dataset)
-    check_same_rows(content, path, loaders.train.part)
-    check_same_items(content, path, loaders.train.part)
-    init_seed(config["seed"], config["reproducibility"])
-    model = get_model(config["model"])(config, loaders.train.part).to(config["device"])
-    checkpoint.fill(model, content, path)
-    return config, model, dataset, *loaders
+    run = run_of(content, path, quiet=False)
+    return run.config, run.model, run.train.part.source, run.train, run.valid, run.test

@@ -23,7 +23,7 @@ from recbole_marn.host.compat import old_numpy_names
 from recbole_marn.host.config import build_config
 from recbole_marn.training.metrics import named_metrics
 from recbole_marn.training.prepared import prepare_run
-from recbole_marn.tuning.space import params_dict, readable
+from recbole_marn.tuning.space import Space, params_dict, readable
 
 __all__ = ["Cluster", "trials"]
 
@@ -49,7 +49,7 @@ class Cluster:
 def trials(
     config: Any,
     fixed: Mapping[str, Any],
-    space: Mapping[str, tuple[str, list[Any]]],
+    space: Space,
     algo: str,
     number: int,
     header: Mapping[str, Any],
@@ -95,7 +95,7 @@ def trials(
 
 
 def _tuner(
-    tune: Any, trainable: Any, config: Any, space: Any, algo: str, number: int, folder: Path, cluster: Cluster
+    tune: Any, trainable: Any, config: Any, space: Space, algo: str, number: int, folder: Path, cluster: Cluster
 ) -> Any:
     from ray.tune.schedulers import ASHAScheduler
     from ray.tune.search import BasicVariantGenerator, ConcurrencyLimiter
@@ -125,7 +125,7 @@ def _tuner(
     )
 
 
-def _domains(tune: Any, space: Mapping[str, tuple[str, list[Any]]], algo: str) -> dict[str, Any]:
+def _domains(tune: Any, space: Space, algo: str) -> dict[str, Any]:
     kinds = {
         "choice": lambda *values: tune.grid_search(list(values)) if algo == "exhaustive" else tune.choice(list(values)),
         "uniform": tune.uniform,

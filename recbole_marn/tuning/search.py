@@ -22,7 +22,7 @@ from recbole_marn.host.config import build_config, read_files
 from recbole_marn.training.metrics import named_metrics
 from recbole_marn.training.objective import objective_function
 from recbole_marn.tuning import ray as ray_engine
-from recbole_marn.tuning.space import check_space, default_space, params_dict, read_space, readable
+from recbole_marn.tuning.space import Space, check_space, default_space, params_dict, read_space, readable
 
 __all__ = ["tune"]
 
@@ -65,28 +65,18 @@ def tune(
     file = default_space(model) if params_file is None else Path(params_file)
     space = {name: line for name, line in read_space(file).items() if name not in fixed}
     check_space(space, algo, max_evals, file)
-    for name, (kind, values) in space.items():
-        for value in values if kind == "choice" else values[:2]:
-            tried = math.exp(value) if kind == "loguniform" else value
-            build_config(model, dataset, config_file_list, fixed | {name: tried})
+    _check_values(space, config_file_list, fixed)
     search = _Search(config, algo, space, Path(output_file))
     search.check_place()
     number = math.prod(len(values) for _, values in space.values()) if algo == "exhaustive" else max_evals
     if engine == "ray":
-        settings = read_files(config_file_list) | fixed
-        search.trials = ray_engine.trials(config, settings, space, algo, number, search.header, Path(output_file),
-                                          ray_engine.Cluster(**(cluster or {})))  # fmt: skip
+        settings, where = read_files(config_file_list) | fixed, ray_engine.Cluster(**(cluster or {}))
+        search.trials = ray_engine.trials(
+            config, settings, space, algo, number, search.header, Path(output_file), where
+        )
         search.write()
     else:
-        with _written(fixed) as fixed_file, _seeded(config["seed"]):
-            HyperTuning(
-                search.trial,
-                params_dict=params_dict(space),
-                fixed_config_file_list=[*config_file_list, fixed_file],
-                algo=algo,
-                max_evals=number,
-                early_stop=number + 1,  # RecBole would give up after ten trials without a better one
-            ).run()
+        _one_after_another(search, space, number, config_file_list, fixed)
     best = search.best()
     if best is None:
         raise InputError("a trial that trains", f"{number} that diverged", f"Search smaller learning rates ({file}).")
@@ -100,10 +90,33 @@ def tune(
     }
 
 
+def _check_values(space: Space, config_file_list: Sequence[str], fixed: Mapping[str, Any]) -> None:
+    """Refuse a value, or an end of a range, that no trial could be made of, before the first one is trained."""
+    for name, (kind, values) in space.items():
+        for value in values if kind == "choice" else values[:2]:
+            tried = math.exp(value) if kind == "loguniform" else value
+            build_config(fixed["model"], fixed["dataset"], config_file_list, {**fixed, name: tried})
+
+
+def _one_after_another(
+    search: _Search, space: Space, number: int, config_file_list: Sequence[str], fixed: Mapping[str, Any]
+) -> None:
+    """`number` trials by RecBole's HyperTuning."""
+    with _written(fixed) as fixed_file, _seeded(search.header["seed"]):
+        HyperTuning(
+            search.trial,
+            params_dict=params_dict(space),
+            fixed_config_file_list=[*config_file_list, fixed_file],
+            algo=search.header["algo"],
+            max_evals=number,
+            early_stop=number + 1,  # RecBole would give up after ten trials without a better one
+        ).run()
+
+
 class _Search:
     """The trials so far; `trial` is what HyperTuning calls."""
 
-    def __init__(self, config: Any, algo: str, space: Mapping[str, tuple[str, list[Any]]], output_file: Path):
+    def __init__(self, config: Any, algo: str, space: Space, output_file: Path):
         self.bigger = config["valid_metric_bigger"]
         self.output_file = output_file
         self.trials: list[dict[str, Any]] = []

@@ -15,11 +15,12 @@ from recbole_marn.files import plain
 from recbole_marn.registry import properties_folder
 from recbole_marn.settings.parsing import nearest
 
-__all__ = ["ALGORITHMS", "check_space", "default_space", "draws", "params_dict", "read_space", "readable"]
+__all__ = ["ALGORITHMS", "Space", "check_space", "default_space", "draws", "params_dict", "read_space", "readable"]
 
 # Numbers each kind of line takes, RecBole's own format.
 RANGES = {"uniform": "low,high", "quniform": "low,high,step", "loguniform": "log of low,log of high"}
 ALGORITHMS = ("exhaustive", "random", "bayes")
+Space = Mapping[str, tuple[str, list[Any]]]  # name -> kind of line, and its values
 
 
 def read_space(file: Path) -> dict[str, tuple[str, list[Any]]]:
@@ -71,7 +72,7 @@ def _parse(line: str, where: str) -> tuple[str, str, list[Any]]:
     )
 
 
-def check_space(space: Mapping[str, tuple[str, list[Any]]], algo: str, max_evals: int, file: Path) -> None:
+def check_space(space: Space, algo: str, max_evals: int, file: Path) -> None:
     """Refuse a search that has nothing to try.
 
     Raises:
@@ -126,7 +127,7 @@ def draws(choices: Mapping[str, Sequence[Any]], most: int, seed: int) -> Iterato
         yield {key: values[int(place)] for (key, values), place in zip(choices.items(), at, strict=True)}
 
 
-def params_dict(space: Mapping[str, tuple[str, list[Any]]]) -> dict[str, dict[str, list[Any]]]:
+def params_dict(space: Space) -> dict[str, dict[str, list[Any]]]:
     """The space as HyperTuning takes it. Lists go as text: hyperopt would take them for further spaces."""
     by_kind: dict[str, dict[str, list[Any]]] = {}
     for name, (kind, values) in space.items():

@@ -5,8 +5,9 @@ from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
-from recbole_marn.benchmarks import children, host, memory, suite
+from recbole_marn.benchmarks import children, host, memory, resident, suite
 from recbole_marn.benchmarks.bench import Sizes
 
 import recbole_marn
@@ -19,7 +20,20 @@ def test_a_few_batches_go_on_where_the_last_few_ended():
     assert few.index(4) == 3  # anything else is the loader's
 
 
-@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="needs Linux")
+on_linux = pytest.mark.skipif(not resident.is_told(), reason="needs Linux")
+
+
+@on_linux
+def test_the_peak_starts_anew_at_what_is_resident():
+    block = np.ones(64 << 17)  # 64 MB
+    del block
+    assert resident.megabytes("VmHWM") > resident.megabytes("VmRSS") + 30
+    resident.start_peak()
+    assert abs(resident.megabytes("VmHWM") - resident.megabytes("VmRSS")) < 10
+    assert resident.megabytes("Pss", "smaps_rollup") <= resident.megabytes("Rss", "smaps_rollup")
+
+
+@on_linux
 @pytest.mark.parametrize("variant", ["marn", "unique"])
 def test_peak_of_a_step_is_above_what_is_resident(shape, variant):
     found = memory.step_peak(variant, 16, shape)

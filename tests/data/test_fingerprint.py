@@ -1,3 +1,5 @@
+import hashlib
+
 import numpy as np
 import pytest
 
@@ -70,3 +72,17 @@ def test_vectors_are_looked_up_a_few_at_a_time(monkeypatch):
     monkeypatch.setattr(arrays, "AT_ONCE", 12)
     assert split_sha256([{"vectors": LookedUp(table.view(Table), index)}]) == wanted
     assert looked_up == [2, 2, 2, 1]
+
+
+def test_vectors_count_under_the_shape_of_their_index():
+    """Not that of their array: fingerprints in checkpoints and records are so."""
+    table, index = np.arange(60, dtype=np.float16).reshape(10, 6), np.array([3, 1, 4])
+    expected = hashlib.sha256(b"1 parts\n0 'vectors' <f2 (3,)\n" + table[index].tobytes())
+    assert split_sha256([{"vectors": LookedUp(table, index)}]) == expected.hexdigest()
+    wider, rows = table.reshape(5, 12), np.array([1, 0, 2])
+    assert split_sha256([{"vectors": LookedUp(wider, rows)}]) != split_sha256([{"vectors": LookedUp(table, rows)}])
+
+
+def test_a_column_that_is_looked_up_counts_as_its_array():
+    table, index = np.arange(10.0), np.array([[3, 1], [4, 1]])
+    assert split_sha256([{"item": LookedUp(table, index)}]) == split_sha256([{"item": table[index]}])

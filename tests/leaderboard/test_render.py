@@ -198,7 +198,7 @@ def test_a_row_whose_scores_are_elsewhere_has_no_interval(results):
     assert line["without_scores"] == ["DIN wide"] and line["rows"] == 5
     shown = board(results)
     row = next(row for row in shown.evidence[0].rows if row[0].text == "DIN wide")
-    assert [cell.text for cell in row[2:]] == ["–"] * 6 and row[1].text.startswith("0.")
+    assert [cell.text for cell in row[2:]] == ["–"] * 8 and row[1].text.startswith("0.")
 
 
 def test_the_page_is_self_contained_and_well_formed(finished):
@@ -212,25 +212,35 @@ def test_the_page_is_self_contained_and_well_formed(finished):
 
 def test_the_page_says_who_leads_and_names_the_points(results, shown):
     text = html.unescape((results / "tiny.html").read_text())
-    ends = shown.statistics["intervals"]
-    first, second = (ends[row]["UAUC test"] for row in ("MARN", "DIN"))
-    overlap = "overlap; the tests" if first[0] <= second[1] else "do not overlap"
-    assert f"95 % interval {first[0]:.4f} to {first[1]:.4f}) leads by UAUC" in text
-    assert f"before DIN ({np.mean(values(results, 'DIN', 'UAUC')):.4f}" in text and f"Their intervals {overlap}" in text
+    low, high = shown.statistics["intervals"]["MARN"]["UAUC test"]
+    assert f"95 % interval {low:.4f} to {high:.4f}) leads by UAUC" in text
+    assert f"before DIN ({np.mean(values(results, 'DIN', 'UAUC')):.4f}" in text and "Over users p " in text
     assert [f'<li value="{at}">{row}</li>' in text for at, row in enumerate(("MARN", "DIN", "LR"), 1)] == [True] * 3
 
 
 @pytest.mark.parametrize(
-    ("ends", "told"),
+    ("p", "over_seeds", "told"),
     [
-        (([0.7, 0.8], [0.5, 0.69]), "do not overlap"),
-        (([0.7, 0.8], [0.5, 0.7]), "intervals overlap"),
-        (([0.7, 0.8], None), "no intervals"),
+        (0.01, [-0.02, -0.01], "p 0.0100; over seeds the lead is +0.0100 to +0.0200 (95 % interval). So it is decided"),
+        (0.01, [-0.02, 0.01], "over seeds the lead is -0.0100 to +0.0200 (95 % interval). So it is not decided; its"),
+        (0.2, [-0.02, -0.01], "p 0.2000; over seeds the lead is +0.0100 to +0.0200 (95 % interval). So it is not"),
+        (None, [-0.02, -0.01], "p undefined; over seeds the lead is +0.0100 to +0.0200 (95 % interval). So it is not"),
+        (0.01, [None, None], "over seeds the lead is unknown, for want of seeds. So it is not decided; its lead"),
     ],
-)
-def test_who_leads_is_told_by_the_intervals(shown, ends, told):
-    known = {row: {"UAUC test": pair} for row, pair in zip(("MARN", "DIN"), ends, strict=True) if pair}
-    assert told in leader(dataclasses.replace(shown, statistics={**shown.statistics, "intervals": known}))
+)  # fmt: skip
+def test_a_lead_is_decided_over_users_and_over_seeds(shown, p, over_seeds, told):
+    first, second = (row.label for row in shown.rows[:2])
+    test = {"row": second, "reference": first, "metric": "UAUC", "part": "test", "against": "best",
+            "p_holm": p, "over_seeds": over_seeds}  # fmt: skip
+    assert told in leader(dataclasses.replace(shown, statistics={**shown.statistics, "tests": [test]}))
+
+
+def test_a_page_names_the_best_row_that_is_surely_behind(shown):
+    first, *others = (row.label for row in shown.rows)
+    tests = [{"row": label, "reference": first, "metric": "UAUC", "part": "test", "against": "best", "p_holm": p,
+              "over_seeds": [-0.02, -0.01]} for label, p in zip(others, (0.2, 0.01), strict=False)]  # fmt: skip
+    told = leader(dataclasses.replace(shown, statistics={**shown.statistics, "tests": tests}))
+    assert told.endswith(f"its lead over 1 of {len(others)} rows is, the best of them {others[1]}.")
 
 
 # A name of a row -> what must not be in a file of the format.

@@ -1,5 +1,6 @@
 """Intervals and tests of a mean over seeds, against SciPy, loops and the functions for one seed."""
 
+import json
 import math
 
 import numpy as np
@@ -10,7 +11,7 @@ from recbole_marn.evaluation.bootstrap import bootstrap_over_clusters
 from recbole_marn.evaluation.evidence import evidence_of
 from recbole_marn.evaluation.metrics import auc, log_loss, per_user_auc, uauc
 from recbole_marn.evaluation.seeds import auc_of_means_test, interval, paired_over_users, user_means
-from recbole_marn.evaluation.significance import delong_test, delong_variance, holm
+from recbole_marn.evaluation.significance import delong_test, delong_variance, holm, welch_interval
 from recbole_marn.leaderboard.statistics import TableRow, best_row, mean_of_seeds, statistics_of
 
 USERS, ROWS = 60, 5
@@ -150,6 +151,11 @@ def record(run, seed, values, part="test"):
     }
 
 
+def said(statistics):
+    """Statistics as text, in which one NaN is like another."""
+    return json.dumps(statistics)
+
+
 def rows_of(*values):
     return [TableRow(f"row{i}", (record(f"run{i}", 2020, v),)) for i, v in enumerate(values)]
 
@@ -199,6 +205,26 @@ def test_holm_corrects_each_column_by_itself(table):
     assert large["p_holm"] == pytest.approx(max(small["p_holm"], large["p"]))
 
 
+def test_a_difference_over_seeds_is_scipys_welch_interval(table, rng):
+    rows, columns = table
+    several = [rng.normal(mean, 0.01, number) for mean, number in ((0.6, 3), (0.7, 5), (0.8, 2))]
+    records = [[record(f"{row.label} {i}", i, (v, v, v)) for i, v in enumerate(values)]
+               for row, values in zip(rows, several, strict=True)]  # fmt: skip
+    rows = [TableRow(row.label, tuple(of_row)) for row, of_row in zip(rows, records, strict=True)]
+    tests = {t["row"]: t for t in table_statistics(rows, {k: v * 5 for k, v in columns.items()})["tests"]
+             if (t["metric"], t["against"]) == ("AUC", "best")}  # fmt: skip
+    for row, values in (("row0", several[0]), ("row1", several[1])):
+        wanted = stats.ttest_ind(values, several[2], equal_var=False).confidence_interval(0.95)
+        assert tests[row]["over_seeds"] == pytest.approx([wanted.low, wanted.high])
+
+
+@pytest.mark.parametrize(
+    "pair", [([0.5], [0.6, 0.7]), ([0.5, 0.5], [0.6, 0.6]), ([math.nan, 0.5], [0.6, 0.7]), ([], [1, 2])]
+)
+def test_too_few_seeds_or_no_spread_have_no_interval(pair):
+    assert all(map(math.isnan, welch_interval(*pair)))
+
+
 def test_relative_improvement_by_hand(table):
     rows, columns = table
     test = next(
@@ -220,7 +246,7 @@ def test_absent_scores_leave_what_was_known_and_invent_nothing(table):
     whole = table_statistics(rows, columns)
     gone = {**columns, "row1": None}
     kept = table_statistics(rows, gone, known=whole)
-    assert kept["intervals"] == whole["intervals"] and kept["tests"] == whole["tests"]
+    assert kept["intervals"] == whole["intervals"] and said(kept["tests"]) == said(whole["tests"])
     less = table_statistics(rows, gone)
     assert set(less["intervals"]) == {"row0", "row2"}
     assert all("row1" not in (test["row"], test["reference"]) for test in less["tests"])
@@ -240,7 +266,7 @@ def test_recomputing_ignores_what_is_known(table):
     assert table_statistics(rows, columns, known=forged)["intervals"]["row1"]["AUC test"] == [0, 1]
     forged["tests"] = [{**test, "p": 0.001} for test in whole["tests"]]
     assert {test["p"] for test in table_statistics(rows, columns, known=forged)["tests"]} == {0.001}
-    assert table_statistics(rows, columns, known=forged, recompute=True) == whole
+    assert said(table_statistics(rows, columns, known=forged, recompute=True)) == said(whole)
 
 
 def test_a_degenerate_test_stays_undefined(table):

@@ -9,8 +9,9 @@ import os
 from pathlib import Path
 
 import numpy as np
+import yaml
 
-__all__ = ["ASINS", "amazon_2014", "atomic", "shared_data", "vectors", "write_features", "write_gzip"]
+__all__ = ["ASINS", "amazon_2014", "atomic", "read_back", "shared_data", "vectors", "write_features", "write_gzip"]
 
 ASINS = ("B000000001", "B000000002", "B000000003", "0123456789")
 CLOTHING = "Clothing_Shoes_and_Jewelry"
@@ -90,3 +91,10 @@ def vectors(folder: Path, name: str = "image", dtype=np.float16) -> dict[str, np
     tokens = (folder / f"{name}.ids").read_text("utf-8").split("\n")[:-1]
     assert array.dtype == dtype and len(array) == len(tokens)
     return dict(zip(tokens, array, strict=True))
+
+
+def read_back(folder, name):
+    """The rows of every atomic file by its kind, and the settings beside them."""
+    files = {path.suffix[1:]: atomic(path)[1] for path in folder.glob(f"{name}.*") if path.suffix in
+             (".inter", ".behaviours", ".item", ".user")}  # fmt: skip
+    return files, yaml.safe_load((folder / f"{name}.yaml").read_text("utf-8"))

@@ -8,6 +8,7 @@ from prepare.foreign import ITEMS, START, USERS, events, parquet
 
 from recbole_marn.errors import InputError
 from recbole_marn.prepare.report import render
+from recbole_marn.prepare.tables import Numbering
 from recbole_marn.prepare.tokens import identifier
 
 # --- quotation marks -------------------------------------------------------------------------------------------------
@@ -58,7 +59,7 @@ def test_two_stray_marks_do_not_swallow_the_rows_between_them(shop):
         ("1.0", "1"), ("45.00", "45"), (45.0, "45"), (Decimal("45.00"), "45"), (Decimal("4.5E+3"), "4500"), (7, "7"),
         (b"i1", "i1"), ("b'i1'", "i1"), ('b"i1"', "i1"), (b"\xff\x00", "ff00"), ("\ufeffi1", "i1"), ("i\u200b1", "i1"),
         ("\u00a0i1\t", "i1"), ("i\u200d1\u2060", "i1"), ("1e+05", "100000"), ("cafe\u0301", "caf\u00e9"),
-        ("-3.0", "-3"),
+        ("-3.0", "-3"), (True, "True"),
         # left as they are
         ("00017", "00017"), ("1.5", "1.5"), ("1.10", "1.10"), ("I1", "I1"), ("12e4", "12e4"), ("v1.0", "v1.0"),
         # no id
@@ -81,6 +82,15 @@ def test_ids_of_both_tables_meet(shop, spell):
     items = "item_id,category\n" + "".join(f"{spell(n)},c{n}\n" for n in range(10))
     record, _, rows, _ = shop(events(item=str), items)
     assert record["coverage"]["category"]["items"] == 1.0 and rows["3"]["category"] == "c3"
+
+
+@pytest.mark.parametrize("ids", [[True, 1, 1.0, "1"], [1, True, "1", "True"]])
+def test_true_of_json_and_1_are_two_ids_in_any_order(ids):
+    """To a dictionary of Python they are one."""
+    numbering = Numbering()
+    numbers = [numbering.number(value) for value in ids]
+    assert [numbering.tokens[number] for number in numbers] == [identifier(value) for value in ids]
+    assert sorted(numbering.tokens) == ["1", "True"]
 
 
 def test_typed_ids_of_parquet_meet_those_of_csv(shop, tmp_path):

@@ -5,7 +5,8 @@ import pytest
 
 from recbole_marn.data.fields import Fields
 from recbole_marn.errors import InputError
-from recbole_marn.serving.histories import Behaviours, History, Needs
+from recbole_marn.prepare.tokens import identifier
+from recbole_marn.serving.histories import Behaviours, History, Needs, tokens_of
 
 FIELDS = Fields("user_id", "item_id", "timestamp", "kind")
 
@@ -61,3 +62,14 @@ def test_tables_that_cannot_be_read(table, text):
     with pytest.raises(InputError) as error:
         Behaviours.of_table(table, FIELDS, Needs(time=True, kind=False), numbers, numbers)
     assert text in str(error.value)
+
+
+@pytest.mark.parametrize("ids", [[True, 1, 1.0, "1"], [1, True, "1", np.True_], [0, False, "a", 0.0]])
+def test_true_and_1_are_two_ids(ids):
+    expected = [value if isinstance(value, str) else identifier(value) for value in ids]
+    assert tokens_of(np.array(ids, dtype=object), "item_id", "rows").tolist() == expected
+
+
+def test_a_missing_id_beside_true_is_told():
+    with pytest.raises(InputError, match="none in row 2"):
+        tokens_of(np.array([True, 1, None], dtype=object), "item_id", "rows")

@@ -107,7 +107,7 @@ def test_behaviours_that_training_left_out_are_left_out(tmp_path, model, changed
     seen = [one._replace(time=one.time + number) for number, one in enumerate(SEEN)]  # an order of their own
     served = ServedLog(tmp_path, model, seen, **FILE | changed, epochs=1, MAX_ITEM_LIST_LENGTH=8)
     scorer = served.scorer()
-    every = {name: [one[place] for one in seen] for place, name in enumerate(["user_id", "item_id", "timestamp", "kind"])}
+    every = dict(zip(["user_id", "item_id", "timestamp", "kind"], map(list, zip(*seen, strict=True)), strict=True))
     given = scorer.behaviours(every)
     left = sum(one.kind != "cart" for one in seen), len(seen) - len({(one.user, one.item, one.kind) for one in seen})
     assert (given.of_other_types, given.repeated) == ((left[0], 0) if "behaviours" in changed else (0, left[1]))
@@ -142,17 +142,18 @@ def test_a_value_that_training_never_saw_is_unknown(served_log):
 def test_a_truth_value_is_what_training_spelled(spelled):
     field = ContextField("member", 3, 2, "user")
     known = FieldVocabulary("member", "token", (field,), np.array(["", *spelled], dtype=object), None)
-    found = context_of([known], {"member": np.array([True, False, spelled[0]], dtype=object)}, 3)
-    assert found.codes[:, 0].tolist() == [1, 2, 1] and found.unknown == {}
+    found = context_of([known], {"member": np.array([True, False, spelled[0], 1, 0.0], dtype=object)}, 5)
+    assert found.codes[:, 0].tolist() == [1, 2, 1, 0, 0] and found.unknown == {"member": 2}, "1 is not true"
 
 
 def test_the_fields_of_a_request_with_unknown_values_are_named(served_log):
     scorer, history = served_log().scorer(), History(["003", "005"], [10.0, 20.0], ["view", "cart"])
     profile = {"user_id": "u3", "age": 23, "score": 0.5}
-    assert scorer.unknown_values(history, profile, {"device": ["d0", "d1"]}, 2) == []
-    assert scorer.unknown_values(history, profile, {"device": ["d0", "tv"]}, 2) == ["device"]
+    assert scorer.unknown_values(history, scorer.coded(profile, {"device": ["d0", "d1"]}, 2)) == []
+    assert scorer.unknown_values(history, scorer.coded(profile, {"device": ["d0", "tv"]}, 2)) == ["device"]
     stroll = History(["003"], [10.0], ["stroll"])
-    assert scorer.unknown_values(stroll, profile | {"score": "much"}, {"device": None}, 1) == ["score", "kind"]
+    odd = scorer.coded(profile | {"score": "much"}, {"device": None}, 1)
+    assert scorer.unknown_values(stroll, odd) == ["score", "kind"]
 
 
 def test_one_request(served_log):

@@ -6,6 +6,7 @@ import shutil
 import numpy as np
 import pytest
 
+from recbole_marn.serving import scores
 from recbole_marn.serving.exported import ExportedScorer
 from recbole_marn.serving.histories import History
 from recbole_marn.serving.service.options import Options
@@ -116,6 +117,13 @@ def test_values_that_training_never_saw_are_named(client):
     strolled = ASKED | {"history": [HISTORY[0], HISTORY[1] | {"type": "stroll"}]}
     for endpoint in ("/score", "/recommend"):
         assert post(client, endpoint, strolled).json()["unknown_values"] == ["kind"]
+
+
+def test_profile_and_context_are_coded_once_per_request(client, monkeypatch):
+    coded, calls = scores.context_of, []
+    monkeypatch.setattr(scores, "context_of", lambda *given: calls.append(given) or coded(*given))
+    assert post(client, "/score", ASKED).status_code == 200
+    assert len(calls) == 1
 
 
 def test_nobody_knows_is_refused_or_left_out(client):

@@ -182,10 +182,10 @@ class _Exposures:
         if request is not None and not identifier(request):
             return self._tally.skip(why_no_id(request).replace("id", "request id", 1), line, request)
         clicked = self._list(row, "label")
-        labels = _labels(row["label"] if clicked is None else clicked, items if shown is not None else None)
+        value = row["label"] if clicked is None else clicked
+        labels, reason = _label(value) if shown is None else _labels(value, shown)
         if labels is None:
-            what = "label is neither 0 nor 1" if shown is None else "labels do not fit the list shown"
-            return self._tally.skip(what, line, row["label"])
+            return self._tally.skip(reason, line, row["label"])
         positions = self._list(row, "position")
         if positions is None:
             positions = [row.get("position")] * len(items)
@@ -227,19 +227,26 @@ def as_list(value: object, type_: str = "") -> list | None:
     return [word for word in _BETWEEN.split(text) if word] if entries is None and type_ == "token_seq" else entries
 
 
-def _labels(value: object, shown: Sequence[object] | None) -> list[int] | None:
-    """Labels of the row: of one item, or beside the list shown, or from the list of those clicked."""
-    if shown is None:
-        label = _LABELS.get(identifier(value).casefold())
-        return None if label is None else [label]
+def _label(value: object) -> tuple[list[int] | None, str]:
+    """The label of one item; or None, and the reason."""
+    label = _LABELS.get(identifier(value).casefold())
+    return (None, "label is neither 0 nor 1") if label is None else ([label], "")
+
+
+def _labels(value: object, shown: Sequence[object]) -> tuple[list[int] | None, str]:
+    """Labels of the items shown, from the list of these or from that of the items clicked; or None, and the reason."""
     entries = as_list(value)
     if entries is None:
         entries = [] if is_missing(value) else [value]
     flags = [_LABELS.get(identifier(entry).casefold()) for entry in entries]
-    if len(flags) == len(shown) and None not in flags:
-        return flags
+    beside = flags if len(flags) == len(shown) and None not in flags else None
     clicked, ids = {identifier(entry) for entry in entries}, [identifier(item) for item in shown]
-    return [int(token in clicked) for token in ids] if clicked <= set(ids) else None
+    among = [int(token in clicked) for token in ids] if clicked <= set(ids) else None
+    if beside is None and among is None:
+        return None, "labels do not fit the list shown"
+    if beside is not None and among is not None and beside != among:
+        return None, "labels are also ids of items shown; write them as true and false"
+    return (among if beside is None else beside), ""
 
 
 def _read_behaviours(chosen: Roles, tally: Tally, options: Options) -> Behaviours:

@@ -33,13 +33,14 @@ class Endpoints:
         now = self.state.answering()
         history, items, left_out = self._known(now, asked, asked.items)
         # Lists of context are of all candidates, so those of left-out ones are scored, too.
-        probability = now.scorer.score_request(history, asked.items, **_moment(asked))
+        coded = now.scorer.coded(asked.profile, asked.context, len(asked.items))
+        probability = now.scorer.score_numbers(history, now.scorer.numbers(asked.items), coded.codes, asked.time)
         self.metrics.scored.inc(len(asked.items))
         known = set(items)
         return schema.ScoreAnswer(
             export=now.export,
             left_out=left_out,
-            unknown_values=now.scorer.unknown_values(history, asked.profile, asked.context, len(asked.items)),
+            unknown_values=now.scorer.unknown_values(history, coded),
             behaviours=_read(now, history),
             scores=[
                 schema.ScoredItem(item=item, probability=value)
@@ -58,7 +59,7 @@ class Endpoints:
         return schema.RecommendAnswer(
             export=now.export,
             left_out=left_out,
-            unknown_values=now.scorer.unknown_values(history, asked.profile, asked.context, 1),
+            unknown_values=now.scorer.unknown_values(history, now.scorer.coded(asked.profile, asked.context, 1)),
             behaviours=_read(now, history),
             scored=ranking.scored,
             ranking=[
