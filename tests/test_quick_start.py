@@ -146,7 +146,9 @@ def test_an_unknown_model_by_every_door(settings):
 @pytest.mark.parametrize(
     ("content", "text"),
     [("- a\n", "Got a list in mine.yaml."), ("a: [\n", "Expected a readable YAML file of settings. Got mine.yaml"),
-     ("a: !!python/object/apply:os.mkdir [made]\n", "Expected a readable YAML file of settings. Got mine.yaml")],
+     ("a: !!python/object/apply:os.mkdir [made]\n", "Expected a readable YAML file of settings. Got mine.yaml"),
+     ("epochs: 1\nsplit: time\nepochs: 2\n", "each key once in mine.yaml. Got 'epochs' in line 1 and in line 3"),
+     ("user:\n  fields: {age: 8}\n  fields: {city: 8}\n", "Got 'fields' in line 2 and in line 3")],
 )  # fmt: skip
 def test_a_file_of_settings_that_is_none(settings, content, text):
     Path("mine.yaml").write_text(content)

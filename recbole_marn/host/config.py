@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
 from recbole.config import Config
 
 from recbole_marn.errors import InputError
 from recbole_marn.files import plain
+from recbole_marn.files.yaml_file import read_yaml
 from recbole_marn.host.compat import without_arguments
 from recbole_marn.registry import atomic_files, model_class
 
@@ -54,19 +54,14 @@ def build_config(
 
 
 def read_files(files: Sequence[str]) -> dict[str, Any]:
-    """The settings in YAML files; the last file wins. Tags that would make Python objects are refused.
+    """The settings in YAML files; the last file wins.
 
     Raises:
-        InputError: a file that cannot be read, or that is no mapping.
+        InputError: as `read_yaml`, or a file that holds no settings.
     """
     given: dict[str, Any] = {}
     for file in files:
-        try:
-            content = yaml.safe_load(Path(file).read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-            raise InputError(
-                "a readable YAML file of settings", f"{file}: {error}", "Write lines such as epochs: 2, in UTF-8."
-            ) from None
+        content = read_yaml(file, "settings", "Write lines such as epochs: 2, in UTF-8.")
         if content is not None and not isinstance(content, dict):
             raise InputError(
                 "settings as key: value lines",

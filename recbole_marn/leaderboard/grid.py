@@ -20,10 +20,9 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from recbole_marn.errors import InputError, first_line
+from recbole_marn.errors import InputError
 from recbole_marn.evaluation.record import FORMAT
+from recbole_marn.files.yaml_file import read_yaml
 from recbole_marn.registry import MODELS
 from recbole_marn.settings.data import DataSettings
 from recbole_marn.settings.parsing import nearest
@@ -81,16 +80,11 @@ def read_space(path: Path | str | None) -> Space:
     """A grid file or search space file.
 
     Raises:
-        InputError: no such file, not YAML, an unknown model, a setting without a list of choices.
+        InputError: as `read_yaml`, an unknown model, a setting without a list of choices.
     """
     if path is None:
         return Space()
-    try:
-        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
-        raise InputError(
-            "a readable YAML file of choices", f"{path}: {first_line(error)}", "See docs/leaderboard.md for the form."
-        ) from None
+    content = read_yaml(path, "choices", "See docs/leaderboard.md for the form.")
     if not isinstance(content, dict):
         raise InputError(f"a mapping of sections in {path}", f"{type(content).__name__}", "See docs/leaderboard.md.")
     choices: dict[str, dict[str, list[Any]]] = {}

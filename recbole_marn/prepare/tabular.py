@@ -68,7 +68,8 @@ class ParquetTable(Table):
         try:
             dataset = _dataset(self.path)
             for fragment in dataset.get_fragments():  # in the order of the files' names
-                for batch in fragment.to_batches(schema=dataset.schema, columns=wanted, batch_size=_BATCH):
+                schema = _own_schema(fragment, dataset.schema)
+                for batch in fragment.to_batches(schema=schema, columns=wanted, batch_size=_BATCH):
                     columns = {name: _values(batch.column(name)) for name in wanted}
                     for values in zip(*(columns[name] for name in names), strict=True):
                         tally.read += 1
@@ -160,21 +161,56 @@ def _dataset(path: Path):
     return dataset.dataset(files, format="parquet", partitioning="hive", partition_base_dir=str(path))
 
 
+def _own_schema(fragment, whole):
+    """A file's columns as it has them itself, and those that its folder's name gives.
+
+    The schema of a folder is that of its first file: numbers it has would be read out of another file's text.
+    """
+    own = fragment.physical_schema
+    for field in whole:
+        own = own if field.name in own.names else own.append(field)
+    return own
+
+
 def _open_parquet(path: Path) -> Table:
-    types = need("pyarrow.types", "parquet", "reading Parquet")
     try:
-        schema = _dataset(path).schema
+        dataset = _dataset(path)
+        schemas = {fragment.path: fragment.physical_schema for fragment in dataset.get_fragments()}
     except (OSError, ValueError) as error:
         raise InputError(f"a Parquet file at {path}", f"a damaged one ({error})", "Write it again.") from error
-    _check_names(path, schema.names)
-    lists = (types.is_list, types.is_large_list, types.is_fixed_size_list)
-    kinds = {
-        field.name: LIST if any(test(field.type) for test in lists)
-        else STRUCTURE if types.is_struct(field.type) or types.is_map(field.type) or types.is_union(field.type)
-        else PLAIN
-        for field in schema
-    }  # fmt: skip
+    _check_names(path, dataset.schema.names)
+    kinds = dict.fromkeys(dataset.schema.names, PLAIN)
+    first, *_ = schemas
+    told: dict[str, tuple[str, str]] = {}  # column -> a file that has values of it, and their kind
+    for file, schema in schemas.items():
+        if differing := set(schema.names) ^ set(schemas[first].names):
+            raise InputError(
+                f"the same columns in all Parquet files of {path}",
+                f"{min(differing)} in only one of {first} and {file}",
+                "Write them anew with one schema; what a row lacks is null.",
+            )
+        for name, kind in _parquet_kinds(schema):
+            other, expected = told.setdefault(name, (file, kind))
+            if kind != expected:
+                raise InputError(
+                    f"columns of one kind in all Parquet files of {path}",
+                    f"{name}, {expected} in {other} and {kind} in {file}",
+                    "Write them anew with one schema.",
+                )
+            kinds[name] = kind
     return ParquetTable(path, kinds)
+
+
+def _parquet_kinds(schema) -> Iterator[tuple[str, str]]:
+    """Name and kind of each column that can have values."""
+    types = need("pyarrow.types", "parquet", "reading Parquet")
+    lists = (types.is_list, types.is_large_list, types.is_fixed_size_list)
+    structures = (types.is_struct, types.is_map, types.is_union)
+    for field in schema:
+        if not types.is_null(field.type):
+            kind = next((kind for kind, tests in ((LIST, lists), (STRUCTURE, structures))
+                         if any(test(field.type) for test in tests)), PLAIN)  # fmt: skip
+            yield field.name, kind
 
 
 def _values(column) -> list[object]:

@@ -97,7 +97,7 @@ def write_vectors(scorer: CTRScorer, folder: Path) -> None:
 
 def _codes(scorer: CTRScorer) -> dict[str, Any]:
     facts, catalogue = scorer.facts, scorer.catalogue
-    kinds = catalogue.vocabularies[facts.fields.behaviour].tolist() if facts.needs.kind else []
+    kinds = catalogue.vocabularies[facts.fields.behaviour].tolist() if facts.needs.typed else []
     return {
         "fields": vars(facts.fields),
         "needs": vars(facts.needs),

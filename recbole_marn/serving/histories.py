@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -13,6 +13,7 @@ from recbole_marn.data.fields import Fields
 from recbole_marn.errors import InputError
 from recbole_marn.prepare.tokens import identifier
 from recbole_marn.serving.distinct import distinct
+from recbole_marn.settings.data import DataSettings
 
 __all__ = ["Behaviours", "History", "Needs", "Windows", "columns_of", "times_of", "tokens_of"]
 
@@ -34,10 +35,34 @@ class History:
 
 @dataclass(frozen=True)
 class Needs:
-    """What a model reads of a behaviour beside its item."""
+    """What a model reads of a behaviour beside its item, and which behaviours its histories were made of.
+
+    Attributes:
+        time, kind: the time since the behaviour, its type.
+        types: behaviours of other types are no part of a history; None: of none.
+        once: of behaviours that repeat an item, or an item and type, the first alone is part of a history; None: all.
+    """
 
     time: bool
     kind: bool
+    types: Sequence[str] | None = None
+    once: Literal["item", "type"] | None = None
+
+    @classmethod
+    def of(cls, settings: DataSettings, *, time: bool, kind: bool) -> Needs:
+        """Those of a model that reads time and kind, and was trained on data of these settings."""
+        behaviours, is_log = settings.behaviours_settings(), settings.label is not None
+        if settings.histories == "given":
+            return cls(time, kind)
+        once = None
+        if settings.repeats == "first":
+            once = "type" if is_log and settings.behaviour_settings().kind else "item"
+        return cls(time, kind, behaviours.types if behaviours else None, once)
+
+    @property
+    def typed(self) -> bool:
+        """Whether behaviours must say their type."""
+        return self.kind or self.types is not None or self.once == "type"
 
 
 @dataclass(frozen=True)
@@ -56,6 +81,7 @@ class Behaviours:
         users: user -> code.
         user, item, time, kind: (E,) codes and times; `kind` is None where the model reads none.
         left_out: behaviours with items that nothing is known of.
+        of_other_types, repeated: behaviours that are left out as training left them out, see `Needs`.
         by_row: there is one history per row, and the row's number is its user.
     """
 
@@ -65,6 +91,8 @@ class Behaviours:
     time: np.ndarray
     kind: np.ndarray | None
     left_out: int = 0
+    of_other_types: int = 0
+    repeated: int = 0
     by_row: bool = False
 
     @classmethod
@@ -86,15 +114,16 @@ class Behaviours:
         Raises:
             InputError: a column is missing, or a value in it.
         """
-        of_kind = fields.behaviour if needs.kind else None
+        of_kind = fields.behaviour if needs.typed else None
         wanted = [fields.user, fields.item, fields.time, *([of_kind] if of_kind else [])]
         columns = columns_of(table, wanted, "behaviours")
         tokens = tokens_of(columns[fields.user], fields.user, "behaviours")
         found, user = np.unique(tokens, return_inverse=True)
         item = items(tokens_of(columns[fields.item], fields.item, "behaviours"))
         time = times_of(columns[fields.time], fields.time, "behaviours")
-        kind = kinds(tokens_of(columns[of_kind], of_kind, "behaviours")) if of_kind else None
-        return cls._sorted({token: code for code, token in enumerate(found.tolist())}, user, item, time, kind)
+        type_ = tokens_of(columns[of_kind], of_kind, "behaviours") if of_kind else None
+        users = {token: code for code, token in enumerate(found.tolist())}
+        return cls._sorted(users, user, item, time, type_, needs, kinds)
 
     @classmethod
     def of_rows(
@@ -112,7 +141,7 @@ class Behaviours:
         for number, history in enumerate(histories):
             for what, values, needed in (
                 ("times", history.times, needs.time),
-                ("behaviours", history.behaviours, needs.kind),
+                ("behaviours", history.behaviours, needs.typed),
             ):
                 if (values is None and needed and len(history.items)) or (
                     values is not None and len(values) != len(history.items)
@@ -136,20 +165,38 @@ class Behaviours:
                     f"a later one before an earlier one in row {user[back[0]]}",
                     "Sort each history by its times.",
                 )
-        kind = None
-        if needs.kind:
-            kind = kinds(tokens_of(_joined([h.behaviours or () for h in histories], object), "behaviours", "histories"))
+        type_ = None
+        if needs.typed:
+            type_ = tokens_of(_joined([h.behaviours or () for h in histories], object), "behaviours", "histories")
         rows = {str(row): row for row in range(len(histories))}
-        return replace(cls._sorted(rows, user, item, time, kind), by_row=True)
+        return replace(cls._sorted(rows, user, item, time, type_, needs, kinds), by_row=True)
 
     @classmethod
     def _sorted(
-        cls, users: Mapping[str, int], user: np.ndarray, item: np.ndarray, time: np.ndarray, kind: np.ndarray | None
+        cls,
+        users: Mapping[str, int],
+        user: np.ndarray,
+        item: np.ndarray,
+        time: np.ndarray,
+        type_: np.ndarray | None,
+        needs: Needs,
+        kinds: Callable[[np.ndarray], np.ndarray],
     ) -> Behaviours:
+        """`type_`: tokens (E,), or None where behaviours need not say their type."""
         order = np.lexsort((time, user))  # stable
-        order = order[item[order] >= 0]
-        kind = None if kind is None else kind[order]
-        return cls(users, user[order], item[order], time[order], kind, len(item) - len(order))
+        known = order[item[order] >= 0]
+        kept = known if needs.types is None else known[np.isin(type_[known], list(needs.types))]
+        once = kept
+        if needs.once:
+            keys = [user[kept], item[kept], *([type_[kept]] if needs.once == "type" else [])]
+            once = kept[~pd.MultiIndex.from_arrays(keys).duplicated()]
+        return cls(
+            users, user[once], item[once], time[once],
+            kind=kinds(type_[once]) if needs.kind else None,
+            left_out=len(order) - len(known),
+            of_other_types=len(known) - len(kept),
+            repeated=len(kept) - len(once),
+        )  # fmt: skip
 
     def before(self, user: np.ndarray, time: np.ndarray, longest: int, *, inclusive: bool) -> Windows:
         """The last `longest` behaviours of users (B,) before moments (B,); none of an unknown user.

@@ -216,8 +216,8 @@ def _request(
         fields.item: items[rng.integers(len(items), size=length)],
         fields.time: now - 1 - rng.exponential(86_400.0, size=length),
     }
-    if scorer.facts.needs.kind:
-        kinds = np.array(list(scorer.facts.kinds), dtype=object)
+    if scorer.facts.needs.typed:
+        kinds = np.array(scorer.facts.types, dtype=object)
         behaviours[fields.behaviour] = kinds[rng.integers(len(kinds), size=length)]
     return rows, behaviours
 

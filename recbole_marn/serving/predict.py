@@ -30,7 +30,7 @@ class Request:
     Attributes:
         rows: users, items and times; with `top` users and times.
         out: `.csv` or `.parquet`.
-        behaviours: users, items, times and, where the model reads it, types; None: no user did anything.
+        behaviours: users, items, times and, where it matters, types; None: no user did anything.
         items: ids and content of items to add.
         vectors, vector_ids: of those items, or alone.
         modality: which the vectors are; None: the only one.
@@ -192,7 +192,7 @@ def _behaviours(scorer: CTRScorer, request: Request, told: dict[str, Any]) -> Be
     if request.behaviours is None:
         names = (fields.user, fields.item, fields.time, fields.behaviour)
         return scorer.behaviours({name: [] for name in names if name})
-    kinds = [fields.behaviour] if scorer.facts.needs.kind else []
+    kinds = [fields.behaviour] if scorer.facts.needs.typed else []
     table = ReadTable(
         request.behaviours, "--behaviours", [fields.user, fields.item, *kinds], fields.time, request.time_unit
     )
@@ -202,6 +202,10 @@ def _behaviours(scorer: CTRScorer, request: Request, told: dict[str, Any]) -> Be
         "behaviours_with_unknown_items_left_out": behaviours.left_out,
         "behaviour_columns_not_used": table.others,
     }
+    if scorer.facts.needs.types is not None:
+        told["behaviours_of_other_types_left_out"] = behaviours.of_other_types
+    if scorer.facts.needs.once:
+        told["repeated_behaviours_left_out"] = behaviours.repeated
     if behaviours.kind is not None:
         told["behaviours_of_unknown_type"] = int(np.count_nonzero(behaviours.kind == 0))
     return behaviours

@@ -57,15 +57,17 @@ class CTRScorer(Answers):
         )  # fmt: skip
         self.described: set[int] = set()  # numbers of items that are what `add_items` said of them
         reads = [module for module in self.model.modules() if isinstance(module, BehaviourProperty)]
-        needs = Needs(
-            time=any(len(module.gap) for module in reads), kind=any(module.kind is not None for module in reads)
+        needs = Needs.of(
+            restored.settings,
+            time=any(len(module.gap) for module in reads),
+            kind=any(module.kind is not None for module in reads),
         )
         facts = Facts(
             model=type(self.model).__name__,
             fields=fields,
             needs=needs,
             longest=restored.longest,
-            kinds=self.catalogue.codes[fields.behaviour] if needs.kind and fields.behaviour else {},
+            kinds=self.catalogue.codes[fields.behaviour] if needs.typed else {},
             gap=self.catalogue.gap if needs.time else None,
             latest=self.catalogue.latest,
             context=self.catalogue.context,

@@ -47,6 +47,11 @@ class Facts:
     latest: float
     context: tuple[FieldVocabulary, ...] = ()
 
+    @property
+    def types(self) -> list[str]:
+        """Types that the behaviours of a history may have; none where they need not say theirs."""
+        return list(self.kinds if self.needs.types is None else self.needs.types)
+
 
 @dataclass(frozen=True)
 class Asked:

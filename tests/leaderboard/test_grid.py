@@ -76,6 +76,7 @@ def test_combinations_are_all_and_in_order():
         ("MARN: 3", r"section 'MARN'.*mapping"),
         ("[1, 2]", r"mapping of sections"),
         ("a: [", r"readable YAML"),
+        ("rows: {x: {model: DIN}, x: {model: LR}}", r"each key once.*'x' in line 1 and in line 1"),
     ],
 )
 def test_a_wrong_grid_file_is_explained(tmp_path, text, told):

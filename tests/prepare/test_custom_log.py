@@ -3,11 +3,14 @@
 import json
 
 import pytest
+from prepare.foreign import parquet
 from prepare.raw_files import read_back
 
 from recbole_marn.errors import InputError
+from recbole_marn.prepare.lines import Tally
 from recbole_marn.prepare.pipeline import prepare
 from recbole_marn.prepare.sources import Options
+from recbole_marn.prepare.tabular import open_table
 
 START = 1_600_000_000
 
@@ -143,6 +146,28 @@ def test_lists_of_parquet_and_parallel_behaviours(log, tmp_path):
     assert [tuple(row.values()) for row in files["behaviours"]] == [
         ("1", "7", str(START - 9), "view"), ("1", "8", str(START - 8), "buy"), ("2", "9", str(START - 7), "view")
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("second", "told"),
+    [
+        ({"id": ["007"], "size": [None]}, "same columns"),
+        ({"id": ["007"], "size": [None], "seen": [[1]]}, r"columns of one kind .* seen, plain in .*a.parquet and list in"),
+    ],
+)
+def test_files_of_a_folder_of_parquet_that_do_not_fit_are_refused(tmp_path, second, told):
+    parquet(tmp_path / "a.parquet", id=[7, 8], size=[1.5, 2.5], seen=[1, 2])
+    parquet(tmp_path / "b.parquet", **second)
+    with pytest.raises(InputError, match=told):
+        open_table(tmp_path, "--events")
+
+
+def test_each_file_of_a_folder_of_parquet_keeps_its_types(tmp_path):
+    """The first file's would make numbers of the second's text, whose zeros in front are lost."""
+    parquet(tmp_path / "a.parquet", id=[7, 8], size=[None, None])
+    parquet(tmp_path / "b.parquet", id=["007"], size=[1.5])
+    table = open_table(tmp_path, "--events")
+    assert [values for _, values in table.rows(["id", "size"], Tally("events"))] == [[7, None], [8, None], ["007", 1.5]]
 
 
 def test_lists_among_single_items(log):

@@ -39,8 +39,8 @@ POSITION = {"position": {"field": "position", "at_serving": 2}}
 class ServedLog:
     """A finished run whose data are gone, its test rows as a user of a checkpoint would bring them."""
 
-    def __init__(self, folder, model="MARN", **changed):
-        planted_log.write(folder, ROWS, SEEN)
+    def __init__(self, folder, model="MARN", seen=SEEN, **changed):
+        planted_log.write(folder, ROWS, seen)
         left_out = [] if hasattr(MODELS[model].settings, "attention_hidden") else ["attention_hidden"]
         given = {"checkpoint_dir": str(folder / "saved"), "epochs": 3, "learning_rate": 0.02, **POSITION}
         settings = planted_log.settings(folder, model, **given | dict.fromkeys(left_out) | changed)
@@ -99,6 +99,26 @@ def test_other_models(served_log, model):
     served = served_log(model=model)
     found = served.scorer().score(served.rows, served.behaviours)
     np.testing.assert_allclose(found, served.expected, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("model", ["MARN", "MultimodalDIN"])  # the latter reads no types
+@pytest.mark.parametrize("changed", [{"repeats": "first"}, {"behaviours": FILE["behaviours"] | {"types": ["cart"]}}])
+def test_behaviours_that_training_left_out_are_left_out(tmp_path, model, changed):
+    seen = [one._replace(time=one.time + number) for number, one in enumerate(SEEN)]  # an order of their own
+    served = ServedLog(tmp_path, model, seen, **FILE | changed, epochs=1, MAX_ITEM_LIST_LENGTH=8)
+    scorer = served.scorer()
+    every = dict(zip(["user_id", "item_id", "timestamp", "kind"], map(list, zip(*seen, strict=True)), strict=True))
+    given = scorer.behaviours(every)
+    left = sum(one.kind != "cart" for one in seen), len(seen) - len({(one.user, one.item, one.kind) for one in seen})
+    assert (given.of_other_types, given.repeated) == ((left[0], 0) if "behaviours" in changed else (0, left[1]))
+    np.testing.assert_allclose(scorer.score(served.rows, given), served.expected, rtol=0, atol=1e-5)
+    past = [sorted((b for b in seen if b.user == user and b.time < time), key=lambda b: b.time)
+            for user, time in zip(served.rows["user_id"], served.rows["timestamp"], strict=True)]  # fmt: skip
+    histories = [History([b.item for b in own], [b.time for b in own], [b.kind for b in own]) for own in past]
+    np.testing.assert_allclose(scorer.score(served.rows, histories), served.expected, rtol=0, atol=1e-5)
+    del every["kind"]
+    with pytest.raises(InputError, match="without kind"):
+        scorer.score(served.rows, every)
 
 
 def test_a_value_that_training_never_saw_is_unknown(served_log):

@@ -98,7 +98,7 @@ class Endpoints:
             longest_history=facts.longest,
             reads={
                 "time": facts.needs.time,
-                "types": list(facts.kinds),
+                "types": facts.types,
                 "profile_and_context": columns_read(facts.context),
                 "modalities": [] if now.tower is None else now.tower.modalities,
             },
@@ -162,7 +162,7 @@ def _moment(asked: schema.Asking) -> dict[str, Any]:
 
 
 def _read(now: Answering, history: History) -> int:
-    return min(len(history.items), now.scorer.facts.longest)
+    return min(len(now.scorer.behaviours([history]).item), now.scorer.facts.longest)
 
 
 def _all(behaviours: Sequence[schema.Behaviour], name: str) -> list | None:
