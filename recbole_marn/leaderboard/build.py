@@ -68,6 +68,7 @@ def build(request: Request) -> tuple[dict[str, Any], list[Failure]]:
     if request.tune is not None:
         space = read_space(request.space) if request.space else shipped_space()
     if request.space:
+        _check_no_rows(space, request.space)
         _say_unused(space, request.space, {row.model for row in rows})
     trials = {row.label: trials_of(plan, row, space, request.tune) for row in rows} if space else {}
 
@@ -106,6 +107,15 @@ def _say_unused(space: Space, file: str | None, models: Iterable[str]) -> None:
     """Sections of models that are not in the table are passed over, which is said."""
     for section in space.unused(models):
         print(f"{file}: section '{section}' is passed over, no row of --models is of this model", file=sys.stderr)
+
+
+def _check_no_rows(space: Space, file: str) -> None:
+    if space.rows:
+        raise InputError(
+            f"sections 'all' or a model in {file}, the choices of a search",
+            f"rows: {', '.join(row.label for row in space.rows)}",
+            "Rows go into the file of --grid.",
+        )
 
 
 def _new(more: Sequence[Row], rows: Sequence[Row]) -> list[Row]:

@@ -222,6 +222,13 @@ def test_all_models_leave_out_what_the_data_cannot_feed(common):
     assert set(MODELS) - set(without) == {"BaseModelIMAGE", "DecoupledMF", "SimTier"}
 
 
+def test_rows_in_a_search_space_are_refused(common, tmp_path):
+    space = tmp_path / "space.yaml"
+    space.write_text("all: {learning_rate: [0.01, 0.03]}\nrows:\n  LR slow: {model: LR, learning_rate: 0.001}\n")
+    with pytest.raises(InputError, match="rows: LR slow. Rows go into the file of --grid"):
+        build(request(common, out=tmp_path / "out", models=["LR"], seeds=1, tune=2, space=str(space)))
+
+
 # ------------------------------------------------------------------------------------------------- tuning
 def test_the_test_part_is_sealed_while_tuning(common, here, tmp_path, monkeypatch):
     """Trials never score it; the chosen settings do, once a run."""

@@ -152,7 +152,7 @@ def test_lists_of_parquet_and_parallel_behaviours(log, tmp_path):
     ("second", "told"),
     [
         ({"id": ["007"], "size": [None]}, "same columns"),
-        ({"id": ["007"], "size": [None], "seen": [[1]]}, r"columns of one kind .* seen, plain in .*a.parquet and list in"),
+        ({"id": ["007"], "size": [None], "seen": [[1]]}, r"of one kind .* seen, plain in .*a.parquet and list in"),
     ],
 )
 def test_files_of_a_folder_of_parquet_that_do_not_fit_are_refused(tmp_path, second, told):
