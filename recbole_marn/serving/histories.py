@@ -54,7 +54,7 @@ class Needs:
         behaviours, is_log = settings.behaviours_settings(), settings.label is not None
         if settings.histories == "given":
             return cls(time, kind)
-        once = None
+        once: Literal["item", "type"] | None = None
         if settings.repeats == "first":
             once = "type" if is_log and settings.behaviour_settings().kind else "item"
         return cls(time, kind, behaviours.types if behaviours else None, once)
@@ -184,15 +184,16 @@ class Behaviours:
     ) -> Behaviours:
         """`type_`: tokens (E,), or None where behaviours need not say their type."""
         order = np.lexsort((time, user))  # stable
+        said = np.empty(len(user), object) if type_ is None else type_  # empty where `needs` asks for none
         known = order[item[order] >= 0]
-        kept = known if needs.types is None else known[np.isin(type_[known], list(needs.types))]
+        kept = known if needs.types is None else known[np.isin(said[known], list(needs.types))]
         once = kept
         if needs.once:
-            keys = [user[kept], item[kept], *([type_[kept]] if needs.once == "type" else [])]
+            keys = [user[kept], item[kept], *([said[kept]] if needs.once == "type" else [])]
             once = kept[~pd.MultiIndex.from_arrays(keys).duplicated()]
         return cls(
             users, user[once], item[once], time[once],
-            kind=kinds(type_[once]) if needs.kind else None,
+            kind=kinds(said[once]) if needs.kind else None,
             left_out=len(order) - len(known),
             of_other_types=len(known) - len(kept),
             repeated=len(kept) - len(once),

@@ -67,7 +67,7 @@ class CTRScorer(Answers):
             fields=fields,
             needs=needs,
             longest=restored.longest,
-            kinds=self.catalogue.codes[fields.behaviour] if needs.typed else {},
+            kinds=self.catalogue.codes[str(fields.behaviour)] if needs.typed else {},  # typed: the column has a name
             gap=self.catalogue.gap if needs.time else None,
             latest=self.catalogue.latest,
             context=self.catalogue.context,
