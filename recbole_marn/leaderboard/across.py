@@ -20,11 +20,9 @@ from recbole_marn.errors import InputError
 from recbole_marn.evaluation.significance import holm
 from recbole_marn.leaderboard.board import rows_of_records, sampling_of
 from recbole_marn.leaderboard.measures import measures_of
-from recbole_marn.leaderboard.statistics import TableRow, mean_of_seeds
+from recbole_marn.leaderboard.statistics import LEVEL, TableRow, mean_of_seeds
 
-__all__ = ["LEVEL", "Standings", "Task", "standings_of"]
-
-LEVEL = 0.05
+__all__ = ["Standings", "Task", "standings_of"]
 
 
 @dataclass(frozen=True)

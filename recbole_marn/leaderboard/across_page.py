@@ -14,10 +14,11 @@ from typing import Any
 from recbole_marn.errors import InputError, printable
 from recbole_marn.evaluation.record import FORMAT, read_records, sealed_text
 from recbole_marn.files import write_text
-from recbole_marn.leaderboard.across import LEVEL, Standings, standings_of
+from recbole_marn.leaderboard.across import Standings, standings_of
 from recbole_marn.leaderboard.board import ABSENT, Cell, Table, number, p_value
 from recbole_marn.leaderboard.formats import marked, plain
 from recbole_marn.leaderboard.records import Folders, datasets_in
+from recbole_marn.leaderboard.statistics import LEVEL
 from recbole_marn.plots.svg import Interval, interval_plot
 from recbole_marn.settings.parsing import nearest
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from recbole_marn.leaderboard.grid import config_id, without_defaults
 from recbole_marn.leaderboard.measures import Measures, measures_of
-from recbole_marn.leaderboard.statistics import TableRow, best_row, difference_over_seeds, mean_of_seeds
+from recbole_marn.leaderboard.statistics import TableRow, best_row, difference_over_seeds, known_ends, mean_of_seeds
 
 __all__ = [
     "ABSENT", "Board", "Cell", "Table", "board_of", "number", "p_value", "rows_of_records", "sampling_of",
@@ -74,8 +74,7 @@ class Board:
 
     def interval(self, row: TableRow, metric: str, part: str) -> tuple[float, float]:
         """Ends of an interval; NaN where it is not known."""
-        low, high = self.statistics["intervals"].get(row.label, {}).get(f"{metric} {part}", (None, None))
-        return (math.nan, math.nan) if low is None or high is None else (low, high)
+        return known_ends(self.statistics["intervals"].get(row.label, {}).get(f"{metric} {part}"))
 
 
 def board_of(records: Iterable[Mapping[str, Any]], statistics: Mapping[str, Any]) -> Board:
@@ -235,7 +234,7 @@ def _evidence(board: Board, metric: str, part: str) -> Table:
     for against, name in (("best", best.label if best else None), ("baseline", baseline)):
         tests = [None if row.label == name else found.get((row.label, against), {}) for row in rows]
         columns.append((f"Δ {against}", [_test_cell(test, "difference") for test in tests]))
-        columns.append((f"Δ {against} over seeds", [_over_seeds(test) for test in tests]))
+        columns.append((f"Δ {against} over seeds", [_test_cell(test, "over_seeds") for test in tests]))
         columns.append((f"p {against}", [_test_cell(test, "p_holm") for test in tests]))
         if against == "baseline":
             columns.append(("RelaImpr", [_test_cell(test, "relative_improvement") for test in tests]))
@@ -249,18 +248,13 @@ def _evidence(board: Board, metric: str, part: str) -> Table:
     return _table(f"{metric} {part}", title, columns, note)
 
 
-def _over_seeds(test: Mapping[str, Any] | None) -> Cell:
-    """The interval of a difference over the seeds, its sign shown: whether it leaves zero out is the question."""
-    if test is None:
-        return Cell("itself")
-    low, high = difference_over_seeds(test)
-    return _cell(low, f"[{low:+.4f}, {high:+.4f}]")
-
-
 def _test_cell(test: Mapping[str, Any] | None, key: str) -> Cell:
     """A number of a test: None for the row that others are tested against, empty where there is no test."""
     if not test:
         return Cell("itself" if test is None else ABSENT)
+    if key == "over_seeds":  # signs are shown: whether the interval leaves zero out is the question
+        low, high = difference_over_seeds(test)
+        return _cell(low, f"[{low:+.4f}, {high:+.4f}]")
     value = math.nan if test[key] is None else test[key]
     if key == "p_holm":
         return Cell(p_value(value), None if math.isnan(value) else value)

@@ -8,7 +8,7 @@ from typing import Any
 
 from recbole_marn.errors import printable
 from recbole_marn.leaderboard.board import Board, number, p_value, seconds_per_epoch
-from recbole_marn.leaderboard.statistics import TableRow, difference_over_seeds, mean_of_seeds
+from recbole_marn.leaderboard.statistics import LEVEL, TableRow, difference_over_seeds, mean_of_seeds
 from recbole_marn.plots.svg import (
     Curve,
     Interval,
@@ -24,8 +24,6 @@ from recbole_marn.plots.svg import (
 __all__ = ["drawn_rows", "leader", "plots"]
 
 STRONG_CURVES = 5
-# A lead is called decided below this p over users, after Holm, and above zero over seeds.
-LEVEL = 0.05
 
 
 def leader(board: Board) -> str:
@@ -66,7 +64,7 @@ def _how_sure(board: Board, metric: str) -> str:
 
 
 def _is_decided(test: Mapping[str, Any] | None) -> bool:
-    """Whether a row is behind another over users and over seeds."""
+    """Whether a row is behind another over users, after Holm, and over seeds."""
     if test is None or test["p_holm"] is None:
         return False
     return test["p_holm"] < LEVEL and difference_over_seeds(test)[1] < 0

@@ -23,9 +23,14 @@ from recbole_marn.evaluation.seeds import auc_of_means_test, interval, paired_ov
 from recbole_marn.evaluation.significance import holm, mean_and_std, welch_interval
 from recbole_marn.leaderboard.measures import Measures, measures_of
 
-__all__ = ["TableRow", "best_row", "difference_over_seeds", "mean_of_seeds", "statistics_of", "tests_to_make"]
+__all__ = [
+    "LEVEL", "TableRow", "best_row", "difference_over_seeds", "known_ends", "mean_of_seeds", "statistics_of",
+    "tests_to_make",
+]  # fmt: skip
 
 CONFIDENCE = 0.95
+# A p-value below is called significant.
+LEVEL = 0.05
 
 
 @dataclass(frozen=True)
@@ -174,7 +179,12 @@ def _of_known(entries: Mapping[str, Any]) -> dict[str, Any]:
 
 def difference_over_seeds(test: Mapping[str, Any]) -> tuple[float, float]:
     """Ends of the interval over seeds of a test's difference; NaN where seeds do not tell."""
-    low, high = test.get("over_seeds", (None, None))
+    return known_ends(test.get("over_seeds"))
+
+
+def known_ends(interval: Sequence[float | None] | None) -> tuple[float, float]:
+    """Ends of an interval as a record has it; NaN where there is none, or one that could not be drawn."""
+    low, high = interval or (None, None)
     return (math.nan, math.nan) if low is None or high is None else (low, high)
 
 
