@@ -92,7 +92,7 @@ class Answers(Scores):
         if k < 1:
             raise InputError("k of at least 1", str(k), "Ask for one item or more.")
         codes = self.coded(profile, context, 1).codes
-        behaviours = Behaviours.of_rows([history], self.facts.needs, self.numbers, self._kinds)
+        behaviours = self.behaviours_of([history])
         asker = Asker(behaviours, 0, len(behaviours.item), self._moment(time), codes)
         among = candidates if isinstance(candidates, Retrieval) else self.candidates(candidates)
         return self.ranking(asker, k, among, unseen=unseen)

@@ -134,7 +134,7 @@ class ExportedScorer(Answers):
             twin = copy.copy(self)
             twin._laid = self._laid.over(beyond, without[has], np.empty((len(beyond), *without.shape[1:])))
             codes = self.coded(profile, context, len(items)).codes[np.nonzero(has)[0]]
-            found[has] = twin.score_numbers(history, beyond, codes, time)
+            found[has] = twin.score_numbers(self.behaviours_of([history]), beyond, codes, time)
         return found
 
     def _without_of(self, numbers: np.ndarray) -> np.ndarray:

@@ -155,14 +155,15 @@ class Scores(ABC):
             InputError: a time, or a value of profile and context that the model reads, is missing, or is not read.
         """
         coded = self.coded(profile, context, len(candidates))
-        return self.score_numbers(history, self.numbers(candidates), coded.codes, time)
+        return self.score_numbers(self.behaviours_of([history]), self.numbers(candidates), coded.codes, time)
 
     def score_numbers(
-        self, history: History, item: np.ndarray, context: np.ndarray, time: float | None = None
+        self, history: Behaviours, item: np.ndarray, context: np.ndarray, time: float | None = None
     ) -> np.ndarray:
         """`score_request` of candidates by number.
 
         Args:
+            history: of the one user, as `behaviours_of` gives it.
             item: (C,) as `numbers` gives them; below 1 is one of which nothing is known.
             context: (C, F) codes of profile and context, as `coded` gives them.
 
@@ -173,11 +174,10 @@ class Scores(ABC):
             InputError: the model reads the time since a behaviour, and there is none or in another unit.
         """
         number = len(item)
-        given = Behaviours.of_rows([history], self.facts.needs, self.numbers, self._kinds)
-        end, length = len(given.item), min(len(given.item), self.facts.longest)
+        end, length = len(history.item), min(len(history.item), self.facts.longest)
         windows = Windows(np.full(number, end - length), np.full(number, length))
         moment = np.full(number, self._moment(time))
-        return self.probabilities(item.clip(min=UNKNOWN), moment, windows, given, context)
+        return self.probabilities(item.clip(min=UNKNOWN), moment, windows, history, context)
 
     def coded(
         self, profile: Mapping[str, Any] | None, context: Mapping[str, Any] | None, number: int
@@ -248,8 +248,12 @@ class Scores(ABC):
         if given is None or isinstance(given, Behaviours):
             return given
         if isinstance(given, Sequence) and all(isinstance(history, History) for history in given):
-            return Behaviours.of_rows(given, self.facts.needs, self.numbers, self._kinds)
+            return self.behaviours_of(given)
         return Behaviours.of_table(given, self.facts.fields, self.facts.needs, self.numbers, self._kinds)
+
+    def behaviours_of(self, histories: Sequence[History]) -> Behaviours:
+        """`behaviours` of one history per row, as far as the model knows their items."""
+        return Behaviours.of_rows(histories, self.facts.needs, self.numbers, self._kinds)
 
     def _kinds(self, tokens: np.ndarray) -> np.ndarray:
         return np.array([self.facts.kinds.get(token, 0) for token in tokens], dtype=np.int64)

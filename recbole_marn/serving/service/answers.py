@@ -10,7 +10,7 @@ import numpy as np
 from recbole_marn import __version__
 from recbole_marn.errors import InputError
 from recbole_marn.serving.contexts import columns_read
-from recbole_marn.serving.histories import History
+from recbole_marn.serving.histories import Behaviours, History
 from recbole_marn.serving.service import schema
 from recbole_marn.serving.service.added_file import AddedItem
 from recbole_marn.serving.service.metrics import Metrics
@@ -34,14 +34,15 @@ class Endpoints:
         history, items, left_out = self._known(now, asked, asked.items)
         # Lists of context are of all candidates, so those of left-out ones are scored, too.
         coded = now.scorer.coded(asked.profile, asked.context, len(asked.items))
-        probability = now.scorer.score_numbers(history, now.scorer.numbers(asked.items), coded.codes, asked.time)
+        behaviours = now.scorer.behaviours_of([history])
+        probability = now.scorer.score_numbers(behaviours, now.scorer.numbers(asked.items), coded.codes, asked.time)
         self.metrics.scored.inc(len(asked.items))
         known = set(items)
         return schema.ScoreAnswer(
             export=now.export,
             left_out=left_out,
             unknown_values=now.scorer.unknown_values(history, coded),
-            behaviours=_read(now, history),
+            behaviours=_read(now, behaviours),
             scores=[
                 schema.ScoredItem(item=item, probability=value)
                 for item, value in zip(asked.items, probability.tolist(), strict=True)
@@ -60,7 +61,7 @@ class Endpoints:
             export=now.export,
             left_out=left_out,
             unknown_values=now.scorer.unknown_values(history, now.scorer.coded(asked.profile, asked.context, 1)),
-            behaviours=_read(now, history),
+            behaviours=_read(now, now.scorer.behaviours_of([history])),
             scored=ranking.scored,
             ranking=[
                 schema.RankedItem(**self._shown(now, item), probability=value, why=why.get(item))
@@ -161,8 +162,8 @@ def _moment(asked: schema.Asking) -> dict[str, Any]:
     return {"time": asked.time, "profile": asked.profile, "context": asked.context}
 
 
-def _read(now: Answering, history: History) -> int:
-    return min(len(now.scorer.behaviours([history]).item), now.scorer.facts.longest)
+def _read(now: Answering, behaviours: Behaviours) -> int:
+    return min(len(behaviours.item), now.scorer.facts.longest)
 
 
 def _all(behaviours: Sequence[schema.Behaviour], name: str) -> list | None:
