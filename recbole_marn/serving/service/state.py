@@ -178,8 +178,9 @@ class State:
             log.error("the export that is there now is not used: %s", error)
             return False
         with self._lock:
-            self._answering = self._caught_up(opened)
-        self.reload_problem = None
+            opened = self._caught_up(opened)
+            self.reload_problem = None  # before the switch: /health would tell it of the new export
+            self._answering = opened
         log.info("reloaded export=%s", opened.export)
         return True
 
