@@ -222,13 +222,6 @@ def test_all_models_leave_out_what_the_data_cannot_feed(common):
     assert set(MODELS) - set(without) == {"BaseModelIMAGE", "DecoupledMF", "SimTier"}
 
 
-def test_rows_in_a_search_space_are_refused(common, tmp_path):
-    space = tmp_path / "space.yaml"
-    space.write_text("all: {learning_rate: [0.01, 0.03]}\nrows:\n  LR slow: {model: LR, learning_rate: 0.001}\n")
-    with pytest.raises(InputError, match="rows: LR slow. Rows go into the file of --grid"):
-        build(request(common, out=tmp_path / "out", models=["LR"], seeds=1, tune=2, space=str(space)))
-
-
 # ------------------------------------------------------------------------------------------------- tuning
 def test_the_test_part_is_sealed_while_tuning(common, here, tmp_path, monkeypatch):
     """Trials never score it; the chosen settings do, once a run."""
@@ -320,9 +313,10 @@ def test_the_chosen_settings_are_trained_whatever_command_tried_them(common, her
     [
         ("all: {eval_sampling: [matched, popularity]}", "eval_sampling"),
         ("all: {valid_metric: [LogLoss]}", "compared by one metric"),
+        ("rows: {LR slow: {model: LR, learning_rate: 0.001}}", "rows: LR slow. Rows go into the file of --grid"),
     ],
 )
-def test_a_search_compares_like_with_like(common, here, tmp_path, choices, told):
+def test_a_search_compares_like_with_like_and_reads_all_of_its_space(common, here, tmp_path, choices, told):
     with pytest.raises(InputError, match=told):
         build(request(common, out=tmp_path / "results", **tuning(tmp_path, choices)))
     assert here == [] and not (tmp_path / "results").exists()
