@@ -91,15 +91,18 @@ class _TanhAttention(torch.autograd.Function):
         attention = twice.sigmoid_().mul_(2.0).sub_(1.0)
         ctx.save_for_backward(s, weight, attention)
         ctx.mark_non_differentiable(attention)
+        ctx.set_materialize_grads(False)
         return (attention * s).sum(0), attention
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: Tensor, _: Tensor) -> tuple[Tensor, ...]:
+    def backward(ctx: Any, grad: Tensor | None, _: None) -> tuple[Tensor | None, ...]:
+        if grad is None:
+            return None, None, None
         s, weight, attention = ctx.saved_tensors
-        # grad s (1 - attention^2), of the score
-        grad_score = torch.addcmul(torch.ones_like(attention), attention, attention, value=-1.0).mul_(s).mul_(grad)
-        grad_s = torch.baddbmm(attention * grad, grad_score, weight.transpose(1, 2))
+        direct = attention * grad
+        grad_score = torch.addcmul(grad, attention, direct, value=-1.0).mul_(s)  # grad (1 - attention^2) s
+        grad_s = direct.baddbmm_(grad_score, weight.transpose(1, 2))
         return grad_s, torch.bmm(s.transpose(1, 2), grad_score), grad_score.sum(1)
 
 
