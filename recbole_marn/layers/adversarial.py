@@ -44,7 +44,7 @@ class Discriminator(nn.Module):
             x = layer(x)
         # Classes far apart in memory, as `_by_class` wants them; a product with so few columns takes twice as long.
         by_class = torch.addmm(last.bias[:, None], last.weight, x.flatten(0, 1).t())
-        return by_class.view(-1, *x.shape[:2]).permute(2, 1, 0)
+        return by_class.view(len(last.weight), *x.shape[:2]).permute(2, 1, 0)
 
 
 def _by_class(logits: Tensor) -> Tensor:

@@ -265,7 +265,8 @@ class ItemEncoder(nn.Module):
         empty = [before if name in self.statistic_columns else behind for name in self.names]
         encoded = [pad(value, rows) for value, rows in zip(encoded, empty, strict=True)]
         present = torch.cat([present_item, present_statistic])
-        return Cells(_side_by_side(encoded), present, entity_item, len(item) + entity_statistic, is_statistic, item[entity_item])
+        aligned = _side_by_side(encoded)
+        return Cells(aligned, present, entity_item, len(item) + entity_statistic, is_statistic, item[entity_item])
 
     def _encode(self, name: str, encoder: nn.Module, item: Tensor, stop_at_raw: bool) -> Tensor:
         if isinstance(encoder, VectorEncoder):

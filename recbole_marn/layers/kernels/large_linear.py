@@ -64,7 +64,7 @@ def plain_product(
 
 
 def _product_of_columns(a: Tensor, b: Tensor, multiply_in: torch.dtype | None) -> Tensor:
-    """a^T b of a (n, k) and b (n, m): the wider as the second argument, for oneDNN rearranges both, the first slowly."""
+    """a^T b of a (n, k), b (n, m): the wider as the second argument, for oneDNN is slow to rearrange the first."""
     if a.shape[1] > b.shape[1]:
         return plain_product(b.t(), a.t(), None, multiply_in).t()
     return plain_product(a.t(), b.t(), None, multiply_in)
