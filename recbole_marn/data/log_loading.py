@@ -162,6 +162,7 @@ class LogFiles(CTRDataset):
         return wanted
 
     def list_field(self, field: str) -> str:
+        """Name of the column that holds the history of a field."""
         return field + self.config["LIST_SUFFIX"]
 
     def _set_alias(self, alias_name: str, default_value: list[str]) -> None:

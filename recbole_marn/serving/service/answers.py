@@ -31,6 +31,7 @@ class Endpoints:
         self.state, self.photos, self.metrics = state, photos, metrics
 
     def score(self, asked: schema.ScoreRequest) -> schema.ScoreAnswer:
+        """Probabilities of the candidates that are known, in the order of the request."""
         now = self.state.answering()
         history, items, left_out = self._known(now, asked, asked.items)
         # Lists of context are of all candidates, so those of left-out ones are scored, too.
@@ -52,6 +53,7 @@ class Endpoints:
         )
 
     def recommend(self, asked: schema.RecommendRequest) -> schema.RecommendAnswer:
+        """The likeliest items, of the candidates or of all."""
         now = self.state.answering()
         history, items, left_out = self._known(now, asked, asked.items or [])
         coded = now.scorer.coded(asked.profile, asked.context, 1)
@@ -73,6 +75,7 @@ class Endpoints:
         )
 
     def add(self, asked: schema.ItemsRequest) -> schema.ItemsAnswer:
+        """Add items, or describe known ones anew: all, or none."""
         repeated = len(asked.items) - len({item.item for item in asked.items})
         if repeated:
             raise InputError("each item once", f"{repeated} repeated ids", "Keep one of them.")
@@ -82,11 +85,13 @@ class Endpoints:
         return schema.ItemsAnswer(export=now.export, **vars(told))
 
     def search(self, words: str, limit: int) -> schema.Found:
+        """At most `limit` items whose title or id has all the words."""
         now = self.state.answering()
         found = now.shown.search(words, limit)
         return schema.Found(export=now.export, found=[schema.ShownItem(**self._shown(now, item)) for item in found])
 
     def health(self) -> schema.Health:
+        """Which export answers, and what it reads."""
         now = self.state.answering()
         facts = now.scorer.facts
         return schema.Health(
