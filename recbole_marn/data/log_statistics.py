@@ -44,6 +44,7 @@ class LogCounts:
 
     @property
     def label(self) -> np.ndarray:
+        """(R,) bool, clicked."""
         return self.requests.label
 
     @cached_property
@@ -53,6 +54,7 @@ class LogCounts:
 
     @cached_property
     def time(self) -> np.ndarray:
+        """(R,) the moment of each row."""
         return self.requests.of_rows(self.requests.time)
 
     @cached_property
@@ -120,6 +122,12 @@ class LogCounts:
                 "Set statistics_until: row.",
             )
         chosen = np.isin(self.events.behaviour, bought)
+        if not chosen.any():
+            raise InputError(
+                "purchases among the behaviours, for the statistic purchases",
+                f"none in {len(chosen)}",
+                "Name their type under behaviours: {types: ...}, too, or leave purchases out.",
+            )
         if not whole:
             chosen &= self.events.time < self.evaluation_starts
         return InteractionCounts(item=self.events.item[chosen], time=self.events.time[chosen], n_items=self.n_items)
