@@ -25,7 +25,7 @@ from recbole_marn.evaluation.scores import check_scores_file, load_scores, part_
 from recbole_marn.leaderboard.across_page import PAGES, list_of_datasets, pages
 from recbole_marn.leaderboard.board import Board, board_of, rows_of_records
 from recbole_marn.leaderboard.formats import FORMATS, parts_of_line, plain
-from recbole_marn.leaderboard.grid import best_trial, config_id
+from recbole_marn.leaderboard.grid import best_trial, config_id, search_told
 from recbole_marn.leaderboard.measures import is_log
 from recbole_marn.leaderboard.records import EvidenceStore, Folders, check_alike, datasets_in
 from recbole_marn.leaderboard.statistics import TableRow, statistics_of
@@ -185,6 +185,9 @@ def _check_trials(folders: Folders, records: Sequence[Mapping[str, Any]], report
             report.problems.append(f"Record {record['run']}: trial {tuned['chosen']} is not the best of its search.")
         elif config_id(best["settings"]) != config_id(record["settings"]):
             report.problems.append(f"Record {record['run']}: its settings are not those of trial {tuned['chosen']}.")
+        for key, value in search_told(compared, tuned.get("space", {})).items():
+            if key != "chosen" and tuned.get(key, value) != value:
+                report.problems.append(f"Record {record['run']}: {key} of its search is {tuned[key]}, not {value}.")
 
 
 # ---------------------------------------------------------------------------------------------- statistics

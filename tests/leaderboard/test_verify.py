@@ -292,6 +292,10 @@ def test_a_chosen_trial_must_be_the_best(results):
     assert any(
         f"Record {path.stem}: trial a is not the best of its search." in problem for problem in problems(results)
     )
+    said = {"chosen": "b", "trials": 3, "best_valid_score": 0.9}
+    tamper(path, True, lambda record: record.update(tuned=tuned | said))
+    for told in ("trials of its search is 3, not 2", "best_valid_score of its search is 0.9, not 0.8"):
+        assert any(f"Record {path.stem}: {told}" in problem for problem in problems(results))
     (folders.trials / "b.json").unlink()
     assert any(f"Record {path.stem}: a trial of its search is missing" in problem for problem in problems(results))
 
