@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import math
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from difflib import SequenceMatcher
@@ -104,15 +104,20 @@ def _records(folders: Folders, report: Report) -> list[dict[str, Any]]:
     read = [_read(path, "run", report) for path in sorted(folders.records.glob("*.json"))]
     records = [record for record in read if record is not None]
     report.records = len(records)
+    _check_names("Record", records, report)
+    with _readable(f"the records in {folders.records}", report):
+        check_alike(records)
+    return records
+
+
+def _check_names(what: str, records: Iterable[Mapping[str, Any]], report: Report) -> None:
+    """A run's name is that of its settings."""
     for record in records:
         name = run_name_of(record["settings"])
         if record["run"] != name:
             report.problems.append(
-                f"Record {record['run']}: its settings are those of {name}; settings or seed were altered."
+                f"{what} {record['run']}: its settings are those of {name}; settings or seed were altered."
             )
-    with _readable(f"the records in {folders.records}", report):
-        check_alike(records)
-    return records
 
 
 def _check_metrics(
@@ -172,6 +177,7 @@ def _same(stored: float | None, computed: float | None, tolerance: float = TOLER
 
 def _check_trials(folders: Folders, records: Sequence[Mapping[str, Any]], report: Report) -> None:
     trials = {path.stem: _read(path, "trial", report) for path in sorted(folders.trials.glob("*.json"))}
+    _check_names("Trial", filter(None, trials.values()), report)
     for record in records:
         tuned = record.get("tuned")
         if not tuned:
