@@ -71,7 +71,7 @@ class Catalogue:
             elif isinstance(settings, TextModality):
                 names.add(settings.field)
         tokens = {name: source.field2id_token[name] for name in names}
-        tokens |= {kind: protocol.behaviour_type if part.is_log else source.behaviour_types} if kind else {}
+        tokens |= {kind: source.behaviour_types} if kind else {}
         return cls(
             fields=Fields(source.uid_field, source.iid_field, source.time_field, kind),
             table=_at_the_end(part),

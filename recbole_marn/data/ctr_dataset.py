@@ -67,13 +67,18 @@ class CTRDataset(ColumnarDataset):
             # pandas' advice on RecBole's own loading code.
             warnings.simplefilter("ignore", FutureWarning)
             super().__init__(config)
-        kind = self.behaviour_settings.kind
+        kind = self.type_field
         self.behaviour_cardinality = None if kind is None else self.num(kind)
         self.behaviour_types = None if kind is None else self.field2id_token[kind]
         self._take_rows()
         self._drop_columns()
         with host_errors():
             self._change_feat_format()
+
+    @property
+    def type_field(self) -> str | None:
+        """The column whose tokens are behaviour types, or None where events have none."""
+        return self.behaviour_settings.kind
 
     # ------------------------------------------------------------------------------------------- loading
     def _load_data(self, token: str, dataset_path: str) -> None:

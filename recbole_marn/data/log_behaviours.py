@@ -72,7 +72,7 @@ def given_with_rows(dataset: LogFiles, is_row: np.ndarray) -> GivenHistories:
     """The lists in the rows: items, and times and types where there are such lists.
 
     Raises:
-        InputError: lists of different lengths, or no list of types for behaviours that have some.
+        InputError: lists of different lengths.
     """
     table = dataset.inter_feat.iloc[np.flatnonzero(is_row)]
 
@@ -83,9 +83,7 @@ def given_with_rows(dataset: LogFiles, is_row: np.ndarray) -> GivenHistories:
     items = dataset.list_field(dataset.iid_field)
     item, length = joined(items)
     parallel: dict[str, np.ndarray | None] = {}
-    kind = dataset.behaviour_settings.kind
-    for name, field in (("time", dataset.time_field), ("kind", kind)):
-        column = None if field is None else dataset.list_field(field)
+    for name, column in (("time", dataset.list_field(dataset.time_field)), ("kind", dataset.type_field)):
         parallel[name] = None
         if column in table:
             parallel[name], other = joined(column)
@@ -93,12 +91,6 @@ def given_with_rows(dataset: LogFiles, is_row: np.ndarray) -> GivenHistories:
     said = dataset.config["ITEM_LIST_LENGTH_FIELD"]
     if ("inter", said) in dataset.numbers:
         _check_lengths_agree(items, length, said, dataset.numbers["inter", said][is_row])
-    if kind is not None and parallel["kind"] is None:
-        raise InputError(
-            f"column {dataset.list_field(kind)}:token_seq beside {items} for behaviour: {{kind: {kind}}}",
-            f"columns {', '.join(table)}",
-            "Add it, or set behaviour: {kind: null}.",
-        )
     types = None if parallel["kind"] is None else parallel["kind"].astype(np.int64)
     return GivenHistories(item.astype(np.int64), length, parallel["time"], types)
 

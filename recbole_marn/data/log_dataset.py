@@ -40,8 +40,6 @@ class LogDataset(LogFiles):
     def _take_rows(self) -> None:
         table, settings = self.inter_feat, self.settings
         behaviours = settings.behaviours_settings()
-        kind = self.behaviour_settings.kind
-        self.behaviour_type = None if kind is None else self.field2id_token[kind]
         is_row, is_behaviour = self._lines(behaviours)
         user, item = (table[field].to_numpy(dtype=np.int64) for field in (self.uid_field, self.iid_field))
         time = table[self.time_field].to_numpy(dtype=np.float64)
@@ -56,9 +54,6 @@ class LogDataset(LogFiles):
         self.timed, self.clicks_are_behaviours = True, False
         if given is not None:
             self.behaviours, self.timed = given, given.time is not None
-            if given.kind is not None:
-                self.behaviour_type = self.field2id_token[self.list_field(kind)]
-                self.behaviour_cardinality = len(self.behaviour_type)
         elif self.behaviours_feat is not None:
             self.timed = self.time_field in self.behaviours_feat
             self.behaviours = sorted_behaviours(self, self.behaviours_feat, behaviours.types)
@@ -80,6 +75,12 @@ class LogDataset(LogFiles):
     def _lines(self, behaviours: Any) -> tuple[np.ndarray, np.ndarray | None]:
         """Which lines of .inter are rows, and which are behaviours; None where those are elsewhere."""
         every = np.ones(len(self.inter_feat), dtype=bool)
+        if behaviours is not None and behaviours.file is not None and behaviours.row_types is not None:
+            raise InputError(
+                "behaviours: row_types where .inter holds behaviours, too",
+                f"file {behaviours.file}",
+                "Leave row_types out: every line of .inter is a row.",
+            )
         if behaviours is None or behaviours.file is not None:
             return every, None
         kind = self.behaviour_settings.kind
@@ -94,6 +95,8 @@ class LogDataset(LogFiles):
         is_row = ~is_behaviour if behaviours.row_types is None else np.isin(found, type_ids(self, behaviours.row_types))
         if not is_row.any():
             raise InputError("rows in .inter", "behaviours alone", "Set behaviours: row_types.")
+        if neither := int((~is_row & ~is_behaviour).sum()):
+            self.notes.append(f"{self.dataset_name}.inter: {neither} lines of other types were left out")
         return is_row, is_behaviour
 
     def _labels(self, is_row: np.ndarray) -> np.ndarray:
@@ -143,7 +146,7 @@ class LogDataset(LogFiles):
         protocol = LogProtocol(
             self.exposures, self.behaviours, self.timed, self.columns, self._extra(), self.settings,
             self.item_num, self.user_num, self.config["MAX_ITEM_LIST_LENGTH"], self.request_token,
-            self.behaviour_type, notes, sealed, self.clicks_are_behaviours,
+            self.behaviour_types, notes, sealed, self.clicks_are_behaviours,
         )  # fmt: skip
         protocol.check_columns()
         return protocol

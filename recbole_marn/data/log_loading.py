@@ -32,9 +32,9 @@ class LogFiles(CTRDataset):
     def _inter_files(self, token: str) -> list[str]:
         if self.settings.split != "files":
             return super()._inter_files(token)
-        if self.settings.split_files is None or len(self.settings.split_files) != 3:
+        if len(set(self.settings.split_files or ())) != 3:
             raise InputError(
-                "split_files of training, validation and test for split: files",
+                "split_files of training, validation and test for split: files, each another",
                 repr(self.settings.split_files),
                 "Write e.g. [train, valid, test] for DATASET.train.inter and so on.",
             )
@@ -104,7 +104,22 @@ class LogFiles(CTRDataset):
                     "Leave the key out, and filter the files before.",
                 )
 
+    def _check_given_alone(self) -> None:
+        for key in ("behaviours", "repeats"):
+            if getattr(self.settings, key) not in (None, "keep"):
+                raise InputError(
+                    f"'{key}' to be left out with histories: given, which are taken as they come with the rows",
+                    repr(getattr(self.settings, key)),
+                    f"Set {key}: null, or histories: before.",
+                )
+
+    def _filter_inter_by_user_or_item(self) -> None:
+        if self.settings.split != "files":
+            super()._filter_inter_by_user_or_item()
+
     def _load_data(self, token: str, dataset_path: str) -> None:
+        if self.settings.histories == "given":
+            self._check_given_alone()
         super()._load_data(token, dataset_path)
         wanted = self.settings.behaviours_settings()
         if wanted is not None and wanted.file is not None:
@@ -147,7 +162,7 @@ class LogFiles(CTRDataset):
         wanted = super()._wanted_columns()
         settings, behaviours = self.settings, self.settings.behaviours_settings()
         kind = self.behaviour_settings.kind
-        if kind and ((behaviours and behaviours.file) or settings.histories == "given"):
+        if kind and ((behaviours and behaviours.file) or settings.histories == "given"):  # their types are elsewhere
             wanted.remove(("inter", kind, "token"))
         if request := settings.request_settings():
             wanted.append(("inter", request.field, "token"))
@@ -159,7 +174,15 @@ class LogFiles(CTRDataset):
             wanted.append(("inter", settings.split_field, "token"))
         if settings.histories == "given":
             wanted.append(("inter", self.list_field(self.iid_field), "token_seq"))
+            wanted += [("inter", self.type_field, "token_seq")] if kind else []
+            known = {self.list_field(self.time_field): "float_seq", self.config["ITEM_LIST_LENGTH_FIELD"]: "float"}
+            wanted += [("inter", field, type_) for field, type_ in known.items() if field in self.inter_feat]
         return wanted
+
+    @property
+    def type_field(self) -> str | None:
+        kind = self.behaviour_settings.kind
+        return self.list_field(kind) if kind and self.settings.histories == "given" else kind
 
     def list_field(self, field: str) -> str:
         """Name of the column that holds the history of a field."""

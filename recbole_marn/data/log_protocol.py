@@ -17,7 +17,7 @@ from recbole_marn.data.item_features import MovingStatistics
 from recbole_marn.data.log_context import LogContext
 from recbole_marn.data.log_histories import GivenHistories, Histories, given_histories, histories_before, is_one_of
 from recbole_marn.data.log_requests import Exposures, group
-from recbole_marn.data.log_splits import split_requests
+from recbole_marn.data.log_splits import note_on_short_users, split_requests
 from recbole_marn.data.log_statistics import LogCounts
 from recbole_marn.data.logged_rows import LoggedRows, Requests
 from recbole_marn.data.negatives import NegativeSampler
@@ -97,6 +97,8 @@ class LogProtocol:
             if given is None
             else given[requests.line[requests.first[:-1]]]
         )
+        if self.settings.split == "leave_last" and (note := note_on_short_users(requests.user)):
+            self.notes.append(note)
         number = np.bincount(part, minlength=3)
         for name, which in PARTS.items():
             if number[which] == 0 and not (self.sealed and which == TEST):
@@ -201,6 +203,12 @@ class LogProtocol:
         """The statistics that the modalities in use name."""
         named = self.settings.statistic_fields()
         wanted = [name for name in STATISTICS if name in named]
+        if "purchases" in wanted and isinstance(self.behaviours, GivenHistories):
+            raise InputError(
+                "behaviours in a file or in .inter for the statistic purchases",
+                "histories: given, where many rows tell of one purchase",
+                "Leave purchases out, or give behaviours in place of histories.",
+            )
         training = {name: self.log_counts.of_items(name) for name in wanted}
         evaluation = None
         if self.settings.statistics_until == "row":

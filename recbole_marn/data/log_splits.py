@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from recbole_marn.data.arrays import runs
 from recbole_marn.data.rows import PARTS, Events, last_two_days, split_leave_last
 from recbole_marn.errors import InputError
 from recbole_marn.settings.data import DataSettings
 
-__all__ = ["cut_by_ratio", "parts_of_words", "split_requests", "split_rows_at_random"]
+__all__ = ["cut_by_ratio", "note_on_short_users", "parts_of_words", "split_requests", "split_rows_at_random"]
 
 
 def split_requests(settings: DataSettings, user: np.ndarray, time: np.ndarray) -> np.ndarray:
@@ -36,6 +37,22 @@ def split_requests(settings: DataSettings, user: np.ndarray, time: np.ndarray) -
     if len(times) != 2 or not times[0] < times[1]:
         raise InputError("split_times to be [validation start, test start]", repr(times), "Give two increasing times.")
     return ((time >= times[0]).astype(np.int8) + (time >= times[1])).astype(np.int8)
+
+
+def note_on_short_users(user: np.ndarray) -> str | None:
+    """Whose requests `leave_last` holds out in part or not at all; None where it holds out those of every user.
+
+    Args:
+        user: (Q,) of requests, sorted.
+    """
+    size = np.diff(runs(user), append=len(user))
+    alone, untried = int((size < 3).sum()), int((size == 3).sum())
+    if not alone + untried:
+        return None
+    return (
+        f"leave_last: of {len(size)} users {alone} with one or two requests are in training alone, and {untried} with"
+        " three have no request in validation"
+    )
 
 
 def split_rows_at_random(settings: DataSettings, user: np.ndarray, time: np.ndarray) -> np.ndarray:

@@ -122,6 +122,12 @@ class LogCounts:
                 "Set statistics_until: row.",
             )
         chosen = np.isin(self.events.behaviour, bought)
+        if not chosen.any():
+            raise InputError(
+                "purchases among the behaviours, for the statistic purchases",
+                f"none in {len(chosen)}",
+                "Name their type under behaviours: {types: ...}, too, or leave purchases out.",
+            )
         if not whole:
             chosen &= self.events.time < self.evaluation_starts
         return InteractionCounts(item=self.events.item[chosen], time=self.events.time[chosen], n_items=self.n_items)

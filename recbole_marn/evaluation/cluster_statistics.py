@@ -83,18 +83,13 @@ class ClusterStatistics:
         """As ``metrics.log_loss``.
 
         Raises:
-            InputError: the scores were no probabilities; so do the next two.
+            InputError: the scores were no probabilities; so does the next.
         """
         return float(self.sums_of("loss").sum() / self.rows.sum())
 
     def normalised_entropy(self) -> float:
         """As ``metrics.normalised_entropy``."""
         return float(self.log_loss() / base_rate_entropy(self.positives.sum() / self.rows.sum()))
-
-    def predicted_over_observed(self) -> float:
-        """As ``metrics.predicted_over_observed``."""
-        predicted, clicks = self.sums_of("predicted").sum(), self.positives.sum()
-        return float(predicted / clicks) if clicks else float("nan")
 
     def sums_of(self, name: str) -> np.ndarray:
         """One of the attributes that may be None (C,), InputError where it is."""

@@ -2,17 +2,18 @@
 
 Sums by user, and by request where rows come in requests: some ten bytes each, where scores of every row are megabytes.
 Intervals and tests are of the test part alone: of the others the pairs in order are kept by user, the rest in total.
+Placements travel as what they are shares of, whole numbers of pairs: exact, and half as long.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
 from recbole_marn.evaluation.bins import equal_frequency_groups, equal_width_bins
-from recbole_marn.evaluation.cluster_statistics import ClusterStatistics, cluster_statistics
+from recbole_marn.evaluation.cluster_statistics import PLACEMENTS, ClusterStatistics, cluster_statistics
 from recbole_marn.evaluation.packing import packed, packed_alike, unpacked, unusable
 from recbole_marn.evaluation.request_metrics import request_metrics
 
@@ -74,6 +75,11 @@ class CalibrationBins:
         """As ``metrics.expected_calibration_error`` over these bins."""
         return float(np.abs(self.predicted - self.clicks).sum() / self.rows.sum())
 
+    def predicted_over_observed(self) -> float:
+        """As ``metrics.predicted_over_observed``."""
+        clicks = self.clicks.sum()
+        return float(self.predicted.sum() / clicks) if clicks else float("nan")
+
 
 @dataclass(frozen=True)
 class Evidence:
@@ -81,6 +87,7 @@ class Evidence:
 
     Attributes:
         clusters: sums by "user", and by "request" where rows have one; or of these the pairs alone and sums in "total".
+            Probabilities are summed by them for a log alone, where predicted over observed has an interval.
         requests: the metrics of requests by the same units, or in "total"; empty without requests.
         bins: of equal mass for a log, else of equal width.
     """
@@ -98,7 +105,7 @@ class Evidence:
             "UAUC": users.uauc(),
             "LogLoss": rows.log_loss(),
             "ECE": self.bins.expected_calibration_error(),
-            "predicted/observed": rows.predicted_over_observed(),
+            "predicted/observed": self.bins.predicted_over_observed(),
         }
         if not log:
             return found
@@ -119,7 +126,8 @@ class Evidence:
         users, ranked = self.clusters["user"], self.requests.get("user")
         pairs = {unit: one.wins_alone() for unit, one in self.clusters.items()}
         requests = {} if ranked is None else {TOTAL: ranked.in_total()}
-        return Evidence({**pairs, TOTAL: users.in_total()}, requests, self.bins)
+        total = replace(users.in_total(), predicted=None)  # the bins have it
+        return Evidence({**pairs, TOTAL: total}, requests, self.bins)
 
 
 # -------------------------------------------------------------------------------------------- from scores
@@ -142,6 +150,8 @@ def evidence_of(columns: Mapping[str, np.ndarray], log: bool) -> Evidence:
     requests = _ranked(columns, clusters) if log and "request" in columns else {}
     if not requests:
         clusters.pop("request", None)
+    if not log:
+        clusters = {unit: replace(one, predicted=None) for unit, one in clusters.items()}
     return Evidence(clusters, requests, _bins(label, score, log))
 
 
@@ -194,11 +204,19 @@ def _arrays(parts: Mapping[str, Evidence]) -> dict[str, np.ndarray]:
 def _named(part: str, evidence: Evidence) -> Iterator[tuple[str, np.ndarray]]:
     for unit, clusters in evidence.clusters.items():
         arrays = vars(clusters) | {"cluster": _gaps(clusters.cluster)}
+        for name, others in _doubled_others(clusters.positives, clusters.negatives).items():
+            if arrays[name] is not None:
+                arrays[name] = np.rint(others * arrays[name]).astype(np.int64)
         yield from ((f"{part}/{unit}/{name}", values) for name, values in arrays.items() if values is not None)
     for unit, ranked in evidence.requests.items():
         yield f"{part}/{unit}/requests", ranked.number
         yield from ((f"{part}/{unit}/{name}", values) for name, values in ranked.sums.items())
     yield from ((f"{part}/bins/{name}", values) for name, values in vars(evidence.bins).items())
+
+
+def _doubled_others(positives: np.ndarray, negatives: np.ndarray) -> dict[str, int]:
+    """Of each placement twice the rows of the other class, so that ties, one half, are whole as well."""
+    return dict(zip(PLACEMENTS, (2 * int(negatives.sum()), 2 * int(positives.sum())), strict=True))
 
 
 def _gaps(cluster: np.ndarray) -> np.ndarray:
@@ -235,8 +253,12 @@ def _evidence(units: dict[str, dict[str, np.ndarray]]) -> Evidence:
         if arrays["cluster"].dtype.kind == "i":
             arrays["cluster"] = np.cumsum(arrays["cluster"])
         pairs_alone = unit != TOTAL and TOTAL in units
-        found = {name: arrays.pop(name) for name in (PAIR_ARRAYS if pairs_alone else CLUSTER_ARRAYS)}
+        wanted = PAIR_ARRAYS if pairs_alone else CLUSTER_ARRAYS
+        found = {name: arrays.pop(name) for name in wanted if name in arrays or name != "predicted"}
         _check_clusters(found)
+        for name, others in _doubled_others(found["positives"], found["negatives"]).items():
+            if name in found:
+                found[name] = found[name] / max(others, 1)
         clusters[unit] = ClusterStatistics(*(found.get(name) for name in CLUSTER_ARRAYS))  # type: ignore[arg-type]
         if arrays or (unit in requests and len(requests[unit].number) != len(clusters[unit].cluster)):
             raise unusable("arrays of different lengths, or too many")
@@ -245,12 +267,15 @@ def _evidence(units: dict[str, dict[str, np.ndarray]]) -> Evidence:
         raise unusable("bins of other rows")
     if len({(one.positives.sum(), one.negatives.sum()) for one in clusters.values()}) != 1:
         raise unusable("units of other rows")
+    summed = [one.predicted.sum() for one in clusters.values() if one.predicted is not None]
+    if not np.allclose(summed, bins.predicted.sum(), rtol=1e-5):
+        raise unusable("bins of other probabilities")
     return Evidence(clusters, requests, bins)
 
 
 def _check_clusters(arrays: Mapping[str, np.ndarray]) -> None:
     """That no array contradicts the counts."""
-    for name in arrays.keys() & {*PAIR_ARRAYS, "clipped"}:
+    for name in arrays.keys() & {*PAIR_ARRAYS, *PLACEMENTS, "clipped"}:
         if arrays[name].dtype.kind not in ("iuU" if name == "cluster" else "iu"):
             raise unusable(f"{name} that are no whole numbers")
     if len({len(values) for values in arrays.values()}) != 1:
@@ -262,13 +287,15 @@ def _check_clusters(arrays: Mapping[str, np.ndarray]) -> None:
         raise unusable("clusters out of order or without rows, or counts below zero")
     upper = {
         "doubled_wins": 2 * positives * negatives,
-        "positive_placements": positives,
-        "negative_placements": negatives,
+        "positive_placements": 2 * positives * negatives.sum(),
+        "negative_placements": 2 * negatives * positives.sum(),
         "loss": np.full(len(rows), np.inf),
         "predicted": rows,
         "clipped": rows,
     }
     _check_between({name: (arrays[name], most) for name, most in upper.items() if name in arrays})
+    if len({int(arrays[name].sum()) for name in PLACEMENTS if name in arrays}) > 1:
+        raise unusable("pairs that clicks and non-clicks do not share")
 
 
 def _check_ranked(one: RankedRequests) -> None:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Container, Iterator
+
+import numpy as np
 
 from recbole_marn.prepare.datasets.amazon_records import parse_record
 from recbole_marn.prepare.lines import Tally
 from recbole_marn.prepare.titles import title_words
 from recbole_marn.prepare.tokens import as_text, clean, is_missing, number
 
-__all__ = ["FieldReader", "listed"]
+__all__ = ["FieldReader", "entries", "listed"]
 
 _SEPARATORS = "|;,"  # of words in one cell, the first that a column uses
 _BETWEEN_NUMBERS = re.compile(r"[\s,;|]+")
@@ -73,7 +76,7 @@ class FieldReader:
         return amounts
 
     def _tokens(self, entries: list) -> list[str] | None:
-        words = [clean(as_text(entry)).replace(" ", "_") for entry in entries if not is_missing(entry)]
+        words = [_spelled(entry) for entry in entries if not is_missing(entry)]
         self.cut += len(words) > self.longest
         return words[: self.longest] or None
 
@@ -101,3 +104,32 @@ def listed(text: str) -> list | None:
     record = parse_record(b'{"list": ' + text.encode("utf-8", "replace") + b"}")
     value = record.get("list") if record else None
     return value if isinstance(value, list) else None
+
+
+def entries(value: object, known: Container[str]) -> list[str]:
+    """The tokens of a cell of a list: as an atomic file has them, or as `FieldReader` would have written them there.
+
+    Args:
+        value: a list, a list spelled in text, or words between blanks or separators.
+        known: tokens of training. Of several ways to read a text the one with the most of these is meant.
+    """
+    if is_missing(value):
+        return []
+    in_list = list(value) if isinstance(value, (list, tuple, np.ndarray)) else listed(as_text(value))
+    if in_list is not None:
+        some = [entry for entry in in_list if not is_missing(entry)]
+        return [entry if isinstance(entry, str) and entry in known else _spelled(entry) for entry in some]
+    return max(_ways(as_text(value)), key=lambda words: sum(word in known for word in words))
+
+
+def _ways(text: str) -> Iterator[list[str]]:
+    yield text.split()
+    for mark in _SEPARATORS:
+        if mark in text:
+            yield [_spelled(entry) for entry in text.split(mark) if not is_missing(entry)]
+    yield [_spelled(text)]
+
+
+def _spelled(entry: object) -> str:
+    """An entry of a list as one word."""
+    return clean(as_text(entry)).replace(" ", "_")

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from recbole_marn.data.context_vocabulary import FieldVocabulary
+from recbole_marn.prepare.fields import entries
 from recbole_marn.prepare.tokens import identifier, is_missing, number
 from recbole_marn.serving.distinct import distinct
 
@@ -47,8 +48,7 @@ def context_of(vocabularies: Sequence[FieldVocabulary], columns: Mapping[str, np
 
 def _codes(vocabulary: FieldVocabulary, values: np.ndarray) -> tuple[np.ndarray, int]:
     if vocabulary.kind == "token_seq":
-        lists = [value if isinstance(value, (list, tuple, np.ndarray)) else _words(value) for value in values]
-        return vocabulary.of_lists([[_token(vocabulary, value) for value in words] for words in lists])
+        return vocabulary.of_lists([entries(value, vocabulary.code) for value in values])
     which, different = distinct(values, use_na_sentinel=False)
     if vocabulary.kind == "token":
         tokens = np.array([_token(vocabulary, value) for value in different], dtype=object)
@@ -65,7 +65,3 @@ def _token(vocabulary: FieldVocabulary, value: Any) -> str:
     if isinstance(value, (bool, np.bool_)) and str(value) not in vocabulary.code:
         return str(value).lower()
     return value if isinstance(value, str) and value in vocabulary.code else identifier(value)
-
-
-def _words(value: Any) -> list[str]:
-    return [] if is_missing(value) else str(value).split()

@@ -258,11 +258,21 @@ def columns_of(table: Any, wanted: Sequence[str], what: str) -> dict[str, np.nda
             f"{', '.join(map(str, table)) or 'none'}, without {', '.join(missing)}",
             "Add them, or rename yours.",
         )
-    columns = {name: np.asarray(table[name]) for name in wanted}
+    columns = {name: _column(table[name]) for name in wanted}
     if len({column.shape for column in columns.values()}) > 1 or any(c.ndim != 1 for c in columns.values()):
         shapes = ", ".join(f"{name} {column.shape}" for name, column in columns.items())
         raise InputError(f"columns of {what} of one length", shapes, "Give one value per row.")
     return columns
+
+
+def _column(values: Any) -> np.ndarray:
+    """An array of values, of which lists that a list holds stay as they are."""
+    if not isinstance(values, (list, tuple)) or not any(isinstance(v, (list, tuple, np.ndarray)) for v in values):
+        return np.asarray(values)
+    column = np.empty(len(values), dtype=object)
+    for row, value in enumerate(values):
+        column[row] = value
+    return column
 
 
 def tokens_of(column: np.ndarray, name: str, what: str) -> np.ndarray:

@@ -18,6 +18,7 @@ from recbole_marn.data.item_table import (
     statistic_columns,
 )
 from recbole_marn.errors import InputError
+from recbole_marn.prepare.fields import entries
 from recbole_marn.prepare.titles import title_words
 from recbole_marn.prepare.tokens import identifier, is_missing, number
 from recbole_marn.settings.data import ModalitySettings
@@ -175,7 +176,8 @@ class _Describing:
         """(n, bag) codes; where training has lists, those of the first `bag` entries that it knows."""
         codes, of_tokens = np.zeros((self.n, bag), dtype=np.int64), self.known.codes[name]
         for item, value in enumerate(self.columns.get(name, ())):
-            tokens = _entries(value, bag > 1)
+            is_list = bag > 1 or isinstance(value, (list, tuple, np.ndarray))
+            tokens = entries(value, of_tokens) if is_list else _token(value)
             found = [of_tokens[token] for token in tokens if token in of_tokens]
             if name != self.known.field:
                 _count(self.unknown, name, len(tokens) - len(found))
@@ -247,15 +249,11 @@ def _check_vectors(vectors: Mapping[str, np.ndarray], known: ItemCodes, n: int) 
             )
 
 
-def _entries(value: Any, is_list: bool) -> list[str]:
-    """The tokens of a cell; those of a list may stand between blanks, as in an atomic file."""
+def _token(value: Any) -> list[str]:
+    """The token of a cell, or none."""
     if is_missing(value):
         return []
-    if isinstance(value, (list, tuple, np.ndarray)):
-        entries = list(value)
-    else:
-        entries = value.split() if is_list and isinstance(value, str) else [value]
-    return [entry if isinstance(entry, str) else identifier(entry) for entry in entries if not is_missing(entry)]
+    return [value if isinstance(value, str) else identifier(value)]
 
 
 def _count(where: dict[str, int], name: str, number: int) -> None:

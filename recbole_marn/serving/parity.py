@@ -79,7 +79,7 @@ def _numbers(exported: ExportedScorer, part: Part) -> np.ndarray:
 def _behaviours(exported: ExportedScorer, part: Part, number: np.ndarray) -> Behaviours:
     events, kind = part.rows.events, None
     if exported.facts.needs.kind:
-        types = part.protocol.behaviour_type if part.is_log else part.source.behaviour_types
+        types = part.source.behaviour_types
         kind = np.array([exported.facts.kinds.get(token, 0) for token in types])[events.behaviour]
     return Behaviours({}, events.user, number[events.item], events.time, kind)
 

@@ -262,8 +262,8 @@ class Scores(ABC):
         by_row = behaviours is not None and behaviours.by_row
         timed = behaviours is not None and (self.facts.needs.time or not by_row)
         fields = self.facts.fields
-        columns = columns_of(rows, [*([] if by_row else [fields.user]), fields.item, *([fields.time] if timed else [])],
-                             "rows")  # fmt: skip
+        wanted = [*([] if by_row else [fields.user]), fields.item, *([fields.time] if timed else [])]
+        columns = columns_of(rows, [*wanted, *columns_read(self.facts.context)], "rows")
         item = self.numbers(columns[fields.item]).clip(min=UNKNOWN)
         time = self._times(columns[fields.time]) if timed else np.zeros(len(item))
         if behaviours is None:
@@ -274,7 +274,7 @@ class Scores(ABC):
         else:
             user = tokens_of(columns[fields.user], fields.user, "rows")
             windows = behaviours.before(user, time, self.facts.longest, inclusive=inclusive)
-        return self.probabilities(item, time, windows, behaviours, self.context_of(rows, len(item)).codes)
+        return self.probabilities(item, time, windows, behaviours, self.context_of(columns, len(item)).codes)
 
     def probabilities(
         self, item: np.ndarray, time: np.ndarray, windows: Windows, behaviours: Behaviours, context: np.ndarray

@@ -57,7 +57,7 @@ def test_metrics_and_tests_need_no_scores(seed):
     assert one.uauc() == metrics.uauc(user, label, a)
     for weight in ("impressions", "clicks"):
         assert one.gauc(weight) == metrics.gauc(user, label, a, weight)
-    for name in ("log_loss", "normalised_entropy", "predicted_over_observed"):
+    for name in ("log_loss", "normalised_entropy"):
         assert getattr(one, name)() == pytest.approx(getattr(metrics, name)(label, a), abs=1e-12)
     assert delong_variance_of_statistics(one) == pytest.approx(delong_variance(label, a, user), rel=1e-9)
     assert vars(delong_test_of_statistics(one, two)) == pytest.approx(vars(delong_test(label, a, b, user)), rel=1e-9)
@@ -77,14 +77,13 @@ def test_one_class_has_no_auc(label):
     for value in (one.auc(), one.uauc(), one.gauc(), one.normalised_entropy(), delong_variance_of_statistics(one)):
         assert math.isnan(value)
     assert one.log_loss() == pytest.approx(metrics.log_loss(label, [0.2, 0.3, 0.4]))
-    assert math.isnan(one.predicted_over_observed()) == (not any(label))
 
 
 def test_scores_without_a_scale_have_ranking_metrics_alone():
     user, label, a, _ = random_rows(1)
     one = cluster_statistics(user, label, 64 * a, probabilities=False)
     assert one.uauc() == metrics.uauc(user, label, a)
-    for name in ("log_loss", "normalised_entropy", "predicted_over_observed"):
+    for name in ("log_loss", "normalised_entropy"):
         with pytest.raises(InputError, match="Scores without a scale"):
             getattr(one, name)()
     with pytest.raises(InputError, match="sigmoid"):

@@ -9,6 +9,7 @@ import pytest
 
 from recbole_marn.errors import InputError
 from recbole_marn.evaluation import packing
+from recbole_marn.evaluation.cluster_statistics import PLACEMENTS, cluster_statistics
 from recbole_marn.evaluation.evidence import evidence_of, evidence_of_parts, pack, unpack
 from recbole_marn.evaluation.scores import part_metrics
 
@@ -103,7 +104,10 @@ def rewritten(part="test", **changed):
         rewritten(user__doubled_wins=lambda x: x.astype(int) * 100 + 1),
         rewritten(user__doubled_wins=lambda x: x + 0.5),
         rewritten(user__predicted=lambda x: np.full(x.shape[1], 1e6)),
-        rewritten(request__positive_placements=lambda x: np.full(x.shape[1], 2e6)),
+        rewritten(user__predicted=lambda x: np.full(x.shape[1], 0.5)),
+        rewritten(request__positive_placements=lambda x: np.full(len(x), 2_000_000)),
+        rewritten(user__negative_placements=lambda x: x - (np.arange(len(x)) == x.argmax())),
+        rewritten(user__positive_placements=lambda x: x / 2),
         rewritten(request__MRR=lambda x: np.full(x.shape[1], 99.0)),
         rewritten(request__requests=lambda x: x[1:]),
         rewritten(user__cluster=lambda x: x * (np.arange(len(x)) != 3)),
@@ -115,20 +119,31 @@ def rewritten(part="test", **changed):
         rewritten("valid", total__loss=lambda _: None),
         rewritten("valid", request__doubled_wins=lambda x: x.astype(int) * 100 + 1),
     ],
-    ids=range(24),
+    ids=range(27),
 )
 def test_what_contradicts_itself_is_refused(content):
     with pytest.raises(InputError, match="statistics as they were written"):
         unpack(content)
 
 
+@pytest.mark.parametrize("log", [True, False])
+def test_placements_are_exact(log):
+    """They are numbers of pairs, so that AUC and its variance lose nothing on the way."""
+    scores = columns(5)
+    made = cluster_statistics(scores["user"], scores["label"], scores["score"])
+    found = unpack(pack({"test": evidence_of(scores, log)}))["test"].clusters["user"]
+    for name in PLACEMENTS:
+        assert found.sums_of(name) == pytest.approx(made.sums_of(name), rel=1e-14, abs=0)
+    assert (found.predicted is not None) == log
+
+
 def test_it_is_small():
-    """Some fifteen bytes a user and model."""
+    """Some ten bytes a user and model."""
     rng = np.random.default_rng(0)
     user = np.repeat(np.arange(5000), 20)
     label = np.tile([1.0] + [0.0] * 19, 5000)
     scores = {"user": user, "label": label, "score": rng.random(len(user)).astype(np.float32)}
-    assert len(pack({"test": evidence_of(scores, False)})) < 5000 * 18
+    assert len(pack({"test": evidence_of(scores, False)})) < 5000 * 11
 
 
 def test_what_would_fill_the_memory_is_refused(monkeypatch):

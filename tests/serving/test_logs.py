@@ -312,3 +312,55 @@ def test_the_test_part_of_a_run_on_moving_statistics_is_not_scored_with_what_cam
     late = parity._scores(ExportedScorer(folder), served.run.test.part)
     at_their_time = served.run.trainer.scores(served.run.test)["score"]
     assert manifest["parity"]["test"]["largest_difference"] < 1e-5 < np.abs(late - at_their_time).max()
+
+
+# ------------------------------------------------------------------------------------------------------------ lists
+@pytest.fixture(scope="module")
+def tagged(tmp_path_factory):
+    """A scorer whose users have tags, of which training saw t0, t_1 and t2; and three rows without them."""
+    folder = tmp_path_factory.mktemp("tagged")
+    target = planted_log.write(folder, ROWS)
+    tags = ("", "t0", "t0 t_1", "t0 t_1 t2")
+    lines = (target / "log.user").read_text().splitlines()
+    lines = [f"{line}\t{'tags:token_seq' if row == 0 else tags[row % 4]}" for row, line in enumerate(lines)]
+    (target / "log.user").write_text("\n".join(lines) + "\n")
+    settings = planted_log.settings(
+        folder, checkpoint_dir=str(folder / "saved"), behaviour=None, user={"fields": {"age": 2, "tags": 2}},
+        context={"fields": {"device": 2}},
+    )  # fmt: skip
+    rows = {"user_id": ["u1", "u2", "u3"], "item_id": ["001", "002", "003"], "timestamp": [1e5] * 3}
+    scorer = recbole_marn.load_scorer(recbole_marn.run(config_dict=settings)["checkpoint"])
+    return scorer, rows | {"age": ["21", "22", "23"], "device": ["d1"] * 3}
+
+
+@pytest.mark.parametrize(
+    "tags",
+    [
+        [["t0"], ["t0", "t_1"], ["t0", "t 1", "t2"]],
+        ["['t0']", "['t0', 't 1']", '["t0", "t_1", "t2"]'],
+        ["t0", "t0|t 1", "t0|t_1| t2"],
+    ],
+)
+def test_lists_are_read_as_prepare_reads_them(tagged, tags):
+    """A list spelled in a cell was unknown words; lists of different lengths ended in an error of numpy's."""
+    scorer, rows = tagged
+    told = scorer.context_of(rows | {"tags": tags}, 3)
+    assert told.unknown == {}
+    expected = rows | {"tags": ["t0", "t0 t_1", "t0 t_1 t2"]}
+    np.testing.assert_array_equal(scorer.score(rows | {"tags": tags}), scorer.score(expected))
+    assert len(set(scorer.score(expected | {name: values[:1] * 3 for name, values in rows.items()}).tolist())) == 3
+
+
+@pytest.mark.parametrize(
+    ("changed", "text"),
+    [
+        ({"device": ["d1", ["d2"], "d0"]}, "a column that is no list. Got ['d2']"),
+        ({"item_id": ["001", ["002"], "003"]}, "a column that is no list. Got ['002']"),
+        ({"age": ["21"], "tags": ["t0"], "device": ["d1"]}, "columns of rows of one length"),
+    ],
+)
+def test_rows_that_are_none(tagged, changed, text):
+    scorer, rows = tagged
+    with pytest.raises(InputError) as error:
+        scorer.score(rows | {"tags": ["t0"] * 3} | changed)
+    assert text in str(error.value)
