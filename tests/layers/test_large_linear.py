@@ -17,10 +17,11 @@ def operands(n=37, k=19, m=11, dtype=torch.float32):
 
 
 @pytest.mark.parametrize("has_bias", [False, True])
-def test_equals_f_linear_with_all_gradients(path, has_bias):
-    x, weight, bias = operands()
+@pytest.mark.parametrize("outputs", [11, 23], ids=["narrower than its input", "wider"])
+def test_equals_f_linear_with_all_gradients(path, has_bias, outputs):
+    x, weight, bias = operands(m=outputs)
     inputs = (x, weight, bias) if has_bias else (x, weight)
-    probe = torch.randn(37, 11)
+    probe = torch.randn(37, outputs)
     fast, plain = large_linear(*inputs), F.linear(*inputs)
     assert torch.allclose(fast, plain, atol=1e-5)
     ours = torch.autograd.grad((fast * probe).sum(), inputs)
