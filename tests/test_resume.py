@@ -246,6 +246,21 @@ def test_a_checkpoint_is_refused_where_items_are_described_otherwise(data_path, 
         fit(prepared(mine | {"resume": True}))
 
 
+@pytest.mark.parametrize("model", ["MARN", "DIN"])
+def test_a_checkpoint_is_refused_where_types_of_behaviours_have_changed_places(data_path, tmp_path, model):
+    shutil.copytree(data_path / "tiny", tmp_path / "copy" / "tiny")
+    mine = tiny.settings(tmp_path / "copy", model, epochs=1, run_name="mine")
+    parts = prepared(mine)
+    fit(parts)
+    file = tmp_path / "copy" / "tiny" / "tiny.inter"
+    words = {"view": "buy", "buy": "view"}
+    lines = [line.split("\t") for line in file.read_text().splitlines()]
+    file.write_text("\n".join("\t".join([*line[:-1], words.get(line[-1], line[-1])]) for line in lines) + "\n")
+    assert prepared(mine).train.part.split_sha256 == parts.train.part.split_sha256
+    with pytest.raises(InputError, match="Got the same rows, with other numbers"):
+        quick_start.load_run(parts.trainer.saved_model_file)
+
+
 def test_a_state_of_other_rows_or_settings_is_refused(settings):
     fit(prepared(settings(epochs=1, run_name="mine")))
     other = prepared(settings(epochs=1, run_name="mine", resume=True, sample_seed=7))

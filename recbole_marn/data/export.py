@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import yaml
 
+from recbole_marn.data.context_codes import Column
 from recbole_marn.errors import InputError
 from recbole_marn.files import check_plain_name, sha256, write_json
 from recbole_marn.files.folders import staged_folder
@@ -53,8 +54,9 @@ def export_benchmark(parts: Sequence[Any], folder: str | Path, *, name: str, ove
     for field in [dataset.uid_field, *fields]:
         _check_tokens(field, dataset.field2id_token[field])
     users = _user_fields(dataset)
-    lists = [f for f in (*fields, *users, *_row_fields(dataset)) if dataset.field2type[f].value.endswith("seq")]
-    separator = _separator(np.concatenate([dataset.field2id_token[f] for f in (dataset.iid_field, *lists)]))
+    lists = [dataset.field2id_token[f] for f in (*fields, *users) if dataset.field2type[f].value.endswith("seq")]
+    lists += [column.tokens for column in _row_columns(dataset) if column.kind == "token_seq"]
+    separator = _separator(np.concatenate([dataset.field2id_token[dataset.iid_field], *lists]))
     files = {
         f"{name}.item": _table(dataset, dataset.item_feat, dataset.iid_field, dataset.item_num, fields[1:], separator)
     }
@@ -126,23 +128,24 @@ def _user_fields(dataset: Any) -> list[str]:
     ]
 
 
-def _row_fields(dataset: Any) -> list[str]:
+def _row_columns(dataset: Any) -> list[Column]:
     """The columns of rows that models of RecBole see on the rows of a log."""
-    return list(dataset.rows.extra) if dataset.is_log else []
+    columns = dataset.protocol.columns if dataset.is_log else ()
+    return [column for column in columns if not column.by_user and column.tokens is not None]
 
 
 def _table(dataset: Any, table: Any, key: str, number: int, fields: Sequence[str], separator: str) -> Iterator[str]:
     """Every item or user, so that plain RecBole numbers all of them whichever columns it loads."""
     yield _line([f"{key}:token", *(f"{field}:{dataset.field2type[field].value}" for field in fields)])
-    columns = [_tokens(dataset, field, table[field].numpy(), separator) for field in fields]
+    columns = [_tokens(dataset.field2id_token[field], table[field].numpy(), separator) for field in fields]
     names = dataset.field2id_token[key]
     for index in range(1, number):
         yield _line([names[index], *(column[index] for column in columns)])
 
 
-def _tokens(dataset: Any, field: str, ids: np.ndarray, separator: str) -> list[str]:
+def _tokens(names: np.ndarray, ids: np.ndarray, separator: str) -> list[str]:
     """The token of each id (n,), or of each list of ids (n, longest); empty where there is none."""
-    names = dataset.field2id_token[field].astype(object).copy()
+    names = names.astype(object)
     names[0] = ""
     if ids.ndim == 1:
         return names[ids].tolist()
@@ -159,7 +162,8 @@ def _rows(part: Any, unclicked: np.ndarray, separator: str) -> Iterator[str]:
     """Header and lines of one part, a positive's history put into text once for all its rows."""
     item_list, unclicked_list = _list_fields(part)
     kinds = {part.uid_field: "token", part.iid_field: "token", part.time_field: "float", part.label_field: "float"}
-    kinds |= {field: part.field2type[field].value for field in _row_fields(part)}
+    further = _row_columns(part)
+    kinds |= {column.name: column.kind for column in further}
     kinds |= {item_list: "token_seq", unclicked_list: "token_seq"}
     yield _line(f"{field}:{kind}" for field, kind in kinds.items())
     user_token, item_token = (part.field2id_token[field] for field in (part.uid_field, part.iid_field))
@@ -168,7 +172,7 @@ def _rows(part: Any, unclicked: np.ndarray, separator: str) -> Iterator[str]:
         group = np.arange(start, min(start + CHUNK, rows.n_groups))
         row_of = rows.rows_of_groups(group)
         columns, of_group = rows.columns(row_of), rows.group_of(row_of) - start
-        further = [_tokens(part, field, values, separator) for field, values in rows.extra_of(row_of).items()]
+        texts = [_tokens(column.tokens, column.values[rows.requests.line[row_of]], separator) for column in further]
         event, length = rows.history(rows.first_row(group))
         ends = np.cumsum(length)
         histories = [
@@ -182,7 +186,7 @@ def _rows(part: Any, unclicked: np.ndarray, separator: str) -> Iterator[str]:
                     item_token[columns["item"][row]],
                     repr(float(columns["time"][row])),
                     f"{columns['label'][row]:.0f}",
-                    *(column[row] for column in further),
+                    *(text[row] for text in texts),
                     histories[0][of_group[row]],
                     histories[1][of_group[row]],
                 )
@@ -220,7 +224,7 @@ def _settings(dataset: Any, longest: int, separator: str) -> dict[str, Mapping[s
     }
     # RecBole cuts or overflows lists that are longer than this, so it is the longest there is.
     sequential = {"MAX_ITEM_LIST_LENGTH": longest}
-    plain = [user, item, time, label, *_row_fields(dataset)]
+    plain = [user, item, time, label, *(column.name for column in _row_columns(dataset))]
     return {
         # Without the list, which these models would take for a bag of further features.
         "context": common | {"load_col": {"inter": plain, **further}},

@@ -219,6 +219,8 @@ class Part(_Fields, OfItems):
         if isinstance(self.protocol, LogProtocol):
             fields |= {column.name for column in self.protocol.columns if column.tokens is not None}
         tokens = {field: self.field2id_token[field].astype(object) for field in fields if field in self.field2id_token}
+        if self.source.behaviour_types is not None:
+            tokens[":types"] = self.source.behaviour_types.astype(object)
         return split_sha256([{name: pd.util.hash_array(known, categorize=False) for name, known in tokens.items()}])
 
     @cached_property

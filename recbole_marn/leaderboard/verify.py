@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import math
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from difflib import SequenceMatcher
@@ -25,7 +25,7 @@ from recbole_marn.evaluation.scores import check_scores_file, load_scores, part_
 from recbole_marn.leaderboard.across_page import PAGES, list_of_datasets, pages
 from recbole_marn.leaderboard.board import Board, board_of, rows_of_records
 from recbole_marn.leaderboard.formats import FORMATS, parts_of_line, plain
-from recbole_marn.leaderboard.grid import best_trial, config_id
+from recbole_marn.leaderboard.grid import best_trial, config_id, search_told
 from recbole_marn.leaderboard.measures import is_log
 from recbole_marn.leaderboard.records import EvidenceStore, Folders, check_alike, datasets_in
 from recbole_marn.leaderboard.statistics import TableRow, statistics_of
@@ -104,15 +104,20 @@ def _records(folders: Folders, report: Report) -> list[dict[str, Any]]:
     read = [_read(path, "run", report) for path in sorted(folders.records.glob("*.json"))]
     records = [record for record in read if record is not None]
     report.records = len(records)
+    _check_names("Record", records, report)
+    with _readable(f"the records in {folders.records}", report):
+        check_alike(records)
+    return records
+
+
+def _check_names(what: str, records: Iterable[Mapping[str, Any]], report: Report) -> None:
+    """A run's name is that of its settings."""
     for record in records:
         name = run_name_of(record["settings"])
         if record["run"] != name:
             report.problems.append(
-                f"Record {record['run']}: its settings are those of {name}; settings or seed were altered."
+                f"{what} {record['run']}: its settings are those of {name}; settings or seed were altered."
             )
-    with _readable(f"the records in {folders.records}", report):
-        check_alike(records)
-    return records
 
 
 def _check_metrics(
@@ -172,6 +177,7 @@ def _same(stored: float | None, computed: float | None, tolerance: float = TOLER
 
 def _check_trials(folders: Folders, records: Sequence[Mapping[str, Any]], report: Report) -> None:
     trials = {path.stem: _read(path, "trial", report) for path in sorted(folders.trials.glob("*.json"))}
+    _check_names("Trial", filter(None, trials.values()), report)
     for record in records:
         tuned = record.get("tuned")
         if not tuned:
@@ -185,6 +191,9 @@ def _check_trials(folders: Folders, records: Sequence[Mapping[str, Any]], report
             report.problems.append(f"Record {record['run']}: trial {tuned['chosen']} is not the best of its search.")
         elif config_id(best["settings"]) != config_id(record["settings"]):
             report.problems.append(f"Record {record['run']}: its settings are not those of trial {tuned['chosen']}.")
+        for key, value in search_told(compared, tuned.get("space", {})).items():
+            if key != "chosen" and tuned.get(key, value) != value:
+                report.problems.append(f"Record {record['run']}: {key} of its search is {tuned[key]}, not {value}.")
 
 
 # ---------------------------------------------------------------------------------------------- statistics

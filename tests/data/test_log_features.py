@@ -7,6 +7,7 @@ import planted_log
 import pytest
 from token_rows import PARTS, build, delivered, token_rows
 
+from recbole_marn.data.export import export_benchmark
 from recbole_marn.errors import InputError
 
 ROWS = planted_log.exposures()
@@ -147,3 +148,19 @@ def test_the_fingerprint_covers_every_column(tmp_path, field):
         planted_log.write(tmp_path / name, [row, *(changed if name == "b" else ROWS[1:])])
         sha256.append(build(planted_log.settings(tmp_path / name))["train"].part.split_sha256)
     assert sha256[0] != sha256[1]
+
+
+# ------------------------------------------------------------------------------------------------ exported rows
+def test_exported_rows_are_the_same_whatever_the_model(tmp_path):
+    """Those of a model of ours had lost the columns of the row."""
+    planted_log.write(tmp_path, ROWS)
+    written = []
+    for model in ("FM", "MARN"):
+        loaders = build(planted_log.clean(planted_log.settings(tmp_path, model), model))
+        summary = export_benchmark([loader.part for loader in loaders.values()], tmp_path / model, name="rows")
+        written.append(summary["files"])
+    assert written[0] == written[1]
+    header, *lines = (tmp_path / "MARN" / "rows" / "rows.test.inter").read_text().splitlines()
+    assert header.split("\t")[4:6] == ["device:token", "position:token"]
+    by_key = {(r.user, r.item, repr(r.time)): (r.device, str(r.position)) for r in ROWS}
+    assert lines and all(by_key[tuple(cells[:3])] == tuple(cells[4:6]) for cells in (x.split("\t") for x in lines))

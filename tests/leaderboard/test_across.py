@@ -10,7 +10,7 @@ import pytest
 from tampering import change, tamper
 
 from recbole_marn.errors import InputError
-from recbole_marn.evaluation.record import read_records, sealed_text
+from recbole_marn.evaluation.record import read_records, run_name_of, sealed_text
 from recbole_marn.leaderboard import across_page, verify
 from recbole_marn.leaderboard.across import Standings, Task, standings_of
 from recbole_marn.leaderboard.records import Folders
@@ -70,11 +70,13 @@ def two(tmp_path_factory):
             fake_runs.write_run(out, model, seed, dataset="one")
         for model in ("MARN", "DIN", "LR", "Popularity"):
             fake_runs.write_run(out, model, seed, dataset="two")
+    tried = [fake_runs.settings_of("DIN", 2020, "two", learning_rate=rate) for rate in (0.001, 0.1)]
+    names = [run_name_of(settings) for settings in tried]
+    for seed in (2020, 2021):
         path = fake_runs.write_run(out, "DIN", seed, dataset="two", learning_rate=0.1)
-        tuned = {"trials": 2, "space": {"learning_rate": [0.1]}, "chosen": "b", "compared": ["a", "b"]}
+        tuned = {"trials": 2, "space": {"learning_rate": [0.1]}, "chosen": names[1], "compared": names}
         path.write_text(sealed_text({**json.loads(path.read_text()), "tuned": tuned}))
-    for name, rate, score in (("a", 0.001, 0.61), ("b", 0.1, 0.64)):
-        settings = fake_runs.settings_of("DIN", 2020, "two", learning_rate=rate)
+    for name, settings, score in zip(names, tried, (0.61, 0.64), strict=True):
         trial = {"leaderboard": "trial", "format": 1, "run": name, "valid_score_bigger": True,
                  "best_valid_score": score, "settings": settings, "data": {"files": {}}}  # fmt: skip
         (Folders(out, "two").trials / f"{name}.json").write_text(sealed_text(trial))

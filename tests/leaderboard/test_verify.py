@@ -283,7 +283,7 @@ def test_a_folder_without_records(tmp_path, capsys):
 def test_a_chosen_trial_must_be_the_best(results):
     folders = Folders(results, "tiny")
     trial = {"leaderboard": "trial", "format": 1, "valid_score_bigger": True, "data": {"files": {}},
-             "settings": {"model": "DIN", "dataset": "tiny"}}  # fmt: skip
+             "settings": {"model": "DIN", "dataset": "tiny", "seed": 2020}}  # fmt: skip
     for name, score in (("a", 0.7), ("b", 0.8)):
         (folders.trials / f"{name}.json").write_text(sealed_text({**trial, "run": name, "best_valid_score": score}))
     path = first_record(results)
@@ -292,6 +292,11 @@ def test_a_chosen_trial_must_be_the_best(results):
     assert any(
         f"Record {path.stem}: trial a is not the best of its search." in problem for problem in problems(results)
     )
+    assert any("Trial a: its settings are those of DIN-tiny-" in problem for problem in problems(results))
+    said = {"chosen": "b", "trials": 3, "best_valid_score": 0.9}
+    tamper(path, True, lambda record: record.update(tuned=tuned | said))
+    for told in ("trials of its search is 3, not 2", "best_valid_score of its search is 0.9, not 0.8"):
+        assert any(f"Record {path.stem}: {told}" in problem for problem in problems(results))
     (folders.trials / "b.json").unlink()
     assert any(f"Record {path.stem}: a trial of its search is missing" in problem for problem in problems(results))
 
