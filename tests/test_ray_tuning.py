@@ -96,15 +96,15 @@ def test_another_search_in_the_same_place_is_refused(tmp_path):
 
 def search(fixed, **more):
     Path("mine.hyper").write_text(CHOICES)
-    given = {"model": "MARN", "dataset": "tiny", "config_dict": fixed, "params_file": "mine.hyper", "engine": "ray"}
-    given["output_file"] = "out.json"
+    given = {"model": "MARN", "dataset": "tiny", "config_dict": fixed, "params_file": "mine.hyper"}
+    given |= {"cluster": Cluster(), "output_file": "out.json"}
     return tune(**{**given, **more})
 
 
 @pytest.mark.parametrize("cluster", [{"workers": 0}, {"gpus": -1.0}, {"gpus": math.nan}])
 def test_a_cluster_without_workers(fixed, cluster):
     with pytest.raises(InputError, match="one worker or more"):
-        search(fixed, cluster=cluster)
+        search(fixed, cluster=Cluster(**cluster))
 
 
 def test_ray_is_missing(fixed, monkeypatch):
@@ -125,9 +125,9 @@ def quick_workers(monkeypatch):
 def test_two_workers_find_what_one_process_finds(fixed, quick_workers):
     """With one epoch nothing is stopped early, so that every trial is the one RecBole's engine makes."""
     fixed["epochs"] = 1
-    together = search(fixed, cluster=vars(Cluster(workers=2)))
+    together = search(fixed, cluster=Cluster(workers=2))
     found = json.loads(Path("out.json").read_text())["trials"]
-    search(fixed, engine="recbole", output_file="alone.json")
+    search(fixed, cluster=None, output_file="alone.json")
     wanted = json.loads(Path("alone.json").read_text())["trials"]
 
     def by_settings(trials):

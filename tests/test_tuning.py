@@ -15,7 +15,7 @@ from recbole_marn.data.protocol import Protocol
 from recbole_marn.errors import Diverged, InputError
 from recbole_marn.registry import properties_folder
 from recbole_marn.training.trainer import CTRTrainer
-from recbole_marn.tuning import search
+from recbole_marn.tuning import trials
 from recbole_marn.tuning.search import tune
 from recbole_marn.tuning.space import read_space
 
@@ -277,7 +277,7 @@ def test_a_bad_line(settings, space, line, text):
     ],
 )
 def test_an_unknown_key_or_a_value_out_of_range_stops_before_the_first_trial(settings, space, monkeypatch, line, text):
-    monkeypatch.setattr(search, "objective_function", None)
+    monkeypatch.setattr(trials, "objective_function", None)
     given = own(settings())
     del given["epochs"]
     assert text in error_of(
@@ -362,7 +362,7 @@ def test_a_space_in_another_encoding_is_named(tmp_path):
 
 
 def test_a_file_that_cannot_be_written_is_found_out_before_the_first_trial(settings, space, monkeypatch):
-    monkeypatch.setattr(search, "objective_function", None)
+    monkeypatch.setattr(trials, "objective_function", None)
     Path("file").touch()
     with pytest.raises(OSError):
         tune(model="MARN", dataset="tiny", config_dict=own(settings()), params_file=space(), output_file="file/t.json")

@@ -49,10 +49,12 @@ class Context:
 
     @property
     def subjects(self) -> list[Subject]:
+        """The subject and its rivals."""
         return [self.subject, *self.rivals]
 
     @property
     def part(self) -> Part:
+        """The subject's part: the rows that every subject scores."""
         return self.subject.part
 
     def rng(self, purpose: int) -> np.random.Generator:

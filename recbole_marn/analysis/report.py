@@ -23,7 +23,7 @@ from recbole_marn.analysis.sections.convergence import convergence
 from recbole_marn.analysis.sections.popularity import popularity
 from recbole_marn.analysis.sections.separation import separation
 from recbole_marn.errors import InputError, printable
-from recbole_marn.evaluation.bootstrap import bootstrap_over_users
+from recbole_marn.evaluation.bootstrap import bootstrap_over_clusters
 from recbole_marn.evaluation.metrics import auc
 from recbole_marn.files.folders import staged_folder
 from recbole_marn.files.spreadsheet import no_formula
@@ -112,7 +112,7 @@ def _models(context: Context) -> tuple[Table, list[str]]:
     """Who is compared, and doubts that a model has learned anything."""
     columns = context.subject.columns
     scores = np.stack([subject.columns["score"] for subject in context.subjects])
-    found = bootstrap_over_users(columns["user"], columns["label"], scores, "UAUC", 200)
+    found = bootstrap_over_clusters(columns["user"], columns["label"], scores, "UAUC", 200)
     rows, doubts = [], []
     for number, subject in enumerate(context.subjects):
         low, high = float(found.low[number]), float(found.high[number])

@@ -47,10 +47,12 @@ class Subject:
 
     @property
     def model(self) -> Any:
+        """The trained model."""
         return self.prepared.model
 
     @property
     def trainer(self) -> CTRTrainer:
+        """The trainer that scores its rows."""
         return self.prepared.trainer
 
     @cached_property

@@ -7,6 +7,7 @@ import json
 import os
 
 from recbole_marn.settings.arguments import add_run_arguments, config_files
+from recbole_marn.tuning.ray import Cluster
 from recbole_marn.tuning.search import tune
 from recbole_marn.tuning.space import ALGORITHMS
 
@@ -38,8 +39,7 @@ def main(args: argparse.Namespace) -> int:
         algo=args.algo,
         max_evals=args.max_evals,
         output_file=args.output_file,
-        engine=args.engine,
-        cluster={"workers": args.workers, "address": args.address, "gpus": args.gpus},
+        cluster=Cluster(args.workers, args.address, args.gpus) if args.engine == "ray" else None,
     )
     print(json.dumps(best))
     return 0

@@ -64,6 +64,7 @@ class RaggedBatch:
 
     @property
     def n_rows(self) -> int:
+        """B, the number of rows."""
         return len(self.row_sequence)
 
     def places(self, vector: Tensor) -> tuple[Tensor, Tensor]:

@@ -85,6 +85,7 @@ class FieldVocabulary:
 
     # --------------------------------------------------------------------------------------------- plain data
     def state(self) -> dict[str, Any]:
+        """Plain data, as JSON takes it; `from_state` reads it again."""
         return {
             "name": self.name,
             "kind": self.kind,
@@ -96,6 +97,7 @@ class FieldVocabulary:
 
     @classmethod
     def from_state(cls, state: Mapping[str, Any]) -> FieldVocabulary:
+        """What `state` gave."""
         return cls(
             state["name"],
             state["kind"],

@@ -32,11 +32,13 @@ class GroupedRows(ABC):
     # ------------------------------------------------------------------------------------ for sub-classes
     @property
     @abstractmethod
-    def n_groups(self) -> int: ...
+    def n_groups(self) -> int:
+        """G, the number of groups."""
 
     @property
     @abstractmethod
-    def n_rows(self) -> int: ...
+    def n_rows(self) -> int:
+        """R, the number of rows."""
 
     @abstractmethod
     def groups_a_batch(self, size: int) -> int:

@@ -51,15 +51,30 @@ class ItemColumns(Interface):
     folder: Path
     id_field: str
 
-    def fields(self) -> list[str]: ...
+    def fields(self) -> list[str]:
+        """Names of the columns, the id among them."""
+        ...
+
     def codes(self, field: str) -> tuple[np.ndarray, int]:
         """Codes (n_items, 1) of a token field, or (n_items, longest) of lists, zeros behind; how many codes exist."""
         ...
 
-    def numbers(self, field: str) -> np.ndarray: ...
-    def words(self, field: str) -> tuple[np.ndarray, Mapping[str, int]]: ...
-    def vectors(self, field: str) -> list[np.ndarray]: ...
-    def token_id(self) -> Mapping[str, int]: ...
+    def numbers(self, field: str) -> np.ndarray:
+        """(n_items,) values of a float field, NaN where missing."""
+        ...
+
+    def words(self, field: str) -> tuple[np.ndarray, Mapping[str, int]]:
+        """(n_items, longest) codes of the words of a `token_seq` field, zeros behind; word -> code."""
+        ...
+
+    def vectors(self, field: str) -> list[np.ndarray]:
+        """One array per item of a `float_seq` field."""
+        ...
+
+    def token_id(self) -> Mapping[str, int]:
+        """Item token -> id; 0 is the padding."""
+        ...
+
 
 
 class OfItems:
@@ -69,10 +84,12 @@ class OfItems:
 
     @cached_property
     def modality_settings(self) -> Mapping[str, ModalitySettings]:
+        """Name -> settings of the modalities in use."""
         return self.settings.modality_settings()
 
     @cached_property
     def behaviour_settings(self) -> BehaviourSettings:
+        """What a model reads of a behaviour beside its item."""
         return self.settings.behaviour_settings()
 
 

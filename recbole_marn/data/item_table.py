@@ -100,6 +100,7 @@ class ItemTable:
 
     @property
     def names(self) -> list[str]:
+        """Names of the modalities, in the order of the model."""
         return list(self.modalities)
 
     @cached_property

@@ -185,6 +185,7 @@ class LogFiles(CTRDataset):
         return self.list_field(kind) if kind and self.settings.histories == "given" else kind
 
     def list_field(self, field: str) -> str:
+        """Name of the column that holds the history of a field."""
         return field + self.config["LIST_SUFFIX"]
 
     def _set_alias(self, alias_name: str, default_value: list[str]) -> None:

@@ -181,6 +181,7 @@ class LogProtocol:
     # ------------------------------------------------------------------------------------------ statistics
     @cached_property
     def log_counts(self) -> LogCounts:
+        """What the statistics of a log are counted from."""
         return LogCounts(
             requests=self.requests,
             training=self.part_of_row == TRAIN,

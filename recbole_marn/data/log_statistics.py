@@ -44,6 +44,7 @@ class LogCounts:
 
     @property
     def label(self) -> np.ndarray:
+        """(R,) bool, clicked."""
         return self.requests.label
 
     @cached_property
@@ -53,6 +54,7 @@ class LogCounts:
 
     @cached_property
     def time(self) -> np.ndarray:
+        """(R,) the moment of each row."""
         return self.requests.of_rows(self.requests.time)
 
     @cached_property

@@ -41,10 +41,12 @@ class Requests:
 
     @property
     def n_requests(self) -> int:
+        """Q, the number of requests."""
         return len(self.user)
 
     @property
     def n_rows(self) -> int:
+        """R, the number of rows."""
         return len(self.item)
 
     @property

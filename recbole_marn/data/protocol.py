@@ -79,6 +79,7 @@ class Protocol:
 
     @property
     def release_is_inferred(self) -> bool:
+        """Whether an item counts as released at its first event, for want of a column that says when it was."""
         return self.settings.negatives_from == "released" and self.release is None
 
     def positives(self, part: str) -> Rows:

@@ -56,6 +56,7 @@ class Events:
 
     @property
     def n_events(self) -> int:
+        """E, the number of events."""
         return len(self.user)
 
     @cached_property

@@ -162,6 +162,7 @@ class Moments:
 
     @classmethod
     def of(cls, time: np.ndarray) -> Moments:
+        """Those of times (E,)."""
         if time.size and time.dtype.kind in "iu" and int(time.max()) - int(time.min()) < 2**31:
             first, last = int(time.min()), int(time.max())
             return cls(first, last, None, last - first + 2)
@@ -232,6 +233,7 @@ class EqualFrequencyBins:
 
     @classmethod
     def from_state(cls, state: Mapping[str, Sequence[Sequence[float]]]) -> EqualFrequencyBins:
+        """What `state` gave."""
         return cls(tuple(np.asarray(edges, dtype=np.float64) for edges in state["edges"]))
 
 
@@ -253,9 +255,11 @@ class ClickRate:
     strength: float = 20.0
 
     def as_of(self, item: np.ndarray, time: np.ndarray) -> np.ndarray:
+        """(n,) rates of items (n,) as known strictly before times (n,)."""
         return self._rate(self.clicks.as_of(item, time), self.exposures.as_of(item, time))
 
     def snapshot(self) -> np.ndarray:
+        """(n_items,) rates once all rows are known."""
         return self._rate(self.clicks.snapshot(), self.exposures.snapshot())
 
     def _rate(self, clicks: np.ndarray, exposures: np.ndarray) -> np.ndarray:
@@ -292,6 +296,7 @@ class GapBins:
     bins: EqualFrequencyBins
 
     def codes(self, seconds: np.ndarray) -> np.ndarray:
+        """(n, K) codes of seconds (n,)."""
         return self.bins.assign(seconds)
 
 

@@ -20,7 +20,6 @@ __all__ = [
     "bootstrap_of_ratio",
     "bootstrap_of_statistics",
     "bootstrap_over_clusters",
-    "bootstrap_over_users",
     "percentile_interval",
 ]
 
@@ -107,19 +106,6 @@ def bootstrap_over_clusters(
     else:
         terms = _statistics_terms([cluster_statistics(cluster, label, column) for column in table], metric)
     return _bootstrap_of_terms(terms, _value_of(metric), resamples, confidence, rng)
-
-
-def bootstrap_over_users(
-    user: ArrayLike,
-    label: ArrayLike,
-    score: ArrayLike,
-    metric: str = "UAUC",
-    resamples: int = 1000,
-    confidence: float = 0.95,
-    seed: int = 0,
-) -> Bootstrap:
-    """``bootstrap_over_clusters`` with users as clusters and as groups."""
-    return bootstrap_over_clusters(user, label, score, metric, resamples, confidence, seed)
 
 
 def bootstrap_of_statistics(

@@ -267,8 +267,8 @@ def _evidence(units: dict[str, dict[str, np.ndarray]]) -> Evidence:
         raise unusable("bins of other rows")
     if len({(one.positives.sum(), one.negatives.sum()) for one in clusters.values()}) != 1:
         raise unusable("units of other rows")
-    sums = [one.predicted.sum() for one in clusters.values() if one.predicted is not None]
-    if not np.allclose(sums, bins.predicted.sum(), rtol=1e-5):
+    summed = [one.predicted.sum() for one in clusters.values() if one.predicted is not None]
+    if not np.allclose(summed, bins.predicted.sum(), rtol=1e-5):
         raise unusable("bins of other probabilities")
     return Evidence(clusters, requests, bins)
 

@@ -62,6 +62,7 @@ class Standings:
 
     @property
     def mean_rank(self) -> np.ndarray:
+        """(R,) mean rank over the tasks, 1 for the best."""
         return self.ranks.mean(1)
 
     @property

@@ -59,6 +59,7 @@ class Board:
 
     @cached_property
     def records(self) -> list[Mapping[str, Any]]:
+        """Records of all rows."""
         return [record for row in self.rows for record in row.records]
 
     @cached_property

@@ -49,12 +49,74 @@ def build(request: Request) -> tuple[dict[str, Any], list[Failure]]:
     Raises:
         InputError: bad input; nothing is run before all of it has been checked.
     """
+    asked = _Asked.of(request)
     folders = Folders(request.out, request.dataset)
-    given = dict(request.settings)
-    checkpoint_dir = given.pop("checkpoint_dir", None)
+    existing, tried = read_records(folders.records), read_records(folders.trials, "trial")
+    trials = {label: adopt_names(runs, tried) for label, runs in asked.trials.items()}
+    trying = [run for runs in trials.values() for run in runs]
+    every = [*asked.runs, *trying]
+    files = {path: sha256(path) for path in dict.fromkeys(path for run in every for path in run.files)}
+    site = _Site(folders, asked.plan, files, request)
+    check_alike([*existing, *tried, *map(site.known_of, every)])
+    check_baseline(request.baseline, [*(row.label for row in asked.rows), *names_of(rows_of_records(existing))])
+    folders.prepare()
+
+    rows, told, failures = asked.rows, {}, []
+    if asked.space:
+        failures += site.search(trying, existing)
+        chosen = [found for row in rows if (found := site.chosen(trials[row.label], searched(row, asked.space)))]
+        rows, told = [row for row, _ in chosen], {row.label: search for row, search in chosen}
+    runs = adopt_names(runs_of(asked.plan, rows, request.seeds), existing)
+    failures += site.run([site.training(run, told.get(run.row.label)) for run in runs])
+    site.tell_searches({run.identity[0]: told[run.row.label] for run in runs if run.row.label in told})
+    if failures and not any(folders.records.glob("*.json")):
+        raise InputError(
+            "a run that finishes",
+            f"none; the first failed: {failures[0]}",
+            "Read its log, which says where it stopped, and give the command again.",
+        )
+    line = render(request, made=True)
+    return {"runs": len(runs), "failed": len(failures), **line}, failures
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What a request asks for, all of it checked; nothing of it has been run.
+
+    Attributes:
+        plan: what every run shares.
+        rows: of the table, before a search chooses their settings.
+        runs: of every row and seed.
+        space: of the search; None: there is none.
+        trials: a row's label -> its trials.
+    """
+
+    plan: Plan
+    rows: Sequence[Row]
+    runs: Sequence[Run]
+    space: Space | None
+    trials: Mapping[str, Sequence[Run]]
+
+    @classmethod
+    def of(cls, request: Request) -> _Asked:
+        plan = _plan_of(request)
+        rows = _rows_of(request, plan)
+        runs = runs_of(plan, rows, request.seeds)
+        _check_all_planned(rows, runs)
+        if request.tune is None:
+            return cls(plan, rows, runs, None, {})
+        space = _space_of(request, rows)
+        return cls(plan, rows, runs, space, {row.label: trials_of(plan, row, space, request.tune) for row in rows})
+
+
+def _plan_of(request: Request) -> Plan:
+    given = {key: value for key, value in request.settings.items() if key != "checkpoint_dir"}
     config_files = tuple(os.path.abspath(file) for file in request.config_files)
-    log = Plan(request.dataset, given, config_files).data.label is not None  # it has its own negatives
-    plan = Plan(request.dataset, given if log else {"also_test": ALSO_TEST, **given}, config_files).anywhere()
+    is_log = Plan(request.dataset, given, config_files).data.label is not None  # it has its own negatives
+    return Plan(request.dataset, given if is_log else {"also_test": ALSO_TEST, **given}, config_files).anywhere()
+
+
+def _rows_of(request: Request, plan: Plan) -> list[Row]:
     grid = read_space(request.grid)
     models = plan.possible_models() if request.models is None else request.models
     rows = plan_rows(models, grid)
@@ -62,45 +124,16 @@ def build(request: Request) -> tuple[dict[str, Any], list[Failure]]:
     if request.anchors:
         anchors = anchor_rows(plan.data.modalities, plan.data.use_modalities)
         rows = with_unique_labels([*rows, *_new(anchors, rows)])
-    planned = runs_of(plan, rows, request.seeds)
-    _check_all_planned(rows, planned)
-    space = None
-    if request.tune is not None:
-        space = read_space(request.space) if request.space else shipped_space()
-    if request.space:
-        _check_no_rows(space, request.space)
-        _say_unused(space, request.space, {row.model for row in rows})
-    trials = {row.label: trials_of(plan, row, space, request.tune) for row in rows} if space else {}
+    return rows
 
-    existing, tried = read_records(folders.records), read_records(folders.trials, "trial")
-    trials = {label: adopt_names(runs, tried) for label, runs in trials.items()}
-    trying = [run for runs in trials.values() for run in runs]
-    files = {path: sha256(path) for path in dict.fromkeys(path for run in planned + trying for path in run.files)}
-    site = _Site(folders, plan, files, checkpoint_dir, request)
-    check_alike([*existing, *tried, *map(site.known_of, planned + trying)])
-    check_baseline(request.baseline, [*(row.label for row in rows), *names_of(rows_of_records(existing))])
-    folders.prepare()
 
-    failures: list[Failure] = []
-    told: dict[str, dict[str, Any]] = {}
-    if space:
-        site.keep_known_trials(trying, existing)
-        failures += site.run([site.trial(run) for run in trying])
-        chosen = [found for row in rows if (found := site.chosen(trials[row.label], searched(row, space)))]
-        told = {row.label: search for row, search in chosen}
-        rows = [row for row, _ in chosen]
-    runs = adopt_names(runs_of(plan, rows, request.seeds), existing)
-    failures += site.run([site.training(run, told.get(run.row.label)) for run in runs])
-    site.tell_searches({run.identity[0]: told[run.row.label] for run in runs if run.row.label in told})
-    if failures and not any(folders.records.glob("*.json")):
-        first = failures[0]
-        raise InputError(
-            "a run that finishes",
-            f"none; the first failed: {first}",
-            "Read its log, which says where it stopped, and give the command again.",
-        )
-    line = render(request, made=True)
-    return {"runs": len(runs), "failed": len(failures), **line}, failures
+def _space_of(request: Request, rows: Sequence[Row]) -> Space:
+    if not request.space:
+        return shipped_space()
+    space = read_space(request.space)
+    _check_no_rows(space, request.space)
+    _say_unused(space, request.space, {row.model for row in rows})
+    return space
 
 
 def _say_unused(space: Space, file: str | None, models: Iterable[str]) -> None:
@@ -146,7 +179,6 @@ class _Site:
     folders: Folders
     plan: Plan
     files: Mapping[Path, str]
-    checkpoint_dir: str | None
     request: Request
 
     def run(self, jobs: Sequence[Job]) -> list[Failure]:
@@ -154,7 +186,8 @@ class _Site:
 
     def training(self, run: Run, tuned: Mapping[str, Any] | None) -> Job:
         folder = (self.folders.unfinished / run.name).resolve()
-        checkpoints = Path(self.checkpoint_dir).resolve() if self.checkpoint_dir else folder
+        given = self.request.settings.get("checkpoint_dir")
+        checkpoints = Path(given).resolve() if given else folder
         task = self._task(run, checkpoint_dir=str(checkpoints))
         task["record"]["tuned"] = tuned
         done, state = self.folders.records / f"{run.name}.json", checkpoints / f"{run.name}.last.pth"
@@ -164,7 +197,12 @@ class _Site:
         folder = (self.folders.unfinished / f"trial-{run.name}").resolve()
         return Job(f"trial {run.name}", TRIAL, self._task(run), folder, self._trial_path(run), run.settings["epochs"])
 
-    def keep_known_trials(self, runs: Sequence[Run], existing: Sequence[Mapping[str, Any]]) -> None:
+    def search(self, trials: Sequence[Run], existing: Sequence[Mapping[str, Any]]) -> list[Failure]:
+        """Make the trials that neither a trial's nor a run's record tells the result of."""
+        self._keep_known_trials(trials, existing)
+        return self.run([self.trial(run) for run in trials])
+
+    def _keep_known_trials(self, runs: Sequence[Run], existing: Sequence[Mapping[str, Any]]) -> None:
         """A trial of settings and seed that a finished run has is not repeated: that run's validation is its result."""
         finished = by_identity(existing)
         for run in runs:

@@ -68,6 +68,7 @@ class Space:
     rows: tuple[Row, ...] = ()
 
     def of(self, model: str) -> dict[str, Sequence[Any]]:
+        """Key -> values to try of a model; its own section goes before `all`."""
         return {**self.choices.get("all", {}), **self.choices.get(model, {})}
 
     def unused(self, models: Iterable[str]) -> list[str]:

@@ -48,6 +48,7 @@ class Run:
 
     @property
     def identity(self) -> tuple[str, int]:
+        """Digest of the settings, and the seed: runs that agree in both are one."""
         return config_id(self.settings), self.seed
 
 

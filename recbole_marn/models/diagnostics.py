@@ -25,6 +25,7 @@ class Diagnostics:
         return self._steps % EVERY == 0
 
     def step_done(self) -> None:
+        """Count a step of training."""
         self._steps += 1
 
     def record(self, name: str, value: Tensor, of: Sequence[str] = ()) -> None:

@@ -94,6 +94,7 @@ class InvariantBranch(nn.Module):
 
     @property
     def loss_names(self) -> tuple[str, ...]:
+        """Names of the losses that these settings train with."""
         played = {
             "specific": self.has_game and self.settings.specific_discriminator,
             "D0": self.is_double,

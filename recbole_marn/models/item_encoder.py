@@ -178,6 +178,7 @@ class ItemEncoder(nn.Module):
 
     @property
     def n_items(self) -> int:
+        """Rows of the item table, the padding included."""
         return len(self.frozen["present"])
 
     @property
@@ -234,6 +235,7 @@ class ItemEncoder(nn.Module):
         return self.normalised(self._cells(item, self.frozen["statistic"][item], entity, entity, False))
 
     def normalised(self, cells: Cells) -> Cells:
+        """`cells` with aligned vectors normalised by modality, where the settings say so."""
         if self.norm is None:
             return cells
         return dataclasses.replace(cells, aligned=self.norm(cells.aligned, cells.mask, cells.count))

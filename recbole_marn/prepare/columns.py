@@ -29,9 +29,11 @@ class Assignment:
 
     @property
     def text(self) -> str:
+        """`TABLE.ROLE`, or `ROLE`."""
         return f"{self.table}.{self.role}" if self.table else self.role
 
     def split_type(self) -> tuple[str, str]:
+        """Column and type; no type is ""."""
         name, colon, kind = self.column.rpartition(":")
         return (name, kind) if colon and kind in TYPES else (self.column, "")
 

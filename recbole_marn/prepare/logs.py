@@ -21,13 +21,16 @@ class TokenColumn:
         self._numbering, self.codes = Numbering(), array("i")
 
     def append(self, value: object) -> None:
+        """Add a row."""
         self.codes.append(self._numbering.number(value))
 
     @property
     def tokens(self) -> list[str]:
+        """Different tokens, by first appearance."""
         return self._numbering.tokens
 
     def texts(self, rows: slice) -> list[str]:
+        """Tokens of a slice of rows, "" where missing."""
         tokens = [*self.tokens, ""]  # -1, a missing one, is the last
         return [tokens[code] for code in self.codes[rows]]
 
@@ -57,6 +60,7 @@ class Exposures:
 
     def add(self, user: object, item: object, time: float, label: int, *, request: object = None,
             position: object = None, context: Mapping[str, object] | None = None) -> None:  # fmt: skip
+        """Add a row: an item shown at a time (unix seconds), clicked (1) or not (0)."""
         self.user.append(user)
         self.item.append(item)
         self.time.append(time)
@@ -121,6 +125,7 @@ class Behaviours:
         return len(self.user.codes)
 
     def add(self, user: object, item: object, time: float | None = None, kind: object = None) -> None:
+        """Add a behaviour, at a time in unix seconds where the source has times."""
         self.user.append(user)
         self.item.append(item)
         if time is not None:

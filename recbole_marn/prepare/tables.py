@@ -102,6 +102,7 @@ class Numbering:
         self._of_whole = np.full(0, -1, np.int32)
 
     def number(self, raw: object) -> int:
+        """The number of a token, -1 where it is missing."""
         if isinstance(raw, (list, dict)):  # JSON may have anything anywhere
             return -1
         raw = identifier(raw) if isinstance(raw, bool) else raw  # to a dictionary True is 1
@@ -205,6 +206,7 @@ class EventBuilder:
         return self._item[-1]
 
     def build(self) -> Events:
+        """All events added so far."""
         count = len(self._user)
         return Events(
             self._users.tokens, self._items.tokens,
@@ -243,6 +245,7 @@ class ItemTable:
         return self.types.get(name) or ITEM_FIELDS[name]
 
     def column(self, name: str, tokens: Iterable[str]) -> Iterator[str | float]:
+        """Values of a field for tokens, "" where there is none."""
         return (self.rows.get(token, {}).get(name, "") for token in tokens)
 
 

@@ -31,9 +31,11 @@ class Table:
 
     @property
     def names(self) -> list[str]:
+        """Names of the columns."""
         return list(self.kinds)
 
     def files(self) -> list[Path]:
+        """Files that the table is read from."""
         return [self.path]
 
     def rows(self, names: Sequence[str], tally: Tally) -> Iterator[tuple[int, list[object]]]:
@@ -42,11 +44,15 @@ class Table:
 
 
 class CsvTable(Table):
+    """CSV or TSV with a header."""
+
     def rows(self, names: Sequence[str], tally: Tally) -> Iterator[tuple[int, list[object]]]:
         yield from read_csv(self.path, tally, names)
 
 
 class JsonTable(Table):
+    """JSON lines: one object a line."""
+
     def rows(self, names: Sequence[str], tally: Tally) -> Iterator[tuple[int, list[object]]]:
         for number, line in read_lines(self.path, tally):
             record = _record(line)
@@ -60,6 +66,8 @@ class JsonTable(Table):
 
 
 class ParquetTable(Table):
+    """A file of Parquet, or a folder of such files."""
+
     def files(self) -> list[Path]:
         return _parquet_files(self.path)
 

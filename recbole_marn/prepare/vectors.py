@@ -178,6 +178,7 @@ class VectorFile:
     encoder: str = "as given"
 
     def details(self) -> dict[str, str]:
+        """What the record of the data set says of the source."""
         return {"copied_from": self.array.name}
 
     def write(self, tokens: Sequence[str], folder: Path, name: str) -> VectorWriter:
@@ -221,6 +222,7 @@ class VectorRows:
     encoder: str
 
     def details(self) -> dict[str, str]:
+        """What the record of the data set says of the source."""
         return {}
 
     def write(self, tokens: Sequence[str], folder: Path, name: str) -> VectorWriter:

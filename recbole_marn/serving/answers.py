@@ -91,11 +91,21 @@ class Answers(Scores):
         history = history if isinstance(history, History) else History(list(history))
         if k < 1:
             raise InputError("k of at least 1", str(k), "Ask for one item or more.")
-        codes = self.coded(profile, context, 1).codes
-        behaviours = self.behaviours_of([history])
-        asker = Asker(behaviours, 0, len(behaviours.item), self._moment(time), codes)
+        asker = self.asker(self.behaviours_of([history]), self.coded(profile, context, 1).codes, time)
         among = candidates if isinstance(candidates, Retrieval) else self.candidates(candidates)
         return self.ranking(asker, k, among, unseen=unseen)
+
+    def asker(self, history: Behaviours, context: np.ndarray, time: float | None = None) -> Asker:
+        """The one user of a history, at a moment.
+
+        Args:
+            history: of the one user, as `behaviours_of` gives it.
+            context: (1, F) codes of profile and context, as `coded` gives them.
+
+        Raises:
+            InputError: the model reads the time since a behaviour, and there is none or in another unit.
+        """
+        return Asker(history, 0, len(history.item), self._moment(time), context)
 
     def top_of(
         self,

@@ -126,15 +126,21 @@ class ExportedScorer(Answers):
         """
         numbers = self.numbers(items)
         self._check_known(items, numbers)
-        without = self._without_of(numbers)  # (C, M, D)
+        codes = self.coded(profile, context, len(items)).codes
+        return self.numbers_without_modalities(self.behaviours_of([history]), numbers, codes, time)
+
+    def numbers_without_modalities(
+        self, history: Behaviours, item: np.ndarray, context: np.ndarray, time: float | None = None
+    ) -> np.ndarray:
+        """`without_modalities` of known items by number; takes what `score_numbers` takes."""
+        without = self._without_of(item)  # (C, M, D)
         found = np.full(without.shape[:2], np.nan, dtype=np.float32)
         has = np.isfinite(without).all(axis=2)
         if has.any():
             beyond = len(self._tokens) + np.arange(int(has.sum()))  # numbers of no item
             twin = copy.copy(self)
             twin._laid = self._laid.over(beyond, without[has], np.empty((len(beyond), *without.shape[1:])))
-            codes = self.coded(profile, context, len(items)).codes[np.nonzero(has)[0]]
-            found[has] = twin.score_numbers(self.behaviours_of([history]), beyond, codes, time)
+            found[has] = twin.score_numbers(history, beyond, context[np.nonzero(has)[0]], time)
         return found
 
     def _without_of(self, numbers: np.ndarray) -> np.ndarray:

@@ -25,6 +25,7 @@ class Laid:
 
     @classmethod
     def nothing(cls, modalities: int, width: int) -> Laid:
+        """None laid over."""
         return cls(
             np.zeros(0, dtype=np.int64), np.zeros((0, width), np.float32), np.zeros((0, modalities, width), np.float32)
         )

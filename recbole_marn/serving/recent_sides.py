@@ -64,6 +64,8 @@ class SimTierSide(_ComparingSide):
 
 
 class DecoupledMFSide(_ComparingSide):
+    """Attention by keys and values that know the tier of similarity, beside counts of tiers."""
+
     def __init__(self, model: DecoupledMF):
         super().__init__(model)
         self.attention, self.from_counts, self.mixed = model.attention, model.from_counts, model.mixed
@@ -83,6 +85,8 @@ class DecoupledMFSide(_ComparingSide):
 
 
 class QINSide(UserSide):
+    """Attention through ReLU, and the quadratic network."""
+
     def __init__(self, model: QIN):
         super().__init__(model)
         self.attention, self.head = model.attention, model.head
@@ -95,6 +99,8 @@ class QINSide(UserSide):
 
 
 class TransformerDCNSide(UserSide):
+    """A Transformer over behaviours, each joined with the candidate; its last state and its maximum."""
+
     def __init__(self, model: TransformerDCN):
         super().__init__(model)
         self.layers, self.from_maximum, self.head = model.transformer.layers, model.from_maximum, model.head
@@ -132,6 +138,8 @@ def _encoded(layer: nn.TransformerEncoderLayer, x: Tensor, read: Tensor) -> Tens
 
 
 class HSTUSide(UserSide):
+    """HSTU's layers, with the candidate behind the last behaviour."""
+
     def __init__(self, model: HSTU):
         super().__init__(model, model.property)
         self.from_property, self.layers, self.head = model.from_property, model.layers, model.head

@@ -189,6 +189,7 @@ class DataSettings:
         return {field for statistic in statistics for field in statistic.fields}
 
     def behaviour_settings(self) -> BehaviourSettings:
+        """What a model reads of a behaviour beside its item."""
         return from_mapping(BehaviourSettings, self.behaviour or {}, where="behaviour")
 
     # ------------------------------------------------------------------------------------------ click logs
@@ -197,18 +198,23 @@ class DataSettings:
         return _parsed(LabelSettings, self.label, "label")
 
     def request_settings(self) -> RequestSettings | None:
+        """Which rows are of one request, or None where nothing says so."""
         return _parsed(RequestSettings, self.request, "request")
 
     def user_settings(self) -> ContextSettings:
+        """Fields of the profile, which may be none."""
         return from_mapping(ContextSettings, self.user or {"fields": {}}, where="user")
 
     def context_settings(self) -> ContextSettings:
+        """Fields of the context, which may be none."""
         return from_mapping(ContextSettings, self.context or {"fields": {}}, where="context")
 
     def position_settings(self) -> PositionSettings | None:
+        """Where positions are, or None where there are none."""
         return _parsed(PositionSettings, self.position, "position")
 
     def behaviours_settings(self) -> BehavioursSettings | None:
+        """Behaviours in a file of their own, or None."""
         return _parsed(BehavioursSettings, self.behaviours, "behaviours")
 
 

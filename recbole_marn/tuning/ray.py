@@ -24,6 +24,7 @@ from recbole_marn.host.config import build_config
 from recbole_marn.training.metrics import named_metrics
 from recbole_marn.training.prepared import prepare_run
 from recbole_marn.tuning.space import Space, params_dict, readable
+from recbole_marn.tuning.trials import Search
 
 __all__ = ["Cluster", "trials"]
 
@@ -46,23 +47,11 @@ class Cluster:
     gpus: float = 0.0
 
 
-def trials(
-    config: Any,
-    fixed: Mapping[str, Any],
-    space: Space,
-    algo: str,
-    number: int,
-    header: Mapping[str, Any],
-    output_file: Path,
-    cluster: Cluster,
-) -> list[dict[str, Any]]:
+def trials(search: Search, fixed: Mapping[str, Any], cluster: Cluster) -> list[dict[str, Any]]:
     """Do a search, or what is left of it.
 
     Args:
-        config: of the settings that every trial shares, which are `fixed`.
-        space: as `tuning.space.read_space` gives it.
-        number: of trials, where `algo` draws them.
-        header: what the search is known by; another one in the same place is refused.
+        fixed: settings that every trial shares, of which `search.config` is.
 
     Returns:
         settings, valid, valid_score (best epoch; None where training diverged), epochs and seconds of each trial.
@@ -74,10 +63,11 @@ def trials(
     if cluster.workers < 1 or not cluster.gpus >= 0:
         hint = "Give --workers=1 or more, and --gpus=0 or more."
         raise InputError("one worker or more and no negative share of a GPU", repr(cluster), hint)
-    folder = output_file.absolute().with_name(f"{output_file.name}.ray")
-    shared = {**fixed, "data_path": os.path.abspath(os.path.dirname(config["data_path"])), "use_gpu": cluster.gpus > 0}
-    drawn = {} if algo == "exhaustive" else {"max_evals": number}
-    _check_same_search(folder, {**header, **shared, **drawn})
+    folder = search.output_file.absolute().with_name(f"{search.output_file.name}.ray")
+    data_path = os.path.abspath(os.path.dirname(search.config["data_path"]))
+    shared = {**fixed, "data_path": data_path, "use_gpu": cluster.gpus > 0}
+    drawn = {} if search.algo == "exhaustive" else {"max_evals": search.number}
+    _check_same_search(folder, {**search.header, **shared, **drawn})
     states = folder / "states"
     trainable = tune.with_resources(
         partial(_trial, fixed=shared, states=str(states)), {"cpu": 1, "gpu": cluster.gpus}
@@ -86,7 +76,7 @@ def trials(
         if tune.Tuner.can_restore(str(folder)):
             tuner = tune.Tuner.restore(str(folder), trainable=trainable, restart_errored=True)
         else:
-            tuner = _tuner(tune, trainable, config, space, algo, number, folder, cluster)
+            tuner = _tuner(tune, trainable, search, folder, cluster)
         results = tuner.fit()
     if results.errors:
         raise results.errors[0]
@@ -94,22 +84,20 @@ def trials(
     return [_told(result) for result in sorted(results, key=lambda result: result.metrics["trial_id"])]
 
 
-def _tuner(
-    tune: Any, trainable: Any, config: Any, space: Space, algo: str, number: int, folder: Path, cluster: Cluster
-) -> Any:
+def _tuner(tune: Any, trainable: Any, search: Search, folder: Path, cluster: Cluster) -> Any:
     from ray.tune.schedulers import ASHAScheduler
     from ray.tune.search import BasicVariantGenerator, ConcurrencyLimiter
 
-    mode = "max" if config["valid_metric_bigger"] else "min"
-    domains = _domains(tune, space, algo)
-    if algo == "bayes":
+    config, mode = search.config, "max" if search.bigger else "min"
+    domains = _domains(tune, search.space, search.algo)
+    if search.algo == "bayes":
         from ray.tune.search.hyperopt import HyperOptSearch
 
         searcher = HyperOptSearch(domains, metric="valid_score", mode=mode, random_state_seed=config["seed"])
-        search = ConcurrencyLimiter(searcher, max_concurrent=cluster.workers)
+        algorithm = ConcurrencyLimiter(searcher, max_concurrent=cluster.workers)
         domains = None
     else:
-        search = BasicVariantGenerator(max_concurrent=cluster.workers, random_state=config["seed"])
+        algorithm = BasicVariantGenerator(max_concurrent=cluster.workers, random_state=config["seed"])
     scheduler = ASHAScheduler(time_attr="epoch", max_t=config["epochs"], grace_period=1, reduction_factor=REDUCTION)
     return tune.Tuner(
         trainable,
@@ -117,8 +105,8 @@ def _tuner(
         tune_config=tune.TuneConfig(
             metric="valid_score",
             mode=mode,
-            num_samples=1 if algo == "exhaustive" else number,
-            search_alg=search,
+            num_samples=1 if search.algo == "exhaustive" else search.number,
+            search_alg=algorithm,
             scheduler=scheduler,
         ),
         run_config=_run_config()(name=folder.name, storage_path=str(folder.parent), verbose=1),

@@ -8,7 +8,7 @@ import pytest
 
 from recbole_marn.serving import scores
 from recbole_marn.serving.exported import ExportedScorer
-from recbole_marn.serving.histories import History
+from recbole_marn.serving.histories import Behaviours, History
 from recbole_marn.serving.service.options import Options
 
 HISTORY = [{"item": "003", "time": 1e5, "type": "view"}, {"item": "004", "time": 2e5, "type": "buy"}]
@@ -119,11 +119,19 @@ def test_values_that_training_never_saw_are_named(client):
         assert post(client, endpoint, strolled).json()["unknown_values"] == ["kind"]
 
 
-def test_profile_and_context_are_coded_once_per_request(client, monkeypatch):
-    coded, calls = scores.context_of, []
-    monkeypatch.setattr(scores, "context_of", lambda *given: calls.append(given) or coded(*given))
-    assert post(client, "/score", ASKED).status_code == 200
-    assert len(calls) == 1
+@pytest.mark.parametrize("path, asked", [
+    ("/score", {"items": ["001", "002"]}), ("/recommend", {"k": 5}), ("/recommend", {"k": 5, "why": True}),
+])  # fmt: skip
+def test_a_request_is_coded_and_its_history_read_once(client, monkeypatch, path, asked):
+    calls = []
+
+    def counted(name, function):
+        return lambda *given: calls.append(name) or function(*given)
+
+    monkeypatch.setattr(scores, "context_of", counted("context", scores.context_of))
+    monkeypatch.setattr(Behaviours, "of_rows", counted("history", Behaviours.of_rows))
+    assert post(client, path, {"history": HISTORY, "time": 3e5} | asked).status_code == 200
+    assert sorted(calls) == ["context", "history"]
 
 
 def test_nobody_knows_is_refused_or_left_out(client):

@@ -28,6 +28,7 @@ class FeatureFile:
     encoder: str = "Amazon 2014, CaffeNet, 4096"
 
     def details(self) -> dict[str, str]:
+        """What the record of the data set says of the source."""
         return {"copied_from": self.path.name}
 
     def write(self, tokens: Sequence[str], folder: Path, name: str) -> VectorWriter:

@@ -50,9 +50,11 @@ class PhotoFolder:
 
     @property
     def encoder(self) -> str:
+        """Name of the network."""
         return self.network.name
 
     def details(self) -> dict[str, str]:
+        """What the record of the data set says of the source."""
         return {"weights_sha256": self.network.weights_sha256}
 
     def write(self, tokens: Sequence[str], folder: Path, name: str) -> VectorWriter:

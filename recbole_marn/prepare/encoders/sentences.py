@@ -26,6 +26,7 @@ class TitleEncoder:
     encoder: str = "all-minilm-l6-v2"
 
     def details(self) -> dict[str, str]:
+        """What the record of the data set says of the source."""
         return {"weights_sha256": sha256(self._package().get_model_path() / "model.safetensors")}
 
     def write(self, tokens: Sequence[str], folder: Path, name: str) -> VectorWriter:

@@ -9,6 +9,7 @@ import numpy as np
 
 from recbole_marn import __version__
 from recbole_marn.errors import InputError
+from recbole_marn.serving.answers import Asker, Ranking
 from recbole_marn.serving.contexts import columns_read
 from recbole_marn.serving.histories import Behaviours, History
 from recbole_marn.serving.service import schema
@@ -30,6 +31,7 @@ class Endpoints:
         self.state, self.photos, self.metrics = state, photos, metrics
 
     def score(self, asked: schema.ScoreRequest) -> schema.ScoreAnswer:
+        """Probabilities of the candidates that are known, in the order of the request."""
         now = self.state.answering()
         history, items, left_out = self._known(now, asked, asked.items)
         # Lists of context are of all candidates, so those of left-out ones are scored, too.
@@ -51,17 +53,20 @@ class Endpoints:
         )
 
     def recommend(self, asked: schema.RecommendRequest) -> schema.RecommendAnswer:
+        """The likeliest items, of the candidates or of all."""
         now = self.state.answering()
         history, items, left_out = self._known(now, asked, asked.items or [])
-        among = now.retrieval if asked.items is None else items
-        ranking = now.scorer.top(history, asked.k, among, unseen=asked.unseen, **_moment(asked))
+        coded = now.scorer.coded(asked.profile, asked.context, 1)
+        asker = now.scorer.asker(now.scorer.behaviours_of([history]), coded.codes, asked.time)
+        among = now.among(None if asked.items is None else items)
+        ranking = now.scorer.ranking(asker, asked.k, among, unseen=asked.unseen)
         self.metrics.scored.inc(ranking.scored)
-        why = self._why(now, history, ranking.items, ranking.probability, asked) if asked.why else {}
+        why = _why(now, asker, ranking) if asked.why else {}
         return schema.RecommendAnswer(
             export=now.export,
             left_out=left_out,
-            unknown_values=now.scorer.unknown_values(history, now.scorer.coded(asked.profile, asked.context, 1)),
-            behaviours=_read(now, now.scorer.behaviours_of([history])),
+            unknown_values=now.scorer.unknown_values(history, coded),
+            behaviours=_read(now, asker.behaviours),
             scored=ranking.scored,
             ranking=[
                 schema.RankedItem(**self._shown(now, item), probability=value, why=why.get(item))
@@ -70,6 +75,7 @@ class Endpoints:
         )
 
     def add(self, asked: schema.ItemsRequest) -> schema.ItemsAnswer:
+        """Add items, or describe known ones anew: all, or none."""
         repeated = len(asked.items) - len({item.item for item in asked.items})
         if repeated:
             raise InputError("each item once", f"{repeated} repeated ids", "Keep one of them.")
@@ -79,11 +85,13 @@ class Endpoints:
         return schema.ItemsAnswer(export=now.export, **vars(told))
 
     def search(self, words: str, limit: int) -> schema.Found:
+        """At most `limit` items whose title or id has all the words."""
         now = self.state.answering()
         found = now.shown.search(words, limit)
         return schema.Found(export=now.export, found=[schema.ShownItem(**self._shown(now, item)) for item in found])
 
     def health(self) -> schema.Health:
+        """Which export answers, and what it reads."""
         now = self.state.answering()
         facts = now.scorer.facts
         return schema.Health(
@@ -137,29 +145,27 @@ class Endpoints:
         candidates = [item for item, is_known in zip(items, known[len(asked.history) :], strict=True) if is_known]
         return history, candidates, unknown
 
-    def _why(
-        self, now: Answering, history: History, items: list[str], probability: np.ndarray, asked: schema.Asking
-    ) -> dict[str, list[schema.Contribution]]:
-        """Item -> what each of its modalities does for its probability."""
-        found = now.scorer.without_modalities(history, items, **_moment(asked))
-        return {
-            item: [
-                schema.Contribution(modality=name, change=float(whole - less))
-                for name, less in zip(now.scorer.modalities, row, strict=True)
-                if np.isfinite(less)
-            ]
-            for item, whole, row in zip(items, probability, found, strict=True)
-            if np.isfinite(row).any()
-        }
-
     def _shown(self, now: Answering, item: str) -> dict[str, Any]:
         facts = now.shown.facts(item)
         photo = f"/photos/{item}" if item in self.photos else None
         return {"item": item, "title": facts.title, "about": facts.about, "photo": photo}
 
 
-def _moment(asked: schema.Asking) -> dict[str, Any]:
-    return {"time": asked.time, "profile": asked.profile, "context": asked.context}
+def _why(now: Answering, asker: Asker, ranking: Ranking) -> dict[str, list[schema.Contribution]]:
+    """Item -> what each of its modalities does for its probability."""
+    context = np.repeat(asker.context, len(ranking.items), axis=0)
+    found = now.scorer.numbers_without_modalities(
+        asker.behaviours, now.scorer.numbers(ranking.items), context, asker.time
+    )
+    return {
+        item: [
+            schema.Contribution(modality=name, change=float(whole - less))
+            for name, less in zip(now.scorer.modalities, row, strict=True)
+            if np.isfinite(less)
+        ]
+        for item, whole, row in zip(ranking.items, ranking.probability, found, strict=True)
+        if np.isfinite(row).any()
+    }
 
 
 def _read(now: Answering, behaviours: Behaviours) -> int:

@@ -58,10 +58,6 @@ def create_app(options: Options) -> Any:
     endpoints.metrics.items.set(endpoints.health().items)
     pool = ThreadPoolExecutor(THREADS, thread_name_prefix="answer")
 
-    async def computed(work: Callable, *args: Any) -> Any:
-        """In a thread; one that has not begun when the request is given up never does."""
-        return await asyncio.get_running_loop().run_in_executor(pool, work, *args)
-
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         end_with_parent()
@@ -75,6 +71,20 @@ def create_app(options: Options) -> Any:
         description="Click probabilities and rankings by an export, for users who are nothing but their behaviours.",
     )  # fmt: skip
     _refuse_with_reasons(app)
+    _answer(app, endpoints, options, pool)
+    _serve_page(app, endpoints.photos)
+    if options.is_local:
+        # A page elsewhere whose name comes to mean this machine must not talk to the service.
+        app.add_middleware(TrustedHostMiddleware, allowed_hosts=[*LOOPBACK, "[::1]", *options.names])
+    return Guard(app, options, endpoints.metrics)
+
+
+def _answer(app: FastAPI, endpoints: Endpoints, options: Options, pool: ThreadPoolExecutor) -> None:
+    """The paths that programs ask."""
+
+    async def computed(work: Callable, *args: Any) -> Any:
+        """In a thread; one that has not begun when the request is given up never does."""
+        return await asyncio.get_running_loop().run_in_executor(pool, work, *args)
 
     @app.post("/score", responses=REFUSED, summary="Click probabilities of candidates")
     async def score(asked: schema.ScoreRequest) -> schema.ScoreAnswer:
@@ -103,19 +113,19 @@ def create_app(options: Options) -> Any:
     async def metrics() -> Response:
         return Response(endpoints.metrics.text(), media_type=CONTENT_TYPE_LATEST)
 
+
+def _serve_page(app: FastAPI, photos: Photos) -> None:
+    """The page for people, and the photos it shows."""
+
     @app.get("/photos/{item:path}", include_in_schema=False)
     async def photo(item: str) -> Response:
-        found = endpoints.photos.of(item)
+        found = photos.of(item)
         if found is None:
             raise HTTPException(404, "No picture of that item.")
         return FileResponse(found[0], media_type=found[1])
 
     for path, (name, kind) in PAGE.items():
         _serve_file(app, path, name, kind)
-    if options.is_local:
-        # A page elsewhere whose name comes to mean this machine must not talk to the service.
-        app.add_middleware(TrustedHostMiddleware, allowed_hosts=[*LOOPBACK, "[::1]", *options.names])
-    return Guard(app, options, endpoints.metrics)
 
 
 async def _look(endpoints: Endpoints, options: Options) -> None:

@@ -110,11 +110,15 @@ class Answer(BaseModel):
 
 
 class ScoredItem(BaseModel):
+    """A candidate and its click probability."""
+
     item: str
     probability: float
 
 
 class Asked(Answer):
+    """What every answer about a user carries."""
+
     left_out: list[str] = Field(description="ids that nobody knows, if they were to be left out")
     unknown_values: list[str] = Field(
         description="fields of history, profile and context with a value that training never saw, or that is no number:"
@@ -124,6 +128,8 @@ class Asked(Answer):
 
 
 class ScoreAnswer(Asked):
+    """Click probabilities of the candidates."""
+
     scores: list[ScoredItem] = Field(description="in the order of the request")
 
 
@@ -137,25 +143,35 @@ class ShownItem(BaseModel):
 
 
 class Contribution(BaseModel):
+    """What a modality of an item does for its probability."""
+
     modality: str
     change: float = Field(description="the probability less what it would be if the item lacked the modality")
 
 
 class RankedItem(ShownItem):
+    """An item of a ranking, the likeliest first."""
+
     probability: float
     why: list[Contribution] | None = Field(description="null: not asked for, or not known of this item")
 
 
 class RecommendAnswer(Asked):
+    """The likeliest items, the likeliest first."""
+
     scored: int = Field(description="items that were scored: all, or those of a short list (GET /health says which)")
     ranking: list[RankedItem]
 
 
 class Found(Answer):
+    """Items that a search found."""
+
     found: list[ShownItem]
 
 
 class ItemsAnswer(Answer):
+    """What became of the items that were sent."""
+
     added: int = Field(description="items nobody knew")
     replaced: int = Field(description="known items that were described anew")
     unknown: dict[str, int] = Field(description="field -> values or words that training never saw: they are missing")
@@ -165,6 +181,8 @@ class ItemsAnswer(Answer):
 
 
 class Health(Answer):
+    """Which export answers, and what it reads."""
+
     status: Literal["ok"]
     model: str
     items: int
@@ -180,6 +198,8 @@ class Health(Answer):
 
 
 class Problem(BaseModel):
+    """What was wrong with a request, and where."""
+
     where: str = Field(description="place in the request")
     reason: str
 

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from recbole_marn.errors import InputError
 from recbole_marn.files import sha256
 from recbole_marn.serving.exported import MANIFEST, TOWER, ExportedScorer
@@ -64,6 +66,10 @@ class Answering:
         short = retrieve is not None and 2 * retrieve < len(scorer.items)
         retrieval = scorer.short_lists(retrieve) if short else None
         return cls(scorer, tower, Shown.of(folder, scorer.items), export, retrieval=retrieval)
+
+    def among(self, items: Sequence[str] | None) -> np.ndarray | Retrieval:
+        """What a ranking chooses from: items that are known; None: short lists, or all."""
+        return self.retrieval if items is None and self.retrieval else self.scorer.candidates(items)
 
     def encoder(self) -> ItemTower:
         """The item tower.
