@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from recbole_marn.data.batch import RaggedBatch
 from recbole_marn.training.optimizers import build_adagrad, read_by_row
 
 from .naive import NaiveMARN, PaddedBatch, TowerRows, UniqueMARN, pad_rows
@@ -80,7 +81,13 @@ class Bench:
     # --------------------------------------------------------------------------------------------- steps
     def marn_step(self, rows: Sequence[np.ndarray]) -> Callable[[], None]:
         """A training step as the package's trainer takes it, on the next of the batches at each call."""
-        return training_step(self.marn, self.marn.losses, [self.data.batch(row) for row in rows], shipped_adagrad)
+
+        def losses(batch: RaggedBatch, label: Tensor) -> dict[str, Tensor]:
+            found = self.marn.losses(batch, label)
+            self.marn.diagnostics.step_done()  # as in training, where not every step is looked into
+            return found
+
+        return training_step(self.marn, losses, [self.data.batch(row) for row in rows], shipped_adagrad)
 
     def ordinary_step(self, model: NaiveMARN, rows: Sequence[np.ndarray]) -> Callable[[], None]:
         """A training step of the naive or the unique model, with torch's AdaGrad as it comes."""

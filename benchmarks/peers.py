@@ -131,6 +131,7 @@ def our_pass(name: str, data: SyntheticData, row: np.ndarray, size: int) -> Call
             assert torch.isfinite(loss).item()  # as our trainer looks
             loss.backward()
             optimizer.step()
+            model.diagnostics.step_done()  # as in training, where not every step is looked into
 
     return train
 

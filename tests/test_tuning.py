@@ -341,6 +341,16 @@ def test_the_sub_command(settings, space, capsys):
     assert result["trials"] == len(json.loads(Path("found/out.json").read_text())["trials"]) == 2
 
 
+@pytest.mark.parametrize(("given", "expected"), [
+    ("--workers=2", "Expected --engine=ray with --workers. Got --engine=recbole."),
+    ("--address=auto", "Expected --engine=ray with --address."),
+    ("--max_evals=3", "Expected --algo=random or bayes with --max_evals. Got --algo=exhaustive."),
+])  # fmt: skip
+def test_options_that_would_do_nothing_are_refused(given, expected, capsys):
+    assert cli.main(["tune", "--model=MARN", "--dataset=tiny", given]) == 2
+    assert expected in capsys.readouterr().err
+
+
 def test_the_sub_command_refuses_bad_input(space, capsys):
     code = cli.main(["tune", "--model=MARN", "--dataset=tiny", f"--params_file={space('x y z')}"])
     out, err = capsys.readouterr()

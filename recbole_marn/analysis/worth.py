@@ -69,7 +69,7 @@ def _encoding_anew(model: CTRModel, changed: AbstractContextManager[None]) -> It
 
 
 def permuted_table(table: ItemTable, name: str, rng: np.random.Generator) -> ItemTable:
-    """The table with one modality dealt out anew among the items that have it."""
+    """The table with modality `name` dealt out anew among the items that have it; the others lack it as before."""
     having = np.flatnonzero(table.present[:, table.names.index(name)])
     taken = np.arange(table.n_items)
     taken[having] = rng.permutation(having)

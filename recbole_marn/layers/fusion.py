@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from recbole_marn.layers.kernels.large_linear import autocast_type
 from recbole_marn.layers.mlp import activation_by_name
 from recbole_marn.layers.projection import PrivateLinear
 
@@ -63,15 +64,46 @@ class AttentionFusion(nn.Module):
         self.score = PrivateLinear(n=n_modalities, input_size=width, output_size=width)
         self.activation = activation_by_name(activation)
         self.normalise = normalise
+        self.at_once = activation == "tanh" and not normalise
 
     def forward(self, s: Tensor, present: Tensor | None = None) -> tuple[Tensor, Tensor]:
         s = _clear(s, present)
+        if self.at_once and autocast_type(s) is None:
+            fused, attention = _TanhAttention.apply(s.transpose(0, 1), self.score.weight, self.score.bias)
+            return fused, _clear(attention.transpose(0, 1), present)
         attention = self.activation(self.score(s))
         if self.normalise:
             # The smallest number in place of -inf keeps the row of an item without any modality finite.
             attention = _clear(attention, present, torch.finfo(s.dtype).min).softmax(dim=1)
         fused = (attention * s).sum(1)  # s is 0 where absent
         return fused, _clear(attention.detach(), present)
+
+
+class _TanhAttention(torch.autograd.Function):
+    """Eqs. (2) and (3) of s (M, E, D), and the attention (M, E, D) to look at.
+
+    tanh(x) is 2 sigmoid(2 x) - 1: a fourth of the time of torch's tanh.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, s: Tensor, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
+        twice = torch.baddbmm(bias[:, None], s, weight, beta=2.0, alpha=2.0)
+        attention = twice.sigmoid_().mul_(2.0).sub_(1.0)
+        ctx.save_for_backward(s, weight, attention)
+        ctx.mark_non_differentiable(attention)
+        ctx.set_materialize_grads(False)
+        return (attention * s).sum(0), attention
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor | None, _: None) -> tuple[Tensor | None, ...]:
+        if grad is None:
+            return None, None, None
+        s, weight, attention = ctx.saved_tensors
+        direct = attention * grad
+        grad_score = torch.addcmul(grad, attention, direct, value=-1.0).mul_(s)  # grad (1 - attention^2) s
+        grad_s = direct.baddbmm_(grad_score, weight.transpose(1, 2))
+        return grad_s, torch.bmm(s.transpose(1, 2), grad_score), grad_score.sum(1)
 
 
 def pool_invariant(c: Tensor, degree: Tensor, present: Tensor | None = None, how: str = "max") -> Tensor:

@@ -44,11 +44,12 @@ class PrivateLinear(nn.Module):
 def linear_twice(linear: nn.Linear, x: Tensor) -> tuple[Tensor, Tensor]:
     """`linear(x), linear(x.detach())`, computed once: the second passes gradients to the map but not to x.
 
-    Shapes: (..., input_size) -> (..., output_size), twice
+    Shapes: (E, M, input_size) -> (E, M, output_size), twice
     """
-    rows = x.reshape(1, -1, x.shape[-1])
-    y, y_stopped = _twice(rows, linear.weight.t()[None], linear.bias[None])
-    return y.view(*x.shape[:-1], -1), y_stopped.view(*x.shape[:-1], -1)
+    rows = x.transpose(0, 1)  # modality after modality, as items are laid out
+    y, y_stopped = _twice(rows.reshape(1, -1, x.shape[2]), linear.weight.t()[None], linear.bias[None])
+    shape = (*rows.shape[:2], -1)
+    return y.view(shape).transpose(0, 1), y_stopped.view(shape).transpose(0, 1)
 
 
 def _twice(x: Tensor, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:

@@ -64,7 +64,7 @@ def measures_of_rows(rows: Sequence[TableRow]) -> Measures:
 
 
 def mean_of_seeds(row: TableRow, metric: str, part: str = "test") -> tuple[float, float]:
-    """Mean and standard deviation over the seeds; NaN for what is not known."""
+    """Mean and standard deviation of a metric of a part over the seeds; NaN for what is not known."""
     values = row.values(metric, part)
     if not values:
         return float("nan"), float("nan")

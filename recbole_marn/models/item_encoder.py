@@ -262,12 +262,12 @@ class ItemEncoder(nn.Module):
             present = present_item[entity_item]
             if self.statistic_columns:
                 present = present | present_statistic[entity_statistic]
-            return Cells(torch.stack(encoded, dim=1), present, None, None, is_statistic, item[entity_item])
+            return Cells(_side_by_side(encoded), present, None, None, is_statistic, item[entity_item])
         behind, before = (0, 0, 0, len(statistic)), (0, 0, len(item), 0)  # rows of zeros
         empty = [before if name in self.statistic_columns else behind for name in self.names]
         encoded = [pad(value, rows) for value, rows in zip(encoded, empty, strict=True)]
         present = torch.cat([present_item, present_statistic])
-        aligned = torch.stack(encoded, dim=1)
+        aligned = _side_by_side(encoded)
         return Cells(aligned, present, entity_item, len(item) + entity_statistic, is_statistic, item[entity_item])
 
     def _encode(self, name: str, encoder: nn.Module, item: Tensor, stop_at_raw: bool) -> Tensor:
@@ -299,6 +299,11 @@ def _frozen(table: ItemTable) -> dict[str, Tensor]:
         elif isinstance(modality, TextTable):
             frozen[f"{name}_words"] = modality.words
     return {name: torch.from_numpy(value) for name, value in frozen.items()}
+
+
+def _side_by_side(modalities: list[Tensor]) -> Tensor:
+    """M times (R, D) as (R, M, D), modality after modality in memory, as they are multiplied."""
+    return torch.stack(modalities).transpose(0, 1)
 
 
 def _aligned(encoder: nn.Module, codes: Tensor, stop_at_raw: bool) -> Tensor:

@@ -71,7 +71,7 @@ class Plot:
 
 # --------------------------------------------------------------------------------------------------- plots
 def interval_plot(rows: Sequence[Interval], title: str, axis: str) -> Plot | None:
-    """One line per row: a dot with its interval. None without a value."""
+    """One line per row: a dot with its interval, along `axis`. None where no row has a value."""
     rows = [row for row in rows if not math.isnan(row.value)]
     if not rows:
         return None
@@ -95,7 +95,7 @@ def interval_plot(rows: Sequence[Interval], title: str, axis: str) -> Plot | Non
 
 
 def scatter_plot(points: Sequence[Point], title: str, x_axis: str, y_axis: str) -> Plot | None:
-    """Numbered points over a logarithmic axis. None without a point."""
+    """Numbered points over a logarithmic `x_axis`; points at 0 or without y are left out. None where none is left."""
     points = [point for point in points if point.x > 0 and not math.isnan(point.y)]
     if not points:
         return None

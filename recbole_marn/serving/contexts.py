@@ -33,7 +33,12 @@ def columns_read(vocabularies: Sequence[FieldVocabulary]) -> list[str]:
 
 
 def context_of(vocabularies: Sequence[FieldVocabulary], columns: Mapping[str, np.ndarray], rows: int) -> Context:
-    """The codes of rows, given the columns that are read."""
+    """The codes of rows, given the columns that are read.
+
+    Args:
+        columns: name -> (B,) values, of every vocabulary that is not fixed.
+        rows: B.
+    """
     codes, unknown = [np.zeros((rows, 0), dtype=np.int64)], {}
     for vocabulary in vocabularies:
         if vocabulary.fixed is not None:

@@ -73,7 +73,9 @@ class TextModality:
 class StatisticModality:
     """Numbers of an item, each cut into equal-frequency bins at several resolutions (paper section 3.1)."""
 
-    fields: Sequence[str] = option(MISSING, "train_interactions, or float fields of the item", least=1)
+    fields: Sequence[str] = option(
+        MISSING, "train_interactions, float fields of the item; log: exposures, clicks, click_rate, purchases", least=1
+    )
     bins: Sequence[int] = option((10, 100), "numbers of equal-frequency bins", paper="10 and 100", low=2, least=1)
     size: int = option(8, "width of a bin's embedding", paper="8", low=1, high=4096)
     kind: Literal["statistic"] = option("statistic", "says which kind this is")

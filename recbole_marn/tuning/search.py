@@ -21,7 +21,9 @@ from recbole_marn.tuning import ray as ray_engine
 from recbole_marn.tuning.space import Space, check_space, default_space, params_dict, read_space
 from recbole_marn.tuning.trials import Search
 
-__all__ = ["tune"]
+__all__ = ["MAX_EVALS", "tune"]
+
+MAX_EVALS = 20
 
 
 def tune(
@@ -32,7 +34,7 @@ def tune(
     config_dict: Mapping[str, Any] | None = None,
     params_file: str | Path | None = None,
     algo: str = "exhaustive",
-    max_evals: int = 20,
+    max_evals: int = MAX_EVALS,
     output_file: str | Path = "tune.json",
     cluster: ray_engine.Cluster | None = None,
 ) -> dict[str, Any]:

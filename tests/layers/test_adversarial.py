@@ -182,3 +182,20 @@ def test_equation_8_on_a_discrete_problem():
         for m in range(n_modalities):
             mass[value[e, m], m] += count[e] * degree[e, m] * present[e, m]
     assert torch.allclose(table.detach().softmax(1), mass / mass.sum(1, keepdim=True), atol=1e-4)
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum_modalities"])
+@pytest.mark.parametrize("present", [None, PRESENT])
+def test_the_exact_gradient_of_the_loss(reduction, present):
+    logits = torch.randn(4, 3, 3, dtype=torch.double, requires_grad=True)
+    weight = torch.rand(4, 3, dtype=torch.double)
+    assert torch.autograd.gradcheck(
+        lambda x: modality_loss(x, present, count=COUNT, weight=weight, reduction=reduction), logits
+    )
+
+
+@pytest.mark.parametrize("hidden_sizes", [(), (7,)])
+def test_the_discriminator_is_its_mlp_whatever_the_layout(hidden_sizes):
+    discriminator = Discriminator(width=5, n_modalities=3, hidden_sizes=hidden_sizes)
+    for x in (torch.randn(6, 3, 5), torch.randn(3, 6, 5).transpose(0, 1), torch.randn(0, 3, 5)):
+        assert torch.allclose(discriminator(x), discriminator.mlp(x), atol=1e-6)

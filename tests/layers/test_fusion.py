@@ -194,3 +194,19 @@ def test_larger_of_two_rows_against_a_loop():
     (expected_grad,) = torch.autograd.grad((torch.stack(expected) * probe).sum(), value)
     assert torch.allclose(grad, expected_grad)
     assert grad[[1, 4]].eq(0).all()
+
+
+@pytest.mark.parametrize("present", [None, PRESENT])
+def test_the_exact_gradient_of_the_attention(present):
+    layer = fusion().double()
+    s = torch.randn(4, 3, 4, dtype=torch.double, requires_grad=True)
+    parameters = tuple(layer.parameters())
+    assert torch.autograd.gradcheck(lambda *_: layer(s, present)[0], (s, *parameters))
+
+
+def test_attention_under_autocast_is_that_of_eq_3_in_bfloat16():
+    layer, s = fusion(), torch.randn(5, 3, 4)
+    with torch.autocast("cpu"):
+        fused, attention = layer(s)
+    assert attention.dtype == torch.bfloat16
+    assert torch.allclose(fused.float(), layer(s)[0], atol=0.1)

@@ -1,9 +1,17 @@
 import pytest
 import torch
 
+from recbole_marn.layers.kernels import gather_linear as module
 from recbole_marn.layers.kernels.gather_linear import gather_linear, gather_linear_reference
 
 ROW = torch.tensor([4, 0, 0, 7, 3, 9, 4])
+
+
+@pytest.fixture(params=["gathered once", "gathered twice"], autouse=True)
+def size(request, monkeypatch):
+    """Small batches are kept for the backward pass, large ones are not."""
+    if request.param == "gathered twice":
+        monkeypatch.setattr(module, "KEPT", 0)
 
 
 def problem(dtype=torch.float32, weight_dtype=torch.float32):
@@ -57,7 +65,8 @@ def test_no_rows():
     assert weight.grad.abs().sum() == 0
 
 
-def test_nothing_of_the_size_of_the_gathered_rows_is_kept():
+def test_nothing_of_the_size_of_the_gathered_rows_is_kept_of_a_large_batch(monkeypatch):
+    monkeypatch.setattr(module, "KEPT", 4)
     table, weight, bias = problem()
     kept = []
     with torch.autograd.graph.saved_tensors_hooks(lambda x: kept.append(x) or x, lambda x: x):

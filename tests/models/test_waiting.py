@@ -9,7 +9,7 @@ import torch
 from cases import OUR_MODELS, prepared
 from contexts import FIELDS, WithContext, drawn
 
-from recbole_marn.layers import projection
+from recbole_marn.layers import fusion, projection
 from recbole_marn.layers.kernels import gather_linear, large_linear
 from recbole_marn.registry import model_class
 
@@ -21,7 +21,7 @@ WAITING = "MultimodalDIEN"
 @pytest.fixture(autouse=True)
 def without_autocast(monkeypatch):
     """torch does not know whether it is on for "meta"."""
-    for module in (gather_linear, large_linear, projection):
+    for module in (fusion, gather_linear, large_linear, projection):
         monkeypatch.setattr(module, "autocast_type", lambda x: None)
 
 

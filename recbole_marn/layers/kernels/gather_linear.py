@@ -13,6 +13,8 @@ __all__ = ["gather_linear", "gather_linear_reference"]
 
 # On a GPU fresh memory costs nothing but launches do, so that few large pieces are better than many small ones.
 CUDA_CHUNK = 8192
+# Up to so many gathered numbers are kept for the backward pass: gathering a small batch twice takes longer than that.
+KEPT = 1 << 20
 
 
 def gather_linear_reference(table: Tensor, row: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
@@ -24,7 +26,7 @@ def gather_linear(table: Tensor, row: Tensor, weight: Tensor, bias: Tensor, *, c
     """out_u = W table[row_u] + b, piece by piece: the same small buffer is filled and multiplied for each piece.
 
     On a CPU the plain form spends more time on page faults of the fresh (U, size) temporary than on the product.
-    The backward pass gathers again, so that nothing but the row numbers is kept.
+    The backward pass gathers again, so that of a large batch nothing but the row numbers is kept.
 
     Args:
         table: (V, size), float16, bfloat16 or of the weight's type; gets no gradient. Under autocast the products are
@@ -65,26 +67,34 @@ class _GatherLinear(torch.autograd.Function):
     def forward(
         ctx: Any, table: Tensor, row: Tensor, weight: Tensor, bias: Tensor, chunk: int, multiply_in: torch.dtype
     ) -> Tensor:
-        ctx.save_for_backward(table, row, weight)
         ctx.chunk, ctx.multiply_in = chunk, multiply_in
         padded = pad_rows(row)
-        out = weight.new_empty(len(padded), len(weight))
         narrow = weight.to(multiply_in)
-        for piece, x in _Rows(table, padded, multiply_in, chunk):
-            out[piece] = plain_product(x, narrow)
+        x = None
+        if len(padded) * table.shape[1] <= KEPT:
+            x = table.index_select(0, padded).to(multiply_in)
+            out = plain_product(x, narrow).to(weight.dtype)
+        else:
+            out = weight.new_empty(len(padded), len(weight))
+            for piece, rows in _Rows(table, padded, multiply_in, chunk):
+                out[piece] = plain_product(rows, narrow)
+        ctx.save_for_backward(table, row, weight, x)
         return out[: len(row)].add_(bias)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        table, row, weight = ctx.saved_tensors
+        table, row, weight, x = ctx.saved_tensors
         grad_weight = grad_bias = None
         if ctx.needs_input_grad[2]:
-            grad_weight = torch.zeros_like(weight)
             padded = pad_rows(row)
             narrow = F.pad(grad, (0, 0, 0, len(padded) - len(row))).to(ctx.multiply_in)
-            for piece, x in _Rows(table, padded, ctx.multiply_in, ctx.chunk):
-                grad_weight += plain_product(narrow[piece].t(), x.t())
+            if x is None:
+                grad_weight = torch.zeros_like(weight)
+                for piece, rows in _Rows(table, padded, ctx.multiply_in, ctx.chunk):
+                    grad_weight += plain_product(narrow[piece].t(), rows.t())
+            else:
+                grad_weight = plain_product(narrow.t(), x.t()).to(weight.dtype)
         if ctx.needs_input_grad[3]:
             grad_bias = grad.sum(0)
         return None, None, grad_weight, grad_bias, None, None

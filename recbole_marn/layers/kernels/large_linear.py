@@ -63,6 +63,13 @@ def plain_product(
     return F.linear(a, b, bias)
 
 
+def _product_of_columns(a: Tensor, b: Tensor, multiply_in: torch.dtype | None) -> Tensor:
+    """a^T b of a (n, k), b (n, m): the wider as the second argument, for oneDNN is slow to rearrange the first."""
+    if a.shape[1] > b.shape[1]:
+        return plain_product(b.t(), a.t(), None, multiply_in).t()
+    return plain_product(a.t(), b.t(), None, multiply_in)
+
+
 def pad_rows(index: Tensor) -> Tensor:
     """Indices (n,) with zeros behind, up to a length of which there are few: 1/16 longer at most, or ROW_STEP."""
     step = max(ROW_STEP, 1 << max(0, len(index).bit_length() - 5))
@@ -86,6 +93,6 @@ class _LargeLinear(torch.autograd.Function):
         if ctx.needs_input_grad[0]:
             grad_x = plain_product(grad, weight.t(), None, ctx.multiply_in)
         if ctx.needs_input_grad[1]:
-            grad_weight = plain_product(grad.t(), x.t(), None, ctx.multiply_in)
+            grad_weight = _product_of_columns(grad, x, ctx.multiply_in)
         grad_bias = grad.sum(0) if ctx.needs_input_grad[2] else None
         return grad_x, grad_weight, grad_bias, None

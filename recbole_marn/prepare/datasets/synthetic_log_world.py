@@ -190,7 +190,12 @@ def sigmoid(z: np.ndarray) -> np.ndarray:
 
 
 def make_log(world: World, draw: np.random.RandomState, requests: int) -> Log:
-    """Who was shown what, and what of it was clicked."""
+    """Who was shown what, and what of it was clicked.
+
+    Args:
+        draw: where all chance comes from.
+        requests: their number.
+    """
     user = _draw_from(world.activity, draw.rand(requests))
     # More in the afternoon and evening than in the morning
     hour = np.floor(24 / HOURS * np.maximum(draw.rand(requests), draw.rand(requests))).astype(int) * HOURS
