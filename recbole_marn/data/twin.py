@@ -105,9 +105,9 @@ def _content(pa: ModuleType, column: Any) -> Iterator[np.ndarray]:
         return
     codes, words = column.indices, column.dictionary
     yield codes.to_numpy() if not codes.null_count else codes.fill_null(-1).to_numpy(zero_copy_only=False)
-    missing, ends, text = words.buffers()
-    if missing is not None:
+    if words.null_count:
         raise ValueError("words that are missing")
+    _, ends, text = words.buffers()
     ends = np.frombuffer(ends, dtype=np.int32)[words.offset : words.offset + len(words) + 1]
     yield ends
     if text is not None and len(ends):
