@@ -102,7 +102,7 @@ class MovingStatistics:
 
     Attributes:
         training: from training rows, as rows of training see them; its end is the snapshot.
-        count: (n_items,) clicks, or exposures of a log, that each item has in training.
+        count: (n_items,) clicks, or exposures of a log, that each item has in the rows that are trained on.
         evaluation: as validation and test rows see them, or None for the snapshot.
     """
 

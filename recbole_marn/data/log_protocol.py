@@ -213,7 +213,8 @@ class LogProtocol:
         evaluation = None
         if self.settings.statistics_until == "row":
             evaluation = {name: self.log_counts.of_items(name, whole=True) for name in wanted}
-        return MovingStatistics(training, self.log_counts.exposures.snapshot(), evaluation)
+        trained_on = self.requests.item[self._kept(TRAIN)]
+        return MovingStatistics(training, np.bincount(trained_on, minlength=self.n_items), evaluation)
 
     # -------------------------------------------------------------------------------------------- context
     @cached_property

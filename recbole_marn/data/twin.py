@@ -1,8 +1,9 @@
 """The columnar twin of an atomic file: an Arrow file in which every token stands once, opened memory-mapped.
 
 A twin is another spelling of a text file and never more: it is made from the text in one streaming pass, carries the
-text's size, time of change and SHA-256, and is not taken where they no longer fit. What the fast parser would not read
-exactly as `read_atomic` does gets no twin, so that the text decides what the file means.
+text's size, time of change and SHA-256 and a checksum of its own columns, and is not taken where they no longer fit.
+What the fast parser would not read exactly as `read_atomic` does gets no twin, so that the text decides what the file
+means.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ import hashlib
 import io
 import json
 import os
-from collections.abc import Mapping
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -24,7 +26,7 @@ from recbole_marn.files import sha256, write_aside
 
 __all__ = ["about", "arrow", "build_twin", "open_twin", "twin_places"]
 
-FORMAT = "1"
+FORMAT = "2"
 KEY = b"recbole_marn"
 BLOCK = 1 << 24  # bytes of text parsed at once
 LONGEST_TOKEN = 1 << 12  # bytes; RecBole keeps the tokens of a field in an array as wide as the longest
@@ -79,9 +81,37 @@ def open_twin(twin: Path, text: Path, separator: str) -> tuple[Any, str]:
         same = known["bytes"] == found.st_size
         if not (same and (known["changed_ns"] == found.st_mtime_ns or known["sha256"] == sha256(text))):
             return None, "stale"
-        return reader.get_batch(0), "fresh"
-    except (pa.ArrowInvalid, OSError, KeyError, TypeError, ValueError):  # no Arrow file, or none of ours
+        batch = reader.get_batch(0)
+        same = batch.schema.names == list(known["header"]) and known["crc32"] == _crc32(pa, known, batch.columns)
+        return (batch, "fresh") if same else (None, "absent")  # damaged after it was written
+    except Exception:  # no Arrow file, none of ours, or a damaged one, which may fail in any way
         return None, "absent"
+
+
+def _crc32(pa: ModuleType, facts: Mapping[str, Any], columns: Iterable[Any]) -> int:
+    """A checksum of what a twin says of its text, but for itself, and of its columns."""
+    said = {name: value for name, value in facts.items() if name != "crc32"}
+    found = zlib.crc32(json.dumps(said, sort_keys=True).encode())
+    for column in columns:
+        for piece in _content(pa, column):
+            found = zlib.crc32(piece.view(np.uint8), found)
+    return found
+
+
+def _content(pa: ModuleType, column: Any) -> Iterator[np.ndarray]:
+    """All that a column holds: numbers, or codes, the ends of words, and their bytes."""
+    if not pa.types.is_dictionary(column.type):
+        yield column.to_numpy()
+        return
+    codes, words = column.indices, column.dictionary
+    yield codes.to_numpy() if not codes.null_count else codes.fill_null(-1).to_numpy(zero_copy_only=False)
+    if words.null_count:
+        raise ValueError("words that are missing")
+    _, ends, text = words.buffers()
+    ends = np.frombuffer(ends, dtype=np.int32)[words.offset : words.offset + len(words) + 1]
+    yield ends
+    if text is not None and len(ends):
+        yield np.frombuffer(text, dtype=np.uint8)[ends[0] : ends[-1]]
 
 
 # -------------------------------------------------------------------------------------------------- building
@@ -112,6 +142,7 @@ def build_twin(text: Path, twin: Path, separator: str) -> bool:
         "changed_ns": before.st_mtime_ns,
         "header": header,
     }
+    facts["crc32"] = _crc32(pa, facts, columns.values())
     _write(pa, twin, columns, facts)
     columns.clear()
     pa.default_memory_pool().release_unused()

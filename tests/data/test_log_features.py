@@ -138,6 +138,20 @@ def test_a_share_of_the_negatives_is_kept(tmp_path):
     assert half["train"].part.split_sha256 != every["train"].part.split_sha256
 
 
+def test_an_item_whose_rows_were_all_left_out_has_no_id(tmp_path):
+    """Its embedding is never trained: under id_dropout it is unknown, and under id_min_count it is rare."""
+    rows = [row._replace(label=0) if row.item in ("001", "002", "003") else row for row in ROWS]
+    planted_log.write(tmp_path, rows)
+    shown = {row.item for row in rows if row.part == "train"}
+    for changed in ({"id_dropout": 0.2}, {"id_min_count": 1}):
+        loader = build(planted_log.settings(tmp_path, keep_negatives=0.1, **changed))["train"]
+        table, token = loader.part.item_table.modalities["ids"], loader.part.field2id_token["item_id"]
+        code = table.codes[1:, table.column_of("item_id")]
+        trained = {row.item for row in token_rows(loader, "MARN")}
+        assert trained < shown
+        assert {token[item] for item in np.flatnonzero(code == table.new) + 1} == set(token[1:]) - trained
+
+
 # ------------------------------------------------------------------------------------------- fingerprint
 @pytest.mark.parametrize("field", ["item", "time", "label", "device", "request"])
 def test_the_fingerprint_covers_every_column(tmp_path, field):
