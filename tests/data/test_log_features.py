@@ -176,5 +176,5 @@ def test_exported_rows_are_the_same_whatever_the_model(tmp_path):
     assert written[0] == written[1]
     header, *lines = (tmp_path / "MARN" / "rows" / "rows.test.inter").read_text().splitlines()
     assert header.split("\t")[4:6] == ["device:token", "position:token"]
-    by_key = {(r.user, r.item, repr(r.time)): (r.device, str(r.position)) for r in ROWS}
+    by_key = {(r.user, r.item, repr(float(r.time))): (r.device, str(r.position)) for r in ROWS}
     assert lines and all(by_key[tuple(cells[:3])] == tuple(cells[4:6]) for cells in (x.split("\t") for x in lines))
