@@ -75,8 +75,8 @@ def _lead(standings: Standings) -> str:
     return (
         f"{names[0]} has the best mean rank ({rank[0]:.2f}) of {len(names)} rows over {len(standings.tasks)} tasks, is "
         f"first on {first} and wins {100 * wins[0]:.1f} % of its comparisons, before {names[1]} ({rank[1]:.2f}). Of "
-        f"the other {len(names) - 1} rows, {apart} are behind it by more than the critical difference of "
-        f"{standings.critical_difference:.1f} ranks, and {sure} by Wilcoxon's test over the tasks."
+        f"the other {len(names) - 1} rows, behind it by more than the critical difference of "
+        f"{standings.critical_difference:.1f} ranks: {apart}; by Wilcoxon's test over the tasks: {sure}."
     )
 
 
