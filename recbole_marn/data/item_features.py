@@ -76,7 +76,6 @@ class ItemColumns(Interface):
         ...
 
 
-
 class OfItems:
     """What a model reads of the settings when it is built: its modalities, and the property of a behaviour."""
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from recbole_marn.layers.mlp import MLP
-from recbole_marn.layers.occurrences import occurrences
+from recbole_marn.layers.occurrences import occurrences, total
 
 __all__ = ["Discriminator", "adversarial_schedule", "modality_accuracy", "modality_degree", "modality_loss"]
 
@@ -96,7 +96,7 @@ def modality_loss(
     logits = logits.to(torch.promote_types(logits.dtype, torch.float32))  # autocast may have left them shorter
     pair = occurrences(logits, present, count)
     share = pair if weight is None else pair * weight.detach()
-    share = share / pair.sum(None if reduction == "mean" else 0).clamp_min(1.0)
+    share = share / total(pair, None if reduction == "mean" else 0)
     return _ModalityLoss.apply(logits, share, present)
 
 

@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-__all__ = ["mean_over", "occurrences"]
+__all__ = ["mean_over", "occurrences", "total"]
 
 
 def occurrences(like: Tensor, present: Tensor | None = None, count: Tensor | None = None) -> Tensor:
@@ -26,4 +26,9 @@ def mean_over(weighted: Tensor, weight: Tensor, dim: int | None = None) -> Tenso
 
     Shapes: weighted, weight (E, M) -> a scalar, with dim=0 (M,)
     """
-    return weighted.sum(dim) / weight.sum(dim).clamp_min(1.0)
+    return weighted.sum(dim) / total(weight, dim)
+
+
+def total(weight: Tensor, dim: int | None = None) -> Tensor:
+    """Occurrences (E, M), over all or along `dim`: what a sum is divided by. 1 where nothing occurs."""
+    return weight.sum(dim).clamp_min(1.0)
