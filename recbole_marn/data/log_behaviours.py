@@ -12,27 +12,43 @@ from recbole_marn.data.log_histories import GivenHistories
 from recbole_marn.data.log_loading import LogFiles
 from recbole_marn.data.rows import Events
 from recbole_marn.errors import InputError
+from recbole_marn.settings.logs import PURCHASES
 
-__all__ = ["given_with_rows", "sorted_behaviours", "type_ids"]
+__all__ = ["given_with_rows", "purchase_ids", "sorted_behaviours", "type_ids"]
 
 
-def type_ids(dataset: LogFiles, types: Sequence[str]) -> list[int]:
-    """The numbers of types of behaviours.
+def type_ids(dataset: LogFiles, types: Sequence[str], key: str = "types") -> list[int]:
+    """The numbers of types of behaviours that the setting `key` names.
 
     Raises:
         InputError: an unknown one, or behaviours without types.
     """
     kind = dataset.behaviour_settings.kind
     if kind is None:
-        raise InputError("behaviour: {kind: COLUMN} for behaviours: {types: ...}", "no kind", "Name the column.")
+        raise InputError(f"behaviour: {{kind: COLUMN}} for behaviours: {{{key}: ...}}", "no kind", "Name the column.")
     known = dataset.field2token_id[kind]
     if unknown := [name for name in types if name not in known]:
         raise InputError(
             f"types of behaviours among {', '.join(map(str, dataset.field2id_token[kind][1:]))}",
             ", ".join(unknown),
-            "Correct behaviours: {types: ...}.",
+            f"Correct behaviours: {{{key}: ...}}.",
         )
     return [known[name] for name in types]
+
+
+def purchase_ids(dataset: LogFiles) -> list[int]:
+    """The numbers of the types that are purchases: those that the settings name, or that are called so.
+
+    Raises:
+        InputError: as `type_ids`.
+    """
+    behaviours = dataset.settings.behaviours_settings()
+    if behaviours is not None and behaviours.purchase_types is not None:
+        if not dataset.settings.counts_purchases:
+            dataset.notes.append("behaviours: purchase_types says nothing, for no statistic counts purchases")
+        return type_ids(dataset, behaviours.purchase_types, "purchase_types")
+    types = () if dataset.behaviour_types is None else dataset.behaviour_types
+    return [number for number, token in enumerate(types) if str(token).lower() in PURCHASES]
 
 
 def sorted_behaviours(dataset: LogFiles, table: pd.DataFrame, wanted: Sequence[str] | None = None) -> Events:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from recbole.utils import FeatureSource, FeatureType
 
 from recbole_marn.data import log_checks
 from recbole_marn.data.ctr_dataset import CTRDataset
-from recbole_marn.data.log_behaviours import given_with_rows, sorted_behaviours, type_ids
+from recbole_marn.data.log_behaviours import given_with_rows, purchase_ids, sorted_behaviours, type_ids
 from recbole_marn.data.log_columns import profile_and_context
 from recbole_marn.data.log_loading import PART, LogFiles
 from recbole_marn.data.log_protocol import LogProtocol
@@ -52,16 +54,17 @@ class LogDataset(LogFiles):
             None if given is None else given.fingerprint,
         )  # fmt: skip
         self.timed, self.clicks_are_behaviours = True, False
+        self.counted, self.purchase_types = None, []
         if given is not None:
             self.behaviours, self.timed = given, given.time is not None
         elif self.behaviours_feat is not None:
             self.timed = self.time_field in self.behaviours_feat
-            self.behaviours = sorted_behaviours(self, self.behaviours_feat, behaviours.types)
+            self._take_behaviours(self.behaviours_feat, behaviours.types)
         elif is_behaviour is not None:
-            self.behaviours = sorted_behaviours(self, table[is_behaviour], behaviours.types)
+            self._take_behaviours(table[is_behaviour], behaviours.types)
         else:
             self.clicks_are_behaviours = True
-            self.behaviours = sorted_behaviours(self, table.iloc[np.flatnonzero(is_row)[label]])
+            self._take_behaviours(table.iloc[np.flatnonzero(is_row)[label]], None)
         if not self.timed and self.behaviour_settings.time is not None:
             raise InputError(
                 "behaviours with times for behaviour: {time: ...}",
@@ -71,6 +74,14 @@ class LogDataset(LogFiles):
         if not self.timed:
             self.notes.append("behaviours have no times: nobody can check that they are before the rows")
         self.columns = profile_and_context(self, is_row)
+
+    def _take_behaviours(self, table: pd.DataFrame, types: Sequence[str] | None) -> None:
+        """Histories are made of the types named; purchases are counted among all."""
+        self.purchase_types = purchase_ids(self)
+        wanted = None if self.settings.counts_purchases else types
+        self.behaviours = self.counted = sorted_behaviours(self, table, wanted)
+        if types is not None and wanted is None:
+            self.behaviours = self.counted.take(np.isin(self.counted.behaviour, type_ids(self, types)))
 
     def _lines(self, behaviours: Any) -> tuple[np.ndarray, np.ndarray | None]:
         """Which lines of .inter are rows, and which are behaviours; None where those are elsewhere."""
@@ -146,7 +157,7 @@ class LogDataset(LogFiles):
         protocol = LogProtocol(
             self.exposures, self.behaviours, self.timed, self.columns, self._extra(), self.settings,
             self.item_num, self.user_num, self.config["MAX_ITEM_LIST_LENGTH"], self.request_token,
-            self.behaviour_types, notes, sealed, self.clicks_are_behaviours,
+            self.counted, self.purchase_types, notes, sealed, self.clicks_are_behaviours,
         )  # fmt: skip
         protocol.check_columns()
         return protocol

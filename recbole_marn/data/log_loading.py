@@ -112,6 +112,12 @@ class LogFiles(CTRDataset):
                     repr(getattr(self.settings, key)),
                     f"Set {key}: null, or histories: before.",
                 )
+        if self.settings.counts_purchases:
+            raise InputError(
+                "behaviours in a file or in .inter for statistics of purchases",
+                "histories: given, where many rows tell of one purchase",
+                "Leave purchases and purchase_rate out, or give behaviours in place of histories.",
+            )
 
     def _filter_inter_by_user_or_item(self) -> None:
         if self.settings.split != "files":

@@ -44,7 +44,8 @@ class LogProtocol:
         n_items, n_users: numbers of ids including the padding.
         max_history: L, longest history kept.
         request_token: name of each request id, for messages.
-        behaviour_type: the tokens of behaviour types by id, or None.
+        counted: behaviours that statistics are counted from, where some are; None: the same.
+        purchase_types: ids of the types that are purchases.
         sealed: there may be no test row.
         clicks_are_behaviours: behaviours are the clicked rows.
 
@@ -63,7 +64,8 @@ class LogProtocol:
     n_users: int
     max_history: int
     request_token: np.ndarray | None = None
-    behaviour_type: np.ndarray | None = None
+    counted: Events | None = None
+    purchase_types: Sequence[int] = ()
     notes: list[str] = field(default_factory=list)
     sealed: bool = False
     clicks_are_behaviours: bool = False
@@ -187,8 +189,8 @@ class LogProtocol:
             training=self.part_of_row == TRAIN,
             n_items=self.n_items,
             n_users=self.n_users,
-            events=self.events if self.timed else None,
-            behaviour_type=self.behaviour_type,
+            events=self.counted if self.timed else None,
+            purchase_types=self.purchase_types,
             evaluation_starts=self.evaluation_starts,
             split=self.settings.split,
             until=self.settings.statistics_until,
@@ -203,12 +205,6 @@ class LogProtocol:
         """The statistics that the modalities in use name."""
         named = self.settings.statistic_fields()
         wanted = [name for name in STATISTICS if name in named]
-        if "purchases" in wanted and isinstance(self.behaviours, GivenHistories):
-            raise InputError(
-                "behaviours in a file or in .inter for the statistic purchases",
-                "histories: given, where many rows tell of one purchase",
-                "Leave purchases out, or give behaviours in place of histories.",
-            )
         training = {name: self.log_counts.of_items(name) for name in wanted}
         evaluation = None
         if self.settings.statistics_until == "row":

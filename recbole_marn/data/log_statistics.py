@@ -1,7 +1,8 @@
-"""What a log says of items and users before a moment: exposures, clicks, click rate, purchases."""
+"""What a log says of items and users before a moment: exposures, clicks, purchases, and their rates."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -9,26 +10,24 @@ import numpy as np
 
 from recbole_marn.data.logged_rows import Requests
 from recbole_marn.data.rows import Events
-from recbole_marn.data.statistics import ClickRate, InteractionCounts, KnownBefore
+from recbole_marn.data.statistics import InteractionCounts, KnownBefore, SmoothedRate
 from recbole_marn.errors import InputError
-from recbole_marn.settings.logs import USER_STATISTICS
+from recbole_marn.settings.logs import OF_BEHAVIOURS, USER_STATISTICS
 
 __all__ = ["LogCounts"]
-
-PURCHASES = {"purchase", "purchases", "buy", "bought", "order"}
 
 
 @dataclass
 class LogCounts:
-    """Counts over the rows of a log, made when they are asked for.
+    """Counts over the rows and the behaviours of a log, made when they are asked for.
 
     Args:
         requests: all of the log.
         training: (R,) bool, the rows of training.
         n_items, n_users: numbers of ids including the padding.
-        events: behaviours with times, for purchases; None without.
-        behaviour_type: their types' tokens by id.
-        evaluation_starts: time of the first row that is not for training: where the snapshot of purchases ends.
+        events: behaviours with times, of all types; None without.
+        purchase_types: ids of the types that are purchases.
+        evaluation_starts: time of the first row that is not for training.
         split, until: of the settings.
     """
 
@@ -37,7 +36,7 @@ class LogCounts:
     n_items: int
     n_users: int
     events: Events | None
-    behaviour_type: np.ndarray | None
+    purchase_types: Sequence[int]
     evaluation_starts: float
     split: str
     until: str
@@ -68,66 +67,84 @@ class LogCounts:
         return self._counted("item", self.training & self.label)
 
     def of_items(self, name: str, *, whole: bool = False) -> KnownBefore:
-        """A statistic of items, from training rows or from those of all parts.
+        """A statistic of items, from what training knows or from the whole log.
 
         Raises:
             InputError: purchases without behaviours that are some, or whose end of training nobody knows.
         """
-        if name == "purchases":
-            return self._purchases(whole)
-        if name == "exposures":
-            return self._counted("item", np.ones_like(self.training)) if whole else self.exposures
-        if name == "click_rate":
-            return self._rate(self.of_items("clicks", whole=whole), self.of_items("exposures", whole=whole))
-        return self._counted("item", self.label) if whole else self.clicks
+        known = {"exposures": self.exposures, "clicks": self.clicks, "train_interactions": self.clicks}
+        return known[name] if name in known and not whole else self._known("item", name, whole)
 
     def of_users(self, name: str) -> np.ndarray:
-        """(R,) a statistic of each row's user: before the row in training, in evaluation as `until` says."""
+        """(R,) a statistic of each row's user: before the row in training, in evaluation as `until` says.
+
+        Raises:
+            InputError: as for items.
+        """
         name = USER_STATISTICS[name]
-        known = self._of_users(name, self.training)
+        known = self._known("user", name, False)
         values = known.as_of(self.user, self.time).astype(np.float64)
         rest = ~self.training
         if self.until == "snapshot":
             values[rest] = known.snapshot()[self.user[rest]]
         else:
-            everything = self._of_users(name, np.ones_like(self.training))
-            values[rest] = everything.as_of(self.user[rest], self.time[rest])
+            values[rest] = self._known("user", name, True).as_of(self.user[rest], self.time[rest])
         return values
 
-    def _of_users(self, name: str, rows: np.ndarray) -> KnownBefore:
-        if name == "click_rate":
-            return self._rate(self._counted("user", rows & self.label), self._counted("user", rows))
-        return self._counted("user", rows & self.label if name == "clicks" else rows)
+    def _known(self, of: str, name: str, whole: bool) -> KnownBefore:
+        if name in OF_BEHAVIOURS:
+            return self._of_behaviours(of, name, whole)
+        rows = np.ones_like(self.training) if whole else self.training
+        if name == "exposures":
+            return self._counted(of, rows)
+        clicks = self._counted(of, rows & self.label)
+        if name != "click_rate":
+            return clicks
+        return SmoothedRate(clicks, self._counted(of, rows), float(self.label[self.training].mean()))
 
     def _counted(self, of: str, rows: np.ndarray) -> InteractionCounts:
         ids, number = (self.requests.item, self.n_items) if of == "item" else (self.user, self.n_users)
         return InteractionCounts(item=ids[rows], time=self.time[rows], n_items=number)
 
-    def _rate(self, clicks: InteractionCounts, exposures: InteractionCounts) -> ClickRate:
-        return ClickRate(clicks, exposures, float(self.label[self.training].mean()))
+    # --------------------------------------------------------------------------------------- behaviours
+    def _of_behaviours(self, of: str, name: str, whole: bool) -> KnownBefore:
+        self._check_purchases(name)
+        events = self.events
+        ids, number = (events.item, self.n_items) if of == "item" else (events.user, self.n_users)
+        known = events.time < self._training_ends
+        bought = np.isin(events.behaviour, self.purchase_types)
 
-    def _purchases(self, whole: bool) -> InteractionCounts:
-        types = [] if self.behaviour_type is None else [str(token).lower() for token in self.behaviour_type]
-        bought = [number for number, token in enumerate(types) if token in PURCHASES]
-        if self.events is None or self.events.behaviour is None or not bought:
+        def counted(chosen: np.ndarray) -> InteractionCounts:
+            chosen = chosen if whole else chosen & known
+            return InteractionCounts(item=ids[chosen], time=events.time[chosen], n_items=number)
+
+        if name == "purchases":
+            return counted(bought)
+        prior = float(bought[known].mean()) if known.any() else 0.0
+        return SmoothedRate(counted(bought), counted(np.ones_like(bought)), prior)
+
+    @property
+    def _training_ends(self) -> float:
+        """Behaviours before it are known in training; where parts overlap in time, to its last row."""
+        return self.evaluation_starts if self.split == "time" else float(self.time[self.training].max())
+
+    def _check_purchases(self, name: str) -> None:
+        if self.events is None or not len(self.purchase_types):
             raise InputError(
-                f"behaviours with times and a type among {', '.join(sorted(PURCHASES))}, for the statistic purchases",
-                f"types {', '.join(types[1:]) or 'none'}",
-                "Name the column of types under behaviour: {kind: ...}, or leave purchases out.",
+                f"behaviours with times, of which some types are purchases, for the statistic {name}",
+                "behaviours without times" if self.events is None else "no such type",
+                "Name the column of types under behaviour: {kind: ...} and the types under behaviours: "
+                f"{{purchase_types: [...]}}, or leave {name} out.",
             )
         if self.split != "time" and self.until == "snapshot":
             raise InputError(
-                "statistics_until: row for the statistic purchases, unless split: time says where training ends",
+                f"statistics_until: row for the statistic {name}, unless split: time says where training ends",
                 f"split: {self.split}",
                 "Set statistics_until: row.",
             )
-        chosen = np.isin(self.events.behaviour, bought)
-        if not chosen.any():
+        if not np.isin(self.events.behaviour, self.purchase_types).any():
             raise InputError(
-                "purchases among the behaviours, for the statistic purchases",
-                f"none in {len(chosen)}",
-                "Name their type under behaviours: {types: ...}, too, or leave purchases out.",
+                f"purchases among the behaviours, for the statistic {name}",
+                f"none in {self.events.n_events}",
+                f"Name their type under behaviours: {{types: ...}}, too, or leave {name} out.",
             )
-        if not whole:
-            chosen &= self.events.time < self.evaluation_starts
-        return InteractionCounts(item=self.events.item[chosen], time=self.events.time[chosen], n_items=self.n_items)

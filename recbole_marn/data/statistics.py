@@ -13,12 +13,12 @@ from recbole_marn.data.arrays import AT_ONCE, count_below, narrowest, slices, st
 from recbole_marn.errors import InputError
 
 __all__ = [
-    "ClickRate",
     "EqualFrequencyBins",
     "GapBins",
     "InteractionCounts",
     "KnownBefore",
     "Moments",
+    "SmoothedRate",
     "StatisticsAtTime",
 ]
 
@@ -238,32 +238,32 @@ class EqualFrequencyBins:
 
 
 @dataclass(frozen=True)
-class ClickRate:
-    """Smoothed click rate: (clicks + s p) / (exposures + s), where p is the training rows' own rate.
+class SmoothedRate:
+    """(part + s p) / (all + s): clicks of exposures, or purchases of behaviours; p is the rate in training.
 
-    What was never shown has the rate p; after s exposures its own rate and p weigh the same.
+    What nobody knows anything of has the rate p; after s of all, its own rate and p weigh the same.
 
     Attributes:
-        clicks, exposures: counts over the same rows.
+        part, all: counts, of which one is of some of the other's events.
         prior: p.
-        strength: s, in exposures.
+        strength: s.
     """
 
-    clicks: InteractionCounts
-    exposures: InteractionCounts
+    part: InteractionCounts
+    all: InteractionCounts
     prior: float
     strength: float = 20.0
 
     def as_of(self, item: np.ndarray, time: np.ndarray) -> np.ndarray:
         """(n,) rates of items (n,) as known strictly before times (n,)."""
-        return self._rate(self.clicks.as_of(item, time), self.exposures.as_of(item, time))
+        return self._rate(self.part.as_of(item, time), self.all.as_of(item, time))
 
     def snapshot(self) -> np.ndarray:
-        """(n_items,) rates once all rows are known."""
-        return self._rate(self.clicks.snapshot(), self.exposures.snapshot())
+        """(n_items,) rates once all events are known."""
+        return self._rate(self.part.snapshot(), self.all.snapshot())
 
-    def _rate(self, clicks: np.ndarray, exposures: np.ndarray) -> np.ndarray:
-        return (clicks + self.strength * self.prior) / (exposures + self.strength)
+    def _rate(self, part: np.ndarray, all_: np.ndarray) -> np.ndarray:
+        return (part + self.strength * self.prior) / (all_ + self.strength)
 
 
 @dataclass(frozen=True)

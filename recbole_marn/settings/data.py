@@ -8,6 +8,8 @@ from typing import Any, Literal
 
 from recbole_marn.errors import InputError
 from recbole_marn.settings.logs import (
+    OF_BEHAVIOURS,
+    USER_STATISTICS,
     BehavioursSettings,
     ContextSettings,
     LabelSettings,
@@ -74,7 +76,9 @@ class StatisticModality:
     """Numbers of an item, each cut into equal-frequency bins at several resolutions (paper section 3.1)."""
 
     fields: Sequence[str] = option(
-        MISSING, "train_interactions, float fields of the item; log: exposures, clicks, click_rate, purchases", least=1
+        MISSING,
+        "train_interactions, float fields of the item; log: exposures, clicks, click_rate, purchases, purchase_rate",
+        least=1,
     )
     bins: Sequence[int] = option((10, 100), "numbers of equal-frequency bins", paper="10 and 100", low=2, least=1)
     size: int = option(8, "width of a bin's embedding", paper="8", low=1, high=4096)
@@ -189,6 +193,12 @@ class DataSettings:
         """What the statistic modalities in use count or read."""
         statistics = [m for m in self.modality_settings().values() if isinstance(m, StatisticModality)]
         return {field for statistic in statistics for field in statistic.fields}
+
+    @property
+    def counts_purchases(self) -> bool:
+        """Whether a statistic of items or of users counts purchases."""
+        of_users = {USER_STATISTICS.get(field) for field in self.user_settings().fields}
+        return not (self.statistic_fields() | of_users).isdisjoint(OF_BEHAVIOURS)
 
     def behaviour_settings(self) -> BehaviourSettings:
         """What a model reads of a behaviour beside its item."""

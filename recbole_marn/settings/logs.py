@@ -9,14 +9,19 @@ from typing import Any
 from recbole_marn.settings.parsing import option
 
 __all__ = [
-    "STATISTICS", "USER_STATISTICS", "BehavioursSettings", "ContextSettings", "LabelSettings", "PositionSettings",
-    "RequestSettings",
+    "OF_BEHAVIOURS", "PURCHASES", "STATISTICS", "USER_STATISTICS", "BehavioursSettings", "ContextSettings",
+    "LabelSettings", "PositionSettings", "RequestSettings",
 ]  # fmt: skip
 
+# What is counted from the rows of a log, and what from behaviours.
+OF_ROWS = ("exposures", "clicks", "click_rate")
+OF_BEHAVIOURS = ("purchases", "purchase_rate")
 # Names a statistic modality may use; clicks are the training interactions of a log.
-STATISTICS = ("exposures", "clicks", "click_rate", "purchases", "train_interactions")
+STATISTICS = (*OF_ROWS, *OF_BEHAVIOURS, "train_interactions")
 # Names that the fields of `user` may use.
-USER_STATISTICS = {"user_exposures": "exposures", "user_clicks": "clicks", "user_click_rate": "click_rate"}
+USER_STATISTICS = {f"user_{name}": name for name in (*OF_ROWS, *OF_BEHAVIOURS)}
+# Types of behaviours that are purchases where the settings name none, in whatever case.
+PURCHASES = ("purchase", "purchases", "buy", "bought", "order")
 
 
 @dataclass(frozen=True)
@@ -58,3 +63,6 @@ class BehavioursSettings:
     file: str | None = option(None, "file beside .inter with user, item, and time and type if known; null: .inter")
     types: Sequence[str] | None = option(None, "types of behaviour.kind that histories are made of; null: all", least=1)
     row_types: Sequence[str] | None = option(None, "types that are rows, without a file; null: all others", least=1)
+    purchase_types: Sequence[str] | None = option(
+        None, f"types that purchases and purchase_rate count; null: {', '.join(PURCHASES)}", least=1
+    )

@@ -60,7 +60,7 @@ def test_types_given_with_the_row(tmp_path):
         ({"kinds": "view"}, {}, "histories in item_id_list as long as kind_list says"),
         ({}, {"behaviours": {"file": "log.behaviours"}}, "'behaviours' to be left out with histories: given"),
         ({}, {"repeats": "first"}, "'repeats' to be left out with histories: given"),
-        ({}, {"modalities": PURCHASES}, "the statistic purchases. Got histories: given"),
+        ({}, {"modalities": PURCHASES}, "for statistics of purchases. Got histories: given"),
     ],
 )
 def test_given_histories_are_read_as_they_are_meant_or_not_at_all(tmp_path, files, settings, text):
@@ -75,8 +75,20 @@ def test_given_histories_are_read_as_they_are_meant_or_not_at_all(tmp_path, file
     [
         ({"behaviours": {"file": "log.behaviours", "row_types": ["view"]}}, "Leave row_types out"),
         (
-            {"behaviours": {"file": "log.behaviours", "types": ["view"]}, "modalities": PURCHASES, "split": "time"},
-            "purchases among the behaviours, for the statistic purchases. Got none",
+            {
+                "behaviours": {"file": "log.behaviours", "purchase_types": ["order"]},
+                "modalities": PURCHASES,
+                "split": "time",
+            },
+            "types of behaviours among .*. Got order. Correct behaviours: {purchase_types: ...}",
+        ),
+        (
+            {"modalities": PURCHASES, "split": "time", "behaviour": {"time": "timestamp"}},
+            "some types are purchases, for the statistic purchases. Got no such type",
+        ),
+        (
+            {"modalities": PURCHASES, "split": "random"},
+            "statistics_until: row for the statistic purchases, unless split: time",
         ),
     ],
 )
