@@ -25,7 +25,7 @@ from recbole_marn.data.rows import PARTS, TEST, TRAIN, Events
 from recbole_marn.data.statistics import InteractionCounts
 from recbole_marn.errors import InputError
 from recbole_marn.settings.data import DataSettings
-from recbole_marn.settings.logs import STATISTICS, USER_STATISTICS
+from recbole_marn.settings.logs import RATES, STATISTICS, USER_STATISTICS
 
 __all__ = ["LogProtocol"]
 
@@ -281,7 +281,10 @@ class LogProtocol:
             said.append(f"{name}: there are no histories")
         elif empty:
             said.append(f"{name}: {empty} of {rows.n_groups} requests have no history")
-        if name != "train":
+        if name == "train":
+            smoothed = self.settings.log_statistics().intersection(RATES)
+            said += [f"{rate} is smoothed towards {self.log_counts.prior(rate):.6g}" for rate in sorted(smoothed)]
+        else:
             for column, number in self.context.unknown(np.flatnonzero(self.part_of_row == PARTS[name])).items():
                 said.append(f"{name}: {number} values of {column} that no training row has are unknown")
         return said

@@ -100,7 +100,7 @@ class LogCounts:
         clicks = self._counted(of, rows & self.label)
         if name != "click_rate":
             return clicks
-        return SmoothedRate(clicks, self._counted(of, rows), float(self.label[self.training].mean()))
+        return SmoothedRate(clicks, self._counted(of, rows), self.prior("click_rate"))
 
     def _counted(self, of: str, rows: np.ndarray) -> InteractionCounts:
         ids, number = (self.requests.item, self.n_items) if of == "item" else (self.user, self.n_users)
@@ -111,22 +111,29 @@ class LogCounts:
         self._check_purchases(name)
         events = self.events
         ids, number = (events.item, self.n_items) if of == "item" else (events.user, self.n_users)
-        known = events.time < self._training_ends
-        bought = np.isin(events.behaviour, self.purchase_types)
+        known = np.ones(events.n_events, dtype=bool) if whole else self._known_in_training
 
         def counted(chosen: np.ndarray) -> InteractionCounts:
-            chosen = chosen if whole else chosen & known
             return InteractionCounts(item=ids[chosen], time=events.time[chosen], n_items=number)
 
-        if name == "purchases":
-            return counted(bought)
-        prior = float(bought[known].mean()) if known.any() else 0.0
-        return SmoothedRate(counted(bought), counted(np.ones_like(bought)), prior)
+        bought = counted(known & self._bought)
+        return bought if name == "purchases" else SmoothedRate(bought, counted(known), self.prior(name))
 
-    @property
-    def _training_ends(self) -> float:
-        """Behaviours before it are known in training; where parts overlap in time, to its last row."""
-        return self.evaluation_starts if self.split == "time" else float(self.time[self.training].max())
+    @cached_property
+    def _bought(self) -> np.ndarray:
+        """(E,) bool, the behaviours that are purchases."""
+        return np.isin(self.events.behaviour, self.purchase_types)
+
+    @cached_property
+    def _known_in_training(self) -> np.ndarray:
+        """(E,) bool, the behaviours before evaluation; where parts overlap in time, before the last training row."""
+        ends = self.evaluation_starts if self.split == "time" else self.time[self.training].max()
+        return self.events.time < ends
+
+    def prior(self, name: str) -> float:
+        """What a rate is smoothed towards: that of all training rows, or of all behaviours known in training."""
+        part = self.label[self.training] if name == "click_rate" else self._bought[self._known_in_training]
+        return float(part.mean()) if len(part) else 0.0
 
     def _check_purchases(self, name: str) -> None:
         if self.events is None or not len(self.purchase_types):
@@ -142,7 +149,7 @@ class LogCounts:
                 f"split: {self.split}",
                 "Set statistics_until: row.",
             )
-        if not np.isin(self.events.behaviour, self.purchase_types).any():
+        if not self._bought.any():
             raise InputError(
                 f"purchases among the behaviours, for the statistic {name}",
                 f"none in {self.events.n_events}",

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from recbole_marn.errors import InputError
 from recbole_marn.settings.logs import (
     OF_BEHAVIOURS,
+    STATISTICS,
     USER_STATISTICS,
     BehavioursSettings,
     ContextSettings,
@@ -194,11 +195,15 @@ class DataSettings:
         statistics = [m for m in self.modality_settings().values() if isinstance(m, StatisticModality)]
         return {field for statistic in statistics for field in statistic.fields}
 
+    def log_statistics(self) -> set[str]:
+        """What is counted of items or of users of a log."""
+        of_users = {USER_STATISTICS[field] for field in self.user_settings().fields if field in USER_STATISTICS}
+        return self.statistic_fields().intersection(STATISTICS) | of_users
+
     @property
     def counts_purchases(self) -> bool:
-        """Whether a statistic of items or of users counts purchases."""
-        of_users = {USER_STATISTICS.get(field) for field in self.user_settings().fields}
-        return not (self.statistic_fields() | of_users).isdisjoint(OF_BEHAVIOURS)
+        """Whether purchases are counted."""
+        return not self.log_statistics().isdisjoint(OF_BEHAVIOURS)
 
     def behaviour_settings(self) -> BehaviourSettings:
         """What a model reads of a behaviour beside its item."""

@@ -9,13 +9,14 @@ from typing import Any
 from recbole_marn.settings.parsing import option
 
 __all__ = [
-    "OF_BEHAVIOURS", "PURCHASES", "STATISTICS", "USER_STATISTICS", "BehavioursSettings", "ContextSettings",
-    "LabelSettings", "PositionSettings", "RequestSettings",
+    "OF_BEHAVIOURS", "PURCHASES", "RATES", "STATISTICS", "USER_STATISTICS", "BehavioursSettings",
+    "ContextSettings", "LabelSettings", "PositionSettings", "RequestSettings",
 ]  # fmt: skip
 
 # What is counted from the rows of a log, and what from behaviours.
 OF_ROWS = ("exposures", "clicks", "click_rate")
 OF_BEHAVIOURS = ("purchases", "purchase_rate")
+RATES = ("click_rate", "purchase_rate")
 # Names a statistic modality may use; clicks are the training interactions of a log.
 STATISTICS = (*OF_ROWS, *OF_BEHAVIOURS, "train_interactions")
 # Names that the fields of `user` may use.

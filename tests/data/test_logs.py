@@ -80,7 +80,7 @@ def test_a_log_and_behaviours(tmp_path, timed, types):
     part = loaders["train"].part
     assert part.features.gap is None or timed
     batch = delivered(loaders["train"])[0].batch
-    kinds = part.protocol.behaviour_type[batch.behaviour]
+    kinds = part.source.behaviour_types[batch.behaviour]
     assert set(kinds) <= set(types or ("view", "cart", "purchase"))
 
 

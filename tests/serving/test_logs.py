@@ -64,7 +64,7 @@ class ServedLog:
             "timestamp": events.time.tolist(),
         }
         if changed.get("behaviours"):
-            self.behaviours["kind"] = np.array(part.protocol.behaviour_type)[events.behaviour].tolist()
+            self.behaviours["kind"] = np.array(part.source.behaviour_types)[events.behaviour].tolist()
         shutil.rmtree(folder / "log")
 
     def scorer(self):

@@ -27,7 +27,7 @@ class RankingModel(OurModel):
         super().__init__(config, dataset)
         self.scale, self.bias = nn.Parameter(torch.zeros(())), nn.Parameter(torch.zeros(()))
         if isinstance(dataset.protocol, LogProtocol):
-            rate = dataset.protocol.log_counts.of_items("click_rate").prior
+            rate = dataset.protocol.log_counts.prior("click_rate")
             odds = rate / (1 - rate) / dataset.protocol.settings.keep_negatives
             nn.init.constant_(self.bias, math.log(odds))
 
