@@ -152,7 +152,10 @@ def standings_of(
         validation={dataset: _validation(table, trials[dataset]) for dataset, table in tables.items()},
         left_out={dataset: tuple(name for name in table if name not in names) for dataset, table in tables.items()},
         splits={dataset: found[0]["data"]["split_sha256"][:12] for dataset, found in records.items()},
-        seeds={dataset: {names[at]: len(table[names[at]].records) for at in order} for dataset, table in tables.items()},
+        seeds={
+            dataset: {name: len(table[name].records) for name in (names[at] for at in order)}
+            for dataset, table in tables.items()
+        },
         unscored={
             dataset: tuple(task.sampling for task in every if task.dataset == dataset and task not in tasks)
             for dataset in records
