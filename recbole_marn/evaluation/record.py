@@ -16,7 +16,7 @@ import numpy as np
 
 from recbole_marn.errors import InputError, first_line
 
-__all__ = ["FORMAT", "plain_name", "read_record", "read_records", "run_name_of", "sealed_text"]
+__all__ = ["FORMAT", "digest", "plain_name", "read_record", "read_records", "run_name_of", "sealed_text"]
 
 FORMAT = 1
 # ------------------------------------------------------------------------------------------------- shape

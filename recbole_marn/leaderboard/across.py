@@ -20,6 +20,7 @@ from recbole_marn.errors import InputError
 from recbole_marn.evaluation.significance import holm
 from recbole_marn.leaderboard.board import rows_of_records, sampling_of
 from recbole_marn.leaderboard.measures import measures_of
+from recbole_marn.leaderboard.records import check_alike
 from recbole_marn.leaderboard.statistics import LEVEL, TableRow, mean_of_seeds
 
 __all__ = ["Standings", "Task", "standings_of"]
@@ -44,8 +45,10 @@ class Standings:
         tasks: T tasks.
         scores: (R, T).
         validation: data set -> row -> validation scores of a tuned row's own settings and of those its search chose.
-        left_out: data set -> rows that another data set does not have.
+        left_out: data set -> rows that another data set does not have, or not a score of every task.
         splits: data set -> the start of the SHA-256 of its rows.
+        seeds: data set -> how many each row has.
+        unscored: data set -> parts that not every row was scored on, which are no task.
     """
 
     names: tuple[str, ...]
@@ -54,6 +57,8 @@ class Standings:
     validation: Mapping[str, Mapping[str, tuple[float, float]]]
     left_out: Mapping[str, tuple[str, ...]]
     splits: Mapping[str, str]
+    seeds: Mapping[str, Mapping[str, int]]
+    unscored: Mapping[str, tuple[str, ...]]
 
     @cached_property
     def ranks(self) -> np.ndarray:
@@ -112,13 +117,21 @@ def standings_of(
         trials: data set -> records of the trials of its searches.
 
     Raises:
-        InputError: fewer than two data sets, or than two rows that all have.
+        InputError: fewer than two data sets, or than two rows that all have, or records of a data set that do not
+            belong together.
     """
     if len(records) < 2:
         raise InputError("at least two data sets with records", ", ".join(records), "Name more in --datasets.")
+    for found in records.values():
+        check_alike(found)
     tables = {dataset: _named(rows_of_records(found)) for dataset, found in records.items()}
     common = set.intersection(*map(set, tables.values()))
-    tasks = tuple(task for dataset in records for task in _tasks(dataset, records[dataset]))
+    scored = {
+        dataset: set.intersection(*(table[name].parts for name in common)) if common else set()
+        for dataset, table in tables.items()
+    }
+    every = [task for dataset in records for task in _tasks(dataset, records[dataset])]
+    tasks = tuple(task for task in every if task.part in scored[task.dataset])
     scores = {
         name: [mean_of_seeds(tables[task.dataset][name], task.metric, task.part)[0] for task in tasks]
         for name in common
@@ -139,6 +152,14 @@ def standings_of(
         validation={dataset: _validation(table, trials[dataset]) for dataset, table in tables.items()},
         left_out={dataset: tuple(name for name in table if name not in names) for dataset, table in tables.items()},
         splits={dataset: found[0]["data"]["split_sha256"][:12] for dataset, found in records.items()},
+        seeds={
+            dataset: {name: len(table[name].records) for name in (names[at] for at in order)}
+            for dataset, table in tables.items()
+        },
+        unscored={
+            dataset: tuple(task.sampling for task in every if task.dataset == dataset and task not in tasks)
+            for dataset in records
+        },
     )
 
 
@@ -159,7 +180,7 @@ def _tasks(dataset: str, records: Sequence[Mapping[str, Any]]) -> list[Task]:
     measures = measures_of(records)
     settings = records[0]["settings"]
     parts = ["test"] if measures.log else [part for metric, part in measures.tests if metric == measures.main]
-    there = set.intersection(*(set(record["metrics"]) for record in records))
+    there = set().union(*(record["metrics"] for record in records))
     return [Task(dataset, part, measures.main, sampling_of(part, settings)) for part in parts if part in there]
 
 

@@ -8,7 +8,7 @@ import math
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
-from statistics import fmean
+from statistics import fmean, mode
 from typing import Any
 
 from recbole_marn.errors import InputError, printable
@@ -142,7 +142,15 @@ def _setting(standings: Standings) -> list[str]:
     told = [f"{dataset}: split {split} (SHA-256)." for dataset, split in standings.splits.items()]
     for dataset, names in standings.left_out.items():
         if names:
-            told.append(f"Left out, because another data set does not have it, of {dataset}: {', '.join(names)}.")
+            why = "another data set does not have it, or a score of it"
+            told.append(f"Left out, because {why}, of {dataset}: {', '.join(names)}.")
+    for dataset, parts in standings.unscored.items():
+        if parts:
+            told.append(f"Left out, because not every row was scored on it, of {dataset}: {', '.join(parts)}.")
+    for dataset, seeds in standings.seeds.items():
+        usual = mode(seeds.values())
+        if others := [f"{name} {number}" for name, number in seeds.items() if number != usual]:
+            told.append(f"Seeds of a row of {dataset}: {usual}; of {', '.join(others)}.")
     return told
 
 

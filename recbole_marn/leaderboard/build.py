@@ -6,7 +6,7 @@ import os
 import shlex
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -75,8 +75,26 @@ def build(request: Request) -> tuple[dict[str, Any], list[Failure]]:
             f"none; the first failed: {failures[0]}",
             "Read its log, which says where it stopped, and give the command again.",
         )
-    line = render(request, made=True)
+    names = _names_in_table(asked.plan, rows, runs, read_records(folders.records))
+    for label, name in names.items():
+        print(f"row '{label}' stands in the table as '{name}', which has the same settings", file=sys.stderr)
+    line = render(replace(request, baseline=names.get(request.baseline, request.baseline)), made=True)
     return {"runs": len(runs), "failed": len(failures), **line}, failures
+
+
+def _names_in_table(
+    plan: Plan, rows: Sequence[Row], runs: Sequence[Run], records: Sequence[Mapping[str, Any]]
+) -> dict[str, str]:
+    """Label -> another name that the table has for it: that of an earlier command, or of a row whose search chose the
+    same settings.
+
+    Args:
+        runs: of rows; of those with the same settings once.
+    """
+    known = {config_id(row.records[0]["settings"]): row.records[0]["row"] for row in rows_of_records(records)}
+    own = {run.row.label: run.identity[0] for run in runs}
+    found = {row.label: known.get(own.get(row.label) or runs_of(plan, [row], 1)[0].identity[0]) for row in rows}
+    return {label: name for label, name in found.items() if name not in (None, label)}
 
 
 @dataclass(frozen=True)

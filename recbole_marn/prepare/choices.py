@@ -20,7 +20,7 @@ def choose_vectors(data: RawDataset, options: Options) -> None:
     """Set `data.vectors` from what the reader found and from `--images`, `--encoder` and `--sentence-encoder`.
 
     Raises:
-        InputError: a file, folder or encoder that was asked for does not exist.
+        InputError: a file, folder or encoder that was asked for does not exist, or nothing is read by an option.
     """
     if options.images == "none":
         data.vectors.pop("image", None)
@@ -28,6 +28,7 @@ def choose_vectors(data: RawDataset, options: Options) -> None:
         data.vectors["image"] = _named(Path(options.images), data, options)
     elif "image" not in data.vectors and data.photos is not None:
         data.vectors["image"] = _photos(data.photos, options)
+    _check_read(options, encoded=isinstance(data.vectors.get("image"), PhotoFolder))
     if options.sentence_encoder != "none":
         if options.sentence_encoder not in SENTENCE_ENCODERS:
             raise InputError(
@@ -36,6 +37,18 @@ def choose_vectors(data: RawDataset, options: Options) -> None:
                 "Choose one of them.",
             )
         data.vectors["title"] = TitleEncoder(data.items, options.sentence_encoder)
+
+
+def _check_read(options: Options, *, encoded: bool) -> None:
+    """Ids are of the array of `--images`, and an encoder and its weights are for photos."""
+    if options.image_ids is not None and (encoded or options.images in ("auto", "none")):
+        raise InputError("--images ARRAY with --image-ids", f"--images {options.images}", "Name the array, too.")
+    asked = {"--encoder": options.encoder != Options.encoder, "--encoder-weights": options.encoder_weights is not None}
+    if not encoded and any(asked.values()):
+        raise InputError(
+            f"photos for {' and '.join(name for name, given in asked.items() if given)}", "none to encode",
+            "Name their folder with --images, or leave it out.",
+        )  # fmt: skip
 
 
 def _photos(folder: Path, options: Options) -> PhotoFolder:

@@ -26,6 +26,7 @@ from recbole_marn.prepare.record import (
 )
 from recbole_marn.prepare.settings_file import settings_of_log, spelled
 from recbole_marn.prepare.sources import Options
+from recbole_marn.prepare.word_vectors import write_words
 
 __all__ = ["render_log", "write_log"]
 
@@ -38,8 +39,14 @@ def write_log(
     """Write `out/DATASET/`, whole or not at all; `made_by` goes into the record as it is.
 
     Raises:
-        InputError: no exposure, or one of a single class, or tables that do not know each other's ids.
+        InputError: no exposure, or one of a single class, tables that do not know each other's ids, or an option that
+            is for clicks.
     """
+    if options.min_interactions > 1:
+        raise InputError(
+            "--min-interactions with a table of clicks", "a log of exposures",
+            "Leave it out; user_inter_num_interval and item_inter_num_interval leave rows out of a run.",
+        )  # fmt: skip
     counts = data.exposures.counts()
     if not counts["exposures"] or not 0 < counts["clicks"] < counts["exposures"]:
         raise InputError(
@@ -63,6 +70,7 @@ def write_log(
             users = dict.fromkeys(chain(data.exposures.user.tokens, behaviours.user.tokens if behaviours else ()))
             write_item(folder / f"{dataset}.user", list(users), data.users, key="user_id")
         written = data.write_beside(folder, tokens, options.max_skipped)
+        words = write_words(data.items, tokens, folder, options)
         if data.has_settings:
             settings = settings_of_log(data, dataset, sorted(written))
             (folder / f"{dataset}.yaml").write_text(spelled(settings), encoding="utf-8", newline="\n")
@@ -78,7 +86,7 @@ def write_log(
             "vectors": {
                 name: {"encoder": data.vectors[name].encoder, **data.vectors[name].details(), **writer.describe()}
                 for name, writer in written.items()
-            },
+            } | words,
             "columns": dict(data.columns),
             "checks": data.exposures.checks(),
             **origin(data, _notes(data, unseen, options) + vector_notes(written), data.sources, folder),

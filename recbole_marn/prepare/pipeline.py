@@ -35,7 +35,7 @@ from recbole_marn.prepare.settings_file import settings_of_events, spelled
 from recbole_marn.prepare.sources import Options
 from recbole_marn.prepare.tables import RawDataset, VectorSource
 from recbole_marn.prepare.vectors import VectorWriter
-from recbole_marn.prepare.word_vectors import write_word_vectors
+from recbole_marn.prepare.word_vectors import write_words
 from recbole_marn.registry import datasets_at_hand, known_datasets, recbole_folder
 from recbole_marn.settings.data import COLUMNAR_FROM_MB
 
@@ -75,6 +75,10 @@ def prepare(
             "a name of your own for the dataset",
             f"{name!r}, under which `run` finds a known data set or its settings instead of yours",
             f"Choose another, such as --name my-{name}.",
+        )
+    if dataset != "custom" and options.time_unit != Options.time_unit:
+        raise InputError(
+            "--time-unit with `custom` only", dataset, "Leave it out: the unit of official files is known."
         )
     refuse_existing(out / name, overwrite)  # before minutes of reading, not after
     source = source_of(dataset, raw)
@@ -154,7 +158,7 @@ def write_dataset(
         written = data.write_beside(folder, tokens, options.max_skipped)
         present = {name: set(writer.tokens) for name, writer in written.items()}
         vectors = {name: _describe_vectors(source, written[name], len(tokens)) for name, source in data.vectors.items()}
-        words = _write_words(data, tokens, folder, options)
+        words = write_words(data.items, tokens, folder, options)
         (folder / f"{dataset}.histograms.svg").write_text(histograms(events), encoding="utf-8", newline="\n")
         if dataset not in known_datasets():
             settings = settings_of_events(events, data.items, sorted(written))
@@ -194,24 +198,6 @@ def _check_items(data: RawDataset, options: Options) -> None:
 def _describe_vectors(source: VectorSource, writer: VectorWriter, items: int) -> dict[str, Any]:
     described = {"encoder": source.encoder, **source.details(), **writer.describe()}
     return described | {"missing": items - described["count"]}
-
-
-def _write_words(data: RawDataset, tokens: Sequence[str], folder: Path, options: Options) -> dict[str, dict[str, Any]]:
-    """Word vectors for the words of every title-like field, if they were asked for."""
-    if options.word_vectors == "none":
-        return {}
-    fields = [name for name in data.items.fields if data.items.type_of(name) == "token_seq"]
-    titles = (title for name in fields for title in data.items.column(name, tokens))
-    vocabulary = dict.fromkeys(word for title in titles for word in str(title).split())
-    writer = write_word_vectors(options.word_vectors, vocabulary, folder)
-    return {
-        "words": {
-            "encoder": Path(options.word_vectors).name,
-            "count": len(writer.tokens),
-            "width": writer.width,
-            "missing": len(vocabulary) - len(writer.tokens),
-        }
-    }
 
 
 def _notes(data: RawDataset, unseen: Sequence[str], options: Options) -> list[str]:

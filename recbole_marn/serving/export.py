@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from recbole_marn import __version__
-from recbole_marn.files import sha256, write_json
+from recbole_marn.evaluation.record import sealed_text
+from recbole_marn.files import sha256, write_json, write_text
 from recbole_marn.files.folders import staged_folder
 from recbole_marn.prepare.encoders import need
 from recbole_marn.serving.export_items import shown_fields, tower_difference, write_items
@@ -70,7 +71,7 @@ def export(
             "versions": {"recbole_marn": __version__}
             | {name: metadata.version(name) for name in ("torch", "onnx", "onnxscript", "onnxruntime", "numpy")},
         }
-        write_json(staging / MANIFEST, manifest)
+        write_text(staging / MANIFEST, sealed_text(manifest))
         exported = ExportedScorer(staging)
         manifest["parity"] = latency_and_difference(scorer, exported)
         if TOWER in files:
@@ -78,7 +79,7 @@ def export(
         if run is not None:
             manifest["parity"]["test"] = of_test_part(exported, run, checkpoint)
             manifest["parity"]["retrieval"] = recall_of_short_lists(exported, run.test.part)
-        write_json(staging / MANIFEST, manifest)
+        write_text(staging / MANIFEST, sealed_text(manifest))
     return manifest
 
 

@@ -17,6 +17,7 @@ from recbole_marn.data.statistics import EqualFrequencyBins, GapBins
 from recbole_marn.data.vector_file import open_vectors
 from recbole_marn.errors import InputError, entries_of
 from recbole_marn.evaluation.calibration import Calibration
+from recbole_marn.evaluation.record import digest
 from recbole_marn.files import check_plain_name, sha256
 from recbole_marn.serving.answers import Answers
 from recbole_marn.serving.histories import Behaviours, History, Needs
@@ -245,9 +246,9 @@ def _checked_manifest(folder: Path) -> dict[str, Any]:
     file = folder / MANIFEST
     try:
         manifest = json.loads(file.read_text(encoding="utf-8"))
-        format_, files = manifest["format"], manifest["files"]
+        format_, files, found = manifest["format"], manifest["files"], digest(manifest)
         complete = {CODES, VECTORS, IDS, SCORER} <= set(files) and all("sha256" in entry for entry in files.values())
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise InputError(
             f"an export in {folder}, with {MANIFEST}", f"none that can be read ({type(error).__name__})",
             "Write one with recbole-marn export.",
@@ -258,6 +259,11 @@ def _checked_manifest(folder: Path) -> dict[str, Any]:
             f"format {format_!r} in {file}",
             "Upgrade recbole_marn, or export again.",
         )
+    if (sealed := manifest.get("sha256")) != found:
+        raise InputError(
+            f"{file} as it was exported (SHA-256 {str(sealed)[:12]}...)", "another content",
+            "It was changed or cut off: copy the whole folder again, or export again.",
+        )  # fmt: skip
     for name, expected in files.items():
         check_plain_name(f"a file of {file}", name, "an export is one folder")
         path = folder / name

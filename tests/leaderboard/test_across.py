@@ -21,7 +21,7 @@ def standings(scores):
     scores = np.array(scores)
     names = tuple("ABCDEFGH"[: len(scores)])
     tasks = tuple(Task("data", f"part {t}", "UAUC", "uniform") for t in range(scores.shape[1]))
-    return Standings(names, tasks, scores, {}, {}, {})
+    return Standings(names, tasks, scores, {}, {}, {}, {}, {})
 
 
 def test_ranks_wins_and_improvability_by_hand():
@@ -116,6 +116,30 @@ def test_rows_that_both_have_the_tuned_one_of_two(two):
     ]
     assert found.scores[found.names.index("DIN"), -1] == pytest.approx(np.mean(values))
     assert found.validation == {"one": {}, "two": {"DIN": (0.61, 0.64)}}
+
+
+def test_what_is_not_compared_alike_is_told(two, page, tmp_path):
+    """One seed of a row, a part that a row was not scored on, and rows of another split, copied there."""
+    folder = Folders(page, "one").records
+    first, second = sorted(folder.glob("LR-*.json"))
+    second.unlink()
+    tamper(first, True, lambda content: content["metrics"].pop("test_matched"))
+    found = of(page, "one", "two")
+    assert [task.part for task in found.tasks if task.dataset == "one"] == ["test", "test_popularity"]
+    across_page.main(Namespace(out=page, datasets=None))
+    text = (page / "across.md").read_text()
+    assert "Left out, because not every row was scored on it, of one: matched." in text
+    assert "Seeds of a row of one: 2; of LR 1." in text and "Seeds of a row of two" not in text
+    shutil.copy(fake_runs.write_run(tmp_path / "other", "NAML", 2020, dataset="one", split="time"), folder)
+    with pytest.raises(InputError, match="the same split. Got 'leave_last' in .* and 'time' in NAML"):
+        of(page, "one", "two")
+    assert any("the same split" in problem for problem in verify.verify_across(page).problems)
+
+
+def test_a_row_of_one_data_set_takes_no_task_from_the_others(page):
+    record = next(Folders(page, "two").records.glob("Popularity-*.json"))
+    tamper(record, True, lambda content: content["metrics"].pop("test_matched"))
+    assert len(of(page, "one", "two").tasks) == 6
 
 
 def test_one_data_set_is_no_comparison(two, tmp_path):

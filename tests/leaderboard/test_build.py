@@ -350,6 +350,23 @@ def test_two_names_for_the_same_settings(common, here, tmp_path):
     assert here == []
 
 
+def test_rows_under_another_name_are_told(common, here, tmp_path, capsys, monkeypatch):
+    """An earlier command named one row otherwise, and a search chose the settings of another one."""
+    out, grid = tmp_path / "results", tmp_path / "grid.yaml"
+    build(request(common, out=out, models=["LR"], seeds=1))
+    assert "stands in the table" not in capsys.readouterr().err
+    grid.write_text("rows: {mine: {model: LR}}\n")
+    build(request(common, out=out, models=["Popularity"], grid=str(grid), seeds=1, baseline="mine"))
+    assert "row 'mine' stands in the table as 'LR', which has the same settings" in capsys.readouterr().err
+    assert read_record(Folders(out, "tiny").statistics, "statistics")["baseline"] == "LR"
+    grid.write_text("rows: {A: {model: LR, weight_decay: 0.1}, B: {model: LR, weight_decay: 0.1, learning_rate: 0.05}}\n")
+    search = tuning(tmp_path, "LR: {learning_rate: [0.05]}", models=["Popularity"], grid=str(grid))
+    monkeypatch.setattr(build_module, "best_trial", lambda trials: trials[-1])
+    line, _ = build(request(common, out=tmp_path / "tuned", **search))
+    assert "row 'B' stands in the table as 'A', which has the same settings" in capsys.readouterr().err
+    assert line["rows"] == 2
+
+
 def test_a_baseline_that_got_a_longer_name_is_still_found(common, here, tmp_path):
     """Two sets of settings of one name are told apart; the name alone means the one that a search chose."""
     out = tmp_path / "results"

@@ -44,6 +44,12 @@ def test_sequences_of_another_length_are_refused(shop):
         shop(None, items, columns={"size": "size:float_seq"})
 
 
+def test_sequences_of_another_length_in_the_events_are_refused(shop):
+    lines = events(more=(",size", lambda k: ",1 2 3" if k % 10 else ",1 2"))
+    with pytest.raises(InputError, match="1 x size has not 3 numbers, as most have"):
+        shop(lines, columns={"size": "size:float_seq"})
+
+
 @pytest.mark.parametrize("scale", [1e-9, 1e6, 1e-30, 1e30])
 def test_vectors_that_float16_would_lose_are_kept(shop, tmp_path, scale):
     array = np.random.RandomState(0).randn(10, 5) * scale

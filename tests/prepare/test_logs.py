@@ -1,6 +1,7 @@
 """Click logs in their official layouts: MIND and OBD."""
 
 import csv
+import gzip
 
 import pytest
 from prepare.raw_files import read_back
@@ -73,6 +74,21 @@ def test_mind_in_two_folders_keeps_impressions_apart(tmp_path, mind):
     assert record["counts"]["requests"] == 6 and record["checks"]["shown_twice"] == 0
     assert {row["split"] for row in files["inter"]} == {"MINDsmall_train", "MINDsmall_dev"}
     assert files["inter"][0]["request_id"] == "MINDsmall_dev-1"
+
+
+def test_a_zipped_copy_beside_its_file_is_not_read_again(tmp_path, mind):
+    (mind / "behaviors.tsv.gz").write_bytes(gzip.compress((mind / "behaviors.tsv").read_bytes()))
+    assert prepare("mind", mind, tmp_path / "out", Options())["counts"]["exposures"] == 5
+    (mind / "behaviors.tsv").unlink()
+    assert prepare("mind", mind, tmp_path / "zipped", Options())["counts"]["exposures"] == 5
+
+
+@pytest.mark.parametrize("name", ["behaviors.tsv", "news.tsv"])
+def test_lines_that_are_no_text_are_counted(tmp_path, mind, name):
+    with open(mind / name, "ab") as file:
+        file.write("9\tU9\tcaf\xe9\tGr\xfc\xdfe\t\n".encode("latin-1"))
+    with pytest.raises(InputError, match="1 x not utf-8.*first in line 4"):
+        prepare("mind", mind, tmp_path / "out", Options())
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from recbole_marn.errors import InputError
+from recbole_marn.evaluation.record import sealed_text
 
 for package in ("onnx", "onnxscript", "onnxruntime"):
     pytest.importorskip(package, exc_type=ImportError)
@@ -34,7 +35,7 @@ def copied(export, **files):
         name = name.replace("_", ".")
         (Path("copy") / name).write_bytes(content)
         manifest["files"][name]["sha256"] = hashlib.sha256(content).hexdigest()
-    Path("copy/manifest.json").write_text(json.dumps(manifest))
+    Path("copy/manifest.json").write_text(sealed_text(manifest))
 
 
 def saved(array):
@@ -84,8 +85,23 @@ def test_files_outside_the_folder_are_not_read(export):
     shutil.copytree(export, "copy")
     manifest = json.loads(Path("copy/manifest.json").read_text())
     manifest["files"]["../secret"] = {"sha256": "0", "bytes": 1}
-    Path("copy/manifest.json").write_text(json.dumps(manifest))
+    Path("copy/manifest.json").write_text(sealed_text(manifest))
     with pytest.raises(InputError, match="one folder"):
+        ExportedScorer("copy")
+
+
+def test_figures_of_the_manifest_that_were_altered(export):
+    shutil.copytree(export, "copy")
+    manifest = Path("copy/manifest.json")
+    told = json.loads(manifest.read_text())
+    told["parity"]["largest_difference"] = 0.0
+    manifest.write_text(json.dumps(told))
+    with pytest.raises(InputError, match="copy/manifest.json as it was exported .*another content"):
+        ExportedScorer("copy")
+    manifest.write_text(sealed_text(told))
+    ExportedScorer("copy")
+    manifest.write_text("[" * 100_000)
+    with pytest.raises(InputError, match="none that can be read"):
         ExportedScorer("copy")
 
 

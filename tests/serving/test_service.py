@@ -6,6 +6,7 @@ import shutil
 import numpy as np
 import pytest
 
+from recbole_marn.evaluation.record import sealed_text
 from recbole_marn.serving import scores
 from recbole_marn.serving.exported import ExportedScorer
 from recbole_marn.serving.histories import Behaviours, History
@@ -107,7 +108,7 @@ def test_a_short_list_is_scored_in_place_of_all_and_told(start, folder):
     assert "new" in [one["item"] for one in post(client, "/recommend", asked).json()["ranking"]]
     manifest = json.loads((folder / "manifest.json").read_text())
     manifest["parity"]["retrieval"] = {"top": 20, "rows": 50, "recall_of_full_scoring": {"5": 0.5}}
-    (folder / "manifest.json").write_text(json.dumps(manifest))
+    (folder / "manifest.json").write_text(sealed_text(manifest))
     health = start(retrieve=5).get("/health").json()
     assert (health["retrieve"], health["recall"]) == (5, manifest["parity"]["retrieval"])
     assert start(retrieve=13).get("/health").json()["retrieve"] is None, "lists of more than half of the items"

@@ -11,6 +11,7 @@ import urllib.request
 import pytest
 
 from recbole_marn.commands.bench import benchmarks
+from recbole_marn.evaluation.record import sealed_text
 
 benchmarks()  # lie beside the package in a checkout
 from recbole_marn.benchmarks.service_load import bodies, load  # noqa: E402
@@ -72,7 +73,7 @@ def test_another_export_is_taken_under_load_and_no_request_is_lost(service, expo
         folder, aside = tmp_path / "export", tmp_path / "aside"
         shutil.copytree(folder, aside)
         manifest = json.loads((aside / "manifest.json").read_text())
-        (aside / "manifest.json").write_text(json.dumps(manifest | {"note": "another"}))
+        (aside / "manifest.json").write_text(sealed_text(manifest | {"note": "another"}))
         folder.rename(tmp_path / "old")
         aside.rename(folder)
 

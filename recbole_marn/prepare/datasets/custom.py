@@ -145,9 +145,10 @@ def _read_events(chosen: Roles, tally: Tally, options: Options) -> RawDataset:
             tally.skip(why_no_id(row["user_id"], row["item_id"]), line, (row["user_id"], row["item_id"]))
         elif fields:
             described.see(events.last_item, row, line)
-    tally.check()
     built = events.build()
-    data = RawDataset(built, described.table(built.items), chosen.table.files(), tallies=[tally])
+    table = described.table(built.items)
+    tally.check()
+    data = RawDataset(built, table, chosen.table.files(), tallies=[tally])
     data.notes += described.notes()
     data.counts_time = options.time_unit == "relative"
     return data

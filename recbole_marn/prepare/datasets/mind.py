@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from datetime import datetime, timezone
 from pathlib import Path
 
 from recbole_marn.prepare.lines import Tally, read_lines
 from recbole_marn.prepare.logs import Behaviours, Exposures, LogDataset
-from recbole_marn.prepare.sources import Options, RawFile, Source, require
+from recbole_marn.prepare.sources import Options, RawFile, Source, locate_all, require
 from recbole_marn.prepare.tables import ItemTable
 from recbole_marn.prepare.titles import title_words
 from recbole_marn.prepare.tokens import clean, identifier
@@ -35,7 +36,7 @@ def read(raw: Path, options: Options) -> LogDataset:
     """
     require(SOURCE, raw, "behaviors.tsv")
     require(SOURCE, raw, "news.tsv")
-    behaviors = sorted({*raw.glob("behaviors.tsv*"), *raw.glob("*/behaviors.tsv*")})
+    behaviors = locate_all(raw, "behaviors.tsv")
     news = sorted({*raw.glob("news*.tsv*"), *raw.glob("*/news*.tsv*")})
     log = Exposures({"split": "token"} if len(behaviors) > 1 else {})
     log.features = ()
@@ -61,8 +62,7 @@ class _Impressions:
         self._unlabelled = 0
 
     def read(self, path: Path, tally: Tally, folder: str) -> None:
-        for number, line in read_lines(path, tally):
-            parts = line.decode("utf-8", "replace").split("\t")
+        for number, parts in _rows(path, tally):
             if len(parts) != 5:
                 tally.skip("not impression, user, time, history, items shown", number)
                 continue
@@ -112,6 +112,17 @@ class _Impressions:
         return notes
 
 
+def _rows(path: Path, tally: Tally) -> Iterator[tuple[int, list[str]]]:
+    """Yield `(line number, cells)`; lines that are no UTF-8 are counted."""
+    for number, line in read_lines(path, tally):
+        try:
+            text = line.decode("utf-8")
+        except UnicodeDecodeError:
+            tally.skip("not utf-8", number)
+            continue
+        yield number, text.split("\t")
+
+
 def _seconds(text: str) -> float | None:
     """Unix seconds of MIND's American clock, taken as UTC."""
     match = _TIME.fullmatch(text.strip())
@@ -126,8 +137,7 @@ def _seconds(text: str) -> float | None:
 
 
 def _read_news(path: Path, tally: Tally, items: ItemTable, longest: int) -> None:
-    for number, line in read_lines(path, tally):
-        parts = line.decode("utf-8", "replace").split("\t")
+    for number, parts in _rows(path, tally):
         token = identifier(parts[0])
         if len(parts) < 4 or not token:
             tally.skip("not id, category, subcategory, title, ...", number)
