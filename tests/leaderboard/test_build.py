@@ -359,7 +359,8 @@ def test_rows_under_another_name_are_told(common, here, tmp_path, capsys, monkey
     build(request(common, out=out, models=["Popularity"], grid=str(grid), seeds=1, baseline="mine"))
     assert "row 'mine' stands in the table as 'LR', which has the same settings" in capsys.readouterr().err
     assert read_record(Folders(out, "tiny").statistics, "statistics")["baseline"] == "LR"
-    grid.write_text("rows: {A: {model: LR, weight_decay: 0.1}, B: {model: LR, weight_decay: 0.1, learning_rate: 0.05}}\n")
+    alike = "A: {model: LR, weight_decay: 0.1}, B: {model: LR, weight_decay: 0.1, learning_rate: 0.05}"
+    grid.write_text(f"rows: {{{alike}}}\n")
     search = tuning(tmp_path, "LR: {learning_rate: [0.05]}", models=["Popularity"], grid=str(grid))
     monkeypatch.setattr(build_module, "best_trial", lambda trials: trials[-1])
     line, _ = build(request(common, out=tmp_path / "tuned", **search))
