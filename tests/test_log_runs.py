@@ -40,17 +40,18 @@ def log(tmp_path):
 
 
 def test_every_metric_of_a_log_is_in_result_and_record_and_comes_back_from_the_scores(log):
-    result = run(config_dict=settings(log))
+    result = run(config_dict=settings(log, topk=[2, 10]))
     record = record_of(result)
     scores = load_scores(Path(result["record"]).with_name(record["scores"]["file"]))
     for part in ("valid", "test"):
-        assert record["metrics"][part] == pytest.approx(result[part]) == part_metrics(scores[part], log=True)
+        again = part_metrics(scores[part], log=True, topk=[2])
+        assert record["metrics"][part] == pytest.approx(result[part]) == again
         rows = {(row.user, row.item, row.request) for row in ROWS if row.part == part}
         assert len(scores[part]["request"]) == len(rows)
         assert len(np.unique(scores[part]["request"])) == len({request for *_, request in rows})
     names = {"AUC", "UAUC", "GAUC", "GAUC-clicks", "LogLoss", "NE", "predicted/observed", "ECE", "request AUC", "MRR"}
-    counts = {"requests", "requests without a click", "requests without a non-click"}
-    assert set(result["test"]) == names | counts | {"nDCG@5", "nDCG@10"}
+    names |= {"requests", "requests without a click", "requests without a non-click"}
+    assert set(result["test"]) == names | {f"{name}@{k}" for name in ("nDCG", "Recall", "Hit") for k in (2, 5, 10)}
     by_request = {}
     for row in ROWS:
         if row.part == "test":
@@ -120,7 +121,7 @@ def test_names_that_choose_the_epoch(log, metric):
 
 @pytest.mark.parametrize("metric", ["NDCG", "MRR", "Hit"])
 def test_metrics_of_whole_lists_are_refused(log, metric):
-    with pytest.raises(InputError, match="lists are not ranked"):
+    with pytest.raises(InputError, match="which rank no lists"):
         run(config_dict=settings(log, metrics=[metric], valid_metric=metric))
 
 

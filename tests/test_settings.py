@@ -15,7 +15,7 @@ from recbole_marn.settings.data import (
     VectorModality,
     parse_modality,
 )
-from recbole_marn.settings.host import INSTEAD, REFUSED
+from recbole_marn.settings.host import INSTEAD, NO_REQUESTS, REFUSED
 from recbole_marn.settings.models import MARNSettings
 from recbole_marn.settings.parsing import from_mapping, nearest
 from recbole_marn.settings.training import TrainSettings
@@ -215,8 +215,17 @@ def test_all_keys_that_do_nothing_are_named_at_once():
     given = {"topk": 5, "lamda0": 1, "embedding_size": 8, "threshold": {"rating": 4}, "zzz": 2}
     text = error_of(check_keys, MODELS["MARN"], given, {})
     assert "Got topk=5, lamda0=1, embedding_size=8, threshold={'rating': 4}, zzz=2." in text
-    assert f"Leave out topk: {REFUSED['topk']}. lamda0 is no key of this run. Did you mean 'lambda0'?" in text
+    assert f"Leave out topk: {NO_REQUESTS}. lamda0 is no key of this run. Did you mean 'lambda0'?" in text
     assert text.endswith("zzz is no key of this run. Leave it out. docs/keys.md has all of them.")
+
+
+def test_topk_is_of_the_requests_of_a_log():
+    row, label = MODELS["MARN"], {"label": {"field": "label"}}
+    check_keys(row, {"topk": 5, **label, "request": {"field": "request_id"}}, {"topk": [10]})
+    check_keys(row, {"topk": [10]}, {"topk": [10]})
+    for given in ({}, label, {"request": None, **label}):
+        text = error_of(check_keys, row, {"topk": 5, **given}, {"topk": [10]})
+        assert text.endswith(f"Leave out topk: {NO_REQUESTS}. docs/keys.md has all of them.")
 
 
 KEYS_OF_RECBOLES_MODELS = [("DIN", "embedding_size"), ("DIN", "mlp_hidden_size"), ("xDeepFM", "reg_weight")]

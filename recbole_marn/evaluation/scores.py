@@ -36,12 +36,13 @@ UNREADABLE = (
 )  # fmt: skip
 
 
-def part_metrics(columns: Mapping[str, Any], log: bool = False) -> dict[str, float]:
+def part_metrics(columns: Mapping[str, Any], log: bool = False, topk: Sequence[int] = ()) -> dict[str, float]:
     """Every metric of one part.
 
     Args:
         columns: user, label and score (B,), and request where rows have one.
         log: rows are exposures of a log, with its own click rate; else clicks against drawn negatives.
+        topk: K of nDCG, Recall and Hit of requests, beside 5 and 10.
     """
     user, label, score = columns["user"], columns["label"], columns["score"]
     if log:
@@ -51,7 +52,7 @@ def part_metrics(columns: Mapping[str, Any], log: bool = False) -> dict[str, flo
             "GAUC": gauc(user, label, score),
             "GAUC-clicks": gauc(user, label, score, "clicks"),
         }
-        return ranking | calibration_metrics(label, score) | _request_means(columns)
+        return ranking | calibration_metrics(label, score) | _request_means(columns, topk)
     return {
         "AUC": auc(label, score),
         "UAUC": uauc(user, label, score),
@@ -71,11 +72,12 @@ def calibration_metrics(label: np.ndarray, score: np.ndarray) -> dict[str, float
     }
 
 
-def _request_means(columns: Mapping[str, Any]) -> dict[str, float]:
+def _request_means(columns: Mapping[str, Any], topk: Sequence[int]) -> dict[str, float]:
     """Means over the requests with both classes, and how many were left out."""
     if "request" not in columns:
         return {}
-    found = request_metrics(columns["request"], columns["label"], columns["score"], top=())
+    depth = sorted({5, 10, *topk})
+    found = request_metrics(columns["request"], columns["label"], columns["score"], ndcg_at=depth, top=depth)
     means = found.means()
     counts = {
         "requests": len(found.request),
@@ -86,17 +88,17 @@ def _request_means(columns: Mapping[str, Any]) -> dict[str, float]:
 
 
 def measured(
-    parts: Mapping[str, Mapping[str, np.ndarray]], log: bool = False
+    parts: Mapping[str, Mapping[str, np.ndarray]], log: bool = False, topk: Sequence[int] = ()
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """What a record says of scores: its `metrics`, and what is added to its `data`.
 
     Args:
         parts: columns user, item, label and score (B,) by part.
-        log: as `part_metrics`.
+        log, topk: as `part_metrics`.
     """
     rows = {part: rows_sha256(columns) for part, columns in parts.items()}
     users = {part: len(np.unique(columns["user"])) for part, columns in parts.items()}
-    metrics = {part: part_metrics(columns, log) for part, columns in parts.items()}
+    metrics = {part: part_metrics(columns, log, topk) for part, columns in parts.items()}
     return metrics, {"rows_sha256": rows, "users_scored": users}
 
 

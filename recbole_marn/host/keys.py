@@ -16,7 +16,16 @@ from recbole_marn.host.defaults import our_settings
 from recbole_marn.host.vocabulary import translate
 from recbole_marn.registry import MODELS, ModelRow, choices, committed_data_folder
 from recbole_marn.settings.data import LOG_KEYS, SPLIT_KEYS, DataSettings
-from recbole_marn.settings.host import CLICKS_ALONE, GAUC_NAME, INSTEAD, METRICS, REFUSED, TAKEN, HostSettings
+from recbole_marn.settings.host import (
+    CLICKS_ALONE,
+    GAUC_NAME,
+    INSTEAD,
+    METRICS,
+    NO_REQUESTS,
+    REFUSED,
+    TAKEN,
+    HostSettings,
+)
 from recbole_marn.settings.parsing import from_mapping, nearest
 from recbole_marn.settings.training import TrainSettings
 
@@ -103,6 +112,8 @@ def check_keys(row: ModelRow, given: Mapping[str, Any], defaults: Mapping[str, A
     else:
         refused |= dict.fromkeys(LOG_KEYS, "it needs the key label, which says what was clicked")
         _check_split(given)
+    if not labelled or given.get("request", defaults.get("request")) is None:
+        refused["topk"] = NO_REQUESTS
     split = given.get("split", defaults.get("split"))
     others = {key: one for key, one in SPLIT_KEYS.items() if one != split}
     refused = {key: f"split: {one} reads it, and this is split: {split}" for key, one in others.items()} | refused
@@ -183,7 +194,8 @@ def check_host_settings(given: Mapping[str, Any], defaults: Mapping[str, Any]) -
             raise InputError(
                 f"metrics among {', '.join(METRICS)}",
                 repr(metric),
-                f"Rows are labelled, so lists are not ranked: choose from these.{nearest(metric, METRICS)}",
+                f"Choose from these, which rank no lists.{nearest(metric, METRICS)} The requests of a log are ranked "
+                "anyway, as deep as topk says.",
             )
     chosen = values["valid_metric"]
     if str(chosen).lower() not in {metric.lower() for metric in metrics}:

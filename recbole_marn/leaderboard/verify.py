@@ -161,7 +161,7 @@ def _check_scores(
         if part not in parts or rows_sha256(parts[part]) != record["data"]["rows_sha256"].get(part):
             report.problems.append(f"Record {record['run']}: the {part} rows are not those of its score file.")
             continue
-        for metric, value in part_metrics(parts[part], log).items():
+        for metric, value in part_metrics(parts[part], log, record["settings"].get("topk", ())).items():
             if not _same(metrics.get(metric), value):
                 report.problems.append(
                     f"Record {record['run']}: {metric} of {part} is {metrics.get(metric)}, its scores give {value}."

@@ -9,10 +9,11 @@ from typing import Any, Literal
 from recbole_marn.settings.parsing import option
 
 __all__ = [
-    "CLICKS_ALONE", "FIXED", "GAUC_NAME", "INSTEAD", "METRICS", "REFUSED", "TAKEN", "HostSettings", "RunSettings",
+    "CLICKS_ALONE", "FIXED", "GAUC_NAME", "INSTEAD", "METRICS", "NO_REQUESTS", "REFUSED", "TAKEN", "HostSettings",
+    "RunSettings",
 ]  # fmt: skip
 
-# Metrics of labelled rows; RecBole's ranking metrics need whole lists of items.
+# Metrics of labelled rows; those of requests, which are lists, need not be asked for.
 METRICS = ("AUC", "UAUC", "GAUC", "LogLoss", "MAE", "RMSE")
 # What GAUC is called inside RecBole, whose metric of that name ranks whole lists of items.
 GAUC_NAME = "GAUC-exposures"
@@ -38,7 +39,6 @@ REFUSED = {
     "RATING_FIELD": "no model here reads ratings; val_interval leaves events out by a column",
     "unused_col": "load_col and unload_col say what is read; modalities, user and context, what models see of it",
     "POSITION_FIELD": "no model here reads places in a history; position: {field} is a log's",
-    "topk": "labelled rows are not ranked; metrics are AUC, UAUC, GAUC, LogLoss, MAE and RMSE",
     "valid_metric_bigger": "valid_metric tells",
     "eval_type": "metrics tell",
     "loss_type": "each model has its own loss",
@@ -79,6 +79,8 @@ CLICKS_ALONE = (
     "train_sampling", "eval_sampling", "also_test", "negatives_from", "release_field", "train_last", "train_negatives",
     "eval_negatives", "resample_negatives",
 )  # fmt: skip
+# Why a run whose rows come in no requests does not read `topk`.
+NO_REQUESTS = "only the requests of a log are ranked, and the key request says what they are"
 # Of RecBole's own models; in ours they would do nothing.
 INSTEAD = {
     "embedding_size": "width, and the sizes of id fields under modalities, say how wide",
@@ -133,6 +135,9 @@ class HostSettings(RunSettings):
     LIST_SUFFIX: str = option("_list", "ending of history columns in RecBole's own models", least=1)
     NEG_PREFIX: str = option("neg_", "beginning of the columns of negatives in RecBole's own models", least=1)
     ITEM_LIST_LENGTH_FIELD: str = option("item_length", "column of the history's length there", least=1)
+    topk: int | Sequence[int] = option(
+        (10,), "K of nDCG, Recall and Hit of a log's requests, beside 5 and 10", low=1, least=1
+    )
     loss_decimal_place: int = option(4, "digits of the losses in the log", low=1, high=15)
     show_progress: bool = option(True, "progress bars")
     verbose: bool = option(False, "RecBole's whole configuration in the log")

@@ -74,7 +74,7 @@ def write_record(parts: Prepared, result: Mapping[str, Any], scores: Mapping[str
             np.savez_compressed(file, **flat)
 
     write_aside(scores_file, write_scores)
-    metrics, data = measured(scores, parts.test.part.is_log)
+    metrics, data = measured(scores, parts.test.part.is_log, parts.config["topk"])
     record = {
         "format": FORMAT,
         "run": base.name,

@@ -100,7 +100,7 @@ def _train_and_test(parts: Prepared, saved: bool) -> dict[str, Any]:
     # Every process has its share in the scores.
     columns = {name: with_request(trainer.scores(data), data.part) for name, data in scores.items()}
     if log or calibrated:
-        result |= {name: part_metrics(found, log) for name, found in columns.items()}
+        result |= {name: part_metrics(found, log, config["topk"]) for name, found in columns.items()}
     result["calibration"] = calibration_told(trainer, columns)
     if saved and config["local_rank"] == 0:
         result["record"] = write_record(parts, result, columns)
