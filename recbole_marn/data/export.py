@@ -13,7 +13,7 @@ from recbole_marn.data.context_codes import Column
 from recbole_marn.errors import InputError
 from recbole_marn.files import check_plain_name, sha256, write_json
 from recbole_marn.files.folders import staged_folder
-from recbole_marn.settings.data import IdModality, TextModality
+from recbole_marn.settings.data import token_fields
 
 __all__ = ["export_benchmark"]
 
@@ -198,9 +198,7 @@ class _Layout:
 
 def _item_fields(part: Any) -> list[str]:
     """Token fields of items, and of a log their lists of words."""
-    wanted = {field for m in part.modality_settings.values() if isinstance(m, IdModality) for field in m.fields}
-    if part.is_log:
-        wanted |= {m.field for m in part.modality_settings.values() if isinstance(m, TextModality)}
+    wanted = token_fields(part.modality_settings.values(), words=part.is_log)
     columns = part.item_feat.columns if part.item_feat is not None else []
     return [field for field in columns if field in wanted and field != part.iid_field]
 
