@@ -114,22 +114,13 @@ def assemble(
         behaviour, gap, context: passed through.
     """
     item_of = np.concatenate([token_item, candidate_item])
-    n_tokens = len(token_item)
-    if len(statistics.moving):
-        dynamic = np.concatenate([statistics.of_tokens, statistics.of_candidates])
-        first, entity = _unique_keys(np.column_stack([item_of, dynamic]))
-        entity_item_id, entity_dynamic = item_of[first], dynamic[first]
-    else:
-        entity_item_id, entity = np.unique(item_of, return_inverse=True)
-        entity_dynamic = np.zeros((len(entity_item_id), 0), dtype=np.int64)
+    entity_item_id, entity_codes, entity = _entities(item_of, statistics)
+    token, candidate = np.split(entity, [len(token_item)])
     item, entity_item = np.unique(entity_item_id, return_inverse=True)
-    codes = statistics.of_items[entity_item_id].copy()
-    codes[:, list(statistics.moving)] = entity_dynamic
-    statistic, entity_statistic = _unique_rows(codes)
-    token, candidate = entity[:n_tokens], entity[n_tokens:]
+    statistic, entity_statistic = _unique_rows(entity_codes)
     rows_of_sequence = np.bincount(row_sequence, minlength=len(length)).astype(np.float64)
-    candidate_count = np.bincount(candidate, minlength=len(entity_item_id))
-    token_count = np.bincount(token, weights=np.repeat(rows_of_sequence, length), minlength=len(entity_item_id))
+    candidate_count = np.bincount(candidate, minlength=len(entity_item))
+    token_count = np.bincount(token, weights=np.repeat(rows_of_sequence, length), minlength=len(entity_item))
 
     def tensor(value: np.ndarray | None, kind: type = np.int64) -> Tensor | None:
         return None if value is None else torch.from_numpy(np.ascontiguousarray(value, dtype=kind))
@@ -149,6 +140,18 @@ def assemble(
         gap=tensor(gap),
         context=tensor(context),
     )
+
+
+def _entities(item_of: np.ndarray, statistics: StatisticCodes) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Item ids (E,) and codes (E, C) of the entities, and the entity of each token, then of each candidate (N + B,)."""
+    if not len(statistics.moving):
+        item, entity = np.unique(item_of, return_inverse=True)
+        return item, statistics.of_items[item], entity
+    moving = np.concatenate([statistics.of_tokens, statistics.of_candidates])
+    first, entity = _unique_keys(np.column_stack([item_of, moving]))
+    codes = statistics.of_items[item_of[first]]
+    codes[:, list(statistics.moving)] = moving[first]
+    return item_of[first], codes, entity
 
 
 def _unique_keys(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

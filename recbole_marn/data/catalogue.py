@@ -29,7 +29,7 @@ from recbole_marn.data.statistics import EqualFrequencyBins, GapBins
 from recbole_marn.data.vector_file import open_vectors
 from recbole_marn.errors import InputError
 from recbole_marn.files import sha256
-from recbole_marn.settings.data import IdModality, TextModality
+from recbole_marn.settings.data import token_fields
 
 __all__ = ["Catalogue"]
 
@@ -64,12 +64,7 @@ class Catalogue:
     def of(cls, part: Part) -> Catalogue:
         """The catalogue of the data set that a part with item features was cut from."""
         source, protocol, kind = part.source, part.protocol, part.behaviour_settings.kind
-        names = {source.iid_field}
-        for settings in part.modality_settings.values():
-            if isinstance(settings, IdModality):
-                names |= set(settings.fields)
-            elif isinstance(settings, TextModality):
-                names.add(settings.field)
+        names = {source.iid_field} | token_fields(part.modality_settings.values())
         tokens = {name: source.field2id_token[name] for name in names}
         tokens |= {kind: source.behaviour_types} if kind else {}
         return cls(

@@ -25,7 +25,7 @@ from recbole_marn.data.protocol import Protocol
 from recbole_marn.data.rows import PARTS, Events
 from recbole_marn.errors import InputError
 from recbole_marn.registry import atomic_files, datasets_at_hand, known_datasets
-from recbole_marn.settings.data import DataSettings, IdModality
+from recbole_marn.settings.data import DataSettings, token_fields
 from recbole_marn.settings.parsing import from_mapping, nearest
 
 __all__ = ["CTRDataset"]
@@ -347,7 +347,7 @@ class CTRDataset(ColumnarDataset):
         self.set_field_property(self.label_field, FeatureType.FLOAT, FeatureSource.INTERACTION, 1)
         if self.serves_ragged:
             return
-        ids = {field for m in self.modality_settings.values() if isinstance(m, IdModality) for field in m.fields}
+        ids = token_fields(self.modality_settings.values(), words=False)
         for feat, keep in ((self.user_feat, {self.uid_field}), (self.item_feat, ids | {self.iid_field})):
             for field in list(feat.columns) if feat is not None else ():
                 if field not in keep:

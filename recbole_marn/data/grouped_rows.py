@@ -143,8 +143,5 @@ class GroupedRows(ABC):
         """
         event, length = self.history(row)
         matrix = np.zeros((len(length), width), dtype=np.int64)
-        start = np.cumsum(length) - length
-        matrix[np.repeat(np.arange(len(length)), length), np.arange(len(event)) - np.repeat(start, length)] = values[
-            event
-        ]
+        matrix[np.arange(width) < length[:, None]] = values[event]
         return matrix

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -142,13 +142,12 @@ class ItemFeatures:
         Raises:
             InputError: a field or file that is missing or of the wrong kind.
         """
-        tables, statistic, notes = {}, [], []
-        found: dict[int, tuple[str, EqualFrequencyBins]] = {}
+        tables, notes, statistics = {}, [], _Statistics(columns, training, moving)
         present = np.zeros((columns.n_items, len(modalities)), dtype=bool)
         for index, (name, settings) in enumerate(modalities.items()):
             if isinstance(settings, IdModality):
                 tables[name] = _ids(columns, name, settings, moving.count, id_min_count)
-                present[1:, index] = True
+                present[:, index] = True
             elif isinstance(settings, VectorModality):
                 tables[name], note = _vectors(columns, name, settings)
                 notes.append(note)
@@ -159,24 +158,13 @@ class ItemFeatures:
                 if wordless := int((~present[1:, index]).sum()):
                     notes.append(f"{name}: {wordless} of {columns.n_items - 1} items have no words")
             else:
-                start = sum(codes.shape[1] for codes in statistic)
-                codes, bins, changing = _statistic(columns, name, settings, training, moving)
-                found.update({start + first: fitted for first, fitted in changing.items()})
-                statistic.append(codes)
-                cardinalities = tuple(number for fitted in bins for number in fitted.cardinalities)
-                tables[name] = StatisticTable(start, start + codes.shape[1], cardinalities, bins)
-                present[1:, index] = codes[1:].any(axis=1)
-        codes = np.concatenate(statistic, axis=1) if statistic else np.zeros((columns.n_items, 0), dtype=np.int64)
-        codes[0] = 0
+                tables[name] = statistics.add(name, settings)
+                present[:, index] = statistics.codes[:, tables[name].start :].any(axis=1)
         present[0] = False
-        at_time, in_evaluation = (
-            StatisticsAtTime({first: (values[field], bins) for first, (field, bins) in found.items()})
-            if found and values is not None
-            else None
-            for values in (moving.training, moving.evaluation)
-        )
-        table = ItemTable(columns.n_items, tables, codes, at_time.columns if at_time else (), present, notes)
-        return cls(table, at_time, _gap(behaviour, training), in_evaluation)
+        at_time = statistics.at_time(moving.training)
+        dynamic = () if at_time is None else at_time.columns
+        table = ItemTable(columns.n_items, tables, statistics.codes, dynamic, present, notes)
+        return cls(table, at_time, _gap(behaviour, training), statistics.at_time(moving.evaluation))
 
     def without_ids_of(self, item: np.ndarray, field: str) -> ItemFeatures:
         """Items (n_items,) of a mask get code 0, that of an unknown item, in the ID modalities that read `field`."""
@@ -275,37 +263,65 @@ def _text(columns: ItemColumns, name: str, settings: TextModality) -> TextTable:
     return TextTable(np.ascontiguousarray(words), len(word_id), vectors)
 
 
-def _statistic(
-    columns: ItemColumns, name: str, settings: StatisticModality, training: GroupedRows, moving: MovingStatistics
-) -> tuple[np.ndarray, tuple[EqualFrequencyBins, ...], dict[int, tuple[str, EqualFrequencyBins]]]:
-    """Codes at the end of training, each field's bins, and of what changes over time: first column -> name and bins."""
-    codes, fitted, at_time = [], [], {}
-    for field in settings.fields:
-        if field in moving.training:
-            if field in columns.fields():
-                raise InputError(
-                    f"no column {field} of the items, for what is called so is counted from the training rows",
-                    "one",
-                    f"Give the column another name, in the .item file, in load_col and in the fields of '{name}'.",
-                )
-            known, seen = moving.training[field], training.columns(evenly_spaced(training.n_rows, BIN_SAMPLE))
-            bins = EqualFrequencyBins.fit(known.as_of(seen["item"], seen["time"]), bins=settings.bins)
-            at_time[sum(c.shape[1] for c in codes)] = (field, bins)
-            values = known.snapshot().astype(np.float64)
-        else:
-            _need(columns, field, name, "float")
-            values = columns.numbers(field)
-            trained = values[moving.trained]
-            if np.isnan(trained).all():
-                raise InputError(
-                    f"a {field} of some item with training events, for modality '{name}'",
-                    f"no known value in column {field}",
-                    f"Leave {field} out of the fields of '{name}', or fill it in.",
-                )
-            bins = EqualFrequencyBins.fit(trained, bins=settings.bins)
-        codes.append(bins.assign(values))
-        fitted.append(bins)
-    return np.concatenate(codes, axis=1), tuple(fitted), at_time
+class _Statistics:
+    """The statistic modalities while they are read.
+
+    Attributes:
+        codes: (n_items, C) at the end of training, of all statistics so far; zeros for the padding.
+    """
+
+    def __init__(self, columns: ItemColumns, training: GroupedRows, moving: MovingStatistics):
+        self._columns, self._training, self._moving = columns, training, moving
+        self._changing: dict[int, tuple[str, EqualFrequencyBins]] = {}  # by the first column of what changes over time
+        self.codes = np.zeros((columns.n_items, 0), dtype=np.int64)
+
+    def add(self, name: str, settings: StatisticModality) -> StatisticTable:
+        """Fit the bins of a modality, and put its codes beside the others."""
+        start, fitted = self.codes.shape[1], []
+        for field in settings.fields:
+            if field in self._moving.training:
+                values, bins = self._counted(name, field, settings.bins)
+                self._changing[self.codes.shape[1]] = (field, bins)
+            else:
+                values, bins = self._given(name, field, settings.bins)
+            codes = bins.assign(values)
+            codes[0] = 0
+            self.codes = np.concatenate([self.codes, codes], axis=1)
+            fitted.append(bins)
+        cardinalities = tuple(number for bins in fitted for number in bins.cardinalities)
+        return StatisticTable(start, self.codes.shape[1], cardinalities, tuple(fitted))
+
+    def at_time(self, values: Mapping[str, KnownBefore] | None) -> StatisticsAtTime | None:
+        """The codes that change over time, from `values` by field; None without such codes or values."""
+        if not self._changing or values is None:
+            return None
+        return StatisticsAtTime({first: (values[field], bins) for first, (field, bins) in self._changing.items()})
+
+    def _counted(self, name: str, field: str, bins: Sequence[int]) -> tuple[np.ndarray, EqualFrequencyBins]:
+        """Values (n_items,) at the end of training of what its rows tell, binned as the rows see it."""
+        if field in self._columns.fields():
+            raise InputError(
+                f"no column {field} of the items, for what is called so is counted from the training rows",
+                "one",
+                f"Give the column another name, in the .item file, in load_col and in the fields of '{name}'.",
+            )
+        known = self._moving.training[field]
+        seen = self._training.columns(evenly_spaced(self._training.n_rows, BIN_SAMPLE))
+        fitted = EqualFrequencyBins.fit(known.as_of(seen["item"], seen["time"]), bins=bins)
+        return known.snapshot().astype(np.float64), fitted
+
+    def _given(self, name: str, field: str, bins: Sequence[int]) -> tuple[np.ndarray, EqualFrequencyBins]:
+        """Values (n_items,) of a column of the items, binned as the items of training have them."""
+        _need(self._columns, field, name, "float")
+        values = self._columns.numbers(field)
+        trained = values[self._moving.trained]
+        if np.isnan(trained).all():
+            raise InputError(
+                f"a {field} of some item with training events, for modality '{name}'",
+                f"no known value in column {field}",
+                f"Leave {field} out of the fields of '{name}', or fill it in.",
+            )
+        return values, EqualFrequencyBins.fit(trained, bins=bins)
 
 
 def _gap(behaviour: BehaviourSettings, training: GroupedRows) -> GapBins | None:

@@ -155,29 +155,12 @@ def read_vectors(
     """
     missing = "Prepare the data set with images, correct 'file', or leave the modality out with use_modalities."
     matrix = open_vectors(file, what=f"the vectors of modality '{name}'", missing=missing, mode="c")
-    if not ids_file.is_file():
-        raise InputError(
-            f"the ids of modality '{name}', one item token per line",
-            f"no file {ids_file}",
-            "Put it beside the vectors, in their order.",
-        )
-    try:
-        tokens = ids_file.read_text(encoding="utf-8-sig").split("\n")
-    except UnicodeDecodeError as error:
-        raise InputError(f"item tokens in UTF-8 in {ids_file}", f"'{error}'", "Save it as UTF-8.") from None
-    tokens = tokens[:-1] if tokens and tokens[-1] == "" else tokens
-    tokens = [token.rstrip("\r") for token in tokens]
+    tokens = _read_ids(name, ids_file)
     if len(tokens) != len(matrix):
         raise InputError(
             f"as many ids as vectors for modality '{name}'",
             f"{len(tokens)} ids in {ids_file.name} and {len(matrix)} vectors in {file.name}",
             "Write both files anew from the same list of items.",
-        )
-    if len(set(tokens)) != len(tokens):
-        raise InputError(
-            f"each id of modality '{name}' once",
-            f"{len(tokens) - len(set(tokens))} repeated ids in {ids_file.name}",
-            "Keep one vector per item.",
         )
     row = np.full(n_items, -1, dtype=np.int64)
     internal = np.fromiter((token_id.get(token, 0) for token in tokens), dtype=np.int64, count=len(tokens))
@@ -191,6 +174,29 @@ def read_vectors(
         )
     _check_finite(name, file, matrix)
     return VectorTable(matrix, row), f"{name}: {without} of {n_items - 1} items have no vector and are masked"
+
+
+def _read_ids(name: str, file: Path) -> list[str]:
+    """The item token of each vector, in their order."""
+    if not file.is_file():
+        raise InputError(
+            f"the ids of modality '{name}', one item token per line",
+            f"no file {file}",
+            "Put it beside the vectors, in their order.",
+        )
+    try:
+        tokens = file.read_text(encoding="utf-8-sig").split("\n")
+    except UnicodeDecodeError as error:
+        raise InputError(f"item tokens in UTF-8 in {file}", f"'{error}'", "Save it as UTF-8.") from None
+    if tokens[-1] == "":  # what follows the last line end
+        tokens.pop()
+    if len(set(tokens)) != len(tokens):
+        raise InputError(
+            f"each id of modality '{name}' once",
+            f"{len(tokens) - len(set(tokens))} repeated ids in {file.name}",
+            "Keep one vector per item.",
+        )
+    return tokens
 
 
 def vectors_of_rows(values: Sequence[np.ndarray], name: str) -> VectorTable:

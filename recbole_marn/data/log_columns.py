@@ -65,6 +65,11 @@ def _column(dataset: Any, is_row: np.ndarray, source: str, name: str, width: int
             f"'{name}', which is {'the label' if name == label else 'a column of its own'}",
             "Leave it out.",
         )
+    return _read(dataset, is_row, source, name, width)
+
+
+def _read(dataset: Any, is_row: np.ndarray, source: str, name: str, width: int) -> Column:
+    """A column of .user, or where that has none of the name of .inter."""
     by_user = source == "user" and dataset.user_feat is not None and name in dataset.user_feat
     table = dataset.user_feat if by_user else dataset.inter_feat
     if name not in table:
@@ -81,13 +86,11 @@ def _column(dataset: Any, is_row: np.ndarray, source: str, name: str, width: int
             f"{name} to be a token, a float or a token_seq", dataset.field2type[name].value, "Leave it out."
         )
     if kind == "float":
-        values = dataset.numbers["user" if by_user else "inter", name]
-    elif kind == "token":
-        values = table[name].to_numpy(dtype=np.int64)
+        values, tokens = dataset.numbers["user" if by_user else "inter", name], None
     else:
-        values = _matrix(list(table[name]))
-    tokens = None if kind == "float" else dataset.field2id_token[name]
-    values = values if tokens is None else as_codes(values, len(tokens))
+        tokens = dataset.field2id_token[name]
+        ids = table[name].to_numpy(dtype=np.int64) if kind == "token" else _matrix(list(table[name]))
+        values = as_codes(ids, len(tokens))
     return Column(name, width, source, values if by_user else values[is_row], kind, by_user, tokens)
 
 

@@ -18,7 +18,7 @@ from recbole_marn.data.log_protocol import LogProtocol
 from recbole_marn.data.log_requests import Exposures
 from recbole_marn.data.log_splits import parts_of_words, split_rows_at_random
 from recbole_marn.errors import InputError
-from recbole_marn.settings.data import IdModality, TextModality
+from recbole_marn.settings.data import token_fields
 
 __all__ = ["LogDataset", "dataset_of"]
 
@@ -171,11 +171,11 @@ class LogDataset(LogFiles):
 
     def _drop_columns(self) -> None:
         """No model may see what is no feature; RecBole's see users, items, profile, context and an item's tokens."""
+        needed = {self.uid_field, self.iid_field, self.time_field}
+        needed |= set() if self.serves_ragged else {column.name for column in self.columns if not column.by_user}
         for field in list(self.inter_feat.columns):
-            if field not in (self.uid_field, self.iid_field, self.time_field):
-                known = {c.name: c for c in self.columns if not c.by_user}
-                if self.serves_ragged or field not in known:
-                    self._del_col(self.inter_feat, field)
+            if field not in needed:
+                self._del_col(self.inter_feat, field)
         if self.behaviour_settings.kind in self.field2type:
             for known in (self.field2id_token, self.field2token_id, self.field2seqlen, self.field2source):
                 known.pop(self.behaviour_settings.kind, None)
@@ -184,9 +184,7 @@ class LogDataset(LogFiles):
         if self.serves_ragged:
             return
         kept = {self.uid_field, self.iid_field, *(column.name for column in self.columns)}
-        for modality in self.modality_settings.values():
-            kept |= set(modality.fields) if isinstance(modality, IdModality) else set()
-            kept |= {modality.field} if isinstance(modality, TextModality) else set()
+        kept |= token_fields(self.modality_settings.values())
         for feat in (self.user_feat, self.item_feat):
             for field in list(feat.columns) if feat is not None else ():
                 if field not in kept:

@@ -27,7 +27,7 @@ from recbole_marn.data.protocol import Protocol
 from recbole_marn.data.rows import PARTS
 from recbole_marn.errors import InputError
 from recbole_marn.layers.kernels.segment import to_device
-from recbole_marn.settings.data import DataSettings, IdModality, TextModality
+from recbole_marn.settings.data import DataSettings, token_fields
 
 __all__ = ["CTRInteraction", "Part", "Parts", "moved"]
 
@@ -212,10 +212,7 @@ class Part(_Fields, OfItems):
     @cached_property
     def numbering_sha256(self) -> str:
         """Fingerprint of the numbers of tokens, by which embeddings go: another order of a file gives others."""
-        fields = {self.uid_field, self.iid_field}
-        for modality in self.modality_settings.values():
-            fields |= set(modality.fields) if isinstance(modality, IdModality) else set()
-            fields |= {modality.field} if isinstance(modality, TextModality) else set()
+        fields = {self.uid_field, self.iid_field} | token_fields(self.modality_settings.values())
         if isinstance(self.protocol, LogProtocol):
             fields |= {column.name for column in self.protocol.columns if column.tokens is not None}
         tokens = {field: self.field2id_token[field].astype(object) for field in fields if field in self.field2id_token}

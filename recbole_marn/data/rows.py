@@ -143,33 +143,11 @@ def sort_events(
         item_key: uint64, indexed by item id: a hash of the item's token.
 
     Raises:
-        InputError: no events, lengths that differ, an id below 1 or beyond its keys, a time that is not
-        finite.
+        InputError: no events, lengths that differ, an id below 1 or beyond its keys, a time that is not finite.
     """
     user, item, time = np.asarray(user), np.asarray(item), np.asarray(time)
     behaviour = None if behaviour is None else np.asarray(behaviour)
-    columns = {"user": user, "item": item, "time": time}
-    if behaviour is not None:
-        columns["behaviour"] = behaviour
-    if len({column.shape for column in columns.values()}) != 1 or user.ndim != 1 or user.size == 0:
-        raise InputError(
-            "one or more events, given as columns of one length",
-            "shapes " + ", ".join(f"{name} {column.shape}" for name, column in columns.items()),
-            "Check that the interaction file is not empty and that every column was read from it.",
-        )
-    for name, ids, keys in (("user", user, user_key), ("item", item, item_key)):
-        if ids.min() < 1 or ids.max() >= len(keys):
-            raise InputError(
-                f"{name} ids from 1 to {len(keys) - 1}",
-                f"ids from {ids.min()} to {ids.max()}",
-                "Id 0 is padding; map tokens to ids before the events are sorted.",
-            )
-    if not np.isfinite(time).all():
-        raise InputError(
-            "a finite time for every event",
-            f"{np.count_nonzero(~np.isfinite(time))} of {time.size} times that are missing or infinite",
-            "Fill in or remove these events: without a time they have no place in a history.",
-        )
+    _check_events(Events(user, item, time, behaviour), user_key, item_key)
     user_mix, item_key = _mix(np.asarray(user_key, dtype=np.uint64)), np.asarray(item_key, dtype=np.uint64)
     user, item, time = narrow(user, least=np.int32), narrow(item, least=np.int32), narrow(time, least=np.int32)
     behaviour = None if behaviour is None else narrow(behaviour)
@@ -186,6 +164,30 @@ def sort_events(
         place, order = _ties(some, user_mix, item_key)
         ordered.put(piece.start + place, some.take(order))
     return ordered
+
+
+def _check_events(events: Events, user_key: np.ndarray, item_key: np.ndarray) -> None:
+    columns = {name: column for name, column in vars(events).items() if column is not None}
+    if len({column.shape for column in columns.values()}) != 1 or events.user.ndim != 1 or events.user.size == 0:
+        raise InputError(
+            "one or more events, given as columns of one length",
+            "shapes " + ", ".join(f"{name} {column.shape}" for name, column in columns.items()),
+            "Check that the interaction file is not empty and that every column was read from it.",
+        )
+    for name, ids, keys in (("user", events.user, user_key), ("item", events.item, item_key)):
+        if ids.min() < 1 or ids.max() >= len(keys):
+            raise InputError(
+                f"{name} ids from 1 to {len(keys) - 1}",
+                f"ids from {ids.min()} to {ids.max()}",
+                "Id 0 is padding; map tokens to ids before the events are sorted.",
+            )
+    finite = np.isfinite(events.time)
+    if not finite.all():
+        raise InputError(
+            "a finite time for every event",
+            f"{np.count_nonzero(~finite)} of {finite.size} times that are missing or infinite",
+            "Fill in or remove these events: without a time they have no place in a history.",
+        )
 
 
 def by_user_and_time(user: np.ndarray, time: np.ndarray) -> np.ndarray:

@@ -90,14 +90,13 @@ def bootstrap_over_clusters(
             two clusters.
     """
     _check_metric(metric)
-    _check_draw(resamples, confidence)
+    draw = _Draw(resamples, confidence, seed)
     label = check_labels(label)
     cluster = check_ids(cluster, len(label), "cluster")
     table = check_score_table(score, len(label))
-    rng = np.random.default_rng(seed)
     if metric == "AUC":
         estimate = np.array([auc(label, column) for column in table])
-        return _bootstrap(estimate, _resampled_auc(cluster, label, table, resamples, rng), confidence)
+        return draw.bootstrap(estimate, _resampled_auc(cluster, label, table, draw))
     if metric in (*_RANKING, "MRR") or _AT_K.fullmatch(metric):
         group = cluster if group is None else check_ids(group, len(label), "group")
         terms = _ranking_terms(cluster, group, label, table, metric)
@@ -105,7 +104,7 @@ def bootstrap_over_clusters(
         terms = _calibration_error_terms(cluster, label, table, bins)
     else:
         terms = _statistics_terms([cluster_statistics(cluster, label, column) for column in table], metric)
-    return _bootstrap_of_terms(terms, _value_of(metric), resamples, confidence, rng)
+    return draw.of_terms(terms, _value_of(metric))
 
 
 def bootstrap_of_statistics(
@@ -128,7 +127,7 @@ def bootstrap_of_statistics(
             probabilities where the metric needs them.
     """
     _check_metric(metric)
-    _check_draw(resamples, confidence)
+    draw = _Draw(resamples, confidence, seed)
     if metric not in _OF_STATISTICS:
         raise InputError(
             f"a metric among {', '.join(_OF_STATISTICS)}", repr(metric), "The others need the scores of every row."
@@ -137,8 +136,7 @@ def bootstrap_of_statistics(
         raise InputError("the statistics of at least one model", "none", "Pass a list.")
     for other in statistics[1:]:
         statistics[0].check_same_rows(other)
-    terms = _statistics_terms(statistics, metric)
-    return _bootstrap_of_terms(terms, _value_of(metric), resamples, confidence, np.random.default_rng(seed))
+    return draw.of_terms(_statistics_terms(statistics, metric), _value_of(metric))
 
 
 def bootstrap_of_ratio(
@@ -149,9 +147,9 @@ def bootstrap_of_ratio(
     Raises:
         InputError: fewer than two resamples, or a confidence out of range.
     """
-    _check_draw(resamples, confidence)
+    draw = _Draw(resamples, confidence, seed)
     terms = np.stack([numerator, np.broadcast_to(denominator[:, None], numerator.shape)], axis=-1).astype(np.float64)
-    return _bootstrap_of_terms(terms, _first_over_second, resamples, confidence, np.random.default_rng(seed))
+    return draw.of_terms(terms, _first_over_second)
 
 
 def _check_metric(metric: str) -> None:
@@ -162,35 +160,45 @@ def _check_metric(metric: str) -> None:
         )
 
 
-def _check_draw(resamples: int, confidence: float) -> None:
-    if resamples < 2 or not 0 < confidence < 1:
-        raise InputError(
-            "at least 2 resamples and a confidence between 0 and 1",
-            f"{resamples} and {confidence}",
-            "1000 and 0.95 are usual.",
-        )
+@dataclass(frozen=True)
+class _Draw:
+    """R resamples of C clusters; the same clusters are drawn from the same seed, whatever is computed of them."""
 
+    resamples: int
+    confidence: float
+    seed: int
 
-def _bootstrap(estimate: np.ndarray, samples: np.ndarray, confidence: float) -> Bootstrap:
-    low, high, standard_error = np.array([percentile_interval(column, confidence) for column in samples.T]).T
-    return Bootstrap(estimate, low, high, standard_error, samples, confidence)
+    def __post_init__(self) -> None:
+        if self.resamples < 2 or not 0 < self.confidence < 1:
+            raise InputError(
+                "at least 2 resamples and a confidence between 0 and 1",
+                f"{self.resamples} and {self.confidence}",
+                "1000 and 0.95 are usual.",
+            )
 
+    def counts(self, clusters: int, cost: int = 0) -> Iterator[tuple[slice, np.ndarray]]:
+        """How often each cluster is drawn, (r, C), in blocks of resamples; ``cost`` numbers are needed by one."""
+        rng = np.random.default_rng(self.seed)
+        step = max(1, _CHUNK // max(cost, clusters, 1))
+        for start in range(0, self.resamples, step):
+            stop = min(start + step, self.resamples)
+            drawn = [np.bincount(rng.integers(clusters, size=clusters), minlength=clusters) for _ in range(start, stop)]
+            yield slice(start, stop), np.array(drawn, dtype=np.float64)
 
-def _bootstrap_of_terms(
-    terms: np.ndarray,
-    value: Callable[[np.ndarray], np.ndarray],
-    resamples: int,
-    confidence: float,
-    rng: np.random.Generator,
-) -> Bootstrap:
-    """Of a metric that is a function, value, of sums over clusters of T terms, (C, K, T)."""
-    clusters, models, count = terms.shape
-    samples = np.full((resamples, models), np.nan)
-    if clusters:
-        flat = terms.reshape(clusters, models * count)
-        for block, drawn in _draws(clusters, resamples, clusters, rng):
-            samples[block] = value((drawn @ flat).reshape(len(drawn), models, count))
-    return _bootstrap(value(terms.sum(axis=0)), samples, confidence)
+    def of_terms(self, terms: np.ndarray, value: Callable[[np.ndarray], np.ndarray]) -> Bootstrap:
+        """Of a metric that is a function, ``value``, of sums over clusters of T terms, (C, K, T)."""
+        clusters, models, count = terms.shape
+        samples = np.full((self.resamples, models), np.nan)
+        if clusters:
+            flat = terms.reshape(clusters, models * count)
+            for block, drawn in self.counts(clusters):
+                samples[block] = value((drawn @ flat).reshape(len(drawn), models, count))
+        return self.bootstrap(value(terms.sum(axis=0)), samples)
+
+    def bootstrap(self, estimate: np.ndarray, samples: np.ndarray) -> Bootstrap:
+        """Of estimates (K,) and samples (R, K)."""
+        low, high, standard_error = np.array([percentile_interval(column, self.confidence) for column in samples.T]).T
+        return Bootstrap(estimate, low, high, standard_error, samples, self.confidence)
 
 
 def _first_over_second(sums: np.ndarray) -> np.ndarray:
@@ -290,32 +298,19 @@ def _calibration_error_terms(cluster: np.ndarray, label: np.ndarray, table: np.n
     return terms
 
 
-def _draws(
-    users: int, resamples: int, cost: int, rng: np.random.Generator
-) -> Iterator[tuple[slice, np.ndarray]]:
-    """How often each user is drawn, (r, U), in blocks of resamples; ``cost`` numbers are needed by one."""
-    step = max(1, _CHUNK // max(cost, users, 1))
-    for start in range(0, resamples, step):
-        stop = min(start + step, resamples)
-        drawn = [np.bincount(rng.integers(users, size=users), minlength=users) for _ in range(start, stop)]
-        yield slice(start, stop), np.array(drawn, dtype=np.float64)
-
-
-def _resampled_auc(
-    user: np.ndarray, label: np.ndarray, table: np.ndarray, resamples: int, rng: np.random.Generator
-) -> np.ndarray:
-    """AUC (R, K) with each row weighted by how often its user is drawn.
+def _resampled_auc(cluster: np.ndarray, label: np.ndarray, table: np.ndarray, draw: _Draw) -> np.ndarray:
+    """AUC (R, K) with each row weighted by how often its cluster is drawn.
 
     Sorted once, a positive wins against the non-clicks ``below`` it and half of those up to ``tied``. The
-    non-clicks between two such cuts count together, by user: a cumulative sum over the cuts turns both ranks
+    non-clicks between two such cuts count together, by cluster: a cumulative sum over the cuts turns both ranks
     into weights for every resample.
     """
-    ids, row_user = np.unique(user, return_inverse=True)
-    positives = np.bincount(row_user[label], minlength=len(ids))
-    negatives = np.bincount(row_user[~label], minlength=len(ids))
-    samples = np.empty((resamples, len(table)))
-    prepared = [_cuts(row_user, label, score, len(ids)) for score in table]
-    for block, drawn in _draws(len(ids), resamples, 2 * int(positives.sum()) + len(ids), rng):
+    ids, row_cluster = np.unique(cluster, return_inverse=True)
+    positives = np.bincount(row_cluster[label], minlength=len(ids))
+    negatives = np.bincount(row_cluster[~label], minlength=len(ids))
+    samples = np.empty((draw.resamples, len(table)))
+    prepared = [_cuts(row_cluster, label, score, len(ids)) for score in table]
+    for block, drawn in draw.counts(len(ids), 2 * int(positives.sum()) + len(ids)):
         weight = np.ascontiguousarray(drawn.T)
         pairs = (positives @ weight) * (negatives @ weight)
         for model, (negatives_between, positives_at) in enumerate(prepared):
@@ -326,19 +321,19 @@ def _resampled_auc(
 
 
 def _cuts(
-    row_user: np.ndarray, label: np.ndarray, score: np.ndarray, users: int
+    row_cluster: np.ndarray, label: np.ndarray, score: np.ndarray, clusters: int
 ) -> tuple[sparse.csr_matrix, sparse.csr_matrix]:
-    """Counts by user of the non-clicks before each of C cuts and after the last (C + 1, U), and of the clicks whose
-    ``below`` or ``tied`` is the cut (C, U)."""
+    """Counts by cluster of the non-clicks before each of P cuts and after the last (P + 1, C), and of the clicks whose
+    ``below`` or ``tied`` is the cut (P, C)."""
     order = np.argsort(score[~label])
-    negative, negative_user = score[~label][order], row_user[~label][order]
+    negative, negative_cluster = score[~label][order], row_cluster[~label][order]
     ranks = [np.searchsorted(negative, score[label], side=side) for side in ("left", "right")]
     cuts, at = np.unique(np.concatenate(ranks), return_inverse=True)
     between = np.searchsorted(cuts, np.arange(len(negative)), side="right")
     ones = np.ones(max(len(negative), 2 * len(ranks[0])))
     return (
-        sparse.csr_matrix((ones[: len(negative)], (between, negative_user)), shape=(len(cuts) + 1, users)),
-        sparse.csr_matrix((ones[: len(at)], (at, np.tile(row_user[label], 2))), shape=(len(cuts), users)),
+        sparse.csr_matrix((ones[: len(negative)], (between, negative_cluster)), shape=(len(cuts) + 1, clusters)),
+        sparse.csr_matrix((ones[: len(at)], (at, np.tile(row_cluster[label], 2))), shape=(len(cuts), clusters)),
     )
 
 

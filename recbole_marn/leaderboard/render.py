@@ -17,7 +17,7 @@ from recbole_marn.leaderboard.board import board_of, rows_of_records
 from recbole_marn.leaderboard.formats import FORMATS, plain
 from recbole_marn.leaderboard.measures import OF_REQUESTS, measures_of
 from recbole_marn.leaderboard.records import EvidenceStore, Folders, check_alike
-from recbole_marn.leaderboard.statistics import TableRow, statistics_of, tests_to_make
+from recbole_marn.leaderboard.statistics import Asked, TableRow, statistics_of, tests_to_make
 
 __all__ = ["Request", "check_baseline", "names_of", "render", "setting_arguments"]
 
@@ -121,13 +121,14 @@ def render(request: Request, made: bool = False) -> dict[str, Any]:
     resamples = request.resamples or (known or {}).get("resamples", RESAMPLES)
     unit = request.unit or (known or {}).get("unit", "user")
     _check_unit(unit, records)
+    asked = Asked(baseline, resamples, unit)
     folders.prepare()
     store = EvidenceStore(folders)
     total = len(rows) + sum(1 for _ in tests_to_make(rows, baseline))
     with tqdm(total=total, desc="statistics", disable=None if request.show_progress else True) as bar:
         statistics = statistics_of(
-            request.dataset, rows, lambda row, part: store.of_seeds(row.records, part),
-            baseline=baseline, resamples=resamples, unit=unit, known=known, progress=bar.update,
+            request.dataset, rows, lambda row, part: store.of_seeds(row.records, part), asked,
+            known=known, progress=bar.update,
         )  # fmt: skip
     _check_kept(rows, statistics, known)
     command = replace(request, resamples=resamples, unit=unit).command()

@@ -24,7 +24,7 @@ from recbole_marn.evaluation.significance import holm, mean_and_std, welch_inter
 from recbole_marn.leaderboard.measures import Measures, measures_of
 
 __all__ = [
-    "LEVEL", "TableRow", "best_row", "difference_over_seeds", "known_ends", "mean_of_seeds", "statistics_of",
+    "Asked", "LEVEL", "TableRow", "best_row", "difference_over_seeds", "known_ends", "mean_of_seeds", "statistics_of",
     "tests_to_make",
 ]  # fmt: skip
 
@@ -93,14 +93,27 @@ def tests_to_make(rows: Sequence[TableRow], baseline: str) -> Iterator[tuple[str
                     yield metric, part, name, row, reference
 
 
+@dataclass(frozen=True)
+class Asked:
+    """What the statistics of a table are asked for.
+
+    Attributes:
+        baseline: label of a row; nothing is tested against one that is not there.
+        resamples: of the bootstrap, at least 2.
+        unit: "user" or "request", what is independent and drawn anew.
+    """
+
+    baseline: str
+    resamples: int
+    unit: str = "user"
+
+
 def statistics_of(
     dataset: str,
     rows: Sequence[TableRow],
     found: Found,
+    asked: Asked,
     *,
-    baseline: str,
-    resamples: int,
-    unit: str = "user",
     known: Mapping[str, Any] | None = None,
     recompute: bool = False,
     progress: Callable[[], None] = lambda: None,
@@ -109,8 +122,6 @@ def statistics_of(
 
     Args:
         found: (row, part) -> the evidence of each seed; None where there is none of a seed.
-        unit: "user" or "request", what is independent and drawn anew.
-        baseline: label of a row; nothing is tested against one that is not there.
         known: an earlier result. What it says of the same score files is kept, so that records older than evidence
             can still be rendered; what nobody can compute is left out.
         recompute: keep of `known` only what the evidence here cannot tell.
@@ -120,19 +131,37 @@ def statistics_of(
         InputError: fewer than two resamples.
     """
     measures = measures_of_rows(rows)
-    earlier = _Earlier(known or {}, resamples, unit, recompute)
+    earlier = _Earlier(known or {}, asked, recompute)
     intervals, reliability = {}, {}
     for row in rows:
         of = tuple(row.scores)
-        computed = partial(_intervals, row, found, measures, resamples, unit)
+        computed = partial(_intervals, row, found, measures, asked)
         intervals[row.label] = earlier.or_computed(("intervals", of), computed)
         if measures.log:
             reliability[row.label] = earlier.or_computed(("reliability", of), partial(_reliability, row, found))
         progress()
+    return {
+        "leaderboard": "statistics",
+        "format": FORMAT,
+        "dataset": dataset,
+        "baseline": asked.baseline,
+        "resamples": asked.resamples,
+        **({"unit": asked.unit, "reliability": _of_known(reliability)} if measures.log else {}),
+        "confidence": CONFIDENCE,
+        "records": {record["run"]: record["sha256"] for row in rows for record in row.records},
+        "intervals": _of_known(intervals),
+        "tests": _tests(rows, found, asked, earlier, progress),
+    }
+
+
+def _tests(
+    rows: Sequence[TableRow], found: Found, asked: Asked, earlier: _Earlier, progress: Callable[[], None]
+) -> list[dict[str, Any]]:
+    """Every test of a table that is known or can be made, with Holm's correction."""
     tests, means = [], {}
-    for metric, part, against, row, reference in tests_to_make(rows, baseline):
+    for metric, part, against, row, reference in tests_to_make(rows, asked.baseline):
         test = {"metric": metric, "part": part, "of": row.scores, "reference_of": reference.scores}
-        computed = partial(_test, metric, part, (row, reference), found, means, unit)
+        computed = partial(_test, metric, part, (row, reference), found, means, asked.unit)
         if (entry := earlier.or_computed(_of(test), computed)) is not None:
             test |= {**entry, "row": row.label, "against": against, "reference": reference.label}
             over_seeds = welch_interval(row.values(metric, part), reference.values(metric, part), CONFIDENCE)
@@ -140,30 +169,19 @@ def statistics_of(
             tests.append({**test, "relative_improvement": _improvement(row, reference, metric, part)})
         progress()
     _add_holm(tests, len(rows))
-    return {
-        "leaderboard": "statistics",
-        "format": FORMAT,
-        "dataset": dataset,
-        "baseline": baseline,
-        "resamples": resamples,
-        **({"unit": unit, "reliability": _of_known(reliability)} if measures.log else {}),
-        "confidence": CONFIDENCE,
-        "records": {record["run"]: record["sha256"] for row in rows for record in row.records},
-        "intervals": _of_known(intervals),
-        "tests": tests,
-    }
+    return tests
 
 
 class _Earlier:
     """What an earlier result says of score files, as far as it was made in the same way."""
 
-    def __init__(self, known: Mapping[str, Any], resamples: int, unit: str, recompute: bool):
+    def __init__(self, known: Mapping[str, Any], asked: Asked, recompute: bool):
         self._recompute = recompute
         self._kept: dict[tuple[Any, ...], Mapping[str, Any]] = {}
-        if known.get("confidence") != CONFIDENCE or known.get("unit", "user") != unit:
+        if known.get("confidence") != CONFIDENCE or known.get("unit", "user") != asked.unit:
             return
         for kind in ("intervals", "reliability"):
-            if kind == "reliability" or known.get("resamples") == resamples:
+            if kind == "reliability" or known.get("resamples") == asked.resamples:
                 self._kept |= {(kind, tuple(entry["of"])): entry for entry in known.get(kind, {}).values()}
         self._kept |= {_of(test): test for test in known.get("tests", [])}
 
@@ -192,9 +210,7 @@ def _of(test: Mapping[str, Any]) -> tuple[Any, ...]:
     return test["metric"], test["part"], tuple(test["of"]), tuple(test["reference_of"])
 
 
-def _intervals(
-    row: TableRow, found: Found, measures: Measures, resamples: int, unit: str
-) -> dict[str, Any] | None:
+def _intervals(row: TableRow, found: Found, measures: Measures, asked: Asked) -> dict[str, Any] | None:
     entry: dict[str, Any] = {"of": row.scores}
     for metric, part in measures.intervals:
         if part not in row.parts:
@@ -203,8 +219,8 @@ def _intervals(
         if seeds is None:
             return None
         undefined = any(math.isnan(value) for value in row.values(metric, part))
-        drawn = [math.nan] * 2 if undefined else interval(seeds, metric, resamples, CONFIDENCE, unit)
-        entry[f"{metric} {part}"] = drawn
+        ends = [math.nan] * 2 if undefined else interval(seeds, metric, asked.resamples, CONFIDENCE, asked.unit)
+        entry[f"{metric} {part}"] = ends
     return entry
 
 

@@ -28,7 +28,7 @@ from recbole_marn.leaderboard.formats import FORMATS, parts_of_line, plain
 from recbole_marn.leaderboard.grid import best_trial, config_id, search_told
 from recbole_marn.leaderboard.measures import is_log
 from recbole_marn.leaderboard.records import EvidenceStore, Folders, check_alike, datasets_in
-from recbole_marn.leaderboard.statistics import TableRow, statistics_of
+from recbole_marn.leaderboard.statistics import Asked, TableRow, statistics_of
 
 __all__ = ["Report", "add_arguments", "main", "verify", "verify_across"]
 
@@ -217,11 +217,11 @@ def _check_statistics(
         except InputError:  # reported with its record
             return None
 
+    asked = Asked(statistics["baseline"], statistics["resamples"], statistics.get("unit", "user"))
+    rows = rows_of_records(records)
     computed = statistics_of(
-        folders.dataset, rows_of_records(records), found, baseline=statistics["baseline"],
-        resamples=statistics["resamples"], unit=statistics.get("unit", "user"), known=statistics, recompute=True,
-        progress=progress,
-    )  # fmt: skip
+        folders.dataset, rows, found, asked, known=statistics, recompute=True, progress=progress
+    )
     there, here = dict(_numbers(statistics)), dict(_numbers(computed))
     for name in sorted(set(there) | set(here)):
         tolerance = DRAWN if name.startswith("p_sign_flip ") else TOLERANCE

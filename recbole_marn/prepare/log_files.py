@@ -22,6 +22,7 @@ from recbole_marn.prepare.record import (
     origin,
     span,
     vector_notes,
+    vectors_described,
     write_record,
 )
 from recbole_marn.prepare.settings_file import settings_of_log, spelled
@@ -74,6 +75,7 @@ def write_log(
         if data.has_settings:
             settings = settings_of_log(data, dataset, sorted(written))
             (folder / f"{dataset}.yaml").write_text(spelled(settings), encoding="utf-8", newline="\n")
+        shown_often = np.bincount(np.array(data.exposures.item.codes), minlength=len(tokens))
         record = {
             "format": FORMAT_VERSION,
             "dataset": dataset,
@@ -82,11 +84,8 @@ def write_log(
             "click_rate": counts["clicks"] / counts["exposures"],
             "published": dict(data.published),
             "time": span(np.frombuffer(data.exposures.time), data.counts_time),
-            "coverage": _coverage(data, tokens, {name: set(writer.tokens) for name, writer in written.items()}),
-            "vectors": {
-                name: {"encoder": data.vectors[name].encoder, **data.vectors[name].details(), **writer.describe()}
-                for name, writer in written.items()
-            } | words,
+            "coverage": coverage_of_items(shown_often, tokens, data.items, written),
+            "vectors": vectors_described(data, written) | words,
             "columns": dict(data.columns),
             "checks": data.exposures.checks(),
             **origin(data, _notes(data, unseen, options) + vector_notes(written), data.sources, folder),
@@ -131,15 +130,6 @@ def _numbers(values: array) -> list[str]:
     numbers = np.array(values)
     texts = spell_numbers(np.nan_to_num(numbers))
     return ["" if missing else text for text, missing in zip(texts, np.isnan(numbers).tolist(), strict=True)]
-
-
-def _coverage(data: LogDataset, tokens: list[str], present: dict[str, set[str]]) -> dict[str, dict[str, float]]:
-    having = {
-        name: {token for token, row in data.items.rows.items() if row.get(name) not in (None, "")}
-        for name in data.items.fields
-    }
-    popularity = np.bincount(np.array(data.exposures.item.codes), minlength=len(tokens))
-    return coverage_of_items(popularity, tokens, having | present)
 
 
 def _notes(data: LogDataset, unseen: list[str], options: Options) -> list[str]:

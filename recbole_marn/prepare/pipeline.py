@@ -27,14 +27,14 @@ from recbole_marn.prepare.record import (
     origin,
     span,
     vector_notes,
+    vectors_described,
     write_record,
 )
 from recbole_marn.prepare.registry import DATASETS, reader_of, source_of
 from recbole_marn.prepare.report import histograms, summarise
 from recbole_marn.prepare.settings_file import settings_of_events, spelled
 from recbole_marn.prepare.sources import Options
-from recbole_marn.prepare.tables import RawDataset, VectorSource
-from recbole_marn.prepare.vectors import VectorWriter
+from recbole_marn.prepare.tables import RawDataset
 from recbole_marn.prepare.word_vectors import write_words
 from recbole_marn.registry import datasets_at_hand, known_datasets, recbole_folder
 from recbole_marn.settings.data import COLUMNAR_FROM_MB
@@ -156,17 +156,15 @@ def write_dataset(
             build_twin(inter, twin_places(inter)[0], "\t")
         write_item(folder / f"{dataset}.item", tokens, data.items)
         written = data.write_beside(folder, tokens, options.max_skipped)
-        present = {name: set(writer.tokens) for name, writer in written.items()}
-        vectors = {name: _describe_vectors(source, written[name], len(tokens)) for name, source in data.vectors.items()}
+        vectors = vectors_described(data, written)
+        for described in vectors.values():
+            described["missing"] = len(tokens) - described["count"]
         words = write_words(data.items, tokens, folder, options)
         (folder / f"{dataset}.histograms.svg").write_text(histograms(events), encoding="utf-8", newline="\n")
         if dataset not in known_datasets():
             settings = settings_of_events(events, data.items, sorted(written))
             (folder / f"{dataset}.yaml").write_text(spelled(settings), encoding="utf-8", newline="\n")
-        fields = {
-            name: {token for token in tokens if _known(data.items.rows.get(token, {}).get(name))}
-            for name in data.items.fields
-        }
+        clicked_often = np.bincount(events.item, minlength=len(tokens))
         record = {
             "format": FORMAT_VERSION,
             "dataset": dataset,
@@ -174,7 +172,7 @@ def write_dataset(
             "time": span(events.time, data.counts_time),
             "columns": dict(data.columns),
             "published": dict(data.published),
-            "coverage": coverage_of_items(np.bincount(events.item, minlength=len(tokens)), tokens, fields | present),
+            "coverage": coverage_of_items(clicked_often, tokens, data.items, written),
             "vectors": vectors | words,
             "checks": leak_checks(events),
             **origin(data, _notes(data, unseen, options) + vector_notes(written), data.sources, folder),
@@ -184,20 +182,11 @@ def write_dataset(
     return record
 
 
-def _known(value: str | float | None) -> bool:
-    return value is not None and value != ""
-
-
 def _check_items(data: RawDataset, options: Options) -> None:
     """Whether the table of items knows the items of the events."""
     if data.items.fields and data.items.rows:
         what = ("the items of the events", "the table of items")
         data.notes += check_meeting(data.events.items, data.items.rows, what, least=options.min_matched)
-
-
-def _describe_vectors(source: VectorSource, writer: VectorWriter, items: int) -> dict[str, Any]:
-    described = {"encoder": source.encoder, **source.details(), **writer.describe()}
-    return described | {"missing": items - described["count"]}
 
 
 def _notes(data: RawDataset, unseen: Sequence[str], options: Options) -> list[str]:

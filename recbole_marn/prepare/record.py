@@ -18,7 +18,7 @@ from recbole_marn.prepare.vectors import VectorWriter
 
 __all__ = [
     "FORMAT_VERSION", "coverage_of_items", "fingerprint", "item_notes", "origin", "span", "vector_notes",
-    "write_record",
+    "vectors_described", "write_record",
 ]  # fmt: skip
 
 FORMAT_VERSION = 1  # of the folder `prepare` writes, see docs/prepare.md
@@ -55,14 +55,18 @@ def span(time: np.ndarray, counts: bool) -> dict[str, Any]:
 
 
 def coverage_of_items(
-    popularity: np.ndarray, tokens: Sequence[str], present: Mapping[str, set[str]]
+    popularity: np.ndarray, tokens: Sequence[str], items: ItemTable, written: Mapping[str, VectorWriter]
 ) -> dict[str, dict[str, float]]:
-    """Share of items, and of rows, whose item has each modality.
+    """Share of items, and of rows, whose item has each field and each vector.
 
     Args:
         popularity: (len(tokens),) rows of each item.
-        present: modality or field name -> the item tokens that have it.
+        written: the vectors of each modality.
     """
+    present = {
+        name: {token for token, row in items.rows.items() if row.get(name) not in (None, "")} for name in items.fields
+    }
+    present |= {name: set(writer.tokens) for name, writer in written.items()}
     shares = {}
     for name, having in present.items():
         has = np.fromiter((token in having for token in tokens), bool, len(tokens))
@@ -72,6 +76,14 @@ def coverage_of_items(
             "missing_items": int((~has).sum()),
         }
     return shares
+
+
+def vectors_described(data: Found, written: Mapping[str, VectorWriter]) -> dict[str, dict[str, Any]]:
+    """Encoder, number, width and files of the vectors of each modality."""
+    return {
+        name: {"encoder": data.vectors[name].encoder, **data.vectors[name].details(), **writer.describe()}
+        for name, writer in written.items()
+    }
 
 
 def item_notes(items: ItemTable, unseen: Sequence[str], absent: str, options: Options) -> list[str]:

@@ -68,6 +68,11 @@ def predict(scorer: CTRScorer, request: Request) -> dict[str, Any]:
     Raises:
         InputError: files that cannot be read or lack what the model needs.
     """
+    _check(request)
+    return _Prediction(scorer, request).write()
+
+
+def _check(request: Request) -> None:
     if request.out.suffix not in (".csv", ".parquet"):
         raise InputError("--out to end in .csv or .parquet", repr(request.out.name), "Name the file so.")
     for name in ("candidates", "unseen", "retrieve"):
@@ -75,65 +80,123 @@ def predict(scorer: CTRScorer, request: Request) -> dict[str, Any]:
             raise InputError(f"--top with --{name}", "none", "Say how many items to rank, or leave it out.")
     if request.top is not None and request.top < 1:
         raise InputError("--top of at least 1", str(request.top), "Ask for one item or more.")
-    told: dict[str, Any] = {"rows": 0, "unknown_users": 0}
-    told |= {"unknown_values": {}} if scorer.facts.context else {}
-    told |= {"rows_before_the_end_of_statistics": 0} if scorer.catalogue.moving else {}
-    fields = scorer.facts.fields
-    read = columns_read(scorer.facts.context)
-    rows = ReadTable(
-        request.rows, "--rows", [fields.user] if request.top else [fields.user, fields.item], fields.time,
-        request.time_unit, others=read,
-    )  # fmt: skip
-    _add_items(scorer, request, told)
-    ranker = None if request.top is None else _Ranker(scorer, request)
-    behaviours = _behaviours(scorer, request, told)
-    told["columns_not_used"] = [name for name in rows.others if name not in read]
-
-    def write(path: Path) -> None:
-        with open_answers(path, request.out.suffix) as writer:
-            for chunk in rows.chunks(read):
-                told["rows"] += len(chunk[fields.user])
-                unknown = [user not in behaviours.users for user in chunk[fields.user]]
-                told["unknown_users"] += sum(unknown)
-                context = scorer.context_of(chunk, len(chunk[fields.user]))
-                for name, number in context.unknown.items():
-                    told["unknown_values"][name] = told["unknown_values"].get(name, 0) + number
-                if scorer.catalogue.moving:
-                    told["rows_before_the_end_of_statistics"] += int((chunk[fields.time] <= scorer.facts.latest).sum())
-                for answers in _answers(scorer, request, behaviours, chunk, context, told, ranker):
-                    writer(answers)
-
-    write_aside(request.out, write)
-    if ranker is not None and ranker.retrieval is not None:
-        told["retrieved"] = ranker.told()
-    return told | {"out": str(request.out)}
+    if request.vectors is None and (request.vector_ids or request.modality):
+        raise InputError("--vectors FILE with its ids or modality", "none", "Give the file, or leave them out.")
 
 
-def _answers(
-    scorer: CTRScorer,
-    request: Request,
-    behaviours: Behaviours,
-    chunk: dict[str, np.ndarray],
-    context: Context,
-    told: dict[str, Any],
-    ranker: _Ranker | None,
-) -> Iterator[dict[str, np.ndarray]]:
-    fields = scorer.facts.fields
-    if ranker is None:
-        told["unknown_items"] = told.get("unknown_items", 0) + int((~scorer.knows(chunk[fields.item])).sum())
-        probability = scorer.score(chunk, behaviours, inclusive=request.inclusive)
-        yield {name: chunk[name] for name in (fields.user, fields.item, fields.time)} | {"probability": probability}
-        return
-    users, times = chunk[fields.user], chunk[fields.time]
-    for user, time, ranking in zip(users, times, ranker.rankings(users, times, behaviours, context.codes), strict=True):
-        number = len(ranking.items)
-        yield {
-            fields.user: np.full(number, user, dtype=object),
-            fields.time: np.full(number, time),
-            "rank": np.arange(1, number + 1),
-            fields.item: np.array(ranking.items, dtype=object),
-            "probability": ranking.probability,
+class _Prediction:
+    """A request while it is answered, and what there is to tell the user of it.
+
+    Attributes:
+        told: counts so far.
+    """
+
+    def __init__(self, scorer: CTRScorer, request: Request):
+        self.scorer, self.request, self.fields = scorer, request, scorer.facts.fields
+        self.told: dict[str, Any] = {"rows": 0, "unknown_users": 0}
+        self.told |= {"unknown_values": {}} if scorer.facts.context else {}
+        self.told |= {"rows_before_the_end_of_statistics": 0} if scorer.catalogue.moving else {}
+        self.read = columns_read(scorer.facts.context)
+        names = [self.fields.user] if request.top else [self.fields.user, self.fields.item]
+        self.rows = ReadTable(request.rows, "--rows", names, self.fields.time, request.time_unit, others=self.read)
+        self._add_items()
+        self.ranker = None if request.top is None else _Ranker(scorer, request)
+        self.behaviours = self._read_behaviours()
+        self.told["columns_not_used"] = [name for name in self.rows.others if name not in self.read]
+
+    def write(self) -> dict[str, Any]:
+        """Write the answers; returns what there is to tell."""
+
+        def write(path: Path) -> None:
+            with open_answers(path, self.request.out.suffix) as writer:
+                for chunk in self.rows.chunks(self.read):
+                    for answers in self._answers(chunk):
+                        writer(answers)
+
+        write_aside(self.request.out, write)
+        if self.ranker is not None and self.ranker.retrieval is not None:
+            self.told["retrieved"] = self.ranker.told()
+        return self.told | {"out": str(self.request.out)}
+
+    def _answers(self, chunk: dict[str, np.ndarray]) -> Iterator[dict[str, np.ndarray]]:
+        """Columns of the answers to some rows: of all of them, or with `top` of one after another."""
+        fields = self.fields
+        users, times = chunk[fields.user], chunk[fields.time]
+        context = self.scorer.context_of(chunk, len(users))
+        self._count(users, times, context)
+        if self.ranker is None:
+            unknown = int((~self.scorer.knows(chunk[fields.item])).sum())
+            self.told["unknown_items"] = self.told.get("unknown_items", 0) + unknown
+            probability = self.scorer.score(chunk, self.behaviours, inclusive=self.request.inclusive)
+            yield {name: chunk[name] for name in (fields.user, fields.item, fields.time)} | {"probability": probability}
+            return
+        rankings = self.ranker.rankings(users, times, self.behaviours, context.codes)
+        for user, time, ranking in zip(users, times, rankings, strict=True):
+            number = len(ranking.items)
+            yield {
+                fields.user: np.full(number, user, dtype=object),
+                fields.time: np.full(number, time),
+                "rank": np.arange(1, number + 1),
+                fields.item: np.array(ranking.items, dtype=object),
+                "probability": ranking.probability,
+            }
+
+    def _count(self, users: np.ndarray, times: np.ndarray, context: Context) -> None:
+        self.told["rows"] += len(users)
+        self.told["unknown_users"] += sum(user not in self.behaviours.users for user in users)
+        for name, number in context.unknown.items():
+            self.told["unknown_values"][name] = self.told["unknown_values"].get(name, 0) + number
+        if self.scorer.catalogue.moving:
+            self.told["rows_before_the_end_of_statistics"] += int((times <= self.scorer.facts.latest).sum())
+
+    def _read_behaviours(self) -> Behaviours:
+        scorer, request, fields = self.scorer, self.request, self.fields
+        if request.behaviours is None:
+            names = (fields.user, fields.item, fields.time, fields.behaviour)
+            return scorer.behaviours({name: [] for name in names if name})
+        kinds = [fields.behaviour] if scorer.facts.needs.typed else []
+        table = ReadTable(
+            request.behaviours, "--behaviours", [fields.user, fields.item, *kinds], fields.time, request.time_unit
+        )
+        behaviours = scorer.behaviours(table.whole())
+        self.told |= {
+            "behaviours": len(behaviours.item),
+            "behaviours_with_unknown_items_left_out": behaviours.left_out,
+            "behaviour_columns_not_used": table.others,
         }
+        if scorer.facts.needs.types is not None:
+            self.told["behaviours_of_other_types_left_out"] = behaviours.of_other_types
+        if scorer.facts.needs.once:
+            self.told["repeated_behaviours_left_out"] = behaviours.repeated
+        if behaviours.kind is not None:
+            self.told["behaviours_of_unknown_type"] = int(np.count_nonzero(behaviours.kind == 0))
+        return behaviours
+
+    def _add_items(self) -> None:
+        request, item = self.request, self.fields.item
+        if request.items is None and request.vectors is None:
+            return
+        columns: dict[str, Any] = {}
+        ids = vectors = None
+        if request.items is not None:
+            table = ReadTable(request.items, "--items", [item])
+            columns = table.whole(table.others)
+            ids = columns[item].tolist()
+        if request.vectors is not None:
+            ids, matrix, others = read_vectors_of(request.vectors, request.vector_ids, ids)
+            columns.setdefault(item, np.array(ids, dtype=object))
+            vectors = {self._modality(): matrix}
+            self.told["vectors_of_other_items_not_used"] = others
+        self.told["items"] = asdict(self.scorer.add_items(columns, vectors))
+
+    def _modality(self) -> str:
+        """Which modality the vectors are."""
+        names = self.scorer.item_codes.vector_modalities
+        if not names:
+            raise InputError("a model that reads vectors, for --vectors", "one that reads none", "Leave --vectors out.")
+        if self.request.modality is None and len(names) > 1:
+            raise InputError(f"--modality, one of {', '.join(names)}", "none", "Name it.")
+        return self.request.modality or names[0]
 
 
 class _Ranker:
@@ -185,52 +248,3 @@ class _Ranker:
             "recall_of_full_scoring": round(float(np.mean(self.agreements)), 4),
             "rows_compared": len(self.agreements),
         }
-
-
-def _behaviours(scorer: CTRScorer, request: Request, told: dict[str, Any]) -> Behaviours:
-    fields = scorer.facts.fields
-    if request.behaviours is None:
-        names = (fields.user, fields.item, fields.time, fields.behaviour)
-        return scorer.behaviours({name: [] for name in names if name})
-    kinds = [fields.behaviour] if scorer.facts.needs.typed else []
-    table = ReadTable(
-        request.behaviours, "--behaviours", [fields.user, fields.item, *kinds], fields.time, request.time_unit
-    )
-    behaviours = scorer.behaviours(table.whole())
-    told |= {
-        "behaviours": len(behaviours.item),
-        "behaviours_with_unknown_items_left_out": behaviours.left_out,
-        "behaviour_columns_not_used": table.others,
-    }
-    if scorer.facts.needs.types is not None:
-        told["behaviours_of_other_types_left_out"] = behaviours.of_other_types
-    if scorer.facts.needs.once:
-        told["repeated_behaviours_left_out"] = behaviours.repeated
-    if behaviours.kind is not None:
-        told["behaviours_of_unknown_type"] = int(np.count_nonzero(behaviours.kind == 0))
-    return behaviours
-
-
-def _add_items(scorer: CTRScorer, request: Request, told: dict[str, Any]) -> None:
-    if request.vectors is None and (request.vector_ids or request.modality):
-        raise InputError("--vectors FILE with its ids or modality", "none", "Give the file, or leave them out.")
-    if request.items is None and request.vectors is None:
-        return
-    columns: dict[str, Any] = {}
-    ids = None
-    if request.items is not None:
-        table = ReadTable(request.items, "--items", [scorer.facts.fields.item])
-        columns = table.whole(table.others)
-        ids = columns[scorer.facts.fields.item].tolist()
-    vectors = None
-    if request.vectors is not None:
-        ids, matrix, others = read_vectors_of(request.vectors, request.vector_ids, ids)
-        columns.setdefault(scorer.facts.fields.item, np.array(ids, dtype=object))
-        names = scorer.item_codes.vector_modalities
-        if not names:
-            raise InputError("a model that reads vectors, for --vectors", "one that reads none", "Leave --vectors out.")
-        if request.modality is None and len(names) > 1:
-            raise InputError(f"--modality, one of {', '.join(names)}", "none", "Name it.")
-        vectors = {request.modality or names[0]: matrix}
-        told["vectors_of_other_items_not_used"] = others
-    told["items"] = asdict(scorer.add_items(columns, vectors))

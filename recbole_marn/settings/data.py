@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import MISSING, dataclass
 from typing import Any, Literal
 
@@ -32,6 +32,7 @@ __all__ = [
     "VectorModality",
     "ModalitySettings",
     "parse_modality",
+    "token_fields",
 ]
 
 # Below, reading text takes a second, and a second file beside it would be one more to keep.
@@ -233,6 +234,17 @@ class DataSettings:
     def behaviours_settings(self) -> BehavioursSettings | None:
         """Behaviours in a file of their own, or None."""
         return _parsed(BehavioursSettings, self.behaviours, "behaviours")
+
+
+def token_fields(modalities: Iterable[ModalitySettings], *, words: bool = True) -> set[str]:
+    """The token fields of items that modalities read; without `words` those of ids alone."""
+    found: set[str] = set()
+    for modality in modalities:
+        if isinstance(modality, IdModality):
+            found |= set(modality.fields)
+        elif isinstance(modality, TextModality) and words:
+            found.add(modality.field)
+    return found
 
 
 # Keys that need a label.

@@ -60,53 +60,51 @@ def run(
 
 def _train_and_test(parts: Prepared, saved: bool) -> dict[str, Any]:
     """A run in this process, alone or as one of several; arguments and result as of `run`."""
-    config, trainer, logger = parts.config, parts.trainer, logging.getLogger()
+    config, trainer, log = parts.config, parts.trainer, parts.test.part.is_log
     parameters = sum(parameter.numel() for parameter in parts.model.parameters() if parameter.requires_grad)
-    if config["verbose"]:
-        logger.info(config)
-    for line in describe(config, data_facts(parts), parts.train.part.notes, parameters):
-        logger.info(line)
-    best_valid_score, best_valid_result = trainer.fit(
-        parts.train, parts.valid, saved=saved, show_progress=config["show_progress"]
-    )
+    _tell_start(parts, parameters)
+    shown = {"show_progress": config["show_progress"]}
+    best_valid_score, best_valid_result = trainer.fit(parts.train, parts.valid, saved=saved, **shown)
     trainer.calibrate(parts.valid)
     calibrated = trainer.click_rates.fitted is not None  # which belongs to the best model, and has loaded it
-    test_result = trainer.evaluate(
-        parts.test, load_best_model=saved and not calibrated, show_progress=config["show_progress"]
-    )
+    test_result = trainer.evaluate(parts.test, load_best_model=saved and not calibrated, **shown)
+    metrics = {"valid": named_metrics(best_valid_result), "test": named_metrics(test_result)}
+    scored = {"valid": parts.valid, "test": parts.test} if saved or log or calibrated else {}
+    for sampling in config["also_test"] or []:
+        loader = CTRDataLoader(config, parts.test.part.against(sampling))
+        metrics[f"test_{sampling}"] = named_metrics(trainer.evaluate(loader, load_best_model=False))
+        if saved:
+            scored[f"test_{sampling}"] = loader
+    # Every process has its share in the scores.
+    columns = {name: with_request(trainer.scores(loader), loader.part) for name, loader in scored.items()}
+    if log or calibrated:
+        metrics |= {name: part_metrics(found, log, config["topk"]) for name, found in columns.items()}
+    seconds = [epoch["seconds"] for epoch in trainer.history if "seconds" in epoch]
     result = {
         "model": config["model"],
         "dataset": config["dataset"],
         "seed": config["seed"],
         "split_sha256": parts.train.part.split_sha256,
-        "valid": named_metrics(best_valid_result),
-        "test": named_metrics(test_result),
-    }
-    log = parts.test.part.is_log
-    scores = {"valid": parts.valid, "test": parts.test} if saved or log or calibrated else {}
-    for sampling in config["also_test"] or []:
-        loader = CTRDataLoader(config, parts.test.part.against(sampling))
-        result[f"test_{sampling}"] = named_metrics(trainer.evaluate(loader, load_best_model=False))
-        if saved:
-            scores[f"test_{sampling}"] = loader
-    seconds = [epoch["seconds"] for epoch in trainer.history if "seconds" in epoch]
-    result |= {
+        **metrics,
         "parameters": parameters,
         "epochs": len(trainer.history),
         "seconds_per_epoch": round(float(np.mean(seconds)), 2) if seconds else None,
         "record": None,
         "checkpoint": trainer.saved_model_file if saved else None,
-    }
-    # Every process has its share in the scores.
-    columns = {name: with_request(trainer.scores(data), data.part) for name, data in scores.items()}
-    if log or calibrated:
-        result |= {name: part_metrics(found, log, config["topk"]) for name, found in columns.items()}
-    result["calibration"] = calibration_told(trainer, columns)
-    if saved and config["local_rank"] == 0:
-        result["record"] = write_record(parts, result, columns)
-    return result | {
+        "calibration": calibration_told(trainer, columns),
         "best_valid_score": best_valid_score,
         "valid_score_bigger": config["valid_metric_bigger"],
         "best_valid_result": best_valid_result,
         "test_result": test_result,
     }
+    if saved and config["local_rank"] == 0:
+        result["record"] = write_record(parts, result, columns)
+    return result
+
+
+def _tell_start(parts: Prepared, parameters: int) -> None:
+    logger = logging.getLogger()
+    if parts.config["verbose"]:
+        logger.info(parts.config)
+    for line in describe(parts.config, data_facts(parts), parts.train.part.notes, parameters):
+        logger.info(line)

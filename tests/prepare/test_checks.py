@@ -1,6 +1,7 @@
 """Counts, coverage, histograms and leak checks against numbers found by hand."""
 
 import xml.etree.ElementTree as ElementTree
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -35,8 +36,13 @@ def test_counts(events):
 
 def test_coverage_counts_items_and_events(events):
     popularity = np.bincount(events.item, minlength=len(events.items) + 1)
-    shares = coverage_of_items(popularity, [*events.items, "unseen"], {"image": {"x", "unseen"}})
-    assert shares == {"image": {"items": 2 / 5, "events": 3 / 9, "missing_items": 3}}
+    items = ItemTable(("brand", "price"), {"x": {"brand": "", "price": 0.0}, "p": {"brand": "b"}})
+    written = {"image": SimpleNamespace(tokens=["x", "unseen"])}
+    assert coverage_of_items(popularity, [*events.items, "unseen"], items, written) == {
+        "brand": {"items": 1 / 5, "events": 3 / 9, "missing_items": 4},  # an empty one is none
+        "price": {"items": 1 / 5, "events": 3 / 9, "missing_items": 4},  # a price of 0 is one
+        "image": {"items": 2 / 5, "events": 3 / 9, "missing_items": 3},
+    }
 
 
 def test_leaks(events):

@@ -29,35 +29,22 @@ PHOTOS = 3  # photos that are enough for a case
 def cases(context: Context) -> Section:
     """Histories and rankings with titles and photos."""
     known = _Items(context)
-    chosen = _chosen(context, known)
-    rows = context.part.rows.take(chosen)
+    rows = context.part.rows.take(_chosen(context, known))
     columns = context.subject.scores_of(rows)
     added = _added(context, rows, columns)
-    told, table = [], []
-    for number in range(rows.n_groups):
-        own = rows.rows_of_groups(np.array([number]))
-        event, _ = rows.history(own[:1])
-        order = own[np.argsort(-columns["score"][own], kind="stable")]
-        shown = [row for place, row in enumerate(order) if place < RANKED or columns["label"][row] > 0]
-        places = {row: place + 1 for place, row in enumerate(order)}
-        user = str(context.part.field2id_token[context.part.uid_field][columns["user"][own[0]]])
-        ranking = [
-            known.item(
-                columns["item"][row],
-                place=places[row],
-                predicted=float(columns["score"][row]),
-                added={name: float(of[row]) for name, of in added.items()},
-                clicked=bool(columns["label"][row] > 0),
-            )
-            for row in shown
-        ]
-        told.append(Case(user, [known.item(item) for item in rows.events.item[event[-HISTORY:]]], ranking))
-        table += [
-            [user, places[row], item.token, item.title, item.category, int(item.clicked), item.predicted,
+    told = [_case(known, rows, columns, added, group) for group in range(rows.n_groups)]
+    numbers = Table(
+        "rankings",
+        "The same as numbers.",
+        ["user", "place", "item", "title", context.field, "clicked", "predicted", *(f"added by {m}" for m in added)],
+        [
+            [case.user, item.place, item.token, item.title, item.category, int(item.clicked), item.predicted,
              *item.added.values()]
-            for row, item in zip(shown, ranking, strict=True)
-        ]  # fmt: skip
-    names = [f"added by {name}" for name in added]
+            for case in told
+            for item in case.ranking
+        ],
+        shown=0,
+    )  # fmt: skip
     notes = [f"{len(told)} users were drawn at random among those with {SHORTEST} behaviours and a click."]
     if context.photos:
         notes.append(f"Users with photos to show come before others, up to {PHOTOS} photos.")
@@ -72,18 +59,36 @@ def cases(context: Context) -> Section:
         "to the right where it made the click likelier.",
         "Ten users prove nothing about the others. What a modality added depends on what the others had already "
         "brought.",
-        tables=[
-            Table(
-                "rankings",
-                "The same as numbers.",
-                ["user", "place", "item", "title", context.field, "clicked", "predicted", *names],
-                table,
-                shown=0,
-            )
-        ],
+        tables=[numbers],
         notes=notes,
         cases=told,
     )
+
+
+def _case(
+    known: _Items,
+    rows: GroupedRows,
+    columns: Mapping[str, np.ndarray],
+    added: Mapping[str, np.ndarray],
+    group: int,
+) -> Case:
+    """The case of one group of `rows`, whose scores are `columns`."""
+    own = rows.rows_of_groups(np.array([group]))
+    event, _ = rows.history(own[:1])
+    order = own[np.argsort(-columns["score"][own], kind="stable")]
+    ranking = [
+        known.item(
+            columns["item"][row],
+            place=place,
+            predicted=float(columns["score"][row]),
+            added={name: float(of[row]) for name, of in added.items()},
+            clicked=bool(columns["label"][row] > 0),
+        )
+        for place, row in enumerate(order, 1)
+        if place <= RANKED or columns["label"][row] > 0
+    ]
+    history = [known.item(item) for item in rows.events.item[event[-HISTORY:]]]
+    return Case(known.user(columns["user"][own[0]]), history, ranking)
 
 
 def _chosen(context: Context, known: _Items) -> np.ndarray:
@@ -143,12 +148,12 @@ def _log_odds(probability: np.ndarray) -> np.ndarray:
 
 
 class _Items:
-    """How items are called and what they look like."""
+    """How users and items are called, and what items look like."""
 
     def __init__(self, context: Context):
         part = context.part
         self.photos = Photos(context.photos)
-        self._token = part.field2id_token[part.iid_field]
+        self._user, self._token = (part.field2id_token[field] for field in (part.uid_field, part.iid_field))
         try:
             categories = context.categories
             self._category = {item: categories.label.get(int(code), "") for item, code in enumerate(categories.code)}
@@ -164,6 +169,10 @@ class _Items:
     def pictured(self) -> np.ndarray:
         """(n_items,) whether there is a photo."""
         return np.array([str(token) in self.photos for token in self._token])
+
+    def user(self, user: int) -> str:
+        """The token of a user."""
+        return str(self._user[user])
 
     def item(self, item: int, **ranked: Any) -> Item:
         """Of a ranking with what `Item` has for that."""
