@@ -17,13 +17,15 @@ __all__ = ["packed", "packed_alike", "unpacked", "unusable"]
 XZ = [{"id": lzma.FILTER_LZMA2, "preset": 9, "dict_size": 1 << 20, "lc": 0, "lp": 0, "pb": 0}]
 # Bytes that a file may grow to; evidence of a million users and four parts has a tenth of it.
 LIMIT = 1 << 30
+# Ending of the array of different values, beside that of codes into it.
+VALUES = "!values"
 
 
 def packed(arrays: Mapping[str, np.ndarray]) -> bytes:
     """An npz as xz. Whole numbers are exact; others are rounded to float32, to 1 part in 2^24 each."""
     file = io.BytesIO()
-    small: dict[str, Any] = {name: _stored(one) for name, one in arrays.items()}
-    np.savez(file, **small)
+    stored: dict[str, Any] = {key: value for name, one in arrays.items() for key, value in _stored(name, one).items()}
+    np.savez(file, **stored)
     return lzma.compress(file.getvalue(), filters=XZ)
 
 
@@ -31,7 +33,7 @@ def packed_alike(arrays: Mapping[str, np.ndarray], others: Mapping[str, np.ndarr
     """Whether `packed` makes the same of both; asked without compressing them."""
     return arrays.keys() == others.keys() and all(
         (one.dtype, one.shape, one.tobytes()) == (other.dtype, other.shape, other.tobytes())
-        for one, other in ((_stored(arrays[name]), _stored(others[name])) for name in arrays)
+        for one, other in ((_rounded(arrays[name]), _rounded(others[name])) for name in arrays)
     )
 
 
@@ -47,8 +49,11 @@ def unpacked(content: bytes) -> dict[str, np.ndarray]:
         if not reader.eof:
             raise EOFError("no end")
         with np.load(io.BytesIO(plain), allow_pickle=False) as file:
-            return {name: _wide(file[name]) for name in file.files}
-    except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile, lzma.LZMAError) as error:
+            stored = {name: file[name] for name in file.files}
+        codes = [name for name in stored if name + VALUES in stored]
+        values = {name: _wide(stored.pop(name + VALUES)) for name in codes}
+        return {name: values[name][one] if name in values else _wide(one) for name, one in stored.items()}
+    except (ValueError, OSError, EOFError, LookupError, zipfile.BadZipFile, lzma.LZMAError) as error:
         raise unusable(str(error)) from error
 
 
@@ -57,8 +62,19 @@ def unusable(got: str) -> InputError:
     return InputError("statistics as they were written", got, "Was the file cut off or edited? Restore it.")
 
 
-def _stored(values: np.ndarray) -> np.ndarray:
-    return _planes(values) if values.dtype.kind == "f" else _small(values)
+def _stored(name: str, values: np.ndarray) -> dict[str, np.ndarray]:
+    """The arrays that one becomes: numbers of which many are equal are codes into their different values."""
+    values = _rounded(values)
+    if values.dtype.kind != "f":
+        return {name: values}
+    different, code = np.unique(values, return_inverse=True)
+    if len(different) > min(256, len(values) // 4):
+        return {name: _planes(values)}
+    return {name: code.astype(np.uint8), name + VALUES: _planes(different)}
+
+
+def _rounded(values: np.ndarray) -> np.ndarray:
+    return values.astype("<f4") if values.dtype.kind == "f" else _small(values)
 
 
 def _small(values: np.ndarray) -> np.ndarray:
@@ -71,7 +87,7 @@ def _small(values: np.ndarray) -> np.ndarray:
 def _planes(values: np.ndarray) -> np.ndarray:
     """Float32 (C,) as bytes (4, C): like bytes lie together, which compresses better."""
     # Contiguous: a transposed view would be written in its old order.
-    return np.ascontiguousarray(values.astype("<f4").view(np.uint8).reshape(-1, 4).T)
+    return np.ascontiguousarray(values.view(np.uint8).reshape(-1, 4).T)
 
 
 def _wide(values: np.ndarray) -> np.ndarray:

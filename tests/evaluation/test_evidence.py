@@ -12,6 +12,7 @@ from recbole_marn.evaluation import packing
 from recbole_marn.evaluation import scores as scored
 from recbole_marn.evaluation.cluster_statistics import PLACEMENTS, cluster_statistics
 from recbole_marn.evaluation.evidence import evidence_of, evidence_of_parts, pack, unpack
+from recbole_marn.evaluation.packing import packed, unpacked
 
 
 def kept_metrics(scores, log):
@@ -156,3 +157,14 @@ def test_what_would_fill_the_memory_is_refused(monkeypatch):
     monkeypatch.setattr(packing, "LIMIT", 10_000)
     with pytest.raises(InputError, match="Got no end"):
         unpack(lzma.compress(bytes(100_000)))
+
+
+def test_equal_numbers_are_kept_once_and_come_back_exactly():
+    found = unpacked(packed({"few": np.tile([0.1, 0.25, 3.0], 100), "many": np.linspace(0, 1, 300)}))
+    assert found["few"].tolist() == np.tile(np.float32([0.1, 0.25, 3.0]), 100).astype(float).tolist()
+    assert found["many"] == pytest.approx(np.linspace(0, 1, 300), abs=2.0**-24)
+    codes = {"few": np.full(4, 3, np.uint8), "few!values": np.zeros((4, 3), np.uint8)}
+    file = io.BytesIO()
+    np.savez(file, **codes)
+    with pytest.raises(InputError, match="statistics as they were written"):
+        unpacked(lzma.compress(file.getvalue()))
