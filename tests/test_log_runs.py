@@ -14,6 +14,7 @@ from recbole_marn.evaluation.metrics import log_loss, normalised_entropy
 from recbole_marn.evaluation.request_metrics import request_metrics
 from recbole_marn.evaluation.scores import load_scores, part_metrics
 from recbole_marn.quick_start import load_run, run
+from recbole_marn.serving.scorer import load_scorer
 from recbole_marn.training import checkpoint
 
 ROWS = planted_log.exposures(n_requests=160)
@@ -104,10 +105,25 @@ def test_a_fitted_calibration_belongs_to_the_checkpoint(log, kind):
     assert result["valid"]["predicted/observed"] == pytest.approx(1, abs=0.05)
 
 
-def test_too_few_clicks_to_calibrate_on(tmp_path):
+def test_nothing_is_served_without_the_calibration_that_was_asked_for(log):
+    """A run that was stopped before it fitted one, and the state of its last epoch, which never has it."""
+    result = run(config_dict=settings(log, calibration="platt"))
+    for path in (result["checkpoint"], result["checkpoint"].replace(".pth", ".last.pth")):
+        content = checkpoint.load(path)
+        checkpoint.save(path, content | {"calibration": []})
+        for load in (load_run, load_scorer):
+            with pytest.raises(InputError, match="with its calibration, platt, which is fitted at the end of the run"):
+                load(path)
+    run(config_dict=settings(log, calibration="platt", resume=True))
+    fitted = load_scorer(result["checkpoint"]).click_rates.fitted
+    assert fitted is not None and fitted == load_run(result["checkpoint"]).trainer.click_rates.fitted
+
+
+def test_too_few_clicks_to_calibrate_on_are_told_before_training(tmp_path):
     planted_log.write(tmp_path, planted_log.exposures(n_requests=20))
     with pytest.raises(InputError, match="10 clicks"):
         run(config_dict=settings(tmp_path, calibration="platt"))
+    assert not list(tmp_path.rglob("*.pth"))
 
 
 @pytest.mark.parametrize("metric", ["UAUC", "GAUC", "AUC", "LogLoss", "MAE", "RMSE"])

@@ -70,6 +70,12 @@ class LogFiles(CTRDataset):
 
     def _number_users(self) -> None:
         """Of a log without users all that is known of one is a request, or where there are none, a row."""
+        if self.uid_field != "user_id":  # somebody named a column
+            raise InputError(
+                f"column {self.uid_field} in .inter, as USER_ID_FIELD says",
+                f"columns {', '.join(field for field in self.inter_feat if field != PART)}",
+                "Correct USER_ID_FIELD, or leave it out where nobody knows the users.",
+            )
         request = self.settings.request_settings()
         known = request is not None and request.field in self.inter_feat
         self.inter_feat[self.uid_field] = (

@@ -16,7 +16,7 @@ from scipy.special import expit, logit
 from recbole_marn.errors import InputError
 from recbole_marn.evaluation.inputs import check_labels, check_probabilities
 
-__all__ = ["KINDS", "Calibration", "fit_isotonic", "fit_platt", "kept_negatives", "true_rate"]
+__all__ = ["KINDS", "Calibration", "check_enough", "fit_isotonic", "fit_platt", "kept_negatives", "true_rate"]
 
 KINDS = ("logit", "isotonic")
 
@@ -186,7 +186,8 @@ def fit_platt(label: ArrayLike, probability: ArrayLike) -> Calibration:
     Raises:
         InputError: as ``log_loss``, or fewer than 10 rows of a class.
     """
-    label, probability = _check_enough(label, probability)
+    label = check_enough(label)
+    probability = check_probabilities(probability, len(label))
     x = logit(np.clip(probability, _CLIP, 1 - _CLIP))
     clicks = int(label.sum())
     target = np.where(label, (clicks + 1) / (clicks + 2), 1 / (len(label) - clicks + 2))
@@ -237,7 +238,8 @@ def fit_isotonic(label: ArrayLike, probability: ArrayLike) -> Calibration:
 
     Args and errors as ``fit_platt``.
     """
-    label, probability = _check_enough(label, probability)
+    label = check_enough(label)
+    probability = check_probabilities(probability, len(label))
     x, row_x, rows = np.unique(probability, return_inverse=True, return_counts=True)
     rate = np.bincount(row_x, weights=label) / rows
     step = isotonic_regression(rate, weights=rows)
@@ -248,9 +250,13 @@ def fit_isotonic(label: ArrayLike, probability: ArrayLike) -> Calibration:
     return Calibration("isotonic", 1.0, 0.0, tuple(x[ends].tolist()), tuple(y[ends].tolist()))
 
 
-def _check_enough(label: ArrayLike, probability: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+def check_enough(label: ArrayLike) -> np.ndarray:
+    """Labels (B,) as bool, of rows that a calibration can be fitted on.
+
+    Raises:
+        InputError: a label other than 0 and 1, or fewer than 10 rows of a class.
+    """
     label = check_labels(label)
-    probability = check_probabilities(probability, len(label))
     clicks = int(label.sum())
     if min(clicks, len(label) - clicks) < _LEAST_OF_EACH_CLASS:
         raise InputError(
@@ -258,4 +264,4 @@ def _check_enough(label: ArrayLike, probability: ArrayLike) -> tuple[np.ndarray,
             f"{clicks} and {len(label) - clicks}",
             "Give validation more rows, or leave calibration out.",
         )
-    return label, probability
+    return label

@@ -49,6 +49,8 @@ def _threshold(given: MutableMapping[str, Any]) -> None:
 def _split(wanted: Any, requests: bool) -> dict[str, Any]:
     if not isinstance(wanted, Mapping):
         raise InputError("eval_args to be a mapping", repr(wanted), "Write e.g. {split: {RS: [8, 1, 1]}}.")
+    if unknown := [key for key in wanted if key not in ("split", "order", "group_by", "mode")]:
+        raise InputError("eval_args of split, order, group_by and mode", unknown[0], "Leave it out, or correct it.")
     mode = wanted.get("mode", "labeled")
     modes = set(mode.values()) if isinstance(mode, Mapping) else {mode}
     if modes - {"labeled", None}:
@@ -57,6 +59,10 @@ def _split(wanted: Any, requests: bool) -> dict[str, Any]:
         )
     split = wanted.get("split")
     if not split:
+        if told := [key for key in ("order", "group_by") if wanted.get(key) is not None]:
+            raise InputError(
+                f"split in eval_args, for {' and '.join(told)}", "none", "Write e.g. split: {RS: [8, 1, 1]} beside it."
+            )
         return {}
     if not isinstance(split, Mapping) or set(split) != {"RS"}:
         raise InputError(

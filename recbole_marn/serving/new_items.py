@@ -118,7 +118,8 @@ def describe_items(
         known: codes of training.
 
     Raises:
-        InputError: vectors of another width or number, or for a modality that the model does not have.
+        InputError: vectors of another width or number, with numbers out of the range of training's, or for a modality
+            that the model does not have.
     """
     _check_vectors(vectors, known, len(items))
     return _Describing(items, columns, known).described(vectors)
@@ -247,6 +248,12 @@ def _check_vectors(vectors: Mapping[str, np.ndarray], known: ItemCodes, n: int) 
                 f"{given.shape}",
                 "Give one vector per item, of the encoder that the training data came from.",
             )
+        largest = np.finfo(tables[name].matrix.dtype).max
+        if (np.abs(given) > largest).any():
+            raise InputError(
+                f"numbers up to {largest:g} in vectors of modality '{name}'", f"{np.nanmax(np.abs(given)):g}",
+                "Give vectors of the encoder that the training data came from.",
+            )  # fmt: skip
 
 
 def _token(value: Any) -> list[str]:

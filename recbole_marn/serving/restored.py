@@ -51,7 +51,8 @@ def restore(path: str | Path, vectors: Mapping[str, str | Path] | None = None) -
         vectors: modality -> file, of modalities whose vectors were too large to be copied.
 
     Raises:
-        InputError: no checkpoint of this package, of a model without item vectors, or without its items.
+        InputError: no checkpoint of this package, of a model without item vectors, without its items, or without the
+            calibration that its run was to fit.
     """
     content = checkpoint.load(path)
     checkpoint.check_run(content, path)
@@ -63,7 +64,7 @@ def restore(path: str | Path, vectors: Mapping[str, str | Path] | None = None) -
     with torch.random.fork_rng(devices=[]):  # first weights are drawn, and overwritten
         model = model_class(config["model"])(config, _ModelData(catalogue, settings))
     checkpoint.fill(model, content, path)
-    rates = checkpoint.click_rates_of(content)
+    rates = checkpoint.final_click_rates_of(content, path)
     return Restored(model.eval(), catalogue, settings, int(config["MAX_ITEM_LIST_LENGTH"]), rates)
 
 

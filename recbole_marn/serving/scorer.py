@@ -151,7 +151,8 @@ class CTRScorer(Answers):
                     "Give {name: array}.",
                 )  # fmt: skip
             vectors = {names[0]: vectors}
-        return {name: np.asarray(given, dtype=np.float32) for name, given in vectors.items()}
+        with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and is refused
+            return {name: np.asarray(given, dtype=np.float32) for name, given in vectors.items()}
 
     def _encoded(self, items: Sequence[str], columns: Mapping[str, Any], vectors: Mapping[str, np.ndarray]) -> Tensor:
         return self._encoded_table(describe_items(items, columns, vectors, self.item_codes).table)

@@ -18,7 +18,9 @@ from recbole_marn.errors import InputError, first_line
 from recbole_marn.files import plain, write_aside
 from recbole_marn.training.click_rates import ClickRates, kept_share
 
-__all__ = ["FORMAT", "NotPlain", "click_rates_of", "digest", "fill", "fill_optimizer", "load", "save"]
+__all__ = [
+    "FORMAT", "NotPlain", "click_rates_of", "digest", "fill", "fill_optimizer", "final_click_rates_of", "load", "save",
+]  # fmt: skip
 
 FORMAT = 1
 MARK = "recbole_marn"
@@ -148,6 +150,22 @@ def click_rates_of(content: Mapping[str, Any]) -> ClickRates:
     if not isinstance(state, list):
         raise InputError("a list of calibrations in the checkpoint", type(state).__name__, "Train again.")
     return ClickRates.from_state(state, share)
+
+
+def final_click_rates_of(content: Mapping[str, Any], path: str | Path) -> ClickRates:
+    """`click_rates_of` a run that has come to its end, where the step of its key `calibration` is fitted.
+
+    Raises:
+        InputError: as `click_rates_of`, or nothing has been fitted yet.
+    """
+    rates, kind = click_rates_of(content), content["config"].get("calibration") or "none"
+    if kind != "none" and rates.fitted is None:
+        raise InputError(
+            f"a checkpoint with its calibration, {kind}, which is fitted at the end of the run",
+            f"{path}, without it",
+            "Let the run end, with --resume=true if it was stopped; then take <run>.pth. <run>.last.pth never has it.",
+        )
+    return rates
 
 
 def fill_optimizer(optimizer: torch.optim.Optimizer, content: Mapping[str, Any], path: str | Path) -> None:

@@ -74,7 +74,8 @@ def load_run(path: str | Path, **changed: Any) -> Prepared:
     """Data, trained model and trainer of a checkpoint written by `run`; `changed` settings win over stored ones.
 
     Raises:
-        InputError: no checkpoint of this package, of a newer format, or of other rows than the data now give.
+        InputError: no checkpoint of this package, of a newer format, of other rows than the data now give, or without
+            the calibration that its run was to fit.
     """
     return run_of(checkpoint.load(path), path, **changed)
 
@@ -92,7 +93,7 @@ def run_of(content: Mapping[str, Any], path: str | Path, *, quiet: bool = True, 
     check_same_rows(content, path, parts.train.part)
     check_same_items(content, path, parts.train.part)
     checkpoint.fill(parts.model, content, path)
-    parts.trainer.click_rates = checkpoint.click_rates_of(content)
+    parts.trainer.click_rates = checkpoint.final_click_rates_of(content, path)
     parts.model.eval()
     return parts
 

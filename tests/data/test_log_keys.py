@@ -44,6 +44,8 @@ def with_column(rows, **changed):
         (ROWS, {"eval_args": {"split": {"LS": "valid_and_test"}}}, "LS and TS cut single rows"),
         (ROWS, {"eval_args": {"split": {"RS": [8, 1, 1]}}}, "which cuts whole requests"),
         (ROWS, {"eval_args": {"mode": "full"}}, "mode labeled"),
+        (ROWS, {"eval_args": {"order": "TO", "group_by": None}}, "split in eval_args, for order. Got none"),
+        (ROWS, {"eval_args": {"splits": {"RS": [8, 1, 1]}}}, "eval_args of split, order.* Got splits"),
     ],
 )
 def test_bad_input(tmp_path, rows, settings, text):
@@ -101,6 +103,12 @@ def test_a_log_without_users(tmp_path):
     part = loaders["train"].part
     assert "no column user_id: every row is a user of its own; there are no histories" in part.notes
     assert all(row.history == () for row in token_rows(loaders["train"], "MARN"))
+
+
+def test_a_named_column_of_users_that_is_not_there(tmp_path):
+    without_users(tmp_path)
+    with pytest.raises(InputError, match="column customer in .inter, as USER_ID_FIELD says"):
+        build(anonymous(tmp_path, USER_ID_FIELD="customer"))
 
 
 def test_a_log_without_users_but_with_requests(tmp_path):

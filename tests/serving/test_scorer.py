@@ -136,6 +136,7 @@ def test_what_is_not_known_of_new_items_is_told(scorer):
         ({"item_id": ["a", "a"]}, None, "Expected each item once"),
         ({"item_id": ["a", None]}, None, "Got none in row 1."),
         ({"item_id": ["a"]}, np.zeros((1, 5)), "Expected vectors of modality 'image' of shape (1, 6). Got (1, 5)."),
+        ({"item_id": ["a"]}, np.full((1, 6), 1e5), "numbers up to 65504 in vectors of modality 'image'. Got 100000."),
         ({"item_id": ["a"]}, {"photo": np.zeros((1, 6))}, "Expected vectors of a modality of the model (image)."),
         (["a"], None, "Expected items as a data frame or a mapping of columns. Got list."),
     ],
