@@ -8,13 +8,13 @@ import numpy as np
 import pandas as pd
 
 from recbole_marn.data import rows as row_rules
-from recbole_marn.data.log_histories import GivenHistories
+from recbole_marn.data.log_histories import Behaviours, GivenHistories
 from recbole_marn.data.log_loading import LogFiles
 from recbole_marn.data.rows import Events
 from recbole_marn.errors import InputError
 from recbole_marn.settings.logs import PURCHASES
 
-__all__ = ["given_with_rows", "purchase_ids", "sorted_behaviours", "type_ids"]
+__all__ = ["behaviours_of", "given_with_rows", "type_ids"]
 
 
 def type_ids(dataset: LogFiles, types: Sequence[str], key: str = "types") -> list[int]:
@@ -36,7 +36,22 @@ def type_ids(dataset: LogFiles, types: Sequence[str], key: str = "types") -> lis
     return [known[name] for name in types]
 
 
-def purchase_ids(dataset: LogFiles) -> list[int]:
+def behaviours_of(dataset: LogFiles, table: pd.DataFrame, types: Sequence[str] | None) -> Behaviours:
+    """Lines of a table: histories are made of the types named, purchases are counted among all.
+
+    Raises:
+        InputError: as `type_ids`; repeats, where `repeats: error` allows none.
+    """
+    wanted = None if dataset.settings.counts_purchases else types
+    counted = _sorted_behaviours(dataset, table, wanted)
+    source = counted
+    if types is not None and wanted is None:
+        source = counted.take(np.isin(counted.behaviour, type_ids(dataset, types)))
+    timed = dataset.time_field in table
+    return Behaviours(source, timed=timed, counted=counted, purchase_types=_purchase_ids(dataset))
+
+
+def _purchase_ids(dataset: LogFiles) -> list[int]:
     """The numbers of the types that are purchases: those that the settings name, or that are called so.
 
     Raises:
@@ -51,8 +66,8 @@ def purchase_ids(dataset: LogFiles) -> list[int]:
     return [number for number, token in enumerate(types) if str(token).lower() in PURCHASES]
 
 
-def sorted_behaviours(dataset: LogFiles, table: pd.DataFrame, wanted: Sequence[str] | None = None) -> Events:
-    """Lines of some types as sorted events; those without times in the order of their file.
+def _sorted_behaviours(dataset: LogFiles, table: pd.DataFrame, wanted: Sequence[str] | None = None) -> Events:
+    """Lines of some types in order; those without times in the order of their file.
 
     Raises:
         InputError: repeats, where `repeats: error` allows none.

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from recbole.utils import FeatureSource, FeatureType
 
 from recbole_marn.data import log_checks
 from recbole_marn.data.ctr_dataset import CTRDataset
-from recbole_marn.data.log_behaviours import given_with_rows, purchase_ids, sorted_behaviours, type_ids
+from recbole_marn.data.log_behaviours import behaviours_of, given_with_rows, type_ids
 from recbole_marn.data.log_columns import profile_and_context
+from recbole_marn.data.log_histories import Behaviours
 from recbole_marn.data.log_loading import PART, LogFiles
 from recbole_marn.data.log_protocol import LogProtocol
 from recbole_marn.data.log_requests import Exposures
@@ -53,35 +53,24 @@ class LogDataset(LogFiles):
             rows.user, rows.item, rows.time, label, request, self._parts(rows, is_row),
             None if given is None else given.fingerprint,
         )  # fmt: skip
-        self.timed, self.clicks_are_behaviours = True, False
-        self.counted, self.purchase_types = None, []
         if given is not None:
-            self.behaviours, self.timed = given, given.time is not None
+            self.behaviours = Behaviours(given, timed=given.time is not None)
         elif self.behaviours_feat is not None:
-            self.timed = self.time_field in self.behaviours_feat
-            self._take_behaviours(self.behaviours_feat, behaviours.types)
+            self.behaviours = behaviours_of(self, self.behaviours_feat, behaviours.types)
         elif is_behaviour is not None:
-            self._take_behaviours(table[is_behaviour], behaviours.types)
+            self.behaviours = behaviours_of(self, table[is_behaviour], behaviours.types)
         else:
-            self.clicks_are_behaviours = True
-            self._take_behaviours(table.iloc[np.flatnonzero(is_row)[label]], None)
-        if not self.timed and self.behaviour_settings.time is not None:
-            raise InputError(
-                "behaviours with times for behaviour: {time: ...}",
-                "behaviours without",
-                "Set behaviour: {time: null}: without times, how long ago a behaviour was is absent.",
-            )
-        if not self.timed:
+            clicks = behaviours_of(self, table.iloc[np.flatnonzero(is_row)[label]], None)
+            self.behaviours = replace(clicks, are_clicks=True)
+        if not self.behaviours.timed:
+            if self.behaviour_settings.time is not None:
+                raise InputError(
+                    "behaviours with times for behaviour: {time: ...}",
+                    "behaviours without",
+                    "Set behaviour: {time: null}: without times, how long ago a behaviour was is absent.",
+                )
             self.notes.append("behaviours have no times: nobody can check that they are before the rows")
         self.columns = profile_and_context(self, is_row)
-
-    def _take_behaviours(self, table: pd.DataFrame, types: Sequence[str] | None) -> None:
-        """Histories are made of the types named; purchases are counted among all."""
-        self.purchase_types = purchase_ids(self)
-        wanted = None if self.settings.counts_purchases else types
-        self.behaviours = self.counted = sorted_behaviours(self, table, wanted)
-        if types is not None and wanted is None:
-            self.behaviours = self.counted.take(np.isin(self.counted.behaviour, type_ids(self, types)))
 
     def _lines(self, behaviours: Any) -> tuple[np.ndarray, np.ndarray | None]:
         """Which lines of .inter are rows, and which are behaviours; None where those are elsewhere."""
@@ -155,9 +144,8 @@ class LogDataset(LogFiles):
     # --------------------------------------------------------------------------------------------- parts
     def _protocol(self, notes: list[str], sealed: bool) -> LogProtocol:
         protocol = LogProtocol(
-            self.exposures, self.behaviours, self.timed, self.columns, self._extra(), self.settings,
-            self.item_num, self.user_num, self.config["MAX_ITEM_LIST_LENGTH"], self.request_token,
-            self.counted, self.purchase_types, notes, sealed, self.clicks_are_behaviours,
+            self.exposures, self.behaviours, self.columns, self._extra(), self.settings, self.item_num, self.user_num,
+            self.config["MAX_ITEM_LIST_LENGTH"], self.request_token, notes, sealed,
         )  # fmt: skip
         protocol.check_columns()
         return protocol

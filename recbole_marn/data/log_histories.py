@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -14,7 +15,7 @@ from recbole_marn.data.logged_rows import Requests
 from recbole_marn.data.rows import Events
 from recbole_marn.data.statistics import Moments
 
-__all__ = ["GivenHistories", "Histories", "given_histories", "histories_before", "is_one_of"]
+__all__ = ["Behaviours", "GivenHistories", "Histories", "given_histories", "histories_before", "is_one_of"]
 
 
 class Histories(NamedTuple):
@@ -85,6 +86,25 @@ class GivenHistories:
             value = _of_two(value, self.kind.astype(np.uint64))
         total = np.concatenate([np.zeros(1, dtype=np.uint64), np.cumsum(value, dtype=np.uint64)])
         return total[end] - total[end - self.length]
+
+
+@dataclass(frozen=True, eq=False)
+class Behaviours:
+    """What histories of a log are made of, and what its purchases are counted among.
+
+    Attributes:
+        source: events in order, or lists that came with the rows.
+        timed: they have times.
+        are_clicks: they are the clicked rows.
+        counted: events of all types, or None where lists came with the rows.
+        purchase_types: ids of the types that are purchases.
+    """
+
+    source: Events | GivenHistories
+    timed: bool = True
+    are_clicks: bool = False
+    counted: Events | None = None
+    purchase_types: Sequence[int] = ()
 
 
 def _of_two(a: np.ndarray, b: np.ndarray) -> np.ndarray:

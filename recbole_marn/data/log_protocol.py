@@ -15,7 +15,14 @@ from recbole_marn.data.event_checks import period
 from recbole_marn.data.fingerprint import LookedUp, Widened, split_sha256
 from recbole_marn.data.item_features import MovingStatistics
 from recbole_marn.data.log_context import LogContext
-from recbole_marn.data.log_histories import GivenHistories, Histories, given_histories, histories_before, is_one_of
+from recbole_marn.data.log_histories import (
+    Behaviours,
+    GivenHistories,
+    Histories,
+    given_histories,
+    histories_before,
+    is_one_of,
+)
 from recbole_marn.data.log_requests import Exposures, group
 from recbole_marn.data.log_splits import note_on_short_users, split_requests
 from recbole_marn.data.log_statistics import LogCounts
@@ -37,17 +44,13 @@ class LogProtocol:
     Args:
         exposures: the rows in the order of the file.
         behaviours: what histories are made of.
-        timed: behaviours have times.
         columns: profile and context, in the order of the settings.
         extra: (R,) columns for RecBole's models, in the order of the file.
         settings: how to split.
         n_items, n_users: numbers of ids including the padding.
         max_history: L, longest history kept.
         request_token: name of each request id, for messages.
-        counted: behaviours that statistics are counted from, where some are; None: the same.
-        purchase_types: ids of the types that are purchases.
         sealed: there may be no test row.
-        clicks_are_behaviours: behaviours are the clicked rows.
 
     Raises:
         InputError: a part without rows, or of one class, a request with two users, two times or two parts, a column
@@ -55,8 +58,7 @@ class LogProtocol:
     """
 
     exposures: Exposures
-    behaviours: Events | GivenHistories
-    timed: bool
+    behaviours: Behaviours
     columns: Sequence[Column]
     extra: Mapping[str, np.ndarray]
     settings: DataSettings
@@ -64,11 +66,8 @@ class LogProtocol:
     n_users: int
     max_history: int
     request_token: np.ndarray | None = None
-    counted: Events | None = None
-    purchase_types: Sequence[int] = ()
     notes: list[str] = field(default_factory=list)
     sealed: bool = False
-    clicks_are_behaviours: bool = False
 
     # ------------------------------------------------------------------------------------ requests and parts
     @cached_property
@@ -120,13 +119,14 @@ class LogProtocol:
     @cached_property
     def histories(self) -> Histories:
         """Behaviours, and which of them are each request's history."""
-        if isinstance(self.behaviours, GivenHistories):
-            found, late = given_histories(self.behaviours, self.requests, self.max_history)
+        source = self.behaviours.source
+        if isinstance(source, GivenHistories):
+            found, late = given_histories(source, self.requests, self.max_history)
             if late:
                 self.notes.append(f"histories: {late} given behaviours that are not before their row were left out")
             return found
-        time = self.requests.time if self.timed else None
-        return histories_before(self.behaviours, self.requests.user, time, self.max_history)
+        time = self.requests.time if self.behaviours.timed else None
+        return histories_before(source, self.requests.user, time, self.max_history)
 
     @property
     def events(self) -> Events:
@@ -146,11 +146,11 @@ class LogProtocol:
         known in training if they are before the first validation or test row, or have no times.
         """
         events = self.events
-        if isinstance(self.behaviours, GivenHistories):
+        if isinstance(self.behaviours.source, GivenHistories):
             ends = self.histories.start + self.histories.length
             request = np.searchsorted(ends, np.arange(events.n_events), side="right")
             known = self.part_of_request[request] == TRAIN
-        elif self.clicks_are_behaviours:
+        elif self.behaviours.are_clicks:
             known = ~is_one_of(events, self.requests, self.requests.label & (self.part_of_row != TRAIN))
         else:
             known = np.nan_to_num(events.time, nan=-np.inf) < self.evaluation_starts
@@ -189,8 +189,8 @@ class LogProtocol:
             training=self.part_of_row == TRAIN,
             n_items=self.n_items,
             n_users=self.n_users,
-            events=self.counted if self.timed else None,
-            purchase_types=self.purchase_types,
+            events=self.behaviours.counted if self.behaviours.timed else None,
+            purchase_types=self.behaviours.purchase_types,
             evaluation_starts=self.evaluation_starts,
             split=self.settings.split,
             until=self.settings.statistics_until,
