@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import collections
+import itertools
 import json
 import sys
 import time
@@ -32,56 +33,69 @@ async def load(address: str, bodies: list[bytes], *, rate: float | None, seconds
         rate: requests a second; None: as many as are answered.
         connections: kept open.
     """
-    place, statuses, failures = urllib.parse.urlsplit(address), collections.Counter(), collections.Counter()
-    latencies: list[float] = []
-    due: asyncio.Queue[float] = asyncio.Queue()
-    start = time.perf_counter()
-    end = start + seconds
+    asking = _Load(address, seconds)
+    own = [bodies[number::connections] or bodies for number in range(connections)]
+    clocks = [] if rate is None else [asking.clock(rate, connections)]
+    await asyncio.gather(*clocks, *(asking.connection(some, timed=rate is not None) for some in own))
+    return asking.told()
 
-    async def connection(number: int) -> None:
+
+class _Load:
+    """Requests from now on, and what came of them."""
+
+    def __init__(self, address: str, seconds: float):
+        self.place = urllib.parse.urlsplit(address)
+        self.statuses: collections.Counter[int] = collections.Counter()
+        self.failures: collections.Counter[str] = collections.Counter()
+        self.latencies: list[float] = []
+        self.due: asyncio.Queue[float | None] = asyncio.Queue()  # moments at which requests are due; None: no more
+        self.start = time.perf_counter()
+        self.end = self.start + seconds
+
+    async def clock(self, rate: float, connections: int) -> None:
+        """Let requests become due at a rate, whether or not the service is ready."""
+        moment = self.start
+        while moment < self.end:
+            await asyncio.sleep(max(0.0, moment - time.perf_counter()))
+            self.due.put_nowait(moment)
+            moment += 1 / rate
+        for _ in range(connections):
+            self.due.put_nowait(None)
+
+    async def connection(self, bodies: list[bytes], *, timed: bool) -> None:
+        """Ask one request after another, when each is due or as soon as the one before is answered."""
         reader = writer = None
-        for turn in range(10**9):
-            asked = time.perf_counter()
-            if rate is None:
-                if asked >= end:
-                    break
-            elif (asked := await due.get()) < 0:
+        for body in itertools.cycle(bodies):
+            asked = await self.due.get() if timed else time.perf_counter()
+            if asked is None or (not timed and asked >= self.end):
                 break
             try:
                 if writer is None:
-                    reader, writer = await asyncio.open_connection(place.hostname, place.port)
-                body = bodies[(number + turn * connections) % len(bodies)]
-                writer.write(head(len(body)) + body)
-                statuses[await answer(reader)] += 1
-                latencies.append(1000 * (time.perf_counter() - asked))
+                    reader, writer = await asyncio.open_connection(self.place.hostname, self.place.port)
+                writer.write(self.head(len(body)) + body)
+                self.statuses[await answer(reader)] += 1
+                self.latencies.append(1000 * (time.perf_counter() - asked))
             except (OSError, EOFError) as error:
-                failures[type(error).__name__] += 1
+                self.failures[type(error).__name__] += 1
                 if writer is not None:
                     writer.close()
                 reader = writer = None
         if writer is not None:
             writer.close()
 
-    def head(length: int) -> bytes:
+    def head(self, length: int) -> bytes:
+        """Of a request with a body so long."""
         return (
-            f"POST /score HTTP/1.1\r\nHost: {place.netloc}\r\nContent-Type: application/json\r\n"
+            f"POST /score HTTP/1.1\r\nHost: {self.place.netloc}\r\nContent-Type: application/json\r\n"
             f"Content-Length: {length}\r\n\r\n"
         ).encode()
 
-    async def clock() -> None:
-        moment = start
-        while rate is not None and moment < end:
-            await asyncio.sleep(max(0.0, moment - time.perf_counter()))
-            due.put_nowait(moment)
-            moment += 1 / rate
-        for _ in range(connections):
-            due.put_nowait(-1.0)
-
-    await asyncio.gather(clock(), *(connection(number) for number in range(connections)))
-    took = time.perf_counter() - start
-    found: dict[str, Any] = {"requests_per_second": round(len(latencies) / took, 1), "statuses": dict(statuses),
-                             "failures": dict(failures)}  # fmt: skip
-    return found | {f"p{q}_ms": round(float(np.percentile(latencies or [0.0], q)), 1) for q in (50, 95, 99)}
+    def told(self) -> dict[str, Any]:
+        """Requests a second until now, answers and failures, and percentiles of the latencies."""
+        rate = len(self.latencies) / (time.perf_counter() - self.start)
+        told = {"requests_per_second": round(rate, 1), "statuses": dict(self.statuses), "failures": dict(self.failures)}
+        latencies = self.latencies or [0.0]
+        return told | {f"p{q}_ms": round(float(np.percentile(latencies, q)), 1) for q in (50, 95, 99)}
 
 
 async def answer(reader: asyncio.StreamReader) -> int:

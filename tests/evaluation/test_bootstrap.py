@@ -135,6 +135,12 @@ def test_nothing_to_compare_gives_nan_throughout(metric):
         ({"confidence": 95}, "Got 1000 and 95"),
         ({"metric": "LogLoss", "score": [1.2, 0.1]}, "sigmoid"),
         ({"score": [[0.2, 0.1], [0.1, np.nan]]}, "NaN"),
+        ({"metric": "nDCG@0"}, "Got 'nDCG@0'"),
+        ({"metric": "ndcg@5"}, "Got 'ndcg@5'"),
+        ({"metric": "ECE", "bins": 0}, "at least 1 bin"),
+        ({"metric": "ECE", "score": [1.5, 0.1]}, "sigmoid"),
+        ({"cluster": [1, 2], "group": [7, 7], "metric": "MRR"}, "group 7 in cluster 2"),
+        ({"cluster": [1]}, "cluster to have 2 entries"),
     ],
 )
 def test_unusable_requests_are_refused(keywords, expected):
@@ -231,22 +237,6 @@ def test_requests_can_be_the_clusters():
 def test_one_class_gives_nan_throughout(metric):
     result = bootstrap_over_clusters([1, 2, 2], [1, 1, 1], [0.9, 0.1, 0.2], metric, resamples=10)
     assert np.isnan(result.estimate).all() and np.isnan(result.samples).all() and np.isnan(result.low).all()
-
-
-@pytest.mark.parametrize(
-    ("keywords", "expected"),
-    [
-        ({"metric": "nDCG@0"}, "Got 'nDCG@0'"),
-        ({"metric": "ndcg@5"}, "Got 'ndcg@5'"),
-        ({"metric": "ECE", "bins": 0}, "at least 1 bin"),
-        ({"metric": "ECE", "score": [1.5, 0.1]}, "sigmoid"),
-        ({"cluster": [1, 2], "group": [7, 7], "metric": "MRR"}, "group 7 in cluster 2"),
-        ({"cluster": [1]}, "cluster to have 2 entries"),
-    ],
-)
-def test_unusable_requests_of_a_log_are_refused(keywords, expected):
-    with pytest.raises(InputError, match=expected):
-        bootstrap_over_clusters(**({"cluster": [1, 1], "label": [1, 0], "score": [0.9, 0.1]} | keywords))
 
 
 def test_statistics_that_cannot_be_resampled_are_refused():

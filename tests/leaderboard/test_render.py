@@ -376,8 +376,3 @@ def test_numbers_on_a_plot_do_not_sit_on_each_other():
     root = drawn(scatter_plot(points, "t", "x", "y"))
     places = [(float(e.get("x")), float(e.get("y"))) for e in root.iter("text") if e.get("class") == "number"]
     assert len(set(places)) == len(places)
-
-
-def test_the_same_records_give_the_same_bytes(shown):
-    assert FORMATS["html"](shown) == FORMATS["html"](shown)
-    assert json.dumps(shown.shared)
