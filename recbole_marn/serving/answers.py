@@ -152,9 +152,9 @@ class Answers(Scores):
         seen = asker.seen() if unseen else asker.seen()[:0]
         numbers = self._short_list(asker, among, len(seen)) if isinstance(among, Retrieval) else among
         numbers = np.setdiff1d(numbers, seen) if unseen else numbers
-        probability = self._of_one(numbers, asker)
-        best = np.argsort(-probability, kind="stable")[:k]
-        return Ranking([self._tokens[numbers[place]] for place in best], probability[best], len(numbers))
+        output = self._of_one(numbers, asker)
+        best = np.argsort(-output, kind="stable")[:k]
+        return Ranking([self._tokens[numbers[place]] for place in best], self._rates(output[best]), len(numbers))
 
     def _short_list(self, asker: Asker, retrieval: Retrieval, more: int) -> np.ndarray:
         """Numbers of items, `more` than the retrieval's size."""
@@ -171,8 +171,8 @@ class Answers(Scores):
         return None
 
     def _of_one(self, numbers: np.ndarray, asker: Asker) -> np.ndarray:
-        """(n,) probabilities of items."""
+        """(n,) outputs of the model for items."""
         number, latest = len(numbers), asker.latest(self.facts.longest)
         windows = Windows(np.full(number, latest.start), np.full(number, latest.stop - latest.start))
         context = np.repeat(asker.context, number, axis=0)
-        return self.probabilities(numbers, np.full(number, asker.time), windows, asker.behaviours, context)
+        return self.outputs(numbers, np.full(number, asker.time), windows, asker.behaviours, context)

@@ -159,15 +159,15 @@ class ExportedScorer(Answers):
         order = np.argsort(asked.request, kind="stable")
         number = np.bincount(asked.request, minlength=len(asked.start))
         first = np.cumsum(number) - number
-        probability = np.empty(len(asked.item), dtype=np.float32)
+        output = np.empty(len(asked.item), dtype=np.float32)
         for requests in _alike(number, np.maximum(asked.length, 1)):
             width = int(number[requests].max())
             place = first[requests, None] + np.arange(width)
             valid = np.arange(width) < number[requests, None]
             row = order[np.where(valid, place, first[requests, None])]
             found = self._run(asked, requests, asked.item[row], asked.context[row], behaviours)
-            probability[row[valid]] = found[valid]
-        return probability
+            output[row[valid]] = found[valid]
+        return output
 
     def _run(
         self, asked: Asked, requests: np.ndarray, item: np.ndarray, context: np.ndarray, behaviours: Behaviours
@@ -194,7 +194,7 @@ class ExportedScorer(Answers):
             since = np.repeat(asked.time[requests], length) - behaviours.time[event]
             given["gap"] = padded(self.facts.gap.codes(since))
         given["context"] = context
-        return self.run(given)
+        return self._outputs(given)
 
     def run(self, given: Mapping[str, np.ndarray]) -> np.ndarray:
         """(S, C) probabilities of what the graph takes, corrected and calibrated as those of the run were.
@@ -202,11 +202,16 @@ class ExportedScorer(Answers):
         Args:
             given: by the graph's names; what this model does not read is left out.
         """
-        probability = self._session.run(None, {name: given[name] for name in self._inputs})[0]
-        rates = probability.ravel()
+        output = self._outputs(given)
+        return self._rates(output.ravel()).reshape(output.shape)
+
+    def _outputs(self, given: Mapping[str, np.ndarray]) -> np.ndarray:
+        return self._session.run(None, {name: given[name] for name in self._inputs})[0]
+
+    def _rates(self, output: np.ndarray) -> np.ndarray:
         for step in self._click_rates:
-            rates = step.apply(rates.astype(np.float64)).astype(np.float32)
-        return rates.reshape(probability.shape)
+            output = step.apply(output.astype(np.float64)).astype(np.float32)
+        return output
 
 
 def _facts(model: str, codes: Mapping[str, Any]) -> Facts:

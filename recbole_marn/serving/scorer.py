@@ -209,4 +209,7 @@ class CTRScorer(Answers):
             context=asked.context,
         )
         vector = self._vectors_of(batch.item.numpy())[batch.item]
-        return self.click_rates(torch.sigmoid(self.model.score(vector, batch))).float().numpy()
+        return torch.sigmoid(self.model.score(vector, batch)).float().numpy()
+
+    def _rates(self, output: np.ndarray) -> np.ndarray:
+        return self.click_rates(torch.from_numpy(output)).numpy()

@@ -84,7 +84,11 @@ class Scores(ABC):
 
     @abstractmethod
     def _answers(self, asked: Asked, behaviours: Behaviours) -> np.ndarray:
-        """(B,) float32 probabilities."""
+        """(B,) float32 outputs of the model, from 0 to 1."""
+
+    @abstractmethod
+    def _rates(self, output: np.ndarray) -> np.ndarray:
+        """(B,) float32 probabilities of outputs of the model, corrected and calibrated as those of the run were."""
 
     # ------------------------------------------------------------------------------------------------ items
     @property
@@ -279,7 +283,13 @@ class Scores(ABC):
     def probabilities(
         self, item: np.ndarray, time: np.ndarray, windows: Windows, behaviours: Behaviours, context: np.ndarray
     ) -> np.ndarray:
-        """(B,) of rows in the numbers of `numbers` and of behaviours, scored in pieces.
+        """(B,) of rows in the numbers of `numbers` and of behaviours; takes what `outputs` takes."""
+        return self._rates(self.outputs(item, time, windows, behaviours, context))
+
+    def outputs(
+        self, item: np.ndarray, time: np.ndarray, windows: Windows, behaviours: Behaviours, context: np.ndarray
+    ) -> np.ndarray:
+        """(B,) of the model itself, scored in pieces: they rank what a calibration in steps makes alike.
 
         Args:
             item: (B,) numbers of items; 0 is one of which nothing is known.

@@ -16,6 +16,7 @@ from recbole_marn.errors import InputError
 from recbole_marn.registry import MODELS
 from recbole_marn.serving.contexts import context_of
 from recbole_marn.serving.histories import History
+from recbole_marn.training.click_rates import ClickRates
 
 DRAW = np.random.default_rng(0)
 # What is clicked hangs on the device, so that a calibration has something to keep.
@@ -179,6 +180,20 @@ def test_one_request(served_log):
         with pytest.raises(InputError) as error:
             scorer.score_request(history, items, **{"profile": profile, "context": context, "time": 3e5} | wrong)
         assert text in str(error.value)
+
+
+def test_what_isotonic_steps_make_alike_is_ranked_by_the_model(served_log):
+    scorer = served_log("isotonic").scorer()
+    asked = {"time": 3e5, "profile": {"user_id": "u3", "age": 23, "score": 0.5}, "context": {"device": "d1"}}
+
+    def ranking():
+        return scorer.top(History(["003", "005"], [10.0, 20.0], ["view", "cart"]), len(scorer.items), **asked)
+
+    best = ranking()
+    assert len(set(best.probability.tolist())) < len(best.items), "nothing is alike"
+    assert (np.diff(best.probability) <= 0).all()
+    scorer.click_rates = ClickRates()
+    assert best.items == ranking().items
 
 
 def test_predict(served_log, write_csv, capsys):
