@@ -45,7 +45,7 @@ def sensitivity(folders: Sequence[Path], subject: Subject, notes: list[str]) -> 
         return []
     groups: dict[str, dict[float, Setting]] = {}
     other = 0
-    for record in _records(folders):
+    for record in _records(folders, notes):
         settings = record["settings"]
         mine = record["model"] == subject.prepared.config["model"]
         if not mine or record["data"]["split_sha256"] != subject.part.split_sha256 or "lambda0" not in settings:
@@ -73,19 +73,29 @@ def _rest(settings: Mapping[str, Any]) -> str:
     return repr(sorted((key, repr(plain(value))) for key, value in kept.items() if key not in ("lambda0", "seed")))
 
 
-def _records(folders: Sequence[Path]) -> list[dict[str, Any]]:
-    """Every run once: a leaderboard may have its record beside the checkpoint, too."""
+def _records(folders: Sequence[Path], notes: list[str]) -> list[dict[str, Any]]:
+    """Every run once: a leaderboard may have its record beside the checkpoint, too. Altered ones are told."""
     found: dict[str, dict[str, Any]] = {}
+    altered = []
     for folder in folders:
         paths = sorted(Path(folder).rglob("*.json"))
         if not paths:
             raise InputError(f"records of runs in {folder}", "no .json file", "Give the folder of a leaderboard.")
         for path in paths:
-            for kind in ("run", "training"):
-                try:
-                    record = read_record(path, kind)
-                except InputError:  # another kind of record, or no record
-                    continue
+            if record := _record(path):
                 found.setdefault(record["run"], record)
-                break
+            elif _record(path, sealed=False):
+                altered.append(path.name)
+    if altered:
+        notes.append(f"Left out, because they were altered after they were written: {', '.join(altered)}.")
     return list(found.values())
+
+
+def _record(path: Path, sealed: bool = True) -> dict[str, Any] | None:
+    """The record of a run; None of another kind of file."""
+    for kind in ("run", "training"):
+        try:
+            return read_record(path, kind, sealed)
+        except InputError:
+            continue
+    return None

@@ -70,3 +70,15 @@ def test_records_of_others_say_nothing_and_that_is_said(records):
     assert notes == ["None of 7 records is of this model on these rows: nothing to say of lambda0."]
     notes = []
     assert sensitivity([], subject, notes) == [] and "No --records were given" in notes[0]
+
+
+def test_an_altered_record_is_told(records, tmp_path):
+    folder, runs = records
+    for path in folder.glob("*.json"):
+        (tmp_path / path.name).write_text(path.read_text())
+    altered = tmp_path / Path(runs[0]["record"]).name
+    altered.write_text(altered.read_text().replace('"AUC": 0.', '"AUC": 0.9', 1))
+    (tmp_path / "of-nobody.json").write_text("{}")
+    subject, notes = load_subject(runs[0]["checkpoint"], "test"), []
+    assert [len(setting.test) for setting in sensitivity([tmp_path], subject, notes)] == [1, 2]
+    assert f"Left out, because they were altered after they were written: {altered.name}." in notes
