@@ -10,7 +10,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from recbole_marn.data.twin import arrow
-from recbole_marn.prepare.tables import Events, ItemTable
+from recbole_marn.prepare.tables import RawEvents, RawItems
 
 __all__ = ["spell_numbers", "write_inter", "write_item"]
 
@@ -19,7 +19,7 @@ _PIECE = 1 << 18  # rows turned into text at once
 MANY = 100_000
 
 
-def write_inter(path: Path, events: Events) -> None:
+def write_inter(path: Path, events: RawEvents) -> None:
     """`user_id item_id timestamp [behavior_type] [rating]`, rows in the order of the raw file."""
     header = ["user_id:token", "item_id:token", "timestamp:float"]
     if events.behavior is not None:
@@ -67,7 +67,7 @@ def _write_rows(pa: ModuleType | None, file: BinaryIO, columns: Sequence[Any]) -
     pa.csv.write_csv(table, file, write_options=options)
 
 
-def write_item(path: Path, tokens: Sequence[str], items: ItemTable, key: str = "item_id") -> None:
+def write_item(path: Path, tokens: Sequence[str], items: RawItems, key: str = "item_id") -> None:
     """`item_id`, or another key, and the fields of the table, one row a token in the given order; empty = missing."""
     columns = [list(tokens)]
     for name in items.fields:

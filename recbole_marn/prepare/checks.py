@@ -14,7 +14,7 @@ import numpy as np
 from recbole_marn.data import rows
 from recbole_marn.data.negatives import NegativeSampler
 from recbole_marn.data.statistics import InteractionCounts
-from recbole_marn.prepare.tables import Events
+from recbole_marn.prepare.tables import RawEvents
 
 __all__ = ["MOST_EVENTS", "describe_checks", "leak_checks"]
 
@@ -23,7 +23,7 @@ _HISTORY = 50
 _PARTS = {"training": rows.TRAIN, "validation": rows.VALID, "test": rows.TEST}
 
 
-def leak_checks(events: Events, most_events: int = MOST_EVENTS) -> dict[str, Any]:
+def leak_checks(events: RawEvents, most_events: int = MOST_EVENTS) -> dict[str, Any]:
     """Build the rows and count what must not be.
 
     Returns:

@@ -13,7 +13,7 @@ import numpy as np
 from recbole_marn.errors import InputError
 from recbole_marn.files.folders import staged_folder
 from recbole_marn.prepare.atomic import spell_numbers, write_item
-from recbole_marn.prepare.logs import LogDataset, TokenColumn
+from recbole_marn.prepare.logs import RawLog, TokenColumn
 from recbole_marn.prepare.meeting import check_meeting
 from recbole_marn.prepare.record import (
     FORMAT_VERSION,
@@ -35,7 +35,7 @@ _PIECE = 100_000  # rows turned into text at once
 
 
 def write_log(
-    data: LogDataset, dataset: str, out: Path, options: Options, *, overwrite: bool, made_by: Mapping[str, Any]
+    data: RawLog, dataset: str, out: Path, options: Options, *, overwrite: bool, made_by: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Write `out/DATASET/`, whole or not at all; `made_by` goes into the record as it is.
 
@@ -95,7 +95,7 @@ def write_log(
     return record
 
 
-def _check_ids(data: LogDataset, options: Options) -> None:
+def _check_ids(data: RawLog, options: Options) -> None:
     shown, least = data.exposures.item.tokens, options.min_matched
     if data.items.fields and data.items.rows:
         data.notes += check_meeting(shown, data.items.rows, ("the items shown", "the table of items"), least=least)
@@ -132,7 +132,7 @@ def _numbers(values: array) -> list[str]:
     return ["" if missing else text for text, missing in zip(texts, np.isnan(numbers).tolist(), strict=True)]
 
 
-def _notes(data: LogDataset, unseen: list[str], options: Options) -> list[str]:
+def _notes(data: RawLog, unseen: list[str], options: Options) -> list[str]:
     notes = item_notes(data.items, unseen, "were never shown", options)
     if data.users is not None and data.users.duplicates:
         notes.append(f"{data.users.duplicates:,} users are described twice; the first description was taken")

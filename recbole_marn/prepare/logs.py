@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from recbole_marn.prepare.tables import Found, ItemTable, Numbering
+from recbole_marn.prepare.tables import Found, Numbering, RawItems
 
-__all__ = ["Behaviours", "Exposures", "LogDataset", "TokenColumn"]
+__all__ = ["RawBehaviours", "RawExposures", "RawLog", "TokenColumn"]
 
 
 class TokenColumn:
@@ -35,7 +35,7 @@ class TokenColumn:
         return [tokens[code] for code in self.codes[rows]]
 
 
-class Exposures:
+class RawExposures:
     """One row an item that was shown, in the order of the file.
 
     Attributes:
@@ -109,7 +109,7 @@ class Exposures:
         return found
 
 
-class Behaviours:
+class RawBehaviours:
     """What histories are made of, oldest first: one row a click, cart, purchase, ...
 
     Attributes:
@@ -144,16 +144,16 @@ class Behaviours:
 
 
 @dataclass
-class LogDataset(Found):
+class RawLog(Found):
     """Everything a reader of a log found.
 
     Attributes:
         has_settings: `DATASET.yaml` is written; not where this package has settings that say more.
     """
 
-    exposures: Exposures
-    items: ItemTable
-    users: ItemTable | None
-    behaviours: Behaviours | None
+    exposures: RawExposures
+    items: RawItems
+    users: RawItems | None
+    behaviours: RawBehaviours | None
     sources: list[Path]
     has_settings: bool = True

@@ -18,7 +18,7 @@ from recbole_marn.prepare.checks import leak_checks
 from recbole_marn.prepare.choices import choose_vectors
 from recbole_marn.prepare.download import fetch_missing
 from recbole_marn.prepare.log_files import write_log
-from recbole_marn.prepare.logs import LogDataset
+from recbole_marn.prepare.logs import RawLog
 from recbole_marn.prepare.meeting import check_meeting
 from recbole_marn.prepare.record import (
     FORMAT_VERSION,
@@ -94,7 +94,7 @@ def prepare(
             "numpy": np.__version__,
         },
     }
-    write = write_log if isinstance(data, LogDataset) else write_dataset
+    write = write_log if isinstance(data, RawLog) else write_dataset
     return write(data, name, out, options, overwrite=overwrite, made_by=made_by)
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from recbole_marn.files import sha256
 from recbole_marn.prepare.lines import Tally
 from recbole_marn.prepare.sources import Options
-from recbole_marn.prepare.tables import Found, ItemTable
+from recbole_marn.prepare.tables import Found, RawItems
 from recbole_marn.prepare.times import day_of
 from recbole_marn.prepare.vectors import VectorWriter
 
@@ -55,7 +55,7 @@ def span(time: np.ndarray, counts: bool) -> dict[str, Any]:
 
 
 def coverage_of_items(
-    popularity: np.ndarray, tokens: Sequence[str], items: ItemTable, written: Mapping[str, VectorWriter]
+    popularity: np.ndarray, tokens: Sequence[str], items: RawItems, written: Mapping[str, VectorWriter]
 ) -> dict[str, dict[str, float]]:
     """Share of items, and of rows, whose item has each field and each vector.
 
@@ -86,7 +86,7 @@ def vectors_described(data: Found, written: Mapping[str, VectorWriter]) -> dict[
     }
 
 
-def item_notes(items: ItemTable, unseen: Sequence[str], absent: str, options: Options) -> list[str]:
+def item_notes(items: RawItems, unseen: Sequence[str], absent: str, options: Options) -> list[str]:
     """What to tell of the catalogue.
 
     Args:

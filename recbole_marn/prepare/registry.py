@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from recbole_marn.errors import InputError
-from recbole_marn.prepare.logs import LogDataset
+from recbole_marn.prepare.logs import RawLog
 from recbole_marn.prepare.sources import Options, Source
 from recbole_marn.prepare.tables import RawDataset
 from recbole_marn.settings.parsing import nearest
@@ -46,7 +46,7 @@ def _is_amazon(dataset: str) -> bool:
     return dataset.startswith("amazon-") and dataset not in DATASETS
 
 
-def reader_of(dataset: str) -> Callable[[Path, Options], RawDataset | LogDataset]:
+def reader_of(dataset: str) -> Callable[[Path, Options], RawDataset | RawLog]:
     """What reads the raw files of this dataset, imported only now.
 
     Raises:

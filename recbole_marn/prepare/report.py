@@ -10,12 +10,12 @@ import numpy as np
 from recbole_marn.prepare.checks import describe_checks
 from recbole_marn.prepare.log_files import render_log
 from recbole_marn.prepare.pictures import histograms_svg
-from recbole_marn.prepare.tables import Events, ItemTable
+from recbole_marn.prepare.tables import RawEvents, RawItems
 
 __all__ = ["histograms", "render", "summarise"]
 
 
-def summarise(events: Events, items: ItemTable, tokens: Sequence[str]) -> dict[str, int]:
+def summarise(events: RawEvents, items: RawItems, tokens: Sequence[str]) -> dict[str, int]:
     """Counts of the data; `samples` is 2 (events - users), the paper's and DIN's one negative a positive."""
     return {
         "users": len(events.users),
@@ -27,7 +27,7 @@ def summarise(events: Events, items: ItemTable, tokens: Sequence[str]) -> dict[s
     }
 
 
-def histograms(events: Events) -> str:
+def histograms(events: RawEvents) -> str:
     """Events per user (history length) and per item (popularity) as SVG text."""
     return histograms_svg(
         [

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import yaml
 
-from recbole_marn.prepare.logs import Exposures, LogDataset
-from recbole_marn.prepare.tables import Events, ItemTable
+from recbole_marn.prepare.logs import RawExposures, RawLog
+from recbole_marn.prepare.tables import RawEvents, RawItems
 
 __all__ = ["settings_of_events", "settings_of_log", "spelled"]
 
@@ -19,7 +19,7 @@ DAY = 86_400.0
 LEAST_CLICKS = 10  # of a part, fewer of which tell nothing
 
 
-def settings_of_log(data: LogDataset, dataset: str, vectors: Sequence[str]) -> dict[str, Any]:
+def settings_of_log(data: RawLog, dataset: str, vectors: Sequence[str]) -> dict[str, Any]:
     """The settings of a click log.
 
     Args:
@@ -50,7 +50,7 @@ def settings_of_log(data: LogDataset, dataset: str, vectors: Sequence[str]) -> d
     return settings | {"load_col": load, "normalize_all": False, "valid_metric": "AUC"}
 
 
-def settings_of_events(events: Events, items: ItemTable, vectors: Sequence[str]) -> dict[str, Any]:
+def settings_of_events(events: RawEvents, items: RawItems, vectors: Sequence[str]) -> dict[str, Any]:
     """The settings of clicks, of which `repeats` are left out if there are any."""
     behaves = events.behavior is not None
     columns = ["user_id", "item_id", "timestamp", *(["behavior_type"] if behaves else [])]
@@ -80,7 +80,7 @@ def _behaviour(columns: Sequence[str]) -> dict[str, str | None]:
     return {"kind": kind, "time": time}
 
 
-def _split(exposures: Exposures, *, dated: bool) -> dict[str, Any]:
+def _split(exposures: RawExposures, *, dated: bool) -> dict[str, Any]:
     """A day ahead where the last two days and what is before have clicks; else random, with parts that have some."""
     time, label = np.array(exposures.time), np.array(exposures.label, dtype=bool)
     if dated:
@@ -93,7 +93,7 @@ def _split(exposures: Exposures, *, dated: bool) -> dict[str, Any]:
     return {"split": "random", "split_ratios": [0.8, 0.1, 0.1] if many else [0.6, 0.2, 0.2]}
 
 
-def _modalities(items: ItemTable, vectors: Sequence[str]) -> dict[str, Any]:
+def _modalities(items: RawItems, vectors: Sequence[str]) -> dict[str, Any]:
     types = {name: items.type_of(name) for name in items.fields}
     is_id = {name: type_ == "token" or type_ == "token_seq" and name not in TITLES for name, type_ in types.items()}
     ids = {name: FIELD_WIDTH for name in types if is_id[name]}

@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 __all__ = [
     "EventBuilder",
-    "Events",
     "Found",
     "ITEM_FIELDS",
-    "ItemTable",
     "Numbering",
     "RawDataset",
+    "RawEvents",
+    "RawItems",
     "VectorSource",
 ]
 
@@ -34,7 +34,7 @@ ITEM_FIELDS = {
 
 
 @dataclass(frozen=True)
-class Events:
+class RawEvents:
     """Interactions in the order of the raw file; users and items are numbered by first appearance.
 
     Attributes:
@@ -61,7 +61,7 @@ class Events:
         """How many pairs of a user and an item there are."""
         return len(np.unique(self.user.astype(np.int64) * max(len(self.items), 1) + self.item))
 
-    def select(self, keep: np.ndarray) -> Events:
+    def select(self, keep: np.ndarray) -> RawEvents:
         """The events where `keep` (E,) bool is true, with users and items numbered anew."""
 
         def renumber(tokens: list[str], codes: np.ndarray) -> tuple[list[str], np.ndarray]:
@@ -73,13 +73,13 @@ class Events:
 
         users, user = renumber(self.users, self.user[keep])
         items, item = renumber(self.items, self.item[keep])
-        return Events(
+        return RawEvents(
             users, items, user, item, self.time[keep], self.behaviors,
             None if self.behavior is None else self.behavior[keep],
             None if self.rating is None else self.rating[keep],
         )  # fmt: skip
 
-    def core(self, k: int) -> Events:
+    def core(self, k: int) -> RawEvents:
         """The largest subset in which every user and every item has at least `k` events."""
         keep = np.ones(len(self), bool)
         while True:
@@ -205,10 +205,10 @@ class EventBuilder:
         """The number of the item of the last event."""
         return self._item[-1]
 
-    def build(self) -> Events:
+    def build(self) -> RawEvents:
         """All events added so far."""
         count = len(self._user)
-        return Events(
+        return RawEvents(
             self._users.tokens, self._items.tokens,
             np.frombuffer(self._user, np.int32), np.frombuffer(self._item, np.int32), np.frombuffer(self._time),
             tuple(self._behaviors),
@@ -218,7 +218,7 @@ class EventBuilder:
 
 
 @dataclass
-class ItemTable:
+class RawItems:
     """What is known of each item: `rows[token] = {field: value}`, absent = missing.
 
     A title is kept as its words joined by single spaces; a price is a float.
@@ -305,6 +305,6 @@ class Found:
 class RawDataset(Found):
     """Everything a reader of clicks found."""
 
-    events: Events
-    items: ItemTable
+    events: RawEvents
+    items: RawItems
     sources: list[Path]

@@ -14,7 +14,7 @@ from recbole_marn.errors import InputError
 from recbole_marn.prepare.encoders import need
 from recbole_marn.prepare.lines import Tally, read_lines
 from recbole_marn.prepare.sources import Options
-from recbole_marn.prepare.tables import ItemTable
+from recbole_marn.prepare.tables import RawItems
 from recbole_marn.prepare.titles import title_words
 from recbole_marn.prepare.vectors import VectorWriter
 
@@ -40,7 +40,7 @@ class _Wanted:
         return cls(keys)
 
 
-def write_words(items: ItemTable, tokens: Iterable[str], folder: Path, options: Options) -> dict[str, dict[str, Any]]:
+def write_words(items: RawItems, tokens: Iterable[str], folder: Path, options: Options) -> dict[str, dict[str, Any]]:
     """Word vectors for the words that the items `tokens` have in fields that are lists, if they were asked for.
 
     Returns:

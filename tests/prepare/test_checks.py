@@ -12,7 +12,7 @@ from recbole_marn.prepare.checks import leak_checks
 from recbole_marn.prepare.pictures import histogram_counts, histograms_svg
 from recbole_marn.prepare.record import coverage_of_items
 from recbole_marn.prepare.report import render, summarise
-from recbole_marn.prepare.tables import EventBuilder, ItemTable
+from recbole_marn.prepare.tables import EventBuilder, RawItems
 
 # user, item, time: u's last item z is in no training event of anyone; v repeats x; w is too short for a test row
 EVENTS = [("u", "x", 1), ("u", "y", 2), ("u", "p", 3), ("u", "z", 4), ("v", "x", 2), ("v", "y", 3), ("v", "x", 4),
@@ -28,7 +28,7 @@ def events():
 
 
 def test_counts(events):
-    items = ItemTable(("category",), {"x": {"category": "c"}, "y": {"category": "c"}, "z": {"category": ""}})
+    items = RawItems(("category",), {"x": {"category": "c"}, "y": {"category": "c"}, "z": {"category": ""}})
     assert summarise(events, items, events.items) == {
         "users": 3, "items": 4, "categories": 1, "events": 9, "distinct_pairs": 8, "samples": 12,
     }  # fmt: skip
@@ -36,7 +36,7 @@ def test_counts(events):
 
 def test_coverage_counts_items_and_events(events):
     popularity = np.bincount(events.item, minlength=len(events.items) + 1)
-    items = ItemTable(("brand", "price"), {"x": {"brand": "", "price": 0.0}, "p": {"brand": "b"}})
+    items = RawItems(("brand", "price"), {"x": {"brand": "", "price": 0.0}, "p": {"brand": "b"}})
     written = {"image": SimpleNamespace(tokens=["x", "unseen"])}
     assert coverage_of_items(popularity, [*events.items, "unseen"], items, written) == {
         "brand": {"items": 1 / 5, "events": 3 / 9, "missing_items": 4},  # an empty one is none

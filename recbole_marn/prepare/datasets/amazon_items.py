@@ -11,7 +11,7 @@ from typing import Any
 from recbole_marn.errors import InputError
 from recbole_marn.prepare.datasets.amazon_records import first_asin, parse_record
 from recbole_marn.prepare.lines import Tally, read_lines
-from recbole_marn.prepare.tables import ItemTable
+from recbole_marn.prepare.tables import RawItems
 from recbole_marn.prepare.titles import title_words
 from recbole_marn.prepare.tokens import clean, identifier, is_missing
 
@@ -20,14 +20,14 @@ __all__ = ["read_items"]
 _PRICE = re.compile(r"\$?\s*([\d,]+(?:\.\d+)?)")
 
 
-def read_items(path: Path, wanted: Set[str], tally: Tally, longest: int, least: float = 0.0) -> ItemTable:
+def read_items(path: Path, wanted: Set[str], tally: Tally, longest: int, least: float = 0.0) -> RawItems:
     """The items of `wanted`; lines of other items are passed over unparsed, as they are nine in ten.
 
     Raises:
         InputError: less than the share `least` of the smaller side is known to the other.
     """
     other = ""
-    table = ItemTable(("category", "brand", "shop", "title", "price"))
+    table = RawItems(("category", "brand", "shop", "title", "price"))
     for number, line in read_lines(path, tally):
         asin = first_asin(line)
         if asin is not None and asin not in wanted:

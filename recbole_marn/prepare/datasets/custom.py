@@ -11,9 +11,9 @@ from recbole_marn.prepare.datasets.custom_log import read_log
 from recbole_marn.prepare.datasets.described import ITEM_ROLES, read_described
 from recbole_marn.prepare.fields import FieldReader
 from recbole_marn.prepare.lines import Tally
-from recbole_marn.prepare.logs import LogDataset
+from recbole_marn.prepare.logs import RawLog
 from recbole_marn.prepare.sources import Options
-from recbole_marn.prepare.tables import EventBuilder, ItemTable, RawDataset
+from recbole_marn.prepare.tables import EventBuilder, RawDataset, RawItems
 from recbole_marn.prepare.tabular import Table, open_table
 from recbole_marn.prepare.times import Clock
 from recbole_marn.prepare.tokens import clean, number, why_no_id
@@ -25,7 +25,7 @@ _REQUIRED = ("user_id", "item_id", "timestamp")
 _FEEDBACK = ("label", "click", "clicked", "is_click", "is_clicked")
 
 
-def read(raw: Path, options: Options) -> RawDataset | LogDataset:
+def read(raw: Path, options: Options) -> RawDataset | RawLog:
     """Events and items by role: a column is taken for the role it is named after, or is named with `--column`.
 
     What describes an item may stand in the events, too: then the first value of an item counts.
@@ -175,9 +175,9 @@ class _FirstValues:
             elif value != spelled[item] and value is not None and value != "":
                 changing.add(item)
 
-    def table(self, tokens: list[str]) -> ItemTable:
+    def table(self, tokens: list[str]) -> RawItems:
         types = {reader.name: reader.type for reader in self._readers}
-        table = ItemTable(tuple(self._fields), types=types)
+        table = RawItems(tuple(self._fields), types=types)
         for reader, values in zip(self._readers, self._values, strict=True):
             for item, value in reader.finish(values).items():
                 table.rows.setdefault(tokens[item], {})[reader.name] = value
@@ -192,7 +192,7 @@ class _FirstValues:
         ]
 
 
-def _merge(table: ItemTable, from_events: ItemTable) -> None:
+def _merge(table: RawItems, from_events: RawItems) -> None:
     """Add the fields that only the events have."""
     fields = [name for name in from_events.fields if name not in table.fields]
     table.fields += tuple(fields)

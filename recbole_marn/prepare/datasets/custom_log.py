@@ -11,9 +11,9 @@ from recbole_marn.prepare.columns import Assignment, Roles, assignments, choose,
 from recbole_marn.prepare.datasets.described import ITEM_ROLES, read_described
 from recbole_marn.prepare.fields import FieldReader, listed
 from recbole_marn.prepare.lines import Tally
-from recbole_marn.prepare.logs import Behaviours, Exposures, LogDataset
+from recbole_marn.prepare.logs import RawBehaviours, RawExposures, RawLog
 from recbole_marn.prepare.sources import Options
-from recbole_marn.prepare.tables import ItemTable
+from recbole_marn.prepare.tables import RawItems
 from recbole_marn.prepare.tabular import Table, open_table
 from recbole_marn.prepare.times import Clock
 from recbole_marn.prepare.tokens import as_text, clean, identifier, is_missing, why_no_id
@@ -31,7 +31,7 @@ _BETWEEN = re.compile(r"[\s|;,]+")
 _LABELS = {"1": 1, "true": 1, "yes": 1, "y": 1, "t": 1, "0": 0, "false": 0, "no": 0, "n": 0, "f": 0}
 
 
-def read_log(options: Options) -> LogDataset:
+def read_log(options: Options) -> RawLog:
     """The tables of a log by role, named with `--column [TABLE.]ROLE=COLUMN[:TYPE]`.
 
     In the exposures, `item_id` may be the list that was shown; then `label` and `position` are lists beside it, or
@@ -48,7 +48,7 @@ def read_log(options: Options) -> LogDataset:
     tables = {name: open_table(path, f"--{name}") for name, path in paths.items() if path is not None}
     given = _places(given, tables)
     exposures, tallies, columns = None, [], {}
-    behaviours, users, items = None, None, ItemTable(())
+    behaviours, users, items = None, None, RawItems(())
     roles = {name: _roles(name, table, given) for name, table in tables.items()}
     _check_names(roles)
     for entry in given:
@@ -69,7 +69,7 @@ def read_log(options: Options) -> LogDataset:
             users, items = (described, items) if name == "users" else (users, described)
     notes = [] if "user_id" in roles["exposures"].columns else [_no_users(tables)]
     sources = [file for table in tables.values() for file in table.files()]
-    data = LogDataset(exposures, items, users, behaviours, sources, tallies=tallies, notes=notes, columns=columns)
+    data = RawLog(exposures, items, users, behaviours, sources, tallies=tallies, notes=notes, columns=columns)
     data.counts_time = options.time_unit == "relative"
     return data
 
@@ -168,10 +168,10 @@ class _Exposures:
         self._names = list(chosen.columns)
         context = {name: type_ for name, type_ in chosen.types.items() if name not in _EXPOSURES}
         self._readers = {name: FieldReader(name, type_, tally, 1) for name, type_ in context.items()}
-        self._log = Exposures(context, anonymous=anonymous)
+        self._log = RawExposures(context, anonymous=anonymous)
         self._rows_are_requests = False
 
-    def read(self) -> Exposures:
+    def read(self) -> RawExposures:
         for line, values in self._chosen.table.rows(list(self._chosen.columns.values()), self._tally):
             self._row(line, dict(zip(self._names, values, strict=True)))
         self._tally.check()
@@ -258,8 +258,8 @@ def _labels(value: object, shown: Sequence[object]) -> tuple[list[int] | None, s
     return (among if beside is None else beside), ""
 
 
-def _read_behaviours(chosen: Roles, tally: Tally, options: Options) -> Behaviours:
-    clock, behaviours = Clock(options.time_unit), Behaviours()
+def _read_behaviours(chosen: Roles, tally: Tally, options: Options) -> RawBehaviours:
+    clock, behaviours = Clock(options.time_unit), RawBehaviours()
     names = list(chosen.columns)
     types = {name: chosen.types.get(name, "") for name in names}
     for line, values in chosen.table.rows(list(chosen.columns.values()), tally):
@@ -292,7 +292,9 @@ def _entries(row: dict[str, object], types: Mapping[str, str]) -> Iterator[dict[
     return (row | {name: entries[k] for name, entries in lists.items()} for k in range(length))
 
 
-def _add(behaviours: Behaviours, clock: Clock, tally: Tally, line: int, user: object, entry: dict[str, object]) -> None:
+def _add(
+    behaviours: RawBehaviours, clock: Clock, tally: Tally, line: int, user: object, entry: dict[str, object]
+) -> None:
     at, reason = clock.read(entry["timestamp"]) if "timestamp" in entry else (None, "")
     kind = clean(entry["behavior_type"]) if "behavior_type" in entry else None
     if reason:

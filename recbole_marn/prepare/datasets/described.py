@@ -6,7 +6,7 @@ from recbole_marn.prepare.columns import Roles
 from recbole_marn.prepare.fields import FieldReader
 from recbole_marn.prepare.lines import Tally
 from recbole_marn.prepare.sources import Options
-from recbole_marn.prepare.tables import ITEM_FIELDS, ItemTable
+from recbole_marn.prepare.tables import ITEM_FIELDS, RawItems
 from recbole_marn.prepare.tokens import identifier, why_no_id
 
 __all__ = ["ITEM_ROLES", "read_described"]
@@ -14,11 +14,11 @@ __all__ = ["ITEM_ROLES", "read_described"]
 ITEM_ROLES = {name: ITEM_FIELDS[name] for name in ("category", "brand", "shop", "title", "price")}
 
 
-def read_described(chosen: Roles, key: str, tally: Tally, options: Options) -> ItemTable:
+def read_described(chosen: Roles, key: str, tally: Tally, options: Options) -> RawItems:
     """Read the fields of every row by its `key`, such as `item_id`; the first row of an id counts."""
     names = list(chosen.columns)
     readers = {name: FieldReader(name, type_, tally, options.title_words) for name, type_ in chosen.types.items()}
-    table = ItemTable(tuple(readers), types=dict(chosen.types))
+    table = RawItems(tuple(readers), types=dict(chosen.types))
     values: dict[str, dict[str, object]] = {name: {} for name in readers}
     for line, cells in chosen.table.rows(list(chosen.columns.values()), tally):
         row = dict(zip(names, cells, strict=True))

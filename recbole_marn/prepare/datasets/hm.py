@@ -9,7 +9,7 @@ from pathlib import Path
 from recbole_marn.prepare.csvs import read_csv
 from recbole_marn.prepare.lines import Tally
 from recbole_marn.prepare.sources import Options, RawFile, Source, locate, require
-from recbole_marn.prepare.tables import EventBuilder, Events, ItemTable, RawDataset
+from recbole_marn.prepare.tables import EventBuilder, RawDataset, RawEvents, RawItems
 from recbole_marn.prepare.titles import title_words
 from recbole_marn.prepare.tokens import clean, identifier, seconds, why_no_id
 from recbole_marn.prepare.vectors import VectorFile
@@ -61,7 +61,7 @@ def _article(text: str) -> str:
     return token.zfill(_ID_LENGTH) if token.isdigit() else token
 
 
-def _read_sales(path: Path, tally: Tally) -> Events:
+def _read_sales(path: Path, tally: Tally) -> RawEvents:
     events, days = EventBuilder(), {}
     for number, (day, customer, article) in read_csv(path, tally, ("t_dat", "customer_id", "article_id")):
         if day not in days:
@@ -82,8 +82,8 @@ def _midnight(day: str) -> float | None:
         return None
 
 
-def _read_articles(path: Path, tally: Tally, longest: int) -> ItemTable:
-    table = ItemTable(("category", "title"))
+def _read_articles(path: Path, tally: Tally, longest: int) -> RawItems:
+    table = RawItems(("category", "title"))
     for number, (article, text, kind) in read_csv(path, tally, ("article_id", "prod_name", "product_type_name")):
         token = _article(article)
         if not token:

@@ -8,9 +8,9 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from recbole_marn.prepare.lines import Tally, read_lines
-from recbole_marn.prepare.logs import Behaviours, Exposures, LogDataset
+from recbole_marn.prepare.logs import RawBehaviours, RawExposures, RawLog
 from recbole_marn.prepare.sources import Options, RawFile, Source, locate_all, require
-from recbole_marn.prepare.tables import ItemTable
+from recbole_marn.prepare.tables import RawItems
 from recbole_marn.prepare.titles import title_words
 from recbole_marn.prepare.tokens import clean, identifier
 
@@ -28,7 +28,7 @@ SOURCE = Source(
 _TIME = re.compile(r"(\d{1,2})/(\d{1,2})/(\d{4}) (\d{1,2}):(\d\d):(\d\d) ([AP])M")
 
 
-def read(raw: Path, options: Options) -> LogDataset:
+def read(raw: Path, options: Options) -> RawLog:
     """Every item shown is a row; the history of a user is that of the first impression, oldest click first.
 
     Impressions of all folders are taken (`MINDsmall_train`, `MINDsmall_dev`); with more than one, `split` names the
@@ -38,24 +38,24 @@ def read(raw: Path, options: Options) -> LogDataset:
     require(SOURCE, raw, "news.tsv")
     behaviors = locate_all(raw, "behaviors.tsv")
     news = sorted({*raw.glob("news*.tsv*"), *raw.glob("*/news*.tsv*")})
-    log = Exposures({"split": "token"} if len(behaviors) > 1 else {})
+    log = RawExposures({"split": "token"} if len(behaviors) > 1 else {})
     log.features = ()
     reader = _Impressions(log)
     tallies = []
     for path in behaviors:
         tallies.append(Tally(str(path.relative_to(raw)), options.max_skipped))
         reader.read(path, tallies[-1], path.parent.name if len(behaviors) > 1 else "")
-    items = ItemTable(("category", "subcategory", "title"), types={"subcategory": "token"})
+    items = RawItems(("category", "subcategory", "title"), types={"subcategory": "token"})
     for path in news:
         tallies.append(Tally(str(path.relative_to(raw)), options.max_skipped))
         _read_news(path, tallies[-1], items, options.title_words)
-    return LogDataset(log, items, None, reader.behaviours(), [*behaviors, *news], tallies=tallies, notes=reader.notes())
+    return RawLog(log, items, None, reader.behaviours(), [*behaviors, *news], tallies=tallies, notes=reader.notes())
 
 
 class _Impressions:
     """Collects impressions and, for each user, the history of the first of them."""
 
-    def __init__(self, log: Exposures):
+    def __init__(self, log: RawExposures):
         self._log = log
         self._history: dict[str, tuple[float, list[str]]] = {}
         self._grown = 0
@@ -91,8 +91,8 @@ class _Impressions:
         if known is None or at < known[0]:
             self._history[user] = (at, history)
 
-    def behaviours(self) -> Behaviours:
-        behaviours = Behaviours()
+    def behaviours(self) -> RawBehaviours:
+        behaviours = RawBehaviours()
         for user, (_, history) in self._history.items():
             for item in history:
                 behaviours.add(user, item)
@@ -136,7 +136,7 @@ def _seconds(text: str) -> float | None:
     return moment.timestamp() if 1 <= hour <= 12 else None
 
 
-def _read_news(path: Path, tally: Tally, items: ItemTable, longest: int) -> None:
+def _read_news(path: Path, tally: Tally, items: RawItems, longest: int) -> None:
     for number, parts in _rows(path, tally):
         token = identifier(parts[0])
         if len(parts) < 4 or not token:

@@ -8,7 +8,7 @@ from recbole_marn.errors import without_recbole
 from recbole_marn.prepare.csvs import read_csv
 from recbole_marn.prepare.lines import Tally
 from recbole_marn.prepare.sources import Options, Source, locate
-from recbole_marn.prepare.tables import EventBuilder, ItemTable, RawDataset
+from recbole_marn.prepare.tables import EventBuilder, RawDataset, RawItems
 from recbole_marn.prepare.tokens import clean, identifier, seconds
 from recbole_marn.registry import recbole_folder
 
@@ -22,7 +22,7 @@ def read(raw: Path, options: Options) -> RawDataset:
     """RecBole's own file is read unless there is one in the raw folder; field names stay RecBole's."""
     inter, item = (locate(raw, f"ml-100k.{suffix}") or _packaged(f"ml-100k.{suffix}") for suffix in ("inter", "item"))
     tallies = [Tally(inter.name, options.max_skipped), Tally(item.name, options.max_skipped)]
-    events, items = EventBuilder(), ItemTable(_FIELDS)
+    events, items = EventBuilder(), RawItems(_FIELDS)
     columns = ("user_id:token", "item_id:token", "rating:float", "timestamp:float")
     for number, (user, token, rating, time) in read_csv(inter, tallies[0], columns):
         try:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from recbole_marn.prepare.lines import Tally, read_lines
 from recbole_marn.prepare.sources import Options, RawFile, Source, locate, require
-from recbole_marn.prepare.tables import EventBuilder, Events, ItemTable, RawDataset
+from recbole_marn.prepare.tables import EventBuilder, RawDataset, RawEvents, RawItems
 from recbole_marn.prepare.titles import title_words
 from recbole_marn.prepare.tokens import clean, identifier, seconds
 from recbole_marn.prepare.vectors import VectorFile
@@ -61,7 +61,7 @@ def text_of(line: bytes) -> str:
         return line.decode("latin-1")
 
 
-def read_ratings(path: Path, tally: Tally) -> Events:
+def read_ratings(path: Path, tally: Tally) -> RawEvents:
     """All of `ratings.dat`."""
     events = EventBuilder()
     for number, line in read_lines(path, tally):
@@ -79,8 +79,8 @@ def read_ratings(path: Path, tally: Tally) -> Events:
     return events.build()
 
 
-def _read_movies(path: Path, tally: Tally, longest: int) -> ItemTable:
-    table = ItemTable(("category", "title"))
+def _read_movies(path: Path, tally: Tally, longest: int) -> RawItems:
+    table = RawItems(("category", "title"))
     for number, line in read_lines(path, tally):
         parts = text_of(line).split("::")
         if len(parts) != 3 or not identifier(parts[0]):

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from recbole_marn.prepare.csvs import read_csv, read_header
 from recbole_marn.prepare.lines import Tally
-from recbole_marn.prepare.logs import Exposures, LogDataset
+from recbole_marn.prepare.logs import RawExposures, RawLog
 from recbole_marn.prepare.sources import Options, RawFile, Source, require
-from recbole_marn.prepare.tables import ItemTable
+from recbole_marn.prepare.tables import RawItems
 from recbole_marn.prepare.times import Clock
 from recbole_marn.prepare.tokens import clean, identifier, number
 
@@ -28,7 +28,7 @@ _USER = tuple(f"user_feature_{n}" for n in range(4))
 _ITEM = {"item_feature_0": "float", "item_feature_1": "token", "item_feature_2": "token", "item_feature_3": "token"}
 
 
-def read(raw: Path, options: Options) -> LogDataset:
+def read(raw: Path, options: Options) -> RawLog:
     """The exposures of both policies, where both are there; men's and women's campaigns number their items anew.
 
     The hashed features of a user come with the row, so they are context; of the affinities, the one to the item shown.
@@ -37,10 +37,10 @@ def read(raw: Path, options: Options) -> LogDataset:
     if not places:
         require(SOURCE, raw, "random/all/all.csv")
     context = {**dict.fromkeys(_USER, "token"), "affinity": "float", "policy": "token", "propensity_score": "float"}
-    log = Exposures(context, anonymous=True)
+    log = RawExposures(context, anonymous=True)
     log.features = (*_USER, "affinity")
-    items = ItemTable(tuple(_ITEM), types=dict(_ITEM))
-    data = LogDataset(log, items, None, None, [])
+    items = RawItems(tuple(_ITEM), types=dict(_ITEM))
+    data = RawLog(log, items, None, None, [])
     for place in places:
         policy = place.parent.name
         for name in ("all.csv", "item_context.csv"):
@@ -55,7 +55,7 @@ def read(raw: Path, options: Options) -> LogDataset:
     return data
 
 
-def _read_exposures(path: Path, tally: Tally, log: Exposures, policy: str) -> None:
+def _read_exposures(path: Path, tally: Tally, log: RawExposures, policy: str) -> None:
     names = ("timestamp", "item_id", "position", "click", "propensity_score", *_USER)
     affinities = [name for name in read_header(path) if name.startswith("user-item_affinity_")]
     place = {name.rpartition("_")[2]: index for index, name in enumerate(affinities)}
@@ -76,7 +76,7 @@ def _read_exposures(path: Path, tally: Tally, log: Exposures, policy: str) -> No
     tally.check()
 
 
-def _read_items(path: Path, tally: Tally, items: ItemTable) -> None:
+def _read_items(path: Path, tally: Tally, items: RawItems) -> None:
     for _, (item, first, *others) in read_csv(path, tally, ("item_id", *_ITEM)):
         row = dict(zip(list(_ITEM)[1:], map(clean, others), strict=True))
         amount = number(first)

@@ -19,7 +19,7 @@ import numpy as np
 
 from recbole_marn.prepare.datasets.synthetic_words import BRANDS, CATEGORIES, SHARED_WORDS, TITLE_WORDS
 from recbole_marn.prepare.sources import Options
-from recbole_marn.prepare.tables import Events, ItemTable, RawDataset
+from recbole_marn.prepare.tables import RawDataset, RawEvents, RawItems
 from recbole_marn.prepare.vectors import VectorRows
 
 __all__ = ["IMPORTANCE", "MODALITIES", "NAME", "World", "make_items", "make_world", "read"]
@@ -104,7 +104,7 @@ class World:
         return value
 
 
-def make_world(seed: int = 2021, users: int = USERS) -> tuple[World, Events]:
+def make_world(seed: int = 2021, users: int = USERS) -> tuple[World, RawEvents]:
     """Items and users, and what the first `users` of them did.
 
     NumPy's legacy generator is used because its streams are frozen, and no matrix product, whose rounding depends
@@ -132,10 +132,10 @@ def make_world(seed: int = 2021, users: int = USERS) -> tuple[World, Events]:
     return world, _events(rows)
 
 
-def _events(rows: list[tuple[int, int, float, int]]) -> Events:
+def _events(rows: list[tuple[int, int, float, int]]) -> RawEvents:
     users, user = np.unique([row[0] for row in rows], return_inverse=True)
     items, item = np.unique([row[1] for row in rows], return_inverse=True)
-    return Events(
+    return RawEvents(
         [f"SYNU{number:06d}" for number in users],
         [asin(number) for number in items],
         user.astype(np.int32),
@@ -193,11 +193,11 @@ def read(raw: Path, options: Options) -> RawDataset:
     )
 
 
-def make_items(world: World) -> tuple[ItemTable, VectorRows]:
+def make_items(world: World) -> tuple[RawItems, VectorRows]:
     """What is written of each item: category, brand, title, price, and its image."""
     draw = np.random.RandomState(2022)
     pictures = _images(world, draw)
-    table = ItemTable(("category", "brand", "title", "price"))
+    table = RawItems(("category", "brand", "title", "price"))
     pictured = []
     for item in range(ITEMS):
         row: dict[str, str | float] = {
@@ -215,7 +215,7 @@ def make_items(world: World) -> tuple[ItemTable, VectorRows]:
     return table, VectorRows([asin(item) for item in pictured], pictures[pictured], "synthetic")
 
 
-def _truth(world: World, events: Events) -> dict[str, object]:
+def _truth(world: World, events: RawEvents) -> dict[str, object]:
     first_cold = [asin(item) for item in np.flatnonzero(world.release >= COLD_FROM)]
     names = [name for name, _ in CATEGORIES]
     return {
@@ -233,7 +233,7 @@ def _truth(world: World, events: Events) -> dict[str, object]:
     }
 
 
-def _oracle(world: World, events: Events) -> dict[str, dict[str, float]]:
+def _oracle(world: World, events: RawEvents) -> dict[str, dict[str, float]]:
     """AUC within the category of who knows every factor, and of who lacks one modality, on a tenth of the events.
 
     The chosen item against all others of its category that were for sale: how much each modality is worth there.

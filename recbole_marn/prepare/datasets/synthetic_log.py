@@ -11,9 +11,9 @@ import numpy as np
 from recbole_marn.prepare.datasets import synthetic_log_world as made
 from recbole_marn.prepare.datasets.synthetic_log_truth import describe_truth
 from recbole_marn.prepare.datasets.synthetic_words import CATEGORIES, SHARED_WORDS, TITLE_WORDS
-from recbole_marn.prepare.logs import Behaviours, Exposures, LogDataset
+from recbole_marn.prepare.logs import RawBehaviours, RawExposures, RawLog
 from recbole_marn.prepare.sources import Options
-from recbole_marn.prepare.tables import ItemTable
+from recbole_marn.prepare.tables import RawItems
 from recbole_marn.prepare.vectors import VectorRows
 
 __all__ = ["NAME", "make", "read"]
@@ -23,18 +23,18 @@ GENERATOR = 2  # raise when a change here or in `synthetic_log_world` changes th
 SEED = 2024
 
 
-def read(raw: Path, options: Options) -> LogDataset:
+def read(raw: Path, options: Options) -> RawLog:
     """Make the dataset; there are no raw files and no options."""
     return make(made.Sizes())
 
 
-def make(sizes: made.Sizes) -> LogDataset:
+def make(sizes: made.Sizes) -> RawLog:
     """The dataset in any size; always the same."""
     draw = np.random.RandomState(SEED)
     world = made.World(draw, sizes)
     log = made.make_log(world, draw, sizes.requests)
     behaved = made.make_behaviours(world, log, draw)
-    return LogDataset(
+    return RawLog(
         _exposures(log),
         _items(world, draw),
         _users(world),
@@ -55,8 +55,8 @@ def item_token(number: int) -> str:
     return f"i{number}"
 
 
-def _exposures(log: made.Log) -> Exposures:
-    exposures = Exposures({"device": "token", "hour": "token"})
+def _exposures(log: made.Log) -> RawExposures:
+    exposures = RawExposures({"device": "token", "hour": "token"})
     columns = (log.user, log.item, log.time, log.label, log.request, log.position, log.device, log.hour)
     for user, item, time, label, request, position, device, hour in zip(*map(np.ndarray.tolist, columns), strict=True):
         exposures.add(
@@ -66,24 +66,24 @@ def _exposures(log: made.Log) -> Exposures:
     return exposures
 
 
-def _behaviours(behaved: made.Behaviours) -> Behaviours:
-    behaviours = Behaviours()
+def _behaviours(behaved: made.Behaviours) -> RawBehaviours:
+    behaviours = RawBehaviours()
     columns = (behaved.user, behaved.item, behaved.time, behaved.kind)
     for user, item, time, kind in zip(*map(np.ndarray.tolist, columns), strict=True):
         behaviours.add(user_token(user), item_token(item), time, made.KINDS[kind])
     return behaviours
 
 
-def _users(world: made.World) -> ItemTable:
-    users = ItemTable(("age", "city"), types={"age": "token", "city": "token"})
+def _users(world: made.World) -> RawItems:
+    users = RawItems(("age", "city"), types={"age": "token", "city": "token"})
     for user, (age, city) in enumerate(zip(world.age, world.city, strict=True)):
         users.add(user_token(user), {"age": made.AGES[age], "city": made.CITIES[city]})
     return users
 
 
-def _items(world: made.World, draw: np.random.RandomState) -> ItemTable:
+def _items(world: made.World, draw: np.random.RandomState) -> RawItems:
     """Category, title (appeal, two words that say nothing, what the thing is) and, of most, the price."""
-    items = ItemTable(("category", "title", "price"))
+    items = RawItems(("category", "title", "price"))
     words = [draw.randint(len(choices), size=len(world.category)) for choices in SHARED_WORDS]
     for item, category in enumerate(world.category):
         name, noun = CATEGORIES[category]

@@ -10,7 +10,7 @@ import numpy as np
 from recbole_marn.prepare.blocks import lines_of, read_blocks, read_columns
 from recbole_marn.prepare.lines import Tally
 from recbole_marn.prepare.sources import Options, RawFile, Source, require
-from recbole_marn.prepare.tables import EventBuilder, ItemTable, RawDataset
+from recbole_marn.prepare.tables import EventBuilder, RawDataset, RawItems
 from recbole_marn.prepare.tokens import LAST_SECOND, clean, identifier, seconds
 
 __all__ = ["SOURCE", "read"]
@@ -44,7 +44,7 @@ class _Log:
     """Events and the category of each item, taken by columns or line by line with the same result."""
 
     def __init__(self, tally: Tally):
-        self.events, self.items = EventBuilder(), ItemTable(("category",))
+        self.events, self.items = EventBuilder(), RawItems(("category",))
         self._tally = tally
         self._rows: dict[str, dict[str, str]] = {}  # of each category, shared by its items
 

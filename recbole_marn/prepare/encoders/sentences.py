@@ -9,7 +9,7 @@ from pathlib import Path
 from recbole_marn.errors import InputError
 from recbole_marn.files import sha256
 from recbole_marn.prepare.encoders import need
-from recbole_marn.prepare.tables import ItemTable
+from recbole_marn.prepare.tables import RawItems
 from recbole_marn.prepare.vectors import VectorWriter
 
 __all__ = ["SENTENCE_ENCODERS", "TitleEncoder"]
@@ -22,7 +22,7 @@ _PIECE = 2048
 class TitleEncoder:
     """The titles of a table, to be encoded as whole sentences; an empty title is missing."""
 
-    items: ItemTable
+    items: RawItems
     encoder: str = "all-minilm-l6-v2"
 
     def details(self) -> dict[str, str]:
