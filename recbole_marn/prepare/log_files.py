@@ -73,7 +73,7 @@ def write_log(
         written = data.write_beside(folder, tokens, options.max_skipped)
         words = write_words(data.items, tokens, folder, options)
         if data.has_settings:
-            settings = settings_of_log(data, dataset, sorted(written))
+            settings = settings_of_log(data, dataset, sorted(written), bool(words))
             (folder / f"{dataset}.yaml").write_text(spelled(settings), encoding="utf-8", newline="\n")
         shown_often = np.bincount(np.array(data.exposures.item.codes), minlength=len(tokens))
         record = {

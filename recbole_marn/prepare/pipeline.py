@@ -162,7 +162,7 @@ def write_dataset(
         words = write_words(data.items, tokens, folder, options)
         (folder / f"{dataset}.histograms.svg").write_text(histograms(events), encoding="utf-8", newline="\n")
         if dataset not in known_datasets():
-            settings = settings_of_events(events, data.items, sorted(written))
+            settings = settings_of_events(events, data.items, sorted(written), bool(words))
             (folder / f"{dataset}.yaml").write_text(spelled(settings), encoding="utf-8", newline="\n")
         clicked_often = np.bincount(events.item, minlength=len(tokens))
         record = {

@@ -19,11 +19,12 @@ DAY = 86_400.0
 LEAST_CLICKS = 10  # of a part, fewer of which tell nothing
 
 
-def settings_of_log(data: RawLog, dataset: str, vectors: Sequence[str]) -> dict[str, Any]:
+def settings_of_log(data: RawLog, dataset: str, vectors: Sequence[str], words: bool) -> dict[str, Any]:
     """The settings of a click log.
 
     Args:
         vectors: modalities whose vectors were written.
+        words: vectors of words were written, too.
     """
     exposures, columns = data.exposures, data.exposures.columns()
     settings: dict[str, Any] = {"label": {"field": "label"}}
@@ -42,7 +43,7 @@ def settings_of_log(data: RawLog, dataset: str, vectors: Sequence[str]) -> dict[
     # Histories that are made of the log's own clicks have times and no types.
     known = ("timestamp",) if data.behaviours is None else tuple(data.behaviours.columns())
     settings["behaviour"] = _behaviour(known)
-    settings["modalities"] = _modalities(data.items, vectors)
+    settings["modalities"] = _modalities(data.items, vectors, words)
     load = {"inter": list(columns), "item": ["item_id", *data.items.fields]}
     if data.users is not None:
         load["user"] = ["user_id", *data.users.fields]
@@ -50,15 +51,15 @@ def settings_of_log(data: RawLog, dataset: str, vectors: Sequence[str]) -> dict[
     return settings | {"load_col": load, "normalize_all": False, "valid_metric": "AUC"}
 
 
-def settings_of_events(events: RawEvents, items: RawItems, vectors: Sequence[str]) -> dict[str, Any]:
-    """The settings of clicks, of which `repeats` are left out if there are any."""
+def settings_of_events(events: RawEvents, items: RawItems, vectors: Sequence[str], words: bool) -> dict[str, Any]:
+    """The settings of clicks, of which `repeats` are left out if there are any; arguments as of `settings_of_log`."""
     behaves = events.behavior is not None
     columns = ["user_id", "item_id", "timestamp", *(["behavior_type"] if behaves else [])]
     return {
         "repeats": "first" if events.distinct_pairs() < len(events) else "error",
         "split": "leave_last",
         "behaviour": _behaviour(columns),
-        "modalities": _modalities(items, vectors),
+        "modalities": _modalities(items, vectors, words),
         "load_col": {"inter": columns, "item": ["item_id", *items.fields]},
         "normalize_all": False,
     }
@@ -93,17 +94,19 @@ def _split(exposures: RawExposures, *, dated: bool) -> dict[str, Any]:
     return {"split": "random", "split_ratios": [0.8, 0.1, 0.1] if many else [0.6, 0.2, 0.2]}
 
 
-def _modalities(items: RawItems, vectors: Sequence[str]) -> dict[str, Any]:
+def _modalities(items: RawItems, vectors: Sequence[str], words: bool) -> dict[str, Any]:
     types = {name: items.type_of(name) for name in items.fields}
     is_id = {name: type_ == "token" or type_ == "token_seq" and name not in TITLES for name, type_ in types.items()}
     ids = {name: FIELD_WIDTH for name in types if is_id[name]}
     modalities: dict[str, Any] = {"ids": {"kind": "id", "fields": {"item_id": ITEM_WIDTH, **ids}}}
     for name in vectors:
         modalities[name] = {"kind": "vector", "file": f"{name}.npy", "ids": f"{name}.ids"}
+    taken = {"statistic", *modalities}  # a column of such a name is a modality, too
     for name, type_ in types.items():
+        own = f"{name}_column" if name in taken else name
         if type_ == "token_seq" and not is_id[name]:
-            modalities[name] = {"kind": "text", "field": name}
+            modalities[own] = {"kind": "text", "field": name} | ({"word_vectors": "words.npy"} if words else {})
         elif type_ == "float_seq":
-            modalities[name] = {"kind": "vector", "field": name}
+            modalities[own] = {"kind": "vector", "field": name}
     floats = [name for name, type_ in types.items() if type_ == "float"]
     return modalities | {"statistic": {"kind": "statistic", "fields": ["train_interactions", *floats]}}

@@ -1,11 +1,14 @@
 """The settings that `prepare` writes beside a data set, or why it writes none."""
 
+import numpy as np
 import pytest
 import yaml
 
 from recbole_marn.prepare.pipeline import prepare
 from recbole_marn.prepare.report import render
+from recbole_marn.prepare.settings_file import _modalities
 from recbole_marn.prepare.sources import Options
+from recbole_marn.prepare.tables import RawItems
 
 START = 1_599_955_200  # midnight
 RANDOM = {"split": "random", "split_ratios": [0.6, 0.2, 0.2]}
@@ -63,6 +66,37 @@ def test_settings_of_clicks_are_of_what_was_written(tmp_path):
         "normalize_all": False,
     }
     assert "samples" not in render(record)
+
+
+def test_vectors_that_were_asked_for_are_read(tmp_path):
+    """Those of words by the titles; and a column called as a modality is one beside it."""
+    events = [f"u{n % 5},i{n % 7},{START + n}" for n in range(60)]
+    (tmp_path / "orders.csv").write_text("\n".join(["user_id,item_id,timestamp", *events]) + "\n")
+    items = [f"i{n},thing {n},1 {n},2 {n}" for n in range(7)]
+    (tmp_path / "items.csv").write_text("\n".join(["item_id,title,image,statistic", *items]) + "\n")
+    (tmp_path / "w.txt").write_text("thing 1 2\n")
+    np.save(tmp_path / "photos.npy", np.ones((7, 3), np.float32))
+    (tmp_path / "photos.ids").write_text("".join(f"i{n}\n" for n in range(7)))
+    options = Options(
+        events=tmp_path / "orders.csv", items=tmp_path / "items.csv", images=str(tmp_path / "photos.npy"),
+        columns={"image": "image:float_seq", "statistic": "statistic:float_seq"}, word_vectors=str(tmp_path / "w.txt"),
+    )  # fmt: skip
+    prepare("custom", tmp_path, tmp_path, options, name="shop")
+    assert settings_of(tmp_path / "shop")["modalities"] == {
+        "ids": {"kind": "id", "fields": {"item_id": 32}},
+        "image": {"kind": "vector", "file": "image.npy", "ids": "image.ids"},
+        "image_column": {"kind": "vector", "field": "image"},
+        "title": {"kind": "text", "field": "title", "word_vectors": "words.npy"},
+        "statistic_column": {"kind": "vector", "field": "statistic"},
+        "statistic": {"kind": "statistic", "fields": ["train_interactions"]},
+    }
+    titles = RawItems(("title",), types={"title": "token_seq"})
+    assert _modalities(titles, ["title"], False) | {"ids": None, "statistic": None} == {
+        "ids": None,
+        "title": {"kind": "vector", "file": "title.npy", "ids": "title.ids"},
+        "title_column": {"kind": "text", "field": "title"},
+        "statistic": None,
+    }
 
 
 def test_ratings_of_ml_1m_with_all_features(tmp_path):
