@@ -57,7 +57,7 @@ class JsonTable(Table):
         for number, line in read_lines(self.path, tally):
             record = _record(line)
             if record is None:
-                tally.skip("no JSON object", number)
+                tally.skip("no JSON object with each name once", number)
             else:
                 if late := record.keys() - self.kinds.keys():
                     reason = f"that the first {_LOOKED_AT:,} records lack is not read"
@@ -128,10 +128,18 @@ def _check_names(path: Path, names: Sequence[str]) -> None:
 
 def _record(line: bytes) -> dict[str, object] | None:
     try:
-        record = json.loads(line.removeprefix(b"\xef\xbb\xbf"))
+        record = json.loads(line.removeprefix(b"\xef\xbb\xbf"), object_pairs_hook=_each_once)
     except (ValueError, RecursionError):
         return None
     return record if isinstance(record, dict) else None
+
+
+def _each_once(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """An object as a dictionary, which would keep the last of several values of one name."""
+    record = dict(pairs)
+    if len(record) != len(pairs):
+        raise ValueError("a name that stands twice in an object")
+    return record
 
 
 def _open_json(path: Path) -> Table:
@@ -142,7 +150,7 @@ def _open_json(path: Path) -> Table:
             if value is not None:
                 kinds[LIST if isinstance(value, list) else STRUCTURE if isinstance(value, dict) else PLAIN] += 1
     if not seen:
-        raise InputError(f"one JSON object per line in {path}", "none", "Write each record on one line.")
+        raise InputError(f"one JSON object per line in {path}", "none", "Write each record on one line, names once.")
     # What most values are; each odd one is counted where it is read.
     return JsonTable(path, {name: max(kinds, key=kinds.get, default=PLAIN) for name, kinds in seen.items()})
 

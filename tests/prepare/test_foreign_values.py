@@ -212,8 +212,10 @@ def test_json_lines(shop):
     record, inter, rows, _ = shop(text, described)
     assert len(inter) == 60 and rows["3"] == {"item_id": "3", "category": "a b_c", "title": "shoe 3", "price": "3.5"}
     assert record["columns"]["events events.csv"]["not_taken"] == {"x": "holds a structure"}
-    with pytest.raises(InputError, match=r"1 x no JSON object \(first in line 61\)"):
-        shop(text + '{"user_id": "u1"\n', described)
+    twice = '{"user_id": "u1", "item_id": 3, "timestamp": 1600000000, "user_id": "u2"}'
+    for line in ('{"user_id": "u1"', twice):
+        with pytest.raises(InputError, match=r"1 x no JSON object with each name once \(first in line 61\)"):
+            shop(f"{text}{line}\n", described)
 
 
 def test_a_column_of_json_lines_that_comes_late_is_told(shop):
