@@ -23,11 +23,13 @@ class Ranking(NamedTuple):
         items: (K,) ids, the likeliest first.
         probability: (K,) of them.
         scored: how many items were scored for it.
+        output: (K,) of the model itself, which they are ranked by: probabilities may be alike.
     """
 
     items: list[str]
     probability: np.ndarray
     scored: int
+    output: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -154,7 +156,8 @@ class Answers(Scores):
         numbers = np.setdiff1d(numbers, seen) if unseen else numbers
         output = self._of_one(numbers, asker)
         best = np.argsort(-output, kind="stable")[:k]
-        return Ranking([self._tokens[numbers[place]] for place in best], self._rates(output[best]), len(numbers))
+        items, output = [self._tokens[numbers[place]] for place in best], output[best]
+        return Ranking(items, self._rates(output), len(numbers), output)
 
     def _short_list(self, asker: Asker, retrieval: Retrieval, more: int) -> np.ndarray:
         """Numbers of items, `more` than the retrieval's size."""

@@ -110,11 +110,11 @@ def recall_of_short_lists(exported: ExportedScorer, part: Part) -> dict[str, Any
         )
     ]
     every = exported.candidates(None)
-    full = [exported.ranking(asker, TOP, every, unseen=True).probability for asker in askers]
+    full = [exported.ranking(asker, TOP, every, unseen=True).output for asker in askers]
     recall = {}
     for size in sizes:
         lists = exported.short_lists(size)
-        found = [exported.ranking(asker, TOP, lists, unseen=True).probability for asker in askers]
+        found = [exported.ranking(asker, TOP, lists, unseen=True).output for asker in askers]
         recall[str(size)] = round(float(np.mean([agreement(*pair) for pair in zip(found, full, strict=True)])), 4)
     return {"top": TOP, "rows": number, "recall_of_full_scoring": recall}
 

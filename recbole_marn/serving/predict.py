@@ -236,7 +236,7 @@ class _Ranker:
         for row, ranking in enumerate(of(slice(None), self.retrieval)):
             if len(self.agreements) < COMPARED:
                 full = next(of(slice(row, row + 1), self.numbers))
-                self.agreements.append(agreement(ranking.probability, full.probability))
+                self.agreements.append(agreement(ranking.output, full.output))
             yield ranking
 
     def told(self) -> dict[str, Any]:

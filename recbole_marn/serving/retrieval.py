@@ -25,7 +25,7 @@ __all__ = ["INDICES", "Retrieval", "agreement"]
 
 INDICES = ("exact", "faiss")
 RIDGE = 0.03  # r, as a share of the mean variance of a direction
-LEAST, MOST = 1e-6, 1 - 1e-6  # probabilities whose logits are fitted
+LEAST, MOST = 1e-6, 1 - 1e-6  # outputs whose logits are fitted
 
 
 class Retrieval:
@@ -57,9 +57,9 @@ class Retrieval:
         gram = self._centred.T @ self._centred
         self._factor = cho_factor(gram + (RIDGE * np.trace(gram) / len(gram) + 1e-12) * np.eye(len(gram)))
 
-    def linear(self, probability: np.ndarray) -> np.ndarray:
-        """(D,) of the linear model of the probabilities of `drawn`."""
-        values = logit(np.clip(probability.astype(np.float64), LEAST, MOST))
+    def linear(self, output: np.ndarray) -> np.ndarray:
+        """(D,) of the linear model of the outputs for `drawn`."""
+        values = logit(np.clip(output.astype(np.float64), LEAST, MOST))
         return cho_solve(self._factor, self._centred.T @ (values - values.mean())).astype(np.float32)
 
     def nearest(self, query: np.ndarray, number: int | None = None) -> np.ndarray:
@@ -78,7 +78,7 @@ class Retrieval:
 
         Args:
             user: (D,) whose inner products are the ranking, or None.
-            score: numbers -> probabilities for the user.
+            score: numbers -> outputs of the model for the user.
             more: further items, e.g. as many as will be left out.
         """
         if user is not None:
@@ -94,7 +94,7 @@ class Retrieval:
 
 
 def agreement(found: np.ndarray, full: np.ndarray) -> float:
-    """Share of the likeliest items that a list found, by their probabilities: (k,) of the list and of a full ranking.
+    """Share of the likeliest items that a list found, by the model's outputs: (k,) of the list and of a full ranking.
 
     An item as likely as the last of the full ranking counts as found.
     """

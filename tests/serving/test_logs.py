@@ -1,5 +1,6 @@
 """Checkpoints trained on click logs: profile and context with the rows, the position fixed, click rates calibrated."""
 
+import csv
 import json
 import shutil
 
@@ -194,6 +195,22 @@ def test_what_isotonic_steps_make_alike_is_ranked_by_the_model(served_log):
     assert (np.diff(best.probability) <= 0).all()
     scorer.click_rates = ClickRates()
     assert best.items == ranking().items
+
+
+def test_a_short_list_is_held_against_the_ranking_itself(served_log, write_csv, capsys):
+    """Not against items that isotonic steps made as likely as the last one."""
+    served, number = served_log("isotonic"), 20
+    rows = {name: values[:number] for name, values in served.rows.items() if name not in ("item_id", "position")}
+    write_csv("rows.csv", rows)
+    write_csv("behaviours.csv", served.behaviours)
+    given = ["predict", served.path, "--rows", "rows.csv", "--behaviours", "behaviours.csv", "--top", "3"]
+    assert main([*given, "--out", "full.csv"]) == 0
+    capsys.readouterr()
+    assert main([*given, "--out", "short.csv", "--retrieve", "3"]) == 0
+    told = json.loads(capsys.readouterr().out.splitlines()[-1])["retrieved"]
+    items = [[row["item_id"] for row in csv.DictReader(open(f"{name}.csv"))] for name in ("full", "short")]
+    found = np.mean([len({*items[0][at : at + 3]} & {*items[1][at : at + 3]}) / 3 for at in range(0, 3 * number, 3)])
+    assert told["recall_of_full_scoring"] == pytest.approx(found, abs=1e-4) and found < 1
 
 
 def test_predict(served_log, write_csv, capsys):

@@ -78,7 +78,7 @@ def test_an_export_tells_what_its_short_lists_hold(exported, monkeypatch):
         for row in np.linspace(0, len(part) - 1, 50).astype(int):
             asked = {"time": served.rows["timestamp"][row], "unseen": True}
             of = [scorer.top(served.histories[row], 4, among, **asked) for among in (lists, None)]
-            found.append(agreement(*(ranking.probability for ranking in of)))
+            found.append(agreement(*(ranking.output for ranking in of)))
             assert of[0].scored <= 2 * int(size) + len(served.histories[row].items) < of[1].scored + 12
         assert recall == pytest.approx(np.mean(found), abs=1e-4) and 0.2 < recall
 
