@@ -28,7 +28,7 @@ from recbole_marn.evaluation.metrics import auc
 from recbole_marn.files.folders import staged_folder
 from recbole_marn.files.spreadsheet import no_formula
 
-__all__ = ["PAGE", "SECTIONS", "Part", "Report", "make_report", "write_report"]
+__all__ = ["Outcome", "PAGE", "Report", "SECTIONS", "make_report", "write_report"]
 
 PAGE = "report.html"
 SECTIONS: dict[str, Callable[[Context], Section]] = {
@@ -43,7 +43,7 @@ SECTIONS: dict[str, Callable[[Context], Section]] = {
 
 
 @dataclass(frozen=True)
-class Part:
+class Outcome:
     """A section that was asked for: itself, or why it cannot be made."""
 
     name: str
@@ -65,7 +65,7 @@ class Report:
     made: str
     models: Table
     notes: Sequence[str]
-    parts: Sequence[Part]
+    outcomes: Sequence[Outcome]
 
 
 def make_report(
@@ -82,17 +82,17 @@ def make_report(
         InputError: not one of them can be made; the reasons are given.
     """
     models, doubts = _models(context)
-    parts = []
+    outcomes = []
     for name in names:
         start = time.perf_counter()
         try:
-            parts.append(Part(name, SECTIONS[name](context)))
+            outcomes.append(Outcome(name, SECTIONS[name](context)))
             tell(f"{name:<12} {time.perf_counter() - start:6.1f} s")
         except InputError as error:
-            parts.append(Part(name, None, str(error)))
+            outcomes.append(Outcome(name, None, str(error)))
             tell(f"{name:<12} cannot be made: {error}")
-    if not any(part.section for part in parts):
-        reasons = "; ".join(f"{part.name}: {part.missing}" for part in parts)
+    if not any(outcome.section for outcome in outcomes):
+        reasons = "; ".join(f"{outcome.name}: {outcome.missing}" for outcome in outcomes)
         raise InputError(
             "a section that can be made",
             reasons,
@@ -104,7 +104,7 @@ def make_report(
         f"{part.name} rows of the split {part.split_sha256[:12]} by: {command}",
         models,
         [*notes, *doubts],
-        parts,
+        outcomes,
     )
 
 
@@ -149,14 +149,14 @@ def write_report(report: Report, folder: Path, overwrite: bool) -> list[str]:
 def _files(report: Report) -> dict[str, bytes]:
     """Name -> content; numbers and pictures stand beside the page, named after their section."""
     files = {PAGE: _page(report).encode(), "models.csv": _csv(report.models)}
-    for part in report.parts:
-        if part.section is None:
+    for outcome in report.outcomes:
+        if outcome.section is None:
             continue
-        for table in part.section.tables:
-            files[f"{part.name}.{table.name}.csv"] = _csv(table)
-        for figure in part.section.figures:
-            files[f"{part.name}.{figure.name}.svg"] = figure.picture.svg.encode()
-            files[f"{part.name}.{figure.name}.pdf"] = figure.picture.pdf
+        for table in outcome.section.tables:
+            files[f"{outcome.name}.{table.name}.csv"] = _csv(table)
+        for figure in outcome.section.figures:
+            files[f"{outcome.name}.{figure.name}.svg"] = figure.picture.svg.encode()
+            files[f"{outcome.name}.{figure.name}.pdf"] = figure.picture.pdf
     return files
 
 

@@ -64,7 +64,7 @@ def main(args: argparse.Namespace) -> int:
                 "report": str(args.out / PAGE),
                 "model": subject.label,
                 "against": [rival.label for rival in rivals],
-                "sections": {part.name: part.missing or "made" for part in report.parts},
+                "sections": {one.name: one.missing or "made" for one in report.outcomes},
                 "notes": list(report.notes),
                 "files": len(files),
             }

@@ -8,7 +8,7 @@ import json
 from pathlib import Path
 
 from recbole_marn.errors import InputError
-from recbole_marn.serving.predict import Request, predict
+from recbole_marn.serving.predict import PredictRequest, predict
 from recbole_marn.serving.retrieval import INDICES
 from recbole_marn.serving.scorer import CTRScorer, load_scorer
 
@@ -70,6 +70,6 @@ def loaded_scorer(args: argparse.Namespace) -> CTRScorer:
 def main(args: argparse.Namespace) -> int:
     """Write the answers; print what was done as one line of JSON."""
     scorer = loaded_scorer(args)
-    request = Request(**{field.name: getattr(args, field.name) for field in dataclasses.fields(Request)})
+    request = PredictRequest(**{field.name: getattr(args, field.name) for field in dataclasses.fields(PredictRequest)})
     print(json.dumps({"checkpoint": args.checkpoint, **predict(scorer, request)}))
     return 0

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from recbole_marn.errors import InputError
 from recbole_marn.prepare.encoders import need
-from recbole_marn.serving.service.options import RANKED, Options
+from recbole_marn.serving.service.options import RANKED, ServiceOptions
 
 __all__ = ["add_arguments", "main"]
 
@@ -45,12 +45,12 @@ def main(args: argparse.Namespace) -> int:
     for package in ("fastapi", "uvicorn", "prometheus_client", "onnxruntime"):
         need(package, "serve", "serving an export")
     # These import what was asked for above.
-    from recbole_marn.serving.service.photos import Photos
+    from recbole_marn.serving.service.photos import ServedPhotos
     from recbole_marn.serving.service.run import run
     from recbole_marn.serving.service.state import State
 
     _check(args)
-    options = Options(
+    options = ServiceOptions(
         export=args.export.absolute(),
         added=(args.added or args.export.with_name(f"{args.export.name}.added")).absolute(),
         photos=args.photos,
@@ -62,7 +62,7 @@ def main(args: argparse.Namespace) -> int:
         waiting=args.waiting,
         retrieve=args.retrieve,
     )
-    State(options), Photos(options.photos)  # what is wrong with them is told here, and not by each worker
+    State(options), ServedPhotos(options.photos)  # what is wrong with them is told here, and not by each worker
     return run(options, args.port, args.workers)
 
 

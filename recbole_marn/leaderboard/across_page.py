@@ -16,7 +16,7 @@ from recbole_marn.evaluation.record import FORMAT, read_records, sealed_text
 from recbole_marn.files import write_text
 from recbole_marn.leaderboard.across import Standings, standings_of
 from recbole_marn.leaderboard.board import ABSENT, Cell, Table, number, p_value
-from recbole_marn.leaderboard.formats import marked, plain
+from recbole_marn.leaderboard.formats import marked, unmarked
 from recbole_marn.leaderboard.records import Folders, datasets_in
 from recbole_marn.leaderboard.statistics import LEVEL
 from recbole_marn.plots.svg import Interval, interval_plot
@@ -169,6 +169,6 @@ def main(args: argparse.Namespace) -> int:
     told = {"leaderboard": "across", "format": FORMAT, "datasets": datasets}
     write_text(list_of_datasets(args.out), sealed_text(told), args.out)
     for name, text in texts.items():
-        write_text(args.out / name, plain(text), args.out)
+        write_text(args.out / name, unmarked(text), args.out)
     print(json.dumps({"datasets": datasets, "pages": [str(args.out / name) for name in PAGES]}))
     return 0

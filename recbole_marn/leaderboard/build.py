@@ -22,7 +22,7 @@ from recbole_marn.leaderboard.grid import (
     by_identity,
     config_id,
     plan_rows,
-    read_space,
+    read_grid,
     search_told,
     searched,
     trial_of_run,
@@ -30,7 +30,7 @@ from recbole_marn.leaderboard.grid import (
 )
 from recbole_marn.leaderboard.plan import Plan, Run, adopt_names, runs_of, shipped_space, trials_of
 from recbole_marn.leaderboard.records import Folders, check_alike
-from recbole_marn.leaderboard.render import Request, check_baseline, names_of, render, setting_arguments
+from recbole_marn.leaderboard.render import LeaderboardRequest, check_baseline, names_of, render, setting_arguments
 from recbole_marn.registry import MODELS
 from recbole_marn.training.jobs import Failure, Job, run_jobs
 
@@ -40,7 +40,7 @@ ALSO_TEST = ["popularity", "matched"]
 TRAIN, TRIAL = "recbole_marn.leaderboard.work:train", "recbole_marn.leaderboard.work:try_settings"
 
 
-def build(request: Request) -> tuple[dict[str, Any], list[Failure]]:
+def build(request: LeaderboardRequest) -> tuple[dict[str, Any], list[Failure]]:
     """Do what is not done yet, then render all records of the data set.
 
     Returns:
@@ -116,7 +116,7 @@ class _Asked:
     trials: Mapping[str, Sequence[Run]]
 
     @classmethod
-    def of(cls, request: Request) -> _Asked:
+    def of(cls, request: LeaderboardRequest) -> _Asked:
         plan = _plan_of(request)
         rows = _rows_of(request, plan)
         runs = runs_of(plan, rows, request.seeds)
@@ -127,15 +127,15 @@ class _Asked:
         return cls(plan, rows, runs, space, {row.label: trials_of(plan, row, space, request.tune) for row in rows})
 
 
-def _plan_of(request: Request) -> Plan:
+def _plan_of(request: LeaderboardRequest) -> Plan:
     given = {key: value for key, value in request.settings.items() if key != "checkpoint_dir"}
     config_files = tuple(os.path.abspath(file) for file in request.config_files)
     is_log = Plan(request.dataset, given, config_files).data.label is not None  # it has its own negatives
     return Plan(request.dataset, given if is_log else {"also_test": ALSO_TEST, **given}, config_files).anywhere()
 
 
-def _rows_of(request: Request, plan: Plan) -> list[Row]:
-    grid = read_space(request.grid)
+def _rows_of(request: LeaderboardRequest, plan: Plan) -> list[Row]:
+    grid = read_grid(request.grid)
     models = plan.possible_models() if request.models is None else request.models
     rows = plan_rows(models, grid)
     _say_unused(grid, request.grid, models)
@@ -145,10 +145,10 @@ def _rows_of(request: Request, plan: Plan) -> list[Row]:
     return rows
 
 
-def _space_of(request: Request, rows: Sequence[Row]) -> Space:
+def _space_of(request: LeaderboardRequest, rows: Sequence[Row]) -> Space:
     if not request.space:
         return shipped_space()
-    space = read_space(request.space)
+    space = read_grid(request.space)
     _check_no_rows(space, request.space)
     _say_unused(space, request.space, {row.model for row in rows})
     return space
@@ -197,7 +197,7 @@ class _Site:
     folders: Folders
     plan: Plan
     files: Mapping[Path, str]
-    request: Request
+    request: LeaderboardRequest
 
     def run(self, jobs: Sequence[Job]) -> list[Failure]:
         return run_jobs(jobs, self.request.jobs, show_progress=self.request.show_progress)

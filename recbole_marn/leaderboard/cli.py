@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from recbole_marn.errors import InputError
-from recbole_marn.leaderboard.render import Request, render
+from recbole_marn.leaderboard.render import LeaderboardRequest, render
 from recbole_marn.settings.arguments import add_config_files, config_files
 
 __all__ = ["add_arguments", "main"]
@@ -43,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     """Run `leaderboard`: 0 done, 2 bad input, 1 a run failed by a fault of ours."""
     models = None if args.models == "all" else [name.strip() for name in args.models.split(",") if name.strip()]
-    request = Request(
+    request = LeaderboardRequest(
         dataset=args.dataset, models=models, seeds=args.seeds, grid=args.grid, tune=args.tune, space=args.space,
         baseline=args.baseline, anchors=not args.without_anchors, out=args.out, jobs=args.jobs,
         resamples=args.resamples, unit=args.unit, config_files=config_files(args.config_files), settings=args.settings,
@@ -67,7 +67,7 @@ def main(args: argparse.Namespace) -> int:
     return 2 if all(failure.kind in ("input", "library") for failure in failures) else 1
 
 
-def _build(request: Request) -> tuple:
+def _build(request: LeaderboardRequest) -> tuple:
     # Here and not above: training imports torch and RecBole, which verifying and rendering do without.
     from recbole_marn.leaderboard.build import build
 

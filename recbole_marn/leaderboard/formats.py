@@ -18,7 +18,7 @@ from recbole_marn.files.spreadsheet import no_formula
 from recbole_marn.leaderboard.board import Board, Cell, Table
 from recbole_marn.leaderboard.page import drawn_rows, leader, plots
 
-__all__ = ["FORMATS", "marked", "parts_of_line", "plain"]
+__all__ = ["FORMATS", "marked", "parts_of_line", "unmarked"]
 
 # Control characters, which no text of ours has (`printable`): "\x02<table>\x1f<row>\x1f<column>\x03<cell>\x04".
 MARKED = re.compile("\x02(.*?)\x03(.*?)\x04")
@@ -149,7 +149,7 @@ FORMATS: dict[str, Callable[[Board], str]] = {
 }
 
 
-def plain(marked: str) -> str:
+def unmarked(marked: str) -> str:
     """A rendered text as it is written to its file."""
     return MARKED.sub(r"\2", marked)
 

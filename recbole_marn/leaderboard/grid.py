@@ -38,7 +38,7 @@ __all__ = [
     "combinations",
     "config_id",
     "plan_rows",
-    "read_space",
+    "read_grid",
     "search_told",
     "searched",
     "trial_of_run",
@@ -77,7 +77,7 @@ class Space:
 
 
 # -------------------------------------------------------------------------------------------------- files
-def read_space(path: Path | str | None) -> Space:
+def read_grid(path: Path | str | None) -> Space:
     """A grid file or search space file.
 
     Raises:

@@ -18,8 +18,7 @@ from recbole_marn.registry import MODELS, choices, properties_folder
 from recbole_marn.settings.data import DataSettings
 from recbole_marn.settings.parsing import from_mapping
 from recbole_marn.training.identity import settings_that_matter
-from recbole_marn.tuning.space import draws
-from recbole_marn.tuning.space import read_space as read_hyper
+from recbole_marn.tuning.space import draws, read_space
 
 __all__ = ["RESERVED", "Plan", "Run", "adopt_names", "runs_of", "shipped_space", "trials_of"]
 
@@ -135,7 +134,7 @@ def adopt_names(runs: Iterable[Run], records: Iterable[Mapping[str, Any]]) -> li
 # ------------------------------------------------------------------------------------------------- search
 def shipped_space() -> Space:
     """The choices of the search spaces that come with the package, one a model: those of `recbole-marn tune`."""
-    spaces = {file.stem: read_hyper(file) for file in sorted((properties_folder() / "tune").glob("*.hyper"))}
+    spaces = {file.stem: read_space(file) for file in sorted((properties_folder() / "tune").glob("*.hyper"))}
     return Space({model: {key: values for key, (_, values) in space.items()} for model, space in spaces.items()})
 
 

@@ -14,12 +14,12 @@ from recbole_marn.errors import InputError
 from recbole_marn.evaluation.record import read_record, read_records, sealed_text
 from recbole_marn.files import write_text
 from recbole_marn.leaderboard.board import board_of, rows_of_records
-from recbole_marn.leaderboard.formats import FORMATS, plain
+from recbole_marn.leaderboard.formats import FORMATS, unmarked
 from recbole_marn.leaderboard.measures import OF_REQUESTS, measures_of
 from recbole_marn.leaderboard.records import EvidenceStore, Folders, check_alike
-from recbole_marn.leaderboard.statistics import Asked, TableRow, statistics_of, tests_to_make
+from recbole_marn.leaderboard.statistics import Comparison, TableRow, statistics_of, tests_to_make
 
-__all__ = ["Request", "check_baseline", "names_of", "render", "setting_arguments"]
+__all__ = ["LeaderboardRequest", "check_baseline", "names_of", "render", "setting_arguments"]
 
 
 RESAMPLES = 500
@@ -29,7 +29,7 @@ PLACES = ("data_path", "checkpoint_dir")
 
 
 @dataclass(frozen=True)
-class Request:
+class LeaderboardRequest:
     """Options of the command line (see `cli.add_arguments`); without `models`, all that the data set allows.
 
     Raises:
@@ -95,7 +95,7 @@ def _with_option(command: str, name: str, value: object) -> str:
 
 
 # -------------------------------------------------------------------------------------------------- render
-def render(request: Request, made: bool = False) -> dict[str, Any]:
+def render(request: LeaderboardRequest, made: bool = False) -> dict[str, Any]:
     """Statistics and tables of all the records of a data set.
 
     Args:
@@ -121,13 +121,13 @@ def render(request: Request, made: bool = False) -> dict[str, Any]:
     resamples = request.resamples or (known or {}).get("resamples", RESAMPLES)
     unit = request.unit or (known or {}).get("unit", "user")
     _check_unit(unit, records)
-    asked = Asked(baseline, resamples, unit)
+    comparison = Comparison(baseline, resamples, unit)
     folders.prepare()
     store = EvidenceStore(folders)
     total = len(rows) + sum(1 for _ in tests_to_make(rows, baseline))
     with tqdm(total=total, desc="statistics", disable=None if request.show_progress else True) as bar:
         statistics = statistics_of(
-            request.dataset, rows, lambda row, part: store.of_seeds(row.records, part), asked,
+            request.dataset, rows, lambda row, part: store.of_seeds(row.records, part), comparison,
             known=known, progress=bar.update,
         )  # fmt: skip
     _check_kept(rows, statistics, known)
@@ -139,7 +139,7 @@ def render(request: Request, made: bool = False) -> dict[str, Any]:
     write_text(folders.statistics, sealed_text({**statistics, "command": command}), folders.scores)
     board = board_of(records, read_record(folders.statistics, "statistics"))
     for suffix, marked in FORMATS.items():
-        write_text(folders.table(suffix), plain(marked(board)), folders.scores)
+        write_text(folders.table(suffix), unmarked(marked(board)), folders.scores)
     return {
         "dataset": request.dataset,
         "rows": len(rows),

@@ -24,8 +24,8 @@ from recbole_marn.evaluation.significance import holm, mean_and_std, welch_inter
 from recbole_marn.leaderboard.measures import Measures, measures_of
 
 __all__ = [
-    "Asked", "LEVEL", "TableRow", "best_row", "difference_over_seeds", "known_ends", "mean_of_seeds", "statistics_of",
-    "tests_to_make",
+    "Comparison", "LEVEL", "TableRow", "best_row", "difference_over_seeds", "known_ends", "mean_of_seeds",
+    "statistics_of", "tests_to_make",
 ]  # fmt: skip
 
 CONFIDENCE = 0.95
@@ -94,8 +94,8 @@ def tests_to_make(rows: Sequence[TableRow], baseline: str) -> Iterator[tuple[str
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What the statistics of a table are asked for.
+class Comparison:
+    """What the rows of a table are held against, and how.
 
     Attributes:
         baseline: label of a row; nothing is tested against one that is not there.
@@ -112,7 +112,7 @@ def statistics_of(
     dataset: str,
     rows: Sequence[TableRow],
     found: Found,
-    asked: Asked,
+    comparison: Comparison,
     *,
     known: Mapping[str, Any] | None = None,
     recompute: bool = False,
@@ -131,11 +131,11 @@ def statistics_of(
         InputError: fewer than two resamples.
     """
     measures = measures_of_rows(rows)
-    earlier = _Earlier(known or {}, asked, recompute)
+    earlier = _Earlier(known or {}, comparison, recompute)
     intervals, reliability = {}, {}
     for row in rows:
         of = tuple(row.scores)
-        computed = partial(_intervals, row, found, measures, asked)
+        computed = partial(_intervals, row, found, measures, comparison)
         intervals[row.label] = earlier.or_computed(("intervals", of), computed)
         if measures.log:
             reliability[row.label] = earlier.or_computed(("reliability", of), partial(_reliability, row, found))
@@ -144,24 +144,24 @@ def statistics_of(
         "leaderboard": "statistics",
         "format": FORMAT,
         "dataset": dataset,
-        "baseline": asked.baseline,
-        "resamples": asked.resamples,
-        **({"unit": asked.unit, "reliability": _of_known(reliability)} if measures.log else {}),
+        "baseline": comparison.baseline,
+        "resamples": comparison.resamples,
+        **({"unit": comparison.unit, "reliability": _of_known(reliability)} if measures.log else {}),
         "confidence": CONFIDENCE,
         "records": {record["run"]: record["sha256"] for row in rows for record in row.records},
         "intervals": _of_known(intervals),
-        "tests": _tests(rows, found, asked, earlier, progress),
+        "tests": _tests(rows, found, comparison, earlier, progress),
     }
 
 
 def _tests(
-    rows: Sequence[TableRow], found: Found, asked: Asked, earlier: _Earlier, progress: Callable[[], None]
+    rows: Sequence[TableRow], found: Found, comparison: Comparison, earlier: _Earlier, progress: Callable[[], None]
 ) -> list[dict[str, Any]]:
     """Every test of a table that is known or can be made, with Holm's correction."""
     tests, means = [], {}
-    for metric, part, against, row, reference in tests_to_make(rows, asked.baseline):
+    for metric, part, against, row, reference in tests_to_make(rows, comparison.baseline):
         test = {"metric": metric, "part": part, "of": row.scores, "reference_of": reference.scores}
-        computed = partial(_test, metric, part, (row, reference), found, means, asked.unit)
+        computed = partial(_test, metric, part, (row, reference), found, means, comparison.unit)
         if (entry := earlier.or_computed(_of(test), computed)) is not None:
             test |= {**entry, "row": row.label, "against": against, "reference": reference.label}
             over_seeds = welch_interval(row.values(metric, part), reference.values(metric, part), CONFIDENCE)
@@ -175,13 +175,13 @@ def _tests(
 class _Earlier:
     """What an earlier result says of score files, as far as it was made in the same way."""
 
-    def __init__(self, known: Mapping[str, Any], asked: Asked, recompute: bool):
+    def __init__(self, known: Mapping[str, Any], comparison: Comparison, recompute: bool):
         self._recompute = recompute
         self._kept: dict[tuple[Any, ...], Mapping[str, Any]] = {}
-        if known.get("confidence") != CONFIDENCE or known.get("unit", "user") != asked.unit:
+        if known.get("confidence") != CONFIDENCE or known.get("unit", "user") != comparison.unit:
             return
         for kind in ("intervals", "reliability"):
-            if kind == "reliability" or known.get("resamples") == asked.resamples:
+            if kind == "reliability" or known.get("resamples") == comparison.resamples:
                 self._kept |= {(kind, tuple(entry["of"])): entry for entry in known.get(kind, {}).values()}
         self._kept |= {_of(test): test for test in known.get("tests", [])}
 
@@ -210,7 +210,7 @@ def _of(test: Mapping[str, Any]) -> tuple[Any, ...]:
     return test["metric"], test["part"], tuple(test["of"]), tuple(test["reference_of"])
 
 
-def _intervals(row: TableRow, found: Found, measures: Measures, asked: Asked) -> dict[str, Any] | None:
+def _intervals(row: TableRow, found: Found, measures: Measures, comparison: Comparison) -> dict[str, Any] | None:
     entry: dict[str, Any] = {"of": row.scores}
     for metric, part in measures.intervals:
         if part not in row.parts:
@@ -219,8 +219,8 @@ def _intervals(row: TableRow, found: Found, measures: Measures, asked: Asked) ->
         if seeds is None:
             return None
         undefined = any(math.isnan(value) for value in row.values(metric, part))
-        ends = [math.nan] * 2 if undefined else interval(seeds, metric, asked.resamples, CONFIDENCE, asked.unit)
-        entry[f"{metric} {part}"] = ends
+        how = (comparison.resamples, CONFIDENCE, comparison.unit)
+        entry[f"{metric} {part}"] = [math.nan] * 2 if undefined else interval(seeds, metric, *how)
     return entry
 
 

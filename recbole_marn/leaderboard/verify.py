@@ -24,13 +24,13 @@ from recbole_marn.evaluation.record import read_record, run_name_of
 from recbole_marn.evaluation.scores import check_scores_file, load_scores, part_metrics, rows_sha256
 from recbole_marn.leaderboard.across_page import PAGES, list_of_datasets, pages
 from recbole_marn.leaderboard.board import Board, board_of, rows_of_records
-from recbole_marn.leaderboard.formats import FORMATS, parts_of_line, plain
+from recbole_marn.leaderboard.formats import FORMATS, parts_of_line, unmarked
 from recbole_marn.leaderboard.grid import best_trial, config_id, search_told
 from recbole_marn.leaderboard.measures import is_log
 from recbole_marn.leaderboard.records import EvidenceStore, Folders, check_alike, datasets_in
-from recbole_marn.leaderboard.statistics import Asked, TableRow, statistics_of
+from recbole_marn.leaderboard.statistics import Comparison, TableRow, statistics_of
 
-__all__ = ["Report", "add_arguments", "main", "verify", "verify_across"]
+__all__ = ["Findings", "add_arguments", "main", "verify", "verify_across"]
 
 # Sums of the same numbers in another order; anything larger is another number.
 TOLERANCE = 1e-9
@@ -43,7 +43,7 @@ SHOWN_PROBLEMS = 40
 
 
 @dataclass
-class Report:
+class Findings:
     """What was checked, and what did not hold."""
 
     problems: list[str] = field(default_factory=list)
@@ -54,116 +54,116 @@ class Report:
     absent: list[str] = field(default_factory=list)
 
 
-def verify(out: Path, dataset: str, progress: Callable[[], None] = lambda: None) -> Report:
+def verify(out: Path, dataset: str, progress: Callable[[], None] = lambda: None) -> Findings:
     """Check the records, score files, statistics and tables of one data set against each other.
 
     Args:
         progress: called once a record, a row and a test.
     """
-    folders, report = Folders(out, dataset), Report()
-    records, store = _records(folders, report), EvidenceStore(folders)
+    folders, findings = Folders(out, dataset), Findings()
+    records, store = _records(folders, findings), EvidenceStore(folders)
     for record in records:
-        with _readable(f"record {record['run']}", report):
-            _check_metrics(folders, store, record, report)
+        with _readable(f"record {record['run']}", findings):
+            _check_metrics(folders, store, record, findings)
         progress()
-    with _readable(f"the trials in {folders.trials}", report):
-        _check_trials(folders, records, report)
-    statistics = _read(folders.statistics, "statistics", report)
+    with _readable(f"the trials in {folders.trials}", findings):
+        _check_trials(folders, records, findings)
+    statistics = _read(folders.statistics, "statistics", findings)
     if statistics is None or not records:
-        return report
-    with _readable(f"{folders.statistics} or its records", report):
-        _check_statistics(folders, store, records, statistics, report, progress)
-        _check_tables(folders, board_of(records, statistics), report)
-    return report
+        return findings
+    with _readable(f"{folders.statistics} or its records", findings):
+        _check_statistics(folders, store, records, statistics, findings, progress)
+        _check_tables(folders, board_of(records, statistics), findings)
+    return findings
 
 
 @contextmanager
-def _readable(what: str, report: Report) -> Iterator[None]:
+def _readable(what: str, findings: Findings) -> Iterator[None]:
     """An altered file may lack or twist anything: that is a problem to name, and no reason to stop."""
     try:
         yield
     except InputError as error:
-        report.problems.append(str(error))
+        findings.problems.append(str(error))
     except Exception as error:
-        report.problems.append(f"Cannot check {what}: {type(error).__name__}: {error}.")
+        findings.problems.append(f"Cannot check {what}: {type(error).__name__}: {error}.")
 
 
 # ------------------------------------------------------------------------------------------------- records
-def _read(path: Path, kind: str, report: Report) -> dict[str, Any] | None:
+def _read(path: Path, kind: str, findings: Findings) -> dict[str, Any] | None:
     """A record. One that was altered is a problem, and is still read so that what was altered can be named."""
     for sealed in (True, False):
         try:
             return read_record(path, kind, sealed)
         except InputError as error:
-            if str(error) not in report.problems:
-                report.problems.append(str(error))
+            if str(error) not in findings.problems:
+                findings.problems.append(str(error))
     return None
 
 
-def _records(folders: Folders, report: Report) -> list[dict[str, Any]]:
-    read = [_read(path, "run", report) for path in sorted(folders.records.glob("*.json"))]
+def _records(folders: Folders, findings: Findings) -> list[dict[str, Any]]:
+    read = [_read(path, "run", findings) for path in sorted(folders.records.glob("*.json"))]
     records = [record for record in read if record is not None]
-    report.records = len(records)
-    _check_names("Record", records, report)
-    with _readable(f"the records in {folders.records}", report):
+    findings.records = len(records)
+    _check_names("Record", records, findings)
+    with _readable(f"the records in {folders.records}", findings):
         check_alike(records)
     return records
 
 
-def _check_names(what: str, records: Iterable[Mapping[str, Any]], report: Report) -> None:
+def _check_names(what: str, records: Iterable[Mapping[str, Any]], findings: Findings) -> None:
     """A run's name is that of its settings."""
     for record in records:
         name = run_name_of(record["settings"])
         if record["run"] != name:
-            report.problems.append(
+            findings.problems.append(
                 f"{what} {record['run']}: its settings are those of {name}; settings or seed were altered."
             )
 
 
 def _check_metrics(
-    folders: Folders, store: EvidenceStore, record: Mapping[str, Any], report: Report
+    folders: Folders, store: EvidenceStore, record: Mapping[str, Any], findings: Findings
 ) -> None:
     """Against the scores where they are on this machine, else against the evidence where the record has some."""
     path, log = folders.scores / record["scores"]["file"], is_log(record["settings"])
     there = check_scores_file(path, record["scores"]["sha256"])
     evidence = store.of(record) if "evidence" in record else None
     if there:
-        report.from_scores += 1
+        findings.from_scores += 1
         parts = load_scores(path)
-        _check_scores(parts, record, log, report)
+        _check_scores(parts, record, log, findings)
         if evidence and not alike(evidence_of_parts(parts, log), evidence):
-            report.problems.append(f"Record {record['run']}: its evidence is not that of its scores.")
+            findings.problems.append(f"Record {record['run']}: its evidence is not that of its scores.")
     elif evidence:
-        report.from_evidence += 1
-        _check_evidence(record, evidence, log, report)
+        findings.from_evidence += 1
+        _check_evidence(record, evidence, log, findings)
     else:
-        report.absent.append(record["run"])
+        findings.absent.append(record["run"])
 
 
 def _check_evidence(
-    record: Mapping[str, Any], evidence: Mapping[str, Evidence], log: bool, report: Report
+    record: Mapping[str, Any], evidence: Mapping[str, Evidence], log: bool, findings: Findings
 ) -> None:
     for part, metrics in record["metrics"].items():
         if part not in evidence:
-            report.problems.append(f"Record {record['run']}: its evidence has no part {part}.")
+            findings.problems.append(f"Record {record['run']}: its evidence has no part {part}.")
             continue
         for metric, value in evidence[part].metrics(log).items():
             if not _same(metrics.get(metric), value, ROUNDED):
-                report.problems.append(
+                findings.problems.append(
                     f"Record {record['run']}: {metric} of {part} is {metrics.get(metric)}, its evidence gives {value}."
                 )
 
 
 def _check_scores(
-    parts: Mapping[str, Mapping[str, Any]], record: Mapping[str, Any], log: bool, report: Report
+    parts: Mapping[str, Mapping[str, Any]], record: Mapping[str, Any], log: bool, findings: Findings
 ) -> None:
     for part, metrics in record["metrics"].items():
         if part not in parts or rows_sha256(parts[part]) != record["data"]["rows_sha256"].get(part):
-            report.problems.append(f"Record {record['run']}: the {part} rows are not those of its score file.")
+            findings.problems.append(f"Record {record['run']}: the {part} rows are not those of its score file.")
             continue
         for metric, value in part_metrics(parts[part], log, record["settings"].get("topk", ())).items():
             if not _same(metrics.get(metric), value):
-                report.problems.append(
+                findings.problems.append(
                     f"Record {record['run']}: {metric} of {part} is {metrics.get(metric)}, its scores give {value}."
                 )
 
@@ -175,25 +175,25 @@ def _same(stored: float | None, computed: float | None, tolerance: float = TOLER
     return math.isclose(stored, computed, rel_tol=tolerance, abs_tol=tolerance)
 
 
-def _check_trials(folders: Folders, records: Sequence[Mapping[str, Any]], report: Report) -> None:
-    trials = {path.stem: _read(path, "trial", report) for path in sorted(folders.trials.glob("*.json"))}
-    _check_names("Trial", filter(None, trials.values()), report)
+def _check_trials(folders: Folders, records: Sequence[Mapping[str, Any]], findings: Findings) -> None:
+    trials = {path.stem: _read(path, "trial", findings) for path in sorted(folders.trials.glob("*.json"))}
+    _check_names("Trial", filter(None, trials.values()), findings)
     for record in records:
         tuned = record.get("tuned")
         if not tuned:
             continue
         compared = [trials.get(name) for name in tuned["compared"]]
         if not all(compared):
-            report.problems.append(f"Record {record['run']}: a trial of its search is missing or unreadable.")
+            findings.problems.append(f"Record {record['run']}: a trial of its search is missing or unreadable.")
             continue
         best = best_trial(compared)
         if best["run"] != tuned["chosen"]:
-            report.problems.append(f"Record {record['run']}: trial {tuned['chosen']} is not the best of its search.")
+            findings.problems.append(f"Record {record['run']}: trial {tuned['chosen']} is not the best of its search.")
         elif config_id(best["settings"]) != config_id(record["settings"]):
-            report.problems.append(f"Record {record['run']}: its settings are not those of trial {tuned['chosen']}.")
+            findings.problems.append(f"Record {record['run']}: its settings are not those of trial {tuned['chosen']}.")
         for key, value in search_told(compared, tuned.get("space", {})).items():
             if key != "chosen" and tuned.get(key, value) != value:
-                report.problems.append(f"Record {record['run']}: {key} of its search is {tuned[key]}, not {value}.")
+                findings.problems.append(f"Record {record['run']}: {key} of its search is {tuned[key]}, not {value}.")
 
 
 # ---------------------------------------------------------------------------------------------- statistics
@@ -202,14 +202,14 @@ def _check_statistics(
     store: EvidenceStore,
     records: Sequence[Mapping[str, Any]],
     statistics: Mapping[str, Any],
-    report: Report,
+    findings: Findings,
     progress: Callable[[], None],
 ) -> None:
     digests = {record["run"]: record["sha256"] for record in records}
     for run in sorted(set(digests) | set(statistics["records"])):
         if digests.get(run) != statistics["records"].get(run):
             what = "is missing" if run not in digests else "is not the one the tables were made from"
-            report.problems.append(f"Record {run}: {what}.")
+            findings.problems.append(f"Record {run}: {what}.")
 
     def found(row: TableRow, part: str) -> list[Any] | None:
         try:
@@ -217,16 +217,16 @@ def _check_statistics(
         except InputError:  # reported with its record
             return None
 
-    asked = Asked(statistics["baseline"], statistics["resamples"], statistics.get("unit", "user"))
+    comparison = Comparison(statistics["baseline"], statistics["resamples"], statistics.get("unit", "user"))
     rows = rows_of_records(records)
     computed = statistics_of(
-        folders.dataset, rows, found, asked, known=statistics, recompute=True, progress=progress
+        folders.dataset, rows, found, comparison, known=statistics, recompute=True, progress=progress
     )
     there, here = dict(_numbers(statistics)), dict(_numbers(computed))
     for name in sorted(set(there) | set(here)):
         tolerance = DRAWN if name.startswith("p_sign_flip ") else TOLERANCE
         if not _same(there.get(name), here.get(name), tolerance):
-            report.problems.append(f"{folders.statistics}: {name} is {there.get(name)}, recomputed {here.get(name)}.")
+            findings.problems.append(f"{folders.statistics}: {name} is {there.get(name)}, recomputed {here.get(name)}.")
 
 
 def _numbers(statistics: Mapping[str, Any]) -> Iterator[tuple[str, float | None]]:
@@ -250,36 +250,36 @@ def _numbers(statistics: Mapping[str, Any]) -> Iterator[tuple[str, float | None]
 
 
 # -------------------------------------------------------------------------------------------------- tables
-def _check_tables(folders: Folders, board: Board, report: Report) -> None:
+def _check_tables(folders: Folders, board: Board, findings: Findings) -> None:
     for suffix, write in FORMATS.items():
-        _check_text(folders.table(suffix), write(board), report)
+        _check_text(folders.table(suffix), write(board), findings)
 
 
-def _check_text(path: Path, marked: str, report: Report) -> None:
-    report.cells += marked.count("\x03")
+def _check_text(path: Path, marked: str, findings: Findings) -> None:
+    findings.cells += marked.count("\x03")
     if not path.is_file():
-        report.problems.append(f"{path}: the table is missing.")
+        findings.problems.append(f"{path}: the table is missing.")
         return
     found = path.read_text(encoding="utf-8", errors="replace")
-    report.problems += [f"{path}: {problem}" for problem in _differences(marked.split("\n"), found.split("\n"))]
+    findings.problems += [f"{path}: {problem}" for problem in _differences(marked.split("\n"), found.split("\n"))]
 
 
-def verify_across(out: Path) -> Report | None:
+def verify_across(out: Path) -> Findings | None:
     """Check the pages over several data sets against the records; None where a folder has none."""
     if not list_of_datasets(out).exists() and not any(out.joinpath(name).exists() for name in PAGES):
         return None
-    report = Report()
-    told = _read(list_of_datasets(out), "across", report)
+    findings = Findings()
+    told = _read(list_of_datasets(out), "across", findings)
     if told is not None:
-        with _readable(f"the pages over {', '.join(told['datasets'])}", report):
+        with _readable(f"the pages over {', '.join(told['datasets'])}", findings):
             for name, marked in pages(out, told["datasets"]).items():
-                _check_text(out / name, marked, report)
-    return report
+                _check_text(out / name, marked, findings)
+    return findings
 
 
 def _differences(marked: Sequence[str], found: Sequence[str]) -> Iterator[str]:
     """What a table says in another way than it should: by cell where the line around the cell is as it should be."""
-    expected = [plain(line) for line in marked]
+    expected = [unmarked(line) for line in marked]
     # Comparing lines takes time that grows with the square of those that differ: a file cannot make it long.
     found = found[: 2 * len(expected)]
     for tag, start, end, at, to in SequenceMatcher(None, expected, found, autojunk=False).get_opcodes():
@@ -297,7 +297,8 @@ def _line(marked: str | None, found: str | None, number: int) -> Iterator[str]:
                 here = "nothing" if says is None else f"'{says}'"
                 yield f"cell '{column}' of row '{row}' ({table}) says {here}, the records say '{said}'."
     else:
-        here, there = ("nothing" if line is None else f"'{line[:SHOWN]}'" for line in (found, marked and plain(marked)))
+        lines = (found, marked and unmarked(marked))
+        here, there = ("nothing" if line is None else f"'{line[:SHOWN]}'" for line in lines)
         yield f"line {number} reads {here}, the records say {there}."
 
 
@@ -334,17 +335,17 @@ def main(args: argparse.Namespace) -> int:
         inside = "" if out == args.out else f"{out.name}/"
         for dataset in datasets if args.dataset is None else set(datasets) & {args.dataset}:
             with tqdm(desc=f"verify {inside}{dataset}", unit="check", disable=None) as bar:
-                report = verify(out, dataset, bar.update)
-            problems += _tell_problems(report)
+                findings = verify(out, dataset, bar.update)
+            problems += _tell_problems(findings)
             print(
-                f"{printable(inside + dataset)}: {report.cells} cells against {report.records} records; "
-                f"{report.from_scores} recomputed from their scores, {report.from_evidence} from their evidence, "
-                f"{len(report.absent)} taken from the record, whose scores are not on this machine; "
-                f"{len(report.problems)} problems"
+                f"{printable(inside + dataset)}: {findings.cells} cells against {findings.records} records; "
+                f"{findings.from_scores} recomputed from their scores, {findings.from_evidence} from their evidence, "
+                f"{len(findings.absent)} taken from the record, whose scores are not on this machine; "
+                f"{len(findings.problems)} problems"
             )
-        if not args.dataset and (report := verify_across(out)):
-            problems += _tell_problems(report)
-            print(f"{inside}across data sets: {report.cells} cells; {len(report.problems)} problems")
+        if not args.dataset and (findings := verify_across(out)):
+            problems += _tell_problems(findings)
+            print(f"{inside}across data sets: {findings.cells} cells; {len(findings.problems)} problems")
     return 2 if problems else 0
 
 
@@ -354,9 +355,9 @@ def result_folders(out: Path) -> list[Path]:
     return nested if nested and not (out / "records").is_dir() else [out, *nested]
 
 
-def _tell_problems(report: Report) -> int:
-    for problem in report.problems[:SHOWN_PROBLEMS]:
+def _tell_problems(findings: Findings) -> int:
+    for problem in findings.problems[:SHOWN_PROBLEMS]:
         print(printable(problem), file=sys.stderr)
-    if len(report.problems) > SHOWN_PROBLEMS:
-        print(f"... and {len(report.problems) - SHOWN_PROBLEMS} more", file=sys.stderr)
-    return len(report.problems)
+    if len(findings.problems) > SHOWN_PROBLEMS:
+        print(f"... and {len(findings.problems) - SHOWN_PROBLEMS} more", file=sys.stderr)
+    return len(findings.problems)

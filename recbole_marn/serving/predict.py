@@ -18,13 +18,13 @@ from recbole_marn.serving.retrieval import Retrieval, agreement
 from recbole_marn.serving.scorer import CTRScorer
 from recbole_marn.serving.tables import ReadTable, open_answers, read_vectors_of
 
-__all__ = ["Request", "predict"]
+__all__ = ["PredictRequest", "predict"]
 
 COMPARED = 20  # rows whose short list is compared with all items
 
 
 @dataclass(frozen=True)
-class Request:
+class PredictRequest:
     """Which rows to answer, with what, and where to.
 
     Attributes:
@@ -59,7 +59,7 @@ class Request:
     time_unit: str = "s"
 
 
-def predict(scorer: CTRScorer, request: Request) -> dict[str, Any]:
+def predict(scorer: CTRScorer, request: PredictRequest) -> dict[str, Any]:
     """Write the answers, whole or not at all.
 
     Returns:
@@ -72,7 +72,7 @@ def predict(scorer: CTRScorer, request: Request) -> dict[str, Any]:
     return _Prediction(scorer, request).write()
 
 
-def _check(request: Request) -> None:
+def _check(request: PredictRequest) -> None:
     if request.out.suffix not in (".csv", ".parquet"):
         raise InputError("--out to end in .csv or .parquet", repr(request.out.name), "Name the file so.")
     for name in ("candidates", "unseen", "retrieve"):
@@ -91,7 +91,7 @@ class _Prediction:
         told: counts so far.
     """
 
-    def __init__(self, scorer: CTRScorer, request: Request):
+    def __init__(self, scorer: CTRScorer, request: PredictRequest):
         self.scorer, self.request, self.fields = scorer, request, scorer.facts.fields
         self.told: dict[str, Any] = {"rows": 0, "unknown_users": 0}
         self.told |= {"unknown_values": {}} if scorer.facts.context else {}
@@ -202,7 +202,7 @@ class _Prediction:
 class _Ranker:
     """The likeliest items of many users, of all or of a short list, and how the two agree for the first users."""
 
-    def __init__(self, scorer: CTRScorer, request: Request):
+    def __init__(self, scorer: CTRScorer, request: PredictRequest):
         self.scorer, self.request = scorer, request
         among = None
         if request.candidates is not None:

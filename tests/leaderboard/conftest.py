@@ -26,13 +26,13 @@ def finished(tmp_path_factory):
     """A results folder of four rows and two seeds, rendered; nobody writes to it."""
     import fake_runs
 
-    from recbole_marn.leaderboard.render import Request, render
+    from recbole_marn.leaderboard.render import LeaderboardRequest, render
 
     out = tmp_path_factory.mktemp("finished")
     for seed in (2020, 2021):
         for model in ("MARN", "DIN", "LR", "Popularity"):
             fake_runs.write_run(out, model, seed)
-    render(Request("tiny", out=out, resamples=50, show_progress=False))
+    render(LeaderboardRequest("tiny", out=out, resamples=50, show_progress=False))
     return out
 
 

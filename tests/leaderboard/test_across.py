@@ -14,7 +14,7 @@ from recbole_marn.evaluation.record import read_records, run_name_of, sealed_tex
 from recbole_marn.leaderboard import across_page, verify
 from recbole_marn.leaderboard.across import Standings, Task, standings_of
 from recbole_marn.leaderboard.records import Folders
-from recbole_marn.leaderboard.render import Request, render
+from recbole_marn.leaderboard.render import LeaderboardRequest, render
 
 
 def standings(scores):
@@ -190,7 +190,7 @@ def test_verify_of_a_folder_without_pages(two, page, capsys):
 
 def test_the_command_verifies_the_pages_too(page, capsys):
     for dataset in ("one", "two"):
-        render(Request(dataset, out=page, resamples=20, show_progress=False))
+        render(LeaderboardRequest(dataset, out=page, resamples=20, show_progress=False))
     arguments = Namespace(out=page, dataset=None)
     assert verify.main(arguments) == 0
     assert "across data sets: " in capsys.readouterr().out

@@ -16,7 +16,7 @@ from recbole_marn.leaderboard import build as build_module
 from recbole_marn.leaderboard.build import build
 from recbole_marn.leaderboard.plan import RESERVED, Plan
 from recbole_marn.leaderboard.records import Folders
-from recbole_marn.leaderboard.render import Request
+from recbole_marn.leaderboard.render import LeaderboardRequest
 from recbole_marn.leaderboard.verify import verify
 from recbole_marn.training.jobs import Failure
 
@@ -54,7 +54,7 @@ def common(data_path):
 
 def request(common, **more):
     settings = {"models": ["LR", "Popularity"], "seeds": 2, "anchors": False, "resamples": 20, "show_progress": False}
-    return Request("tiny", settings=common, **{**settings, **more})
+    return LeaderboardRequest("tiny", settings=common, **{**settings, **more})
 
 
 def snapshot(folder):

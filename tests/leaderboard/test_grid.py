@@ -12,7 +12,7 @@ from recbole_marn.leaderboard.grid import (
     combinations,
     config_id,
     plan_rows,
-    read_space,
+    read_grid,
     search_told,
     searched,
 )
@@ -44,7 +44,7 @@ rows:
   MARN bare: {model: MARN, adversary: none}
 """,
     )
-    rows = plan_rows(["LR", "MARN"], read_space(path))
+    rows = plan_rows(["LR", "MARN"], read_grid(path))
     assert [row.label for row in rows] == [
         "LR (learning_rate=0.1)", "LR (learning_rate=0.2)",
         "MARN (learning_rate=0.1, prediction_hidden=[8])", "MARN (learning_rate=0.1, prediction_hidden=[4, 2])",
@@ -81,12 +81,12 @@ def test_combinations_are_all_and_in_order():
 )
 def test_a_wrong_grid_file_is_explained(tmp_path, text, told):
     with pytest.raises(InputError, match=told):
-        read_space(write(tmp_path, text))
+        read_grid(write(tmp_path, text))
 
 
 def test_a_missing_grid_file(tmp_path):
     with pytest.raises(InputError, match="absent.yaml"):
-        read_space(tmp_path / "absent.yaml")
+        read_grid(tmp_path / "absent.yaml")
 
 
 def test_an_unknown_model_is_named():

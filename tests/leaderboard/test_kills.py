@@ -38,8 +38,8 @@ for index in range(number):
 failures = run_jobs(jobs, 2, show_progress=False)
 assert not failures, failures
 # Imported last: kills should hit runs, not imports.
-from recbole_marn.leaderboard.render import Request, render
-render(Request("tiny", out=out, resamples=20, show_progress=False))
+from recbole_marn.leaderboard.render import LeaderboardRequest, render
+render(LeaderboardRequest("tiny", out=out, resamples=20, show_progress=False))
 """
 TABLES = ("tiny.md", "tiny.csv", "tiny.tex", "tiny.html")
 

@@ -15,7 +15,7 @@ from recbole_marn.evaluation.scores import load_scores, measured
 from recbole_marn.leaderboard.measures import OF_CLICKS, OF_LOG, OF_REQUESTS, measures_of
 from recbole_marn.leaderboard.publish import publish
 from recbole_marn.leaderboard.records import Folders
-from recbole_marn.leaderboard.render import Request, render
+from recbole_marn.leaderboard.render import LeaderboardRequest, render
 from recbole_marn.leaderboard.verify import verify
 
 LOG = {"label": {"field": "label"}, "request": {"field": "request_id"}}
@@ -61,7 +61,7 @@ def results(tmp_path):
 
 
 def draw(out, **options):
-    return render(Request("tiny", out=out, resamples=50, show_progress=False, **options), made=True)
+    return render(LeaderboardRequest("tiny", out=out, resamples=50, show_progress=False, **options), made=True)
 
 
 def test_tables_have_the_metrics_of_a_log_and_no_negatives(results):

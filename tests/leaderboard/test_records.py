@@ -13,7 +13,7 @@ from recbole_marn.evaluation.record import digest, read_record, read_records, se
 from recbole_marn.evaluation.scores import part_metrics, rows_sha256
 from recbole_marn.files import write_text
 from recbole_marn.leaderboard.records import EvidenceStore, Folders, check_alike
-from recbole_marn.leaderboard.render import Request, render
+from recbole_marn.leaderboard.render import LeaderboardRequest, render
 
 
 def first(results, kind="records"):
@@ -63,7 +63,7 @@ def test_another_format_version_stops_everything(results, version):
     rewrite(path, format=version)
     before = {file: file.read_bytes() for file in results.rglob("*") if file.is_file()}
     with pytest.raises(InputError, match=f"format 1.*{path.name} of format {version}.*nothing was overwritten"):
-        render(Request("tiny", out=results, show_progress=False))
+        render(LeaderboardRequest("tiny", out=results, show_progress=False))
     assert {file: file.read_bytes() for file in results.rglob("*") if file.is_file()} == before
 
 
@@ -113,7 +113,7 @@ def test_other_rows_do_not_share_a_table(results):
     rows = {**record["data"]["rows_sha256"], "test_matched": "0" * 64}
     rewrite(path, data={**record["data"], "rows_sha256": rows})
     with pytest.raises(InputError, match="same test_matched rows"):
-        render(Request("tiny", out=results, show_progress=False))
+        render(LeaderboardRequest("tiny", out=results, show_progress=False))
 
 
 def test_a_run_on_other_rows_is_not_added(results, monkeypatch):
@@ -133,7 +133,7 @@ def test_altered_scores_are_not_rendered(results):
     path.write_bytes(path.read_bytes() + b"x")
     Folders(results, "tiny").statistics.unlink()
     with pytest.raises(InputError, match=f"{path.name}.*altered"):
-        render(Request("tiny", out=results, show_progress=False))
+        render(LeaderboardRequest("tiny", out=results, show_progress=False))
 
 
 def test_scores_are_kept_out_of_version_control(results):

@@ -16,10 +16,10 @@ import pytest
 from recbole_marn.errors import InputError, printable
 from recbole_marn.evaluation.record import read_record, read_records
 from recbole_marn.leaderboard.board import board_of, p_value, rows_of_records, seconds_per_epoch, spread
-from recbole_marn.leaderboard.formats import FORMATS, markdown_text, parts_of_line, plain
+from recbole_marn.leaderboard.formats import FORMATS, markdown_text, parts_of_line, unmarked
 from recbole_marn.leaderboard.page import leader
 from recbole_marn.leaderboard.records import Folders
-from recbole_marn.leaderboard.render import Request, render
+from recbole_marn.leaderboard.render import LeaderboardRequest, render
 from recbole_marn.leaderboard.statistics import TableRow
 from recbole_marn.leaderboard.verify import verify
 from recbole_marn.plots.svg import Curve, Interval, Point, curves_plot, interval_plot, scatter_plot
@@ -125,23 +125,23 @@ def test_two_records_of_the_same_settings_and_seed(results):
     """One is from before `adagrad_init` existed, the other has it at its default: they are one run, not two seeds."""
     fake_runs.write_run(results, "LR", 2020, adagrad_init=0.1)
     with pytest.raises(InputError, match="would count as two seeds"):
-        render(Request("tiny", out=results, resamples=50, show_progress=False))
+        render(LeaderboardRequest("tiny", out=results, resamples=50, show_progress=False))
 
 
 def test_intervals_that_cannot_be_made_again_are_kept(results):
     file = Folders(results, "tiny").statistics
     before = file.read_bytes()
-    render(Request("tiny", out=results, show_progress=False))
+    render(LeaderboardRequest("tiny", out=results, show_progress=False))
     assert json.loads(file.read_bytes())["resamples"] == 50, "the table's own number is the default"
     fake_runs.forget_evidence(results)
     next(Folders(results, "tiny").scores.glob("DIN-*.npz")).unlink()
     with pytest.raises(InputError, match="no scores of DIN on this machine"):
-        render(Request("tiny", out=results, resamples=60, show_progress=False))
+        render(LeaderboardRequest("tiny", out=results, resamples=60, show_progress=False))
     assert file.read_bytes() == before
 
 
 def test_another_baseline_is_in_the_command_of_the_table(results):
-    render(Request("tiny", out=results, baseline="LR", show_progress=False))
+    render(LeaderboardRequest("tiny", out=results, baseline="LR", show_progress=False))
     text = (results / "tiny.md").read_text()
     assert "leaderboard --dataset=tiny --seeds=5 --resamples=50 --baseline=LR\n" in text
 
@@ -163,7 +163,7 @@ def test_degenerate_tests_are_shown_as_undefined(results):
     assert cells["LR", "p best"] == "undefined" and cells["LR", "Δ best"] == "–" and cells["LR", "RelaImpr"] == "–"
     assert cells["MARN", "p best"] == "itself"
     for write in FORMATS.values():
-        assert "nan" not in plain(write(broken)).lower().replace("nanum", "")
+        assert "nan" not in unmarked(write(broken)).lower().replace("nanum", "")
 
 
 def test_runs_without_other_samplings_leave_dashes(results):
@@ -185,7 +185,7 @@ def test_rendering_needs_no_scores(results):
         file.unlink()
     for suffix in FORMATS:
         (results / f"tiny.{suffix}").unlink()
-    line = render(Request("tiny", out=results, resamples=50, show_progress=False))
+    line = render(LeaderboardRequest("tiny", out=results, resamples=50, show_progress=False))
     assert {suffix: (results / f"tiny.{suffix}").read_bytes() for suffix in FORMATS} == before
     assert line["without_scores"] == []
 
@@ -194,7 +194,7 @@ def test_a_row_whose_scores_are_elsewhere_has_no_interval(results):
     record = fake_runs.write_run(results, "DIN", 2020, row="DIN wide", width=9)
     fake_runs.forget_evidence(results)
     (Folders(results, "tiny").scores / f"{record.stem}.scores.npz").unlink()
-    line = render(Request("tiny", out=results, resamples=50, show_progress=False))
+    line = render(LeaderboardRequest("tiny", out=results, resamples=50, show_progress=False))
     assert line["without_scores"] == ["DIN wide"] and line["rows"] == 5
     shown = board(results)
     row = next(row for row in shown.evidence[0].rows if row[0].text == "DIN wide")
@@ -264,7 +264,7 @@ HOSTILE = {
 def test_names_are_shown_and_not_obeyed(results):
     for width, name in enumerate(HOSTILE, start=3):
         fake_runs.write_run(results, "LR", 2020, row=name, width=width)
-    render(Request("tiny", out=results, resamples=50, baseline="LR", show_progress=False))
+    render(LeaderboardRequest("tiny", out=results, resamples=50, baseline="LR", show_progress=False))
     for name, files in HOSTILE.items():
         for suffix, forbidden in files.items():
             assert forbidden not in (results / f"tiny.{suffix}").read_text(), (name, suffix)
@@ -284,7 +284,7 @@ def test_the_command_of_a_table_cannot_leave_its_place(results):
     hostile = "recbole-marn\n```\n<script>x</script>"
     statistics = {**json.loads(file.read_text()), "command": hostile}
     shown = board_of(read_records(Folders(results, "tiny").records), statistics)
-    markdown, page, latex = (plain(FORMATS[suffix](shown)) for suffix in ("md", "html", "tex"))
+    markdown, page, latex = (unmarked(FORMATS[suffix](shown)) for suffix in ("md", "html", "tex"))
     assert markdown.count("```") == 4 and "<script>x" not in page
     assert latex.splitlines()[0].endswith("</script>") and latex.splitlines()[1].startswith("% needs")
 
@@ -299,8 +299,8 @@ def test_markdown_says_what_the_text_says():
 
 def test_latex_escapes_what_latex_reads_itself(results):
     fake_runs.write_run(results, "LR", 2020, row="a_b 50% & {c}", width=3)
-    render(Request("tiny", out=results, resamples=50, show_progress=False))
-    text = plain(FORMATS["tex"](board(results)))
+    render(LeaderboardRequest("tiny", out=results, resamples=50, show_progress=False))
+    text = unmarked(FORMATS["tex"](board(results)))
     assert r"a\_b 50\% \& \{c\}" in text
     assert cells_of("tex", board(results))["results", "a_b 50% & {c}", "AUC"].startswith("0.")
     for environment in ("table", "tabular"):
@@ -312,7 +312,7 @@ def test_tuned_rows_say_what_was_searched(results):
     records = [dict(record) for record in read_records(Folders(results, "tiny").records)]
     for record in records:
         record["tuned"] = {"trials": 3, "space": {"learning_rate": [0.1, 0.2]}, "chosen": "x", "compared": []}
-    text = plain(FORMATS["md"](board_of(records, shown.statistics)))
+    text = unmarked(FORMATS["md"](board_of(records, shown.statistics)))
     assert "| LR | as shared | 3 trials: learning_rate in [0.1, 0.2] |" in text
     assert "at most 3 trials per model on validation" in text
 

@@ -12,7 +12,7 @@ from recbole_marn.evaluation.evidence import evidence_of
 from recbole_marn.evaluation.metrics import auc, log_loss, per_user_auc, uauc
 from recbole_marn.evaluation.seeds import auc_of_means_test, interval, paired_over_users, user_means
 from recbole_marn.evaluation.significance import delong_test, delong_variance, holm, welch_interval
-from recbole_marn.leaderboard.statistics import Asked, TableRow, best_row, mean_of_seeds, statistics_of
+from recbole_marn.leaderboard.statistics import Comparison, TableRow, best_row, mean_of_seeds, statistics_of
 
 USERS, ROWS = 60, 5
 
@@ -180,7 +180,7 @@ def table_statistics(rows, columns, **more):
     def scores(row, part):
         return seen(columns[row.label])
 
-    return statistics_of("d", rows, scores, Asked("row0", 20), **more)
+    return statistics_of("d", rows, scores, Comparison("row0", 20), **more)
 
 
 @pytest.fixture

@@ -14,9 +14,9 @@ from recbole_marn.evaluation.evidence import pack, unpack
 from recbole_marn.evaluation.record import read_record, read_records, sealed_text
 from recbole_marn.files import sha256
 from recbole_marn.leaderboard.board import board_of
-from recbole_marn.leaderboard.formats import FORMATS, parts_of_line, plain
+from recbole_marn.leaderboard.formats import FORMATS, parts_of_line, unmarked
 from recbole_marn.leaderboard.records import Folders
-from recbole_marn.leaderboard.render import Request, render
+from recbole_marn.leaderboard.render import LeaderboardRequest, render
 from recbole_marn.leaderboard.verify import verify
 
 
@@ -42,7 +42,7 @@ def test_a_changed_cell_is_named(results, suffix):
                 changed, said, cell = number, text, key
                 texts[at] = "0.9999"
                 lines[number] = around[0] + "".join(f"{one}{two}" for one, two in zip(texts, around[1:], strict=True))
-    path.write_text("\n".join(map(plain, lines)))
+    path.write_text("\n".join(map(unmarked, lines)))
     table, row, column = cell
     assert problems(results) == [
         f"{path}: cell '{column}' of row 'LR' ({table}) says '0.9999', the records say '{said}'."
@@ -222,7 +222,7 @@ def test_without_scores_the_evidence_speaks_and_it_says_so(results, capsys):
 
 def test_without_either_the_records_speak_and_it_says_so(results, capsys):
     fake_runs.forget_evidence(results)
-    render(Request("tiny", out=results, show_progress=False))
+    render(LeaderboardRequest("tiny", out=results, show_progress=False))
     for file in Folders(results, "tiny").scores.glob("*.npz"):
         file.unlink()
     report = verify(results, "tiny")

@@ -325,11 +325,11 @@ def test_what_is_fixed_when_scores_are_served_is_not_asked_for(exported_log, tmp
     from starlette.testclient import TestClient
 
     from recbole_marn.serving.service.app import create_app
-    from recbole_marn.serving.service.options import Options
+    from recbole_marn.serving.service.options import ServiceOptions
 
     asked = {}
     for how in ("a file of behaviours", "no position"):
-        options = Options(exported_log(how)[1], tmp_path / "added")
+        options = ServiceOptions(exported_log(how)[1], tmp_path / "added")
         with TestClient(create_app(options), base_url="http://127.0.0.1") as client:
             asked[how] = set(client.get("/health").json()["reads"]["profile_and_context"])
     assert asked["no position"] - asked["a file of behaviours"] == {"position"}

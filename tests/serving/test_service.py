@@ -10,7 +10,7 @@ from recbole_marn.evaluation.record import sealed_text
 from recbole_marn.serving import scores
 from recbole_marn.serving.exported import ExportedScorer
 from recbole_marn.serving.histories import Behaviours, History
-from recbole_marn.serving.service.options import Options
+from recbole_marn.serving.service.options import ServiceOptions
 
 HISTORY = [{"item": "003", "time": 1e5, "type": "view"}, {"item": "004", "time": 2e5, "type": "buy"}]
 ASKED = {"history": HISTORY, "time": 3e5, "items": ["001", "002"]}
@@ -35,7 +35,7 @@ def start(folder, tmp_path):
     clients = []
 
     def started(**options):
-        options = Options(folder, tmp_path / "added", look_every=0.01, **options)
+        options = ServiceOptions(folder, tmp_path / "added", look_every=0.01, **options)
         app = TestClient(create_app(options), base_url="http://127.0.0.1", raise_server_exceptions=False)
         clients.append(app.__enter__())
         return clients[-1]

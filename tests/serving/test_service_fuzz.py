@@ -9,7 +9,7 @@ import random
 
 import pytest
 
-from recbole_marn.serving.service.options import Options
+from recbole_marn.serving.service.options import ServiceOptions
 
 pytestmark = pytest.mark.slow
 CASES = int(os.environ.get("RECBOLE_MARN_FUZZ", 1250))  # of each operation with a body or parameters, in each mode
@@ -38,7 +38,7 @@ def test_no_request_is_answered_by_a_fault(exported, tmp_path):
 
     from recbole_marn.serving.service.app import create_app
 
-    app = create_app(Options(exported()[1], tmp_path / "added", timeout=60, retrieve=5))
+    app = create_app(ServiceOptions(exported()[1], tmp_path / "added", timeout=60, retrieve=5))
     schema = schemathesis.openapi.from_asgi("/openapi.json", app, headers={"host": "127.0.0.1"})
     rng, statuses, faults = random.Random(0), collections.Counter(), []
 

@@ -7,8 +7,8 @@ import pytest
 
 from recbole_marn.errors import InputError
 from recbole_marn.serving.service.added_file import AddedFile, AddedItem
-from recbole_marn.serving.service.photos import Photos
-from recbole_marn.serving.service.shown import Facts, Shown
+from recbole_marn.serving.service.photos import ServedPhotos
+from recbole_marn.serving.service.shown import Shown, ShownFacts
 
 
 def item(name, **fields):
@@ -88,7 +88,7 @@ def test_a_request_names_an_item_and_never_a_path(tmp_path):
     (folder / "page.svg").write_bytes(b"<svg onload='alert(1)'/>")
     (folder / "notes.txt").write_bytes(b"")
     os.symlink(tmp_path / "secret.jpg", folder / "link.jpg")
-    photos = Photos(folder)
+    photos = ServedPhotos(folder)
     assert len(photos) == 2 and "0123" in photos and "link" not in photos
     assert photos.of("0123") == (folder.resolve() / "01" / "0123.JPG", "image/jpeg")
     for name in ("../secret", "01/0123", "/etc/passwd", "page", "notes", "link", "", "nobody"):
@@ -96,9 +96,9 @@ def test_a_request_names_an_item_and_never_a_path(tmp_path):
 
 
 def test_a_folder_of_photos_that_is_missing_is_told(tmp_path):
-    assert len(Photos(None)) == 0
+    assert len(ServedPhotos(None)) == 0
     with pytest.raises(InputError, match="--photos"):
-        Photos(tmp_path / "none")
+        ServedPhotos(tmp_path / "none")
 
 
 # ------------------------------------------------------------------------------------------------------ shown
@@ -122,8 +122,8 @@ def test_items_are_found_by_words_of_title_and_id(shown, words, found):
 
 
 def test_facts_are_those_of_the_export_or_what_was_told(shown):
-    assert shown.facts("10") == Facts("The Red House", {"kind": "book"})
-    assert shown.facts("20") == Facts("20", {}) and shown.facts("nobody") == Facts("nobody", {})
+    assert shown.facts("10") == ShownFacts("The Red House", {"kind": "book"})
+    assert shown.facts("20") == ShownFacts("20", {}) and shown.facts("nobody") == ShownFacts("nobody", {})
     later = shown.with_items({"10": {"title": ["Blue", "House"], "kind": None, "price": 3}, "new": {}})
-    assert later.facts("10") == Facts("Blue House", {}) and later.search("house", 5) == ["10"]
+    assert later.facts("10") == ShownFacts("Blue House", {}) and later.search("house", 5) == ["10"]
     assert later.search("new", 5) == ["new"] and shown.facts("10").title == "The Red House"

@@ -15,7 +15,7 @@ from recbole_marn.serving.histories import Behaviours, History
 from recbole_marn.serving.service import schema
 from recbole_marn.serving.service.added_file import AddedItem
 from recbole_marn.serving.service.metrics import Metrics
-from recbole_marn.serving.service.photos import Photos
+from recbole_marn.serving.service.photos import ServedPhotos
 from recbole_marn.serving.service.state import Answering, State
 
 __all__ = ["Endpoints"]
@@ -27,7 +27,7 @@ class Endpoints:
     Every method raises `InputError` for what the model cannot take.
     """
 
-    def __init__(self, state: State, photos: Photos, metrics: Metrics):
+    def __init__(self, state: State, photos: ServedPhotos, metrics: Metrics):
         self.state, self.photos, self.metrics = state, photos, metrics
 
     def score(self, asked: schema.ScoreRequest) -> schema.ScoreAnswer:

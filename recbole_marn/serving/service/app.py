@@ -22,8 +22,8 @@ from recbole_marn.serving.service import schema
 from recbole_marn.serving.service.answers import Endpoints
 from recbole_marn.serving.service.guard import FAULT, Guard, refusal
 from recbole_marn.serving.service.metrics import CONTENT_TYPE_LATEST, Metrics
-from recbole_marn.serving.service.options import LOOPBACK, Options
-from recbole_marn.serving.service.photos import Photos
+from recbole_marn.serving.service.options import LOOPBACK, ServiceOptions
+from recbole_marn.serving.service.photos import ServedPhotos
 from recbole_marn.serving.service.state import State
 from recbole_marn.training.children import end_with_parent
 
@@ -48,13 +48,13 @@ MAY_ADD = REFUSED | {
 }
 
 
-def create_app(options: Options) -> Any:
+def create_app(options: ServiceOptions) -> Any:
     """The application of one worker.
 
     Raises:
         InputError: no export, no photos, or nowhere to keep what is added.
     """
-    endpoints = Endpoints(State(options), Photos(options.photos), Metrics())
+    endpoints = Endpoints(State(options), ServedPhotos(options.photos), Metrics())
     endpoints.metrics.items.set(endpoints.health().items)
     pool = ThreadPoolExecutor(THREADS, thread_name_prefix="answer")
 
@@ -79,7 +79,7 @@ def create_app(options: Options) -> Any:
     return Guard(app, options, endpoints.metrics)
 
 
-def _answer(app: FastAPI, endpoints: Endpoints, options: Options, pool: ThreadPoolExecutor) -> None:
+def _answer(app: FastAPI, endpoints: Endpoints, options: ServiceOptions, pool: ThreadPoolExecutor) -> None:
     """The paths that programs ask."""
 
     async def computed(work: Callable, *args: Any) -> Any:
@@ -114,7 +114,7 @@ def _answer(app: FastAPI, endpoints: Endpoints, options: Options, pool: ThreadPo
         return Response(endpoints.metrics.text(), media_type=CONTENT_TYPE_LATEST)
 
 
-def _serve_page(app: FastAPI, photos: Photos) -> None:
+def _serve_page(app: FastAPI, photos: ServedPhotos) -> None:
     """The page for people, and the photos it shows."""
 
     @app.get("/photos/{item:path}", include_in_schema=False)
@@ -128,7 +128,7 @@ def _serve_page(app: FastAPI, photos: Photos) -> None:
         _serve_file(app, path, name, kind)
 
 
-async def _look(endpoints: Endpoints, options: Options) -> None:
+async def _look(endpoints: Endpoints, options: ServiceOptions) -> None:
     """Look for another export now and then, in a thread: checking one takes as long as reading it."""
     while True:
         await asyncio.sleep(options.look_every)
@@ -137,7 +137,7 @@ async def _look(endpoints: Endpoints, options: Options) -> None:
             endpoints.metrics.items.set(endpoints.health().items)
 
 
-def _check_may_add(options: Options, authorization: str) -> None:
+def _check_may_add(options: ServiceOptions, authorization: str) -> None:
     if options.token is None and not options.is_local:
         raise HTTPException(403, "Expected a service with --token-file, for other machines reach it. Start it so.")
     if options.token is not None and not hmac.compare_digest(

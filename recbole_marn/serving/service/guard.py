@@ -12,7 +12,7 @@ from typing import Any
 import anyio
 
 from recbole_marn.serving.service.metrics import Metrics
-from recbole_marn.serving.service.options import Options
+from recbole_marn.serving.service.options import ServiceOptions
 
 __all__ = ["FAULT", "Guard", "Refused", "refusal"]
 
@@ -53,7 +53,7 @@ def refusal(request_id: str, problems: Any) -> bytes:
 class Guard:
     """ASGI middleware; the outermost."""
 
-    def __init__(self, app: Any, options: Options, metrics: Metrics):
+    def __init__(self, app: Any, options: ServiceOptions, metrics: Metrics):
         self.app, self.options, self.metrics = app, options, metrics
         self._under_way = 0
 

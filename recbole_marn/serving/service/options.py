@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["LOOPBACK", "RANKED", "Options"]
+__all__ = ["LOOPBACK", "RANKED", "ServiceOptions"]
 
 RANKED = 100  # items of the longest ranking
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 @dataclass(frozen=True)
-class Options:
+class ServiceOptions:
     """How an export is served.
 
     Attributes:

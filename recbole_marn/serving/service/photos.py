@@ -7,13 +7,13 @@ from pathlib import Path
 
 from recbole_marn.errors import InputError
 
-__all__ = ["Photos"]
+__all__ = ["ServedPhotos"]
 
 # What a browser shows and does not run, which SVG it does.
 KINDS = {".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".png": "image/png", ".webp": "image/webp", ".gif": "image/gif"}
 
 
-class Photos:
+class ServedPhotos:
     """Pictures by item: `<item>.jpg` (or .png, .webp, .gif) anywhere below a folder, found when the service starts.
 
     Links that lead out of the folder are left out. Of several pictures of an item the first by name is taken.

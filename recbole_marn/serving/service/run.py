@@ -11,7 +11,7 @@ from typing import Any
 import uvicorn
 
 from recbole_marn.errors import InputError, first_line
-from recbole_marn.serving.service.options import Options
+from recbole_marn.serving.service.options import ServiceOptions
 from recbole_marn.serving.service.workers import Workers, started
 
 __all__ = ["run"]
@@ -28,7 +28,7 @@ LOG: dict[str, Any] = {
 }
 
 
-def run(options: Options, port: int, workers: int) -> int:
+def run(options: ServiceOptions, port: int, workers: int) -> int:
     """Serve until SIGTERM or Ctrl-C; requests under way are answered before a worker ends.
 
     Returns:
@@ -52,7 +52,7 @@ def run(options: Options, port: int, workers: int) -> int:
         return supervisor.exit_code
 
 
-def _application(options: Options) -> Any:
+def _application(options: ServiceOptions) -> Any:
     def make() -> Any:
         from recbole_marn.serving.service.app import create_app  # in the worker
 

@@ -14,11 +14,11 @@ from typing import Any
 from recbole_marn.errors import InputError, entries_of
 from recbole_marn.serving.exported import CODES, EXPORT_AGAIN, SHOWN
 
-__all__ = ["Facts", "Shown"]
+__all__ = ["Shown", "ShownFacts"]
 
 
 @dataclass(frozen=True)
-class Facts:
+class ShownFacts:
     """Title and further fields of an item."""
 
     title: str
@@ -47,7 +47,7 @@ class Shown:
     lines: list[str]
     text: str
     starts: list[int]
-    added: Mapping[str, Facts] = field(default_factory=dict)
+    added: Mapping[str, ShownFacts] = field(default_factory=dict)
 
     @classmethod
     def of(cls, folder: Path, items: list[str]) -> Shown:
@@ -71,19 +71,19 @@ class Shown:
     def with_items(self, told: Mapping[str, Mapping[str, Any]]) -> Shown:
         """With items that were told of: id -> field -> value."""
         added = {
-            item: Facts(_text(fields.get(self.title)), {name: _text(fields.get(name)) for name in self.about})
+            item: ShownFacts(_text(fields.get(self.title)), {name: _text(fields.get(name)) for name in self.about})
             for item, fields in told.items()
         }
         return dataclasses.replace(self, added={**self.added, **added})
 
-    def facts(self, item: str) -> Facts:
+    def facts(self, item: str) -> ShownFacts:
         """Title, or the id where there is none, and the fields that are not empty."""
         found = self.added.get(item)
         if found is None and item in self.place:
-            found = Facts(**json.loads(self.lines[self.place[item]]))
+            found = ShownFacts(**json.loads(self.lines[self.place[item]]))
         if found is None:
-            return Facts(item, {})
-        return Facts(found.title or item, {name: value for name, value in found.about.items() if value})
+            return ShownFacts(item, {})
+        return ShownFacts(found.title or item, {name: value for name, value in found.about.items() if value})
 
     def search(self, words: str, limit: int) -> list[str]:
         """Ids of items whose title or id has all the words; those added first, then by the order of the export."""

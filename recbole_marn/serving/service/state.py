@@ -18,7 +18,7 @@ from recbole_marn.serving.exported_items import ItemTower
 from recbole_marn.serving.new_items import ItemsAdded
 from recbole_marn.serving.retrieval import Retrieval
 from recbole_marn.serving.service.added_file import AddedFile, AddedItem
-from recbole_marn.serving.service.options import Options
+from recbole_marn.serving.service.options import ServiceOptions
 from recbole_marn.serving.service.shown import Shown
 
 __all__ = ["Answering", "State"]
@@ -117,7 +117,7 @@ class State:
         InputError: no export, or nowhere to keep what is added.
     """
 
-    def __init__(self, options: Options):
+    def __init__(self, options: ServiceOptions):
         self.options = options
         self.file = AddedFile(options.added)
         self.reload_problem: str | None = None
