@@ -30,25 +30,22 @@ def settings(folder, model, **changed):
 def test_nearly_all_that_can_be_told_of_clicks_is_learned(model, tmp_path):
     """The share of the truth's AUC over one half: of validation, which chose settings and epoch, and of test.
 
-    The aim is .97 of both; this seed reaches .98 of validation and .97 of test, five seeds .971 (MARN) and .970 of test
-    (results/click-logs.md).
+    The aim is .97 of both; ten seeds have .98 of validation and .978 (MARN) and .974 of test (results/click-logs.md).
     """
     result = run(config_dict=settings(tmp_path, model))
-    for part, least in (("valid", 0.97), ("test", 0.965)):
+    for part, least in (("valid", 0.975), ("test", 0.97)):
         share = (result[part]["AUC"] - 0.5) / (TRUTH[part]["auc"] - 0.5)
         assert share > least, part
 
 
+@pytest.mark.parametrize("model", ["MARN", "MultimodalDIN"])
 @pytest.mark.parametrize("kept", [1.0, 0.5, 0.1])
-def test_calibrated_click_rates_are_those_that_are_observed(kept, tmp_path):
-    """The aim is 2 % on test, and reached: 1.013, 1.018, 1.002 (results/click-logs.md).
-
-    Another machine rounds otherwise.
-    """
+def test_calibrated_click_rates_are_those_that_are_observed(kept, model, tmp_path):
+    """On test, too, though histories grow from day to day: users are known by their rates (results/click-logs.md)."""
     changed = {"keep_negatives": kept, "calibration": "platt"}
-    result = run(config_dict=settings(tmp_path, "MARN", **changed))
+    result = run(config_dict=settings(tmp_path, model, **changed))
     assert result["valid"]["predicted/observed"] == pytest.approx(1, abs=0.002)
-    assert result["test"]["predicted/observed"] == pytest.approx(1, abs=0.025)
+    assert result["test"]["predicted/observed"] == pytest.approx(1, abs=0.02)
 
 
 def test_shuffled_labels_teach_nothing(tmp_path):
