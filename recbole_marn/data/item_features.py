@@ -34,6 +34,7 @@ from recbole_marn.settings.data import (
     TextModality,
     VectorModality,
 )
+from recbole_marn.settings.logs import STATISTICS
 from recbole_marn.settings.parsing import nearest
 
 __all__ = ["ItemColumns", "ItemFeatures", "MovingStatistics", "OfItems", "TRAIN_INTERACTIONS"]
@@ -183,10 +184,11 @@ class ItemFeatures:
 
 def _need(columns: ItemColumns, field: str, name: str, kind: str) -> None:
     if field not in columns.fields():
+        close = nearest(field, [*columns.fields(), *STATISTICS])
         raise InputError(
             f"column '{field}' ({kind}) of the items for modality '{name}'",
             f"columns {', '.join(columns.fields()) or 'none'}",
-            f"Add it to the .item file and to load_col, or correct the name.{nearest(field, columns.fields())}",
+            f"Add it to the .item file and to load_col, or correct the name.{close}",
         )
 
 

@@ -62,8 +62,16 @@ def _purchase_ids(dataset: LogFiles) -> list[int]:
         if not dataset.settings.counts_purchases:
             dataset.notes.append("behaviours: purchase_types says nothing, for no statistic counts purchases")
         return type_ids(dataset, behaviours.purchase_types, "purchase_types")
-    types = () if dataset.behaviour_types is None else dataset.behaviour_types
-    return [number for number, token in enumerate(types) if str(token).lower() in PURCHASES]
+    types = [] if dataset.behaviour_types is None else [str(token) for token in dataset.behaviour_types]
+    found = [number for number, token in enumerate(types) if token.lower() in PURCHASES]
+    if dataset.settings.counts_purchases and not found:
+        raise InputError(
+            f"a type of behaviours among {', '.join(PURCHASES)}, for statistics of purchases",
+            f"types {', '.join(types[1:]) or 'none'}",
+            "Name the column of types under behaviour: {kind: ...} and the purchases under behaviours: "
+            "{purchase_types: [...]}, or leave purchases and purchase_rate out.",
+        )
+    return found
 
 
 def _sorted_behaviours(dataset: LogFiles, table: pd.DataFrame, wanted: Sequence[str] | None = None) -> Events:

@@ -73,12 +73,14 @@ def _read(dataset: Any, is_row: np.ndarray, source: str, name: str, width: int) 
     by_user = source == "user" and dataset.user_feat is not None and name in dataset.user_feat
     table = dataset.user_feat if by_user else dataset.inter_feat
     if name not in table:
-        known = [*(dataset.user_feat if dataset.user_feat is not None and source == "user" else ())]
-        known += [field for field in dataset.inter_feat if not field.startswith(":")]
+        tables = [dataset.user_feat] if dataset.user_feat is not None and source == "user" else []
+        known = list(dict.fromkeys(field for table in (*tables, dataset.inter_feat) for field in table))
+        known = [field for field in known if not field.startswith(":")]
+        counted = USER_STATISTICS if source == "user" else ()
         raise InputError(
             f"column '{name}' of {'.user or .inter' if source == 'user' else '.inter'} for {source}: {{fields: ...}}",
             f"columns {', '.join(known)}",
-            f"Add it to the file and to load_col, or correct the name.{nearest(name, known)}",
+            f"Add it to the file and to load_col, or correct the name.{nearest(name, [*known, *counted])}",
         )
     kind = KINDS.get(dataset.field2type[name])
     if kind is None:

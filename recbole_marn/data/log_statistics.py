@@ -136,12 +136,9 @@ class LogCounts:
         return float(part.mean()) if len(part) else 0.0
 
     def _check_purchases(self, name: str) -> None:
-        if self.events is None or not len(self.purchase_types):
+        if self.events is None:
             raise InputError(
-                f"behaviours with times, of which some types are purchases, for the statistic {name}",
-                "behaviours without times" if self.events is None else "no such type",
-                "Name the column of types under behaviour: {kind: ...} and the types under behaviours: "
-                f"{{purchase_types: [...]}}, or leave {name} out.",
+                f"behaviours with times, for the statistic {name}", "behaviours without", f"Leave {name} out."
             )
         if self.split != "time" and self.until == "snapshot":
             raise InputError(

@@ -24,7 +24,8 @@ __all__ = ["FORMATS", "marked", "parts_of_line", "unmarked"]
 MARKED = re.compile("\x02(.*?)\x03(.*?)\x04")
 SETTING_KEYS = (
     "split", "split_times", "repeats", "val_interval", "MAX_ITEM_LIST_LENGTH", "train_sampling", "eval_sampling",
-    "negatives_from", "train_negatives", "eval_negatives", "matched_pool", "resample_negatives", "sample_seed",
+    "negatives_from", "train_last", "train_negatives", "eval_negatives", "matched_pool", "resample_negatives",
+    "sample_seed",
     "label", "request", "user", "context", "position", "behaviours", "histories", "keep_negatives", "statistics_until",
     "calibration", "modalities", "behaviour", "epochs", "stopping_step", "train_batch_size", "learner", "learning_rate",
     "weight_decay", "adagrad_init", "metrics", "valid_metric",
@@ -32,8 +33,8 @@ SETTING_KEYS = (
 
 # Keys that do nothing where rows are exposures, or where they are not.
 OF_CLICKS_ALONE = {
-    "train_sampling", "eval_sampling", "negatives_from", "train_negatives", "eval_negatives", "matched_pool",
-    "resample_negatives",
+    "train_sampling", "eval_sampling", "negatives_from", "train_last", "train_negatives", "eval_negatives",
+    "matched_pool", "resample_negatives",
 }  # fmt: skip
 OF_LOGS_ALONE = {"histories", "keep_negatives", "statistics_until", "calibration"}
 

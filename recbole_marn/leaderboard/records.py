@@ -74,7 +74,7 @@ def datasets_in(out: Path) -> list[str]:
     found = sorted(path.name for path in (out / "records").glob("*") if path.is_dir())
     if not found:
         raise InputError(
-            f"a results folder with records/<dataset>/ in {out}", "none", "Give the --out of the leaderboard."
+            f"a results folder with records/<dataset>/ in '{out}'", "none", "Give the --out of the leaderboard."
         )
     return found
 

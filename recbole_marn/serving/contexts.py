@@ -11,6 +11,7 @@ from recbole_marn.data.context_vocabulary import FieldVocabulary
 from recbole_marn.prepare.fields import entries
 from recbole_marn.prepare.tokens import identifier, is_missing, number
 from recbole_marn.serving.distinct import distinct
+from recbole_marn.settings.logs import RATES, USER_STATISTICS
 
 __all__ = ["Context", "columns_read", "context_of"]
 
@@ -60,6 +61,8 @@ def _codes(vocabulary: FieldVocabulary, values: np.ndarray) -> tuple[np.ndarray,
         return vocabulary.of_tokens(tokens[which])
     missing = np.array([is_missing(value) for value in different], dtype=bool)
     numbers = np.array([np.nan if (read := number(value)) is None else read for value in different], dtype=np.float64)
+    if USER_STATISTICS.get(vocabulary.name) in RATES:
+        numbers[(numbers < 0) | (numbers > 1)] = np.nan  # no rate: 30 for 30 %
     return vocabulary.of_numbers(numbers[which]), int((np.isnan(numbers) & ~missing)[which].sum())
 
 

@@ -152,11 +152,15 @@ class DataSettings:
     user: Mapping[str, Any] | None = option(None, "log: {fields: {name: width}} of the user's profile")
     context: Mapping[str, Any] | None = option(None, "log: {fields: {name: width}} of the moment and place")
     position: Mapping[str, Any] | None = option(None, "log: {field, at_serving}, a context field fixed when served")
-    behaviours: Mapping[str, Any] | None = option(None, "log: {file, types}; null: histories are of clicked rows")
+    behaviours: Mapping[str, Any] | None = option(
+        None, "log: {file, types, row_types, purchase_types}; null: histories are of clicked rows"
+    )
     histories: Literal["before", "given"] = option(
         "before", "log: behaviours before the row, or lists in the row (item_id_list)"
     )
-    keep_negatives: float = option(1.0, "log: share of the training rows without a click that is kept", low=0, high=1)
+    keep_negatives: float = option(
+        1.0, "log: share of the training rows without a click that is kept", low=1e-6, high=1
+    )
     statistics_until: Literal["snapshot", "row"] = option(
         "snapshot", "log: statistics in evaluation as of the end of training, or of the row's time"
     )

@@ -112,7 +112,9 @@ class RunSettings:
         0.003, "chosen on ml-1m's validation out of .0005, .001, .003, .01", paper="0.1 (adagrad)", low=0
     )
     weight_decay: float = option(0.0, "L2 penalty", low=0)
-    stopping_step: int = option(2, "validations without a better value before stopping", low=0)
+    stopping_step: int = option(
+        2, "validations in a row without a better value that training outlasts; one more ends it", low=0
+    )
     eval_step: int = option(1, "epochs between validations", low=1)
     MAX_ITEM_LIST_LENGTH: int = option(50, "longest history", low=1, high=10**5)
     metrics: Sequence[str] | str = option(

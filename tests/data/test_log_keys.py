@@ -226,8 +226,10 @@ def test_a_position_at_serving_that_no_training_row_has(tmp_path):
 
 def test_no_negatives_kept(tmp_path):
     planted_log.write(tmp_path, ROWS)
-    with pytest.raises(InputError, match="the train part, of which keep_negatives: 0 keeps"):
+    with pytest.raises(InputError, match="'keep_negatives' to be between 1e-06 and 1. Got 0"):
         build(planted_log.settings(tmp_path, keep_negatives=0.0))
+    with pytest.raises(InputError, match="the train part, of which keep_negatives: 1e-06 keeps"):
+        build(planted_log.settings(tmp_path, keep_negatives=1e-6))
 
 
 @pytest.mark.parametrize(

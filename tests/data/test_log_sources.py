@@ -84,7 +84,7 @@ def test_given_histories_are_read_as_they_are_meant_or_not_at_all(tmp_path, file
         ),
         (
             {"modalities": PURCHASES, "split": "time", "behaviour": {"time": "timestamp"}},
-            "some types are purchases, for the statistic purchases. Got no such type",
+            "a type of behaviours among purchase, .*, for statistics of purchases. Got types none",
         ),
         (
             {"modalities": PURCHASES, "split": "random"},

@@ -13,6 +13,7 @@ from recbole_marn.cli import main
 from recbole_marn.data.context import ContextField
 from recbole_marn.data.context_vocabulary import FieldVocabulary
 from recbole_marn.data.loader import CTRDataLoader
+from recbole_marn.data.statistics import EqualFrequencyBins
 from recbole_marn.errors import InputError
 from recbole_marn.registry import MODELS
 from recbole_marn.serving.contexts import context_of
@@ -146,6 +147,15 @@ def test_a_truth_value_is_what_training_spelled(spelled):
     known = FieldVocabulary("member", "token", (field,), np.array(["", *spelled], dtype=object), None)
     found = context_of([known], {"member": np.array([True, False, spelled[0], 1, 0.0], dtype=object)}, 5)
     assert found.codes[:, 0].tolist() == [1, 2, 1, 0, 0] and found.unknown == {"member": 2}, "1 is not true"
+
+
+def test_what_is_no_rate_is_unknown():
+    """30 was taken for a very high rate where 30 % was meant."""
+    field, bins = ContextField("user_purchase_rate", 4, 2, "user"), EqualFrequencyBins((np.array([0.1, 0.3]),))
+    known = FieldVocabulary("user_purchase_rate", "float", (field,), None, bins)
+    given = np.array([0.0, 0.2, "1", 30, -0.1, None, "x"], dtype=object)
+    found = context_of([known], {"user_purchase_rate": given}, 7)
+    assert found.codes[:, 0].tolist() == [1, 2, 3, 0, 0, 0, 0] and found.unknown == {"user_purchase_rate": 3}
 
 
 def test_the_fields_of_a_request_with_unknown_values_are_named(served_log):
