@@ -29,6 +29,7 @@ __all__ = ["about", "arrow", "build_twin", "open_twin", "twin_places"]
 FORMAT = "2"
 KEY = b"recbole_marn"
 BLOCK = 1 << 24  # bytes of text parsed at once
+MARK = b"\xef\xbb\xbf"  # of a file in UTF-8
 LONGEST_TOKEN = 1 << 12  # bytes; RecBole keeps the tokens of a field in an array as wide as the longest
 
 
@@ -210,7 +211,9 @@ class _Text(io.RawIOBase):
         """The first line; the rest is what `read` gives."""
         first = self._take(BLOCK)
         line, _, self._left = first.partition(b"\n")
-        return line.removeprefix(b"\xef\xbb\xbf").removesuffix(b"\r")
+        if self._left.startswith(MARK):  # Arrow would skip it there, too; to the text's reader it is part of a cell
+            raise _NotPlain
+        return line.removeprefix(MARK).removesuffix(b"\r")
 
     def _take(self, size: int) -> bytes:
         data = self._file.read(size) or b""

@@ -84,6 +84,7 @@ NUMBERS = st.one_of(NUMBERS, *[st.integers(-(2**33), 2**33).map(str)] * 15, *[st
     last=st.booleans(),
     block=st.sampled_from([1 << 24, 64]),
 )
+@example(rows=[("\ufeff\n", "", "1", "")], end="\n", last=False, block=1 << 24)
 def test_whatever_the_file_the_twin_agrees_with_the_text_or_there_is_none(tmp_path_factory, rows, end, last, block):
     path = tmp_path_factory.mktemp("twin") / "shop.inter"
     lines = [HEADER[:-1], *("\t".join(row) for row in rows)]
