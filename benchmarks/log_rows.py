@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from recbole_marn.data.context_codes import Column
-from recbole_marn.data.log_histories import Behaviours
+from recbole_marn.data.log_histories import LogBehaviours
 from recbole_marn.data.log_protocol import LogProtocol
 from recbole_marn.data.log_requests import Exposures
 from recbole_marn.data.logged_rows import Requests
@@ -87,8 +87,8 @@ def log(rows: int, rng: np.random.Generator) -> tuple[list, int, float]:
     begun = time.process_time()
     events = sort_events(user[label], item[label], moment[label], **keys)
     protocol = LogProtocol(
-        Exposures(user, item, moment, label, request), Behaviours(events), columns, {}, settings, items + 1, users + 1,
-        50, np.arange(request.max() + 1),
+        Exposures(user, item, moment, label, request), LogBehaviours(events), columns, {}, settings, items + 1,
+        users + 1, 50, np.arange(request.max() + 1),
     )  # fmt: skip
     parts = [protocol.labelled(name) for name in PARTS]
     protocol.sha256(dict(zip(PARTS, parts, strict=True)), keys["user_key"], keys["item_key"])

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from recbole_marn.data.grouped_rows import GroupedRows
-from recbole_marn.data.log_histories import Behaviours
+from recbole_marn.data.log_histories import LogBehaviours
 from recbole_marn.data.log_protocol import LogProtocol
 from recbole_marn.data.log_requests import Exposures
 from recbole_marn.settings.data import DataSettings
@@ -50,7 +50,7 @@ def logged(data: SyntheticData) -> GroupedRows:
     rows = Exposures(user, item, time, label, request.ravel())
     shape = data.shape
     return LogProtocol(
-        rows, Behaviours(events), [], {}, settings, shape.items + 1, shape.users + 1, shape.history,
+        rows, LogBehaviours(events), [], {}, settings, shape.items + 1, shape.users + 1, shape.history,
         np.arange(request.max() + 1),
     ).labelled("train")  # fmt: skip
 

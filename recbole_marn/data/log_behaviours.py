@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from recbole_marn.data import rows as row_rules
-from recbole_marn.data.log_histories import Behaviours, GivenHistories
+from recbole_marn.data.log_histories import GivenHistories, LogBehaviours
 from recbole_marn.data.log_loading import LogFiles
 from recbole_marn.data.rows import Events
 from recbole_marn.errors import InputError
@@ -36,7 +36,7 @@ def type_ids(dataset: LogFiles, types: Sequence[str], key: str = "types") -> lis
     return [known[name] for name in types]
 
 
-def behaviours_of(dataset: LogFiles, table: pd.DataFrame, types: Sequence[str] | None) -> Behaviours:
+def behaviours_of(dataset: LogFiles, table: pd.DataFrame, types: Sequence[str] | None) -> LogBehaviours:
     """Lines of a table: histories are made of the types named, purchases are counted among all.
 
     Raises:
@@ -48,7 +48,7 @@ def behaviours_of(dataset: LogFiles, table: pd.DataFrame, types: Sequence[str] |
     if types is not None and wanted is None:
         source = counted.take(np.isin(counted.behaviour, type_ids(dataset, types)))
     timed = dataset.time_field in table
-    return Behaviours(source, timed=timed, counted=counted, purchase_types=_purchase_ids(dataset))
+    return LogBehaviours(source, timed=timed, counted=counted, purchase_types=_purchase_ids(dataset))
 
 
 def _purchase_ids(dataset: LogFiles) -> list[int]:
@@ -74,7 +74,7 @@ def _purchase_ids(dataset: LogFiles) -> list[int]:
     return found
 
 
-def _sorted_behaviours(dataset: LogFiles, table: pd.DataFrame, wanted: Sequence[str] | None = None) -> Events:
+def _sorted_behaviours(dataset: LogFiles, table: pd.DataFrame, wanted: Sequence[str] | None) -> Events:
     """Lines of some types in order; those without times in the order of their file.
 
     Raises:

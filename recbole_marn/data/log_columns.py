@@ -70,12 +70,11 @@ def _column(dataset: Any, is_row: np.ndarray, source: str, name: str, width: int
 
 def _read(dataset: Any, is_row: np.ndarray, source: str, name: str, width: int) -> Column:
     """A column of .user, or where that has none of the name of .inter."""
-    by_user = source == "user" and dataset.user_feat is not None and name in dataset.user_feat
-    table = dataset.user_feat if by_user else dataset.inter_feat
-    if name not in table:
-        tables = [dataset.user_feat] if dataset.user_feat is not None and source == "user" else []
-        known = list(dict.fromkeys(field for table in (*tables, dataset.inter_feat) for field in table))
-        known = [field for field in known if not field.startswith(":")]
+    with_users = source == "user" and dataset.user_feat is not None
+    tables = [dataset.user_feat, dataset.inter_feat] if with_users else [dataset.inter_feat]
+    table = next((table for table in tables if name in table), None)
+    if table is None:
+        known = list(dict.fromkeys(field for table in tables for field in table if not field.startswith(":")))
         counted = USER_STATISTICS if source == "user" else ()
         raise InputError(
             f"column '{name}' of {'.user or .inter' if source == 'user' else '.inter'} for {source}: {{fields: ...}}",
@@ -87,6 +86,7 @@ def _read(dataset: Any, is_row: np.ndarray, source: str, name: str, width: int) 
         raise InputError(
             f"{name} to be a token, a float or a token_seq", dataset.field2type[name].value, "Leave it out."
         )
+    by_user = table is dataset.user_feat
     if kind == "float":
         values, tokens = dataset.numbers["user" if by_user else "inter", name], None
     else:

@@ -12,7 +12,7 @@ from recbole_marn.data import log_checks
 from recbole_marn.data.ctr_dataset import CTRDataset
 from recbole_marn.data.log_behaviours import behaviours_of, given_with_rows, type_ids
 from recbole_marn.data.log_columns import profile_and_context
-from recbole_marn.data.log_histories import Behaviours
+from recbole_marn.data.log_histories import LogBehaviours
 from recbole_marn.data.log_loading import PART, LogFiles
 from recbole_marn.data.log_protocol import LogProtocol
 from recbole_marn.data.log_requests import Exposures
@@ -54,7 +54,7 @@ class LogDataset(LogFiles):
             None if given is None else given.fingerprint,
         )  # fmt: skip
         if given is not None:
-            self.behaviours = Behaviours(given, timed=given.time is not None)
+            self.behaviours = LogBehaviours(given, timed=given.time is not None)
         elif self.behaviours_feat is not None:
             self.behaviours = behaviours_of(self, self.behaviours_feat, behaviours.types)
         elif is_behaviour is not None:

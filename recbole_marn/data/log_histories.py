@@ -15,7 +15,7 @@ from recbole_marn.data.logged_rows import Requests
 from recbole_marn.data.rows import Events
 from recbole_marn.data.statistics import Moments
 
-__all__ = ["Behaviours", "GivenHistories", "Histories", "given_histories", "histories_before", "is_one_of"]
+__all__ = ["LogBehaviours", "GivenHistories", "Histories", "given_histories", "histories_before", "is_one_of"]
 
 
 class Histories(NamedTuple):
@@ -89,7 +89,7 @@ class GivenHistories:
 
 
 @dataclass(frozen=True, eq=False)
-class Behaviours:
+class LogBehaviours:
     """What histories of a log are made of, and what its purchases are counted among.
 
     Attributes:

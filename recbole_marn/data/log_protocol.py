@@ -16,9 +16,9 @@ from recbole_marn.data.fingerprint import LookedUp, Widened, split_sha256
 from recbole_marn.data.item_features import MovingStatistics
 from recbole_marn.data.log_context import LogContext
 from recbole_marn.data.log_histories import (
-    Behaviours,
     GivenHistories,
     Histories,
+    LogBehaviours,
     given_histories,
     histories_before,
     is_one_of,
@@ -58,7 +58,7 @@ class LogProtocol:
     """
 
     exposures: Exposures
-    behaviours: Behaviours
+    behaviours: LogBehaviours
     columns: Sequence[Column]
     extra: Mapping[str, np.ndarray]
     settings: DataSettings

@@ -72,8 +72,7 @@ class LogCounts:
         Raises:
             InputError: purchases without behaviours that are some, or whose end of training nobody knows.
         """
-        known = {"exposures": self.exposures, "clicks": self.clicks, "train_interactions": self.clicks}
-        return known[name] if name in known and not whole else self._known("item", name, whole)
+        return self._known("item", name, whole)
 
     def of_users(self, name: str) -> np.ndarray:
         """(R,) a statistic of each row's user: before the row in training, in evaluation as `until` says.
@@ -94,13 +93,13 @@ class LogCounts:
     def _known(self, of: str, name: str, whole: bool) -> KnownBefore:
         if name in OF_BEHAVIOURS:
             return self._of_behaviours(of, name, whole)
+        if name == "click_rate":
+            clicks, exposures = (self._known(of, part, whole) for part in ("clicks", "exposures"))
+            return SmoothedRate(clicks, exposures, self.prior(name))
+        if of == "item" and not whole:
+            return self.exposures if name == "exposures" else self.clicks
         rows = np.ones_like(self.training) if whole else self.training
-        if name == "exposures":
-            return self._counted(of, rows)
-        clicks = self._counted(of, rows & self.label)
-        if name != "click_rate":
-            return clicks
-        return SmoothedRate(clicks, self._counted(of, rows), self.prior("click_rate"))
+        return self._counted(of, rows if name == "exposures" else rows & self.label)
 
     def _counted(self, of: str, rows: np.ndarray) -> InteractionCounts:
         ids, number = (self.requests.item, self.n_items) if of == "item" else (self.user, self.n_users)

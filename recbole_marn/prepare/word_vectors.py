@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,7 +40,7 @@ class _Wanted:
         return cls(keys)
 
 
-def write_words(items: RawItems, tokens: Iterable[str], folder: Path, options: Options) -> dict[str, dict[str, Any]]:
+def write_words(items: RawItems, tokens: Sequence[str], folder: Path, options: Options) -> dict[str, dict[str, Any]]:
     """Word vectors for the words that the items `tokens` have in fields that are lists, if they were asked for.
 
     Returns:

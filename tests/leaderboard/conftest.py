@@ -1,5 +1,7 @@
-"""Fake runs, and worker processes that start without importing RecBole."""
+"""Fake runs, workers that start without importing RecBole, and jobs of real runs in this process."""
 
+import importlib
+import json
 import os
 import sys
 from pathlib import Path
@@ -42,3 +44,39 @@ def results(finished, tmp_path):
     import shutil
 
     return Path(shutil.copytree(finished, tmp_path / "results"))
+
+
+@pytest.fixture
+def here(monkeypatch):
+    """Jobs run in this process, one after another; returns what was run."""
+    done = []
+
+    def run_jobs(jobs, processes, show_progress=True):
+        for job in jobs:
+            if not job.done.exists():
+                module, _, name = job.work.partition(":")
+                job.folder.mkdir(parents=True, exist_ok=True)
+                there = os.getcwd()
+                os.chdir(job.folder)
+                try:
+                    getattr(importlib.import_module(module), name)(json.loads(json.dumps(job.task)), job.folder)
+                finally:
+                    os.chdir(there)
+                done.append(job.name)
+        return []
+
+    from recbole_marn.leaderboard import build
+
+    monkeypatch.setattr(build, "run_jobs", run_jobs)
+    return done
+
+
+@pytest.fixture
+def common(data_path):
+    """Settings of all runs on the tiny data."""
+    import tiny
+
+    from recbole_marn.leaderboard.plan import RESERVED
+
+    settings = {key: value for key, value in tiny.settings(data_path, "none").items() if key not in RESERVED}
+    return {**settings, "epochs": 1}
