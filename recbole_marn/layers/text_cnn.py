@@ -1,22 +1,15 @@
 """Titles: the convolutional network of Kim (2014), computed once per distinct word instead of once per position."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 
 from recbole_marn.layers.kernels.large_linear import large_linear, pad_rows
+from recbole_marn.layers.kernels.window_maximum import window_maximum
 
-__all__ = ["TextEncoder", "window_maximum"]
-
-# Titles per piece. On a CPU the sums of all windows of a piece should stay in the cache, and in the backward pass the
-# indices of its words; a GPU wants few launches.
-CHUNK = 512
-GRADIENT_CHUNK = 64
-CUDA_CHUNK = 4096
+__all__ = ["TextEncoder"]
 
 
 class TextEncoder(nn.Module):
@@ -128,82 +121,3 @@ def _words_to_multiply(words: Tensor, vocabulary: int, *, find_distinct: bool) -
     if vocabulary <= words.numel():
         return torch.arange(vocabulary, device=words.device), words
     return words.flatten(), torch.arange(words.numel(), device=words.device).view_as(words)
-
-
-def window_maximum(product: Tensor, place: Tensor, length: Tensor, windows: Sequence[int]) -> Tensor:
-    """max over the windows of a title of the summed contributions of their words, for each window size and filter.
-
-        out[u, k, f] = max over t of sum_{j<k} product[place[u, t + j], k, j, f]
-
-    Args:
-        product: (n_words, sum of k * filters), what each word gives to each position j of each window size k.
-        place: (U, T) int64, row of `product` for each word of each title; T >= max(windows).
-        length: (U,) int64, words of each title; t runs from 0 to max(length - k, 0).
-        windows: the window sizes k.
-
-    Returns:
-        (U, len(windows) * filters). The backward pass needs only where each maximum was found.
-    """
-    return _WindowMaximum.apply(product, place, length, tuple(windows))
-
-
-class _WindowMaximum(torch.autograd.Function):
-    """`product` is read as rows of `filters` numbers: word number w has its share for position j of window size k in
-    row w * sum(windows) + (sum of the sizes before k) + j.
-
-    On a CPU titles of like length come together, so that a piece is no wider than its titles; on a GPU that would mean
-    waiting for the lengths.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, product: Tensor, place: Tensor, length: Tensor, windows: tuple[int, ...]) -> Tensor:
-        filters = product.shape[1] // sum(windows)
-        order = None
-        if product.is_cpu:
-            length, order = length.sort()
-            place = place.index_select(0, order)
-        first_row, rows = place * sum(windows), product.reshape(-1, filters)
-        out = product.new_empty(len(place), len(windows), filters)
-        found = torch.empty_like(out, dtype=torch.int16)
-        chunk = CHUNK if product.is_cpu else CUDA_CHUNK
-        for begin in range(0, len(place), chunk):
-            titles = slice(begin, begin + chunk)
-            longest = length[titles, None]
-            width = max(int(longest[-1]), *windows) if product.is_cpu else place.shape[1]
-            for i, k in enumerate(windows):
-                # Beyond the title the last window inside is repeated: that changes no maximum and needs no mask.
-                start = torch.arange(width - k + 1, device=place.device)
-                start = torch.minimum(start, (longest - k).clamp_min(0))
-                j = torch.arange(k, device=place.device)
-                row = first_row[titles].gather(1, (start[:, :, None] + j).flatten(1)).view(-1, k)
-                value = F.embedding_bag(row + (sum(windows[:i]) + j), rows, mode="sum").view(*start.shape, -1)
-                best = torch.amax(value, 1, out=out[titles, i])
-                if ctx.needs_input_grad[0]:
-                    # A comparison into numbers and amax run on vectors; one into booleans and max with indices do not.
-                    is_best = torch.eq(value, best[:, None], out=torch.empty_like(value, dtype=found.dtype))
-                    torch.amax(is_best.mul_(start.to(found.dtype)[:, :, None]), 1, out=found[titles, i])
-        if ctx.needs_input_grad[0]:
-            ctx.save_for_backward(first_row, found, order)
-            ctx.windows, ctx.shape = windows, product.shape
-        out = out.flatten(1)
-        return out if order is None else torch.empty_like(out).index_copy_(0, order, out)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        first_row, found, order = ctx.saved_tensors
-        n_titles, _, filters = found.shape
-        grad = (grad if order is None else grad.index_select(0, order)).view(found.shape)
-        grad_product = grad.new_zeros(ctx.shape)
-        numbers = torch.arange(ctx.shape[1], device=grad.device)  # of a word, filters of all (k, j) side by side
-        window = torch.cat([torch.full((k,), i, device=grad.device) for i, k in enumerate(ctx.windows)])
-        j = torch.cat([torch.arange(k, device=grad.device) for k in ctx.windows])[:, None]
-        chunk = GRADIENT_CHUNK if grad.is_cpu else CUDA_CHUNK
-        for begin in range(0, n_titles, chunk):
-            titles = slice(begin, begin + chunk)
-            word = (found[titles].index_select(1, window).long() + j).flatten(1)
-            index = (first_row[titles] * filters).gather(1, word) + numbers
-            share = grad[titles].index_select(1, window)
-            # Along one axis scatter_add_ takes half the time that it takes along rows.
-            grad_product.view(-1).scatter_add_(0, index.flatten(), share.flatten())
-        return grad_product, None, None, None

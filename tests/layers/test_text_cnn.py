@@ -3,7 +3,8 @@ import torch
 import torch.nn.functional as F
 
 from recbole_marn.layers import text_cnn
-from recbole_marn.layers.text_cnn import TextEncoder, window_maximum
+from recbole_marn.layers.kernels import window_maximum as kernel
+from recbole_marn.layers.text_cnn import TextEncoder
 
 VOCABULARY, WORD_SIZE = 12, 5
 
@@ -33,9 +34,10 @@ def pair(trainable):
 @pytest.mark.parametrize("trainable", [False, True])
 @pytest.mark.parametrize("chunk", [2, 256])
 @pytest.mark.parametrize("width", [1, 3, 8])
+@pytest.mark.usefixtures("loops")
 def test_fast_path_equals_conv1d_with_all_gradients(monkeypatch, trainable, chunk, width):
-    monkeypatch.setattr(text_cnn, "CHUNK", chunk)
-    monkeypatch.setattr(text_cnn, "GRADIENT_CHUNK", chunk)
+    monkeypatch.setattr(kernel, "CHUNK", chunk)
+    monkeypatch.setattr(kernel, "GRADIENT_CHUNK", chunk)
     fast, plain = pair(trainable)
     words = titles(width=width)
     out, expected = fast(words), plain(words)
@@ -126,23 +128,6 @@ def test_padding_vector_is_zero_and_stays_zero(reference):
         model(titles()).square().sum().backward()
         optimizer.step()
     assert model.word_vectors[0].abs().sum() == 0
-
-
-def test_gradcheck_of_the_maximum():
-    place = torch.randint(0, 6, (5, 4))
-    length = torch.tensor([0, 1, 2, 3, 4])
-    product = torch.randn(6, 10, dtype=torch.double, requires_grad=True)  # 2 filters, windows 2 and 3
-    assert torch.autograd.gradcheck(lambda p: window_maximum(p, place, length, (2, 3)), product)
-
-
-def test_backward_keeps_only_where_the_maximum_was():
-    product = torch.randn(6, 10, requires_grad=True)
-    place, length = torch.randint(0, 6, (50, 9)), torch.full((50,), 9)
-    kept = []
-    with torch.autograd.graph.saved_tensors_hooks(lambda x: kept.append(x) or x, lambda x: x):
-        out = window_maximum(product, place, length, (2, 3))
-    assert sorted((x.dtype, x.numel()) == (torch.int16, out.numel()) for x in kept) == [False, False, True]
-    assert all(not x.dtype.is_floating_point for x in kept)
 
 
 def test_frozen_vectors_are_a_copy_outside_the_state_dict():
