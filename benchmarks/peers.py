@@ -139,13 +139,12 @@ def our_pass(name: str, data: SyntheticData, row: np.ndarray, size: int) -> Call
 # ------------------------------------------------------------------------------------------------------- peers
 def fuxictr_pass(rows: PaddedRows, size: int, folder: Path) -> Callable[[], None]:
     """FuxiCTR's layers, model base and NumPy loader, put together as its DIN; its wheel has only one for LongCTR."""
-    from fuxictr.features import FeatureMap
     from fuxictr.pytorch.dataloaders.npz_dataloader import NpzDataLoader
     from fuxictr.pytorch.layers import DIN_Attention, FeatureEmbeddingDict, MLP_Block
     from fuxictr.pytorch.models import BaseModel
 
     class DIN(BaseModel):
-        def __init__(self, features: FeatureMap):
+        def __init__(self, features: Any):
             super().__init__(features, model_root=str(folder), metrics=["AUC"], verbose=0)
             self.embedding = FeatureEmbeddingDict(features, rows.widths[0])
             self.attention = DIN_Attention(sum(rows.widths), list(ATTENTION), hidden_activations="Dice")
@@ -168,6 +167,22 @@ def fuxictr_pass(rows: PaddedRows, size: int, folder: Path) -> Callable[[], None
             user = self.attention(target, history, found["hist_item"].long() != 0)
             return {"y_pred": self.dnn(torch.cat([target, user], -1))}
 
+    features = fuxictr_features(rows, folder)
+    np.savez(folder / "rows.npz", **rows.columns, label=rows.label)
+    model = DIN(features).train()
+    batches = NpzDataLoader(features, str(folder / "rows.npz"), batch_size=size, shuffle=True, num_workers=0)
+
+    def train() -> None:
+        for batch in batches:
+            model.train_step(batch).item()
+
+    return train
+
+
+def fuxictr_features(rows: PaddedRows, folder: Path) -> Any:
+    """FuxiCTR's map of the columns, which it reads from files otherwise."""
+    from fuxictr.features import FeatureMap
+
     features = FeatureMap("peers", str(folder))
     features.features = OrderedDict()
     for name, codes, width in zip(("item", "category"), rows.cardinalities, rows.widths, strict=True):
@@ -179,15 +194,7 @@ def fuxictr_pass(rows: PaddedRows, size: int, folder: Path) -> Callable[[], None
     features.labels = ["label"]
     features.num_fields = features.get_num_fields()
     features.set_column_index()
-    np.savez(folder / "rows.npz", **rows.columns, label=rows.label)
-    model = DIN(features).train()
-    batches = NpzDataLoader(features, str(folder / "rows.npz"), batch_size=size, shuffle=True, num_workers=0)
-
-    def train() -> None:
-        for batch in batches:
-            model.train_step(batch).item()
-
-    return train
+    return features
 
 
 def deepctr_pass(rows: PaddedRows, size: int, folder: Path) -> Callable[[], None]:

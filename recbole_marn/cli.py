@@ -127,8 +127,9 @@ def _parser(chosen: str | None) -> argparse.ArgumentParser:
     for name, job in JOBS.items():
         # Without abbreviations: --mode would be taken for --model.
         own = jobs.add_parser(
-            name, help=job.help, allow_abbrev=False, epilog=SETTINGS_HELP if job.takes_settings else None
-        )
+            name, help=job.help, description=f"{job.help[0].upper()}{job.help[1:]}.", allow_abbrev=False,
+            epilog=SETTINGS_HELP if job.takes_settings else None,
+        )  # fmt: skip
         if name == chosen:
             _module(job).add_arguments(own)
     return parser

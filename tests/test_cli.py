@@ -79,12 +79,14 @@ def test_models_and_datasets_list_everything(capsys, tmp_path):
     assert "comes with RecBole" in lines["ml-100k"]
 
 
-@pytest.mark.parametrize("job", ["run", "models", "datasets", "tune", "prepare", "export-rows"])
-def test_help_everywhere(job, capsys):
+@pytest.mark.parametrize("job", cli.JOBS)
+def test_every_jobs_help_says_what_it_does(job, capsys):
     with pytest.raises(SystemExit) as stop:
         cli.main([job, "--help"])
     assert stop.value.code == 0
-    assert f"recbole-marn {job}" in capsys.readouterr().out
+    usage, does, *_ = (" ".join(text.split()) for text in capsys.readouterr().out.split("\n\n"))
+    assert usage.startswith(f"usage: recbole-marn {job} ")
+    assert does.lower() == f"{cli.JOBS[job].help.lower()}."
 
 
 def test_without_a_job_the_help_is_shown(capsys):

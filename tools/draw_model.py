@@ -45,7 +45,7 @@ def words(x: int, y: int, text: str, kind: str = "soft") -> str:
     return f'<text class="{kind}" x="{x}" y="{y}">{escape(text)}</text>'
 
 
-def drawing() -> str:
+def item_side() -> list[str]:
     parts = [words(20, 32, "An item: what is special to each modality, and what they share", "head")]
     for at, name in enumerate(["IDs", "image", "title", "statistic"]):
         y = 50 + 42 * at
@@ -73,6 +73,12 @@ def drawing() -> str:
         words(614, 295, "to I alone"),
         words(20, 276, "Two discriminators"),
         words(20, 295, "tell modalities apart."),
+    ]
+    return parts
+
+
+def user_side() -> list[str]:
+    parts = [
         words(20, 352, "A user: the history, read for one candidate", "head"),
         box(20, 368, 336, 28, "plain", "states h₁, h₂, h₃"),
     ]
@@ -97,7 +103,11 @@ def drawing() -> str:
         arrow((600, 501), (676, 501), (676, 482)),
         box(622, 426, 108, 56, "plain", "prediction", "MLP[u; x]"),
     ]
-    body = "\n".join(parts)
+    return parts
+
+
+def drawing() -> str:
+    body = "\n".join([*item_side(), *user_side()])
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '
         f'aria-label="MARN: item vectors from specific and invariant features, and a history read for a candidate">\n'

@@ -21,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--overwrite", action="store_true", help="replace the export that is there")
     parser.add_argument(
         "--no-why", action="store_true",
-        help="do not keep what a service tells of each modality's part in a score: half the modalities times items.npy",
+        help="do not keep what a service tells of each modality's part in a score (half of items.npy a modality)",
     )  # fmt: skip
     parser.add_argument(
         "--no-test", action="store_true",

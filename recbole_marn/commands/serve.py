@@ -14,7 +14,7 @@ __all__ = ["add_arguments", "main"]
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """An export, and how it is served."""
-    parser.add_argument("export", type=Path, help="folder written by recbole-marn export; one in its place is taken")
+    parser.add_argument("export", type=Path, help="folder written by recbole-marn export")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: this machine alone)")
     parser.add_argument("--port", type=int, default=8000, help="0: any that is free (default: %(default)s)")
     parser.add_argument("--workers", type=int, default=1, help="processes (default: %(default)s)")
@@ -27,10 +27,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="a file with the token that adding items needs; without one they are added from this machine alone",
     )  # fmt: skip
     parser.add_argument(
-        "--name", action="append", default=[], metavar="HOST", help="further name it is reached by, a proxy's say"
+        "--name", action="append", default=[], metavar="HOST", help="further name it is reached by, such as a proxy's"
     )
-    parser.add_argument("--timeout", type=float, default=10.0, metavar="S", help="of a request (default: %(default)s)")
-    parser.add_argument("--largest-body", type=int, default=1 << 20, metavar="BYTES", help="(default: %(default)s)")
+    parser.add_argument(
+        "--timeout", type=float, default=10.0, metavar="S", help="seconds a request may take (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--largest-body", type=int, default=1 << 20, metavar="BYTES", help="of a request (default: %(default)s)"
+    )
     parser.add_argument(
         "--waiting", type=int, default=64, metavar="N", help="requests a worker has under way (default: %(default)s)"
     )

@@ -159,8 +159,6 @@ def _write(pa: ModuleType, twin: Path, columns: Mapping[str, Any], facts: dict[s
         with open(temporary, "wb") as file:
             with pa.ipc.new_file(file, schema) as writer:
                 writer.write_batch(pa.record_batch(list(columns.values()), schema=schema))
-            file.flush()
-            os.fsync(file.fileno())
 
     write_aside(twin, write)
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from recbole_marn.errors import InputError
 
-__all__ = ["check_plain_name", "plain", "sha256", "write_aside", "write_json", "write_text"]
+__all__ = ["check_plain_name", "flush", "plain", "sha256", "write_aside", "write_json", "write_text"]
 
 
 def plain(value: Any) -> Any:
@@ -53,7 +53,7 @@ def check_plain_name(what: str, name: Any, instead: str) -> None:
 
 
 def write_aside(path: str | Path, write: Callable[[Path], Any], aside: Path | None = None) -> None:
-    """Call `write(temporary_path)`, then rename: a file under its final name is always whole.
+    """Call `write(temporary_path)`, then rename: a file under its final name is always whole, also after a power cut.
 
     Args:
         aside: folder of the temporary file, on the same disk; by default that of `path`.
@@ -65,9 +65,16 @@ def write_aside(path: str | Path, write: Callable[[Path], Any], aside: Path | No
     _clean_leftovers(temporary.parent, path.name)
     try:
         write(temporary)
+        flush(temporary)
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def flush(path: Path) -> None:
+    """Force a file to the disk. Before a rename: a disk may keep the new name and lose what stands under it."""
+    with open(path, "r+b") as file:  # Windows flushes nothing that is open for reading alone
+        os.fsync(file.fileno())
 
 
 def _clean_leftovers(folder: Path, name: str) -> None:

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from recbole_marn.errors import InputError
+from recbole_marn.files import flush
 
 try:
     import fcntl
@@ -54,7 +55,8 @@ def staged_folder(folder: Path, overwrite: bool = False) -> Iterator[Path]:
             staging.mkdir(parents=True)
             with _held(staging):
                 yield staging
-                _flush(staging)
+                for path in staging.iterdir():
+                    flush(path)
                 _swap(staging, folder)
         finally:
             shutil.rmtree(staging, ignore_errors=True)
@@ -109,13 +111,6 @@ def _held(folder: Path) -> Iterator[bool]:
         yield free
     finally:
         os.close(handle)
-
-
-def _flush(folder: Path) -> None:
-    """Force every file to the disk before the rename, so that a power cut cannot leave a whole-looking folder."""
-    for path in folder.iterdir():
-        with open(path, "rb") as file:
-            os.fsync(file.fileno())
 
 
 def _swap(staging: Path, folder: Path) -> None:

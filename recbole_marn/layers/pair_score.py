@@ -25,6 +25,9 @@ class PairScore(SplitMLP):
 
     Shapes: N tokens, B rows, N' pairs as `segment.expand_rows` gives them
         x (N, token_size), candidate (B, D), token (N',), row (N',) -> (N',)
+
+    Raises:
+        ValueError: with `product`, widths that differ.
     """
 
     def __init__(

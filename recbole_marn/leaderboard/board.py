@@ -15,8 +15,7 @@ from recbole_marn.leaderboard.measures import Measures, measures_of
 from recbole_marn.leaderboard.statistics import TableRow, best_row, difference_over_seeds, known_ends, mean_of_seeds
 
 __all__ = [
-    "ABSENT", "Board", "Cell", "Table", "board_of", "number", "p_value", "rows_of_records", "sampling_of",
-    "seconds_per_epoch",
+    "ABSENT", "Board", "Cell", "Table", "number", "p_value", "rows_of_records", "sampling_of", "seconds_per_epoch",
 ]  # fmt: skip
 
 ABSENT = "–"
@@ -45,9 +44,12 @@ class Table:
 
 @dataclass(frozen=True)
 class Board:
-    """All that is rendered: rows in order of their main metric, their statistics, and the tables made of both."""
+    """All that is rendered: rows in order of their main metric, their statistics, and the tables made of both.
 
-    rows: tuple[TableRow, ...]
+    Neither scores nor RecBole are needed.
+    """
+
+    rows: Sequence[TableRow]
     statistics: Mapping[str, Any]
 
     # The tables; `numbers` has all of them in full, one line a row: the CSV.
@@ -76,11 +78,6 @@ class Board:
     def interval(self, row: TableRow, metric: str, part: str) -> tuple[float, float]:
         """Ends of an interval; NaN where it is not known."""
         return known_ends(self.statistics["intervals"].get(row.label, {}).get(f"{metric} {part}"))
-
-
-def board_of(records: Iterable[Mapping[str, Any]], statistics: Mapping[str, Any]) -> Board:
-    """The board of records and their statistics; neither scores nor RecBole are needed."""
-    return Board(tuple(rows_of_records(records)), statistics)
 
 
 # --------------------------------------------------------------------------------------------------- rows
@@ -146,7 +143,7 @@ def spread(mean: float, std: float) -> str:
 
 
 def p_value(value: float | None) -> str:
-    """A p-value with the usual floor; "not defined" where a test could not be made."""
+    """A p-value with the usual floor; "undefined" where a test could not be made."""
     if value is None or math.isnan(value):
         return "undefined"
     return "< 0.0001" if value < 0.0001 else f"{value:.4f}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 import sys
@@ -31,6 +32,7 @@ from recbole_marn.leaderboard.grid import (
 from recbole_marn.leaderboard.plan import Plan, Run, adopt_names, runs_of, shipped_space, trials_of
 from recbole_marn.leaderboard.records import Folders, check_alike
 from recbole_marn.leaderboard.render import LeaderboardRequest, check_baseline, names_of, render, setting_arguments
+from recbole_marn.leaderboard.statistics import TableRow
 from recbole_marn.registry import MODELS
 from recbole_marn.training.jobs import Failure, Job, run_jobs
 
@@ -68,22 +70,23 @@ def build(request: LeaderboardRequest) -> tuple[dict[str, Any], list[Failure]]:
         rows, told = [row for row, _ in chosen], {row.label: search for row, search in chosen}
     runs = adopt_names(runs_of(asked.plan, rows, request.seeds), existing)
     failures += site.run([site.training(run, told.get(run.row.label)) for run in runs])
-    site.tell_searches({run.identity[0]: told[run.row.label] for run in runs if run.row.label in told})
-    if failures and not any(folders.records.glob("*.json")):
+    records = site.records({run.identity[0]: told[run.row.label] for run in runs if run.row.label in told})
+    if failures and not records:
         raise InputError(
             "a run that finishes",
             f"none; the first failed: {failures[0]}",
             "Read its log, which says where it stopped, and give the command again.",
         )
-    names = _names_in_table(asked.plan, rows, runs, read_records(folders.records))
+    table = rows_of_records(records)
+    names = _names_in_table(asked.plan, rows, runs, table)
     for label, name in names.items():
         print(f"row '{label}' stands in the table as '{name}', which has the same settings", file=sys.stderr)
-    line = render(replace(request, baseline=names.get(request.baseline, request.baseline)), made=True)
+    line = render(replace(request, baseline=names.get(request.baseline, request.baseline)), table)
     return {"runs": len(runs), "failed": len(failures), **line}, failures
 
 
 def _names_in_table(
-    plan: Plan, rows: Sequence[Row], runs: Sequence[Run], records: Sequence[Mapping[str, Any]]
+    plan: Plan, rows: Sequence[Row], runs: Sequence[Run], table: Sequence[TableRow]
 ) -> dict[str, str]:
     """Label -> another name that the table has for it: that of an earlier command, or of a row whose search chose the
     same settings.
@@ -91,7 +94,7 @@ def _names_in_table(
     Args:
         runs: of rows; of those with the same settings once.
     """
-    known = {config_id(row.records[0]["settings"]): row.records[0]["row"] for row in rows_of_records(records)}
+    known = {config_id(row.records[0]["settings"]): row.records[0]["row"] for row in table}
     own = {run.row.label: run.identity[0] for run in runs}
     found = {row.label: known.get(own.get(row.label) or runs_of(plan, [row], 1)[0].identity[0]) for row in rows}
     return {label: name for label, name in found.items() if name not in (None, label)}
@@ -229,17 +232,21 @@ class _Site:
             if found and not self._trial_path(run).exists():
                 write_text(self._trial_path(run), sealed_text(found), self.folders.scores)
 
-    def tell_searches(self, searches: Mapping[str, Mapping[str, Any]]) -> None:
-        """Records of runs that are older than the search that chose their settings: they learn of it here.
+    def records(self, searches: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
+        """Every record of a run there is; those older than the search that chose their settings learn of it here.
 
         Args:
             searches: what a record says of the search, by `config_id` of the chosen settings.
         """
-        for record in read_records(self.folders.records):
-            told = searches.get(config_id(record["settings"]))
-            if told and record.get("tuned") != told:
-                path = self.folders.records / f"{record['run']}.json"
-                write_text(path, sealed_text({**record, "tuned": dict(told)}), self.folders.scores)
+        there = read_records(self.folders.records)
+        return [self._told(record, searches.get(config_id(record["settings"]))) for record in there]
+
+    def _told(self, record: dict[str, Any], search: Mapping[str, Any] | None) -> dict[str, Any]:
+        if search is None or record.get("tuned") == search:
+            return record
+        text = sealed_text({**record, "tuned": dict(search)})
+        write_text(self.folders.records / f"{record['run']}.json", text, self.folders.scores)
+        return json.loads(text)
 
     def chosen(self, runs: Sequence[Run], space: Mapping[str, Any]) -> tuple[Row, dict[str, Any]] | None:
         """The row under its best trial's settings, and what a record says of the search.

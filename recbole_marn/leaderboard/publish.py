@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any
 from recbole_marn.evaluation.evidence import evidence_of_parts, pack
 from recbole_marn.evaluation.record import read_record, sealed_text
 from recbole_marn.evaluation.scores import check_scores_file, load_scores
-from recbole_marn.files import write_text
+from recbole_marn.files import write_aside, write_text
 from recbole_marn.leaderboard.measures import is_log
 from recbole_marn.leaderboard.records import Folders, check_alike
 
@@ -43,10 +42,6 @@ def publish(task: Mapping[str, Any], folder: Path, result: Mapping[str, Any]) ->
     neighbour = next(iter(sorted(folders.records.glob("*.json"))), None)
     if neighbour is not None:
         check_alike([read_record(neighbour), record])
-    for path in (scores, evidence):
-        path.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(made, folder / "scores.part")
-    os.replace(folder / "scores.part", scores)
-    (folder / "evidence.part").write_bytes(content)
-    os.replace(folder / "evidence.part", evidence)
+    write_aside(scores, lambda temporary: shutil.copyfile(made, temporary), folder)
+    write_aside(evidence, lambda temporary: temporary.write_bytes(content), folder)
     write_text(folders.records / f"{record['run']}.json", sealed_text(record), folder)

@@ -13,7 +13,7 @@ from tqdm import tqdm
 from recbole_marn.errors import InputError
 from recbole_marn.evaluation.record import read_record, read_records, sealed_text
 from recbole_marn.files import write_text
-from recbole_marn.leaderboard.board import board_of, rows_of_records
+from recbole_marn.leaderboard.board import Board, rows_of_records
 from recbole_marn.leaderboard.formats import FORMATS, unmarked
 from recbole_marn.leaderboard.measures import OF_REQUESTS, measures_of
 from recbole_marn.leaderboard.records import EvidenceStore, Folders, check_alike
@@ -95,11 +95,12 @@ def _with_option(command: str, name: str, value: object) -> str:
 
 
 # -------------------------------------------------------------------------------------------------- render
-def render(request: LeaderboardRequest, made: bool = False) -> dict[str, Any]:
+def render(request: LeaderboardRequest, made: Sequence[TableRow] | None = None) -> dict[str, Any]:
     """Statistics and tables of all the records of a data set.
 
     Args:
-        made: the request made the records, and the tables say so; else they name the command that they named before.
+        made: the rows of these records, where the request has made them, and the tables say so; else the records are
+            read, and the tables name the command that they named before.
 
     Returns:
         The line that tells about it.
@@ -109,15 +110,15 @@ def render(request: LeaderboardRequest, made: bool = False) -> dict[str, Any]:
             would be lost.
     """
     folders = Folders(request.out, request.dataset)
-    records = read_records(folders.records)
-    if not records:
+    rows = rows_of_records(read_records(folders.records)) if made is None else made
+    if not rows:
         raise InputError(
             f"records of finished runs in {folders.records}", "none", "Run the leaderboard without --render_only first."
         )
+    records = [record for row in rows for record in row.records]
     check_alike(records)
-    rows = rows_of_records(records)
     known = read_record(folders.statistics, "statistics") if folders.statistics.exists() else None
-    baseline = _baseline(request.baseline or (known["baseline"] if known and not made else None), rows)
+    baseline = _baseline(request.baseline or (known["baseline"] if known and made is None else None), rows)
     resamples = request.resamples or (known or {}).get("resamples", RESAMPLES)
     unit = request.unit or (known or {}).get("unit", "user")
     _check_unit(unit, records)
@@ -132,12 +133,12 @@ def render(request: LeaderboardRequest, made: bool = False) -> dict[str, Any]:
         )  # fmt: skip
     _check_kept(rows, statistics, known)
     command = replace(request, resamples=resamples, unit=unit).command()
-    if known and not made:
+    if known and made is None:
         command = known["command"]
         for name in ("baseline", "resamples", "unit"):
             command = _with_option(command, name, getattr(request, name))
     write_text(folders.statistics, sealed_text({**statistics, "command": command}), folders.scores)
-    board = board_of(records, read_record(folders.statistics, "statistics"))
+    board = Board(rows, read_record(folders.statistics, "statistics"))
     for suffix, marked in FORMATS.items():
         write_text(folders.table(suffix), unmarked(marked(board)), folders.scores)
     return {

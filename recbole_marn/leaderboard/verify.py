@@ -23,7 +23,7 @@ from recbole_marn.evaluation.evidence import Evidence, alike, evidence_of_parts
 from recbole_marn.evaluation.record import read_record, run_name_of
 from recbole_marn.evaluation.scores import check_scores_file, load_scores, part_metrics, rows_sha256
 from recbole_marn.leaderboard.across_page import PAGES, list_of_datasets, pages
-from recbole_marn.leaderboard.board import Board, board_of, rows_of_records
+from recbole_marn.leaderboard.board import Board, rows_of_records
 from recbole_marn.leaderboard.formats import FORMATS, parts_of_line, unmarked
 from recbole_marn.leaderboard.grid import best_trial, config_id, search_told
 from recbole_marn.leaderboard.measures import is_log
@@ -72,8 +72,9 @@ def verify(out: Path, dataset: str, progress: Callable[[], None] = lambda: None)
     if statistics is None or not records:
         return findings
     with _readable(f"{folders.statistics} or its records", findings):
-        _check_statistics(folders, store, records, statistics, findings, progress)
-        _check_tables(folders, board_of(records, statistics), findings)
+        board = Board(rows_of_records(records), statistics)
+        _check_statistics(folders, store, board, findings, progress)
+        _check_tables(folders, board, findings)
     return findings
 
 
@@ -200,12 +201,11 @@ def _check_trials(folders: Folders, records: Sequence[Mapping[str, Any]], findin
 def _check_statistics(
     folders: Folders,
     store: EvidenceStore,
-    records: Sequence[Mapping[str, Any]],
-    statistics: Mapping[str, Any],
+    board: Board,
     findings: Findings,
     progress: Callable[[], None],
 ) -> None:
-    digests = {record["run"]: record["sha256"] for record in records}
+    statistics, digests = board.statistics, {record["run"]: record["sha256"] for record in board.records}
     for run in sorted(set(digests) | set(statistics["records"])):
         if digests.get(run) != statistics["records"].get(run):
             what = "is missing" if run not in digests else "is not the one the tables were made from"
@@ -218,9 +218,8 @@ def _check_statistics(
             return None
 
     comparison = Comparison(statistics["baseline"], statistics["resamples"], statistics.get("unit", "user"))
-    rows = rows_of_records(records)
     computed = statistics_of(
-        folders.dataset, rows, found, comparison, known=statistics, recompute=True, progress=progress
+        folders.dataset, board.rows, found, comparison, known=statistics, recompute=True, progress=progress
     )
     there, here = dict(_numbers(statistics)), dict(_numbers(computed))
     for name in sorted(set(there) | set(here)):

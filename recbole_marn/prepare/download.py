@@ -13,7 +13,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from recbole_marn.errors import InputError
-from recbole_marn.files import sha256
+from recbole_marn.files import flush, sha256
 from recbole_marn.prepare.sources import RawFile, Source, locate
 
 __all__ = ["fetch", "fetch_missing"]
@@ -104,6 +104,7 @@ def fetch(file: RawFile, target: Path) -> Path:
             "Start again; if it happens twice, the publisher changed the file.",
         )
     target.with_name(target.name + ".sha256").write_text(f"{sha256(part)}  {target.name}\n", encoding="utf-8")
+    flush(part)
     os.replace(part, target)
     return target
 
@@ -127,6 +128,7 @@ def _unpack(archive: Path, raw: Path, source: Source) -> None:
                     part = raw / f"{name}.part"
                     with packed.open(member) as inside, open(part, "wb") as out:
                         shutil.copyfileobj(inside, out, _PIECE)
+                    flush(part)
                     os.replace(part, raw / name)
     except zipfile.BadZipFile as error:
         raise InputError(

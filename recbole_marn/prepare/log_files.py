@@ -43,23 +43,9 @@ def write_log(
         InputError: no exposure, or one of a single class, tables that do not know each other's ids, or an option that
             is for clicks.
     """
-    if options.min_interactions > 1:
-        raise InputError(
-            "--min-interactions with a table of clicks", "a log of exposures",
-            "Leave it out; user_inter_num_interval and item_inter_num_interval leave rows out of a run.",
-        )  # fmt: skip
-    counts = data.exposures.counts()
-    if not counts["exposures"] or not 0 < counts["clicks"] < counts["exposures"]:
-        raise InputError(
-            "exposures with and without a click",
-            f"{counts['clicks']:,} clicks in {counts['exposures']:,} exposures",
-            "Check which column is the label. A table of clicks alone is --events.",
-        )
+    counts, behaviours = _checked_counts(data, options), data.behaviours
     _check_ids(data, options)
-    shown = data.exposures.item.tokens
-    behaviours = data.behaviours
-    before = behaviours.item.tokens if behaviours else []
-    known = dict.fromkeys(chain(shown, before))
+    known = dict.fromkeys(chain(data.exposures.item.tokens, behaviours.item.tokens if behaviours else ()))
     unseen = [token for token in data.items.rows if token not in known]
     tokens = [*known, *(unseen if options.keep_unseen_items else ())]
     with staged_folder(out / dataset, overwrite) as folder:
@@ -95,7 +81,25 @@ def write_log(
     return record
 
 
+def _checked_counts(data: RawLog, options: Options) -> dict[str, int]:
+    """Counts of a log of both classes."""
+    if options.min_interactions > 1:
+        raise InputError(
+            "--min-interactions with a table of clicks", "a log of exposures",
+            "Leave it out; user_inter_num_interval and item_inter_num_interval leave rows out of a run.",
+        )  # fmt: skip
+    counts = data.exposures.counts()
+    if not counts["exposures"] or not 0 < counts["clicks"] < counts["exposures"]:
+        raise InputError(
+            "exposures with and without a click",
+            f"{counts['clicks']:,} clicks in {counts['exposures']:,} exposures",
+            "Check which column is the label. A table of clicks alone is --events.",
+        )
+    return counts
+
+
 def _check_ids(data: RawLog, options: Options) -> None:
+    """Whether the tables of items, users and behaviours know the ids of the exposures."""
     shown, least = data.exposures.item.tokens, options.min_matched
     if data.items.fields and data.items.rows:
         data.notes += check_meeting(shown, data.items.rows, ("the items shown", "the table of items"), least=least)

@@ -19,7 +19,8 @@ from recbole_marn.files import plain, write_aside
 from recbole_marn.training.click_rates import ClickRates, kept_share
 
 __all__ = [
-    "FORMAT", "NotPlain", "click_rates_of", "digest", "fill", "fill_optimizer", "final_click_rates_of", "load", "save",
+    "FORMAT", "NotPlain", "click_rates_of", "digest", "fill", "fill_optimizer", "final_click_rates_of", "load",
+    "load_digested", "save",
 ]  # fmt: skip
 
 FORMAT = 1
@@ -69,6 +70,11 @@ def load(path: str | Path, map_location: Any = "cpu", *, mapped: bool = False) -
         NotPlain: a file with more than plain data and tensors; nothing of it was run.
         InputError: no such file, damaged, not one of ours, or of a newer format.
     """
+    return load_digested(path, map_location, mapped=mapped)[0]
+
+
+def load_digested(path: str | Path, map_location: Any = "cpu", *, mapped: bool = False) -> tuple[dict[str, Any], str]:
+    """`load`, and the digest of what it gives."""
     content = _read(path, map_location, mapped)
     mark = content.pop(MARK, None) if isinstance(content, dict) else None
     if not isinstance(mark, dict) or not isinstance(mark.get("format"), int):
@@ -79,14 +85,14 @@ def load(path: str | Path, map_location: Any = "cpu", *, mapped: bool = False) -
             f"{path} of format {mark['format']} (recbole_marn {mark.get('version')})",
             "Upgrade recbole_marn.",
         )
-    # Version 0.1.0 wrote none.
-    if "sha256" in mark and mark["sha256"] != digest(content):
+    found = digest(content)
+    if mark.get("sha256", found) != found:  # version 0.1.0 wrote none
         raise InputError(
             "a checkpoint whose content has the digest it was written with",
             f"{path}, whose content has another",
             "It was damaged after it was written. Take a copy of it, or train again.",
         )
-    return content
+    return content, found
 
 
 def _read(path: str | Path, map_location: Any, mapped: bool) -> Any:

@@ -67,8 +67,8 @@ def read_items(path: str | Path, content: Mapping[str, Any], vectors: Mapping[st
         raise InputError(
             f"the items of {path} beside it", f"no file {file}", "Copy it there, too: checkpoints hold weights alone."
         )
-    state = checkpoint.load(file, mapped=True)
-    if checkpoint.digest(state) != named["sha256"]:
+    state, sha256 = checkpoint.load_digested(file, mapped=True)
+    if sha256 != named["sha256"]:
         raise InputError(
             f"the items that {path} was trained with (SHA-256 {named['sha256'][:12]}...)",
             f"{file} with another content",

@@ -131,8 +131,8 @@ def params_dict(space: Space) -> dict[str, dict[str, list[Any]]]:
     """The space as HyperTuning takes it. Lists go as text: hyperopt would take them for further spaces."""
     by_kind: dict[str, dict[str, list[Any]]] = {}
     for name, (kind, values) in space.items():
-        plain = [repr(value) if isinstance(value, (list, tuple, dict)) else value for value in values]
-        by_kind.setdefault(kind, {})[name] = plain
+        taken = [repr(value) if isinstance(value, (list, tuple, dict)) else value for value in values]
+        by_kind.setdefault(kind, {})[name] = taken
     return by_kind
 
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from recbole_marn.data.negatives import first_seen
 from recbole_marn.data.protocol import Protocol
 from recbole_marn.data.rows import DAY, TEST, TRAIN, VALID, Events
 from recbole_marn.errors import InputError
@@ -71,6 +72,17 @@ def test_release_times_bound_the_negatives():
     time = released.events.time[rows.rows.position]
     assert (first[rows.negatives] <= time[:, None]).all()
     assert (first[protocol().labelled("train").negatives] > time[:, None]).any(), "from all items some come too early"
+
+
+def test_what_its_first_event_releases_is_drawn_after_that_moment_alone():
+    """At that very moment nobody has clicked it yet, which is true of no positive: its count of 0 would tell."""
+    by_day = events()
+    by_day = Events(by_day.user, by_day.item, np.floor(by_day.time / DAY))  # many at one moment
+    made = Protocol(by_day, DataSettings(negatives_from="released"), n_items=30, max_history=4)
+    rows = made.labelled("train")
+    first, time = first_seen(by_day.item, by_day.time, 30), by_day.time[rows.rows.position]
+    assert made.release_is_inferred and np.isin(time, first).any()
+    assert (first[rows.negatives] < time[:, None]).all()
 
 
 def test_unclicked_items_were_never_touched():

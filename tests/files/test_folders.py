@@ -11,7 +11,7 @@ import pytest
 from prepare.raw_files import amazon_2014
 
 from recbole_marn.errors import InputError
-from recbole_marn.files import sha256, write_json
+from recbole_marn.files import sha256, write_json, write_text
 from recbole_marn.files.folders import clean_leftovers, staged_folder
 from recbole_marn.prepare import pipeline
 from recbole_marn.prepare.download import fetch_missing
@@ -37,6 +37,14 @@ def test_every_file_is_on_the_disk_before_it_is_renamed(tmp_path, monkeypatch):
         for name in "ab":
             (folder / name).write_text(name)
     assert sorted(synced) == sorted((path.stat().st_ino, False) for path in (tmp_path / "x").iterdir())
+
+
+@pytest.mark.parametrize("aside", [None, "elsewhere"])
+def test_a_file_is_on_the_disk_before_it_has_its_name(tmp_path, monkeypatch, aside):
+    synced, path = [], tmp_path / "x.json"
+    monkeypatch.setattr(os, "fsync", lambda file: synced.append((os.fstat(file), path.exists())))
+    write_text(path, "all of it", aside and tmp_path / aside)
+    assert [(file.st_ino, file.st_size, there) for file, there in synced] == [(path.stat().st_ino, 9, False)]
 
 
 @pytest.mark.parametrize("failure", [RuntimeError, KeyboardInterrupt, InputError("a", "b", "c")])
@@ -167,7 +175,8 @@ def command(folder, *words, before="", **environment):
 
 
 def test_a_limit_on_the_size_of_files_is_said(tmp_path):
-    done = command(tmp_path, "--name", "shop", before="ulimit -f 8; ")
+    # Without bytecode: Python would leave a file cut off at the limit, which the next import cannot read.
+    done = command(tmp_path, "--name", "shop", before="ulimit -f 8; ", PYTHONDONTWRITEBYTECODE="1")
     assert done.returncode == 2 and b"nothing was kept" in done.stderr and b"Traceback" not in done.stderr
     assert os.listdir(tmp_path / "dataset") == []
 
@@ -181,7 +190,7 @@ def test_a_folder_that_cannot_be_made_is_said(tmp_path):
 def test_a_locale_without_utf_8(tmp_path):
     locale = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "PYTHONIOENCODING": "ascii"}
     done = command(tmp_path, "--name", "caf\u00e9", "--column", "brand=\u00e9t\u00e9", **locale)
-    assert done.returncode == 2 and b"no traceback" not in done.stderr and b"Traceback" not in done.stderr
+    assert done.returncode == 2 and b"Traceback" not in done.stderr
     done = command(tmp_path, "--name", "caf\u00e9", **locale)
     assert done.returncode == 0, done.stderr
     assert "caf\u00e96" in (tmp_path / "dataset" / "caf\u00e9" / "caf\u00e9.item").read_text("utf-8")

@@ -12,6 +12,7 @@ from recbole_marn.evaluation.bootstrap import bootstrap_over_clusters
 from recbole_marn.evaluation.record import read_record, read_records, sealed_text
 from recbole_marn.evaluation.reliability import reliability_curve
 from recbole_marn.evaluation.scores import load_scores, measured
+from recbole_marn.leaderboard.board import rows_of_records
 from recbole_marn.leaderboard.measures import OF_CLICKS, OF_LOG, OF_REQUESTS, measures_of
 from recbole_marn.leaderboard.publish import publish
 from recbole_marn.leaderboard.records import Folders
@@ -61,7 +62,8 @@ def results(tmp_path):
 
 
 def draw(out, **options):
-    return render(LeaderboardRequest("tiny", out=out, resamples=50, show_progress=False, **options), made=True)
+    request = LeaderboardRequest("tiny", out=out, resamples=50, show_progress=False, **options)
+    return render(request, rows_of_records(read_records(Folders(out, "tiny").records)))
 
 
 def test_tables_have_the_metrics_of_a_log_and_no_negatives(results):

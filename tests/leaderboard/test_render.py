@@ -15,7 +15,7 @@ import pytest
 
 from recbole_marn.errors import InputError, printable
 from recbole_marn.evaluation.record import read_record, read_records
-from recbole_marn.leaderboard.board import board_of, p_value, rows_of_records, seconds_per_epoch, spread
+from recbole_marn.leaderboard.board import Board, p_value, rows_of_records, seconds_per_epoch, spread
 from recbole_marn.leaderboard.formats import FORMATS, markdown_text, parts_of_line, unmarked
 from recbole_marn.leaderboard.page import leader
 from recbole_marn.leaderboard.records import Folders
@@ -42,7 +42,7 @@ def cells_of(suffix, shown):
 
 def board(out):
     folders = Folders(out, "tiny")
-    return board_of(read_records(folders.records), read_record(folders.statistics, "statistics"))
+    return Board(rows_of_records(read_records(folders.records)), read_record(folders.statistics, "statistics"))
 
 
 @pytest.fixture(scope="module")
@@ -157,7 +157,7 @@ def test_degenerate_tests_are_shown_as_undefined(results):
     statistics = read_record(folders.statistics, "statistics")
     for test in statistics["tests"]:
         test.update(p=None, p_holm=None, difference=None, relative_improvement=None)
-    broken = board_of(read_records(folders.records), statistics)
+    broken = Board(rows_of_records(read_records(folders.records)), statistics)
     cells = {(row[0].text, name): cell.text for row in broken.evidence[0].rows
              for name, cell in zip(broken.evidence[0].columns, row, strict=True)}  # fmt: skip
     assert cells["LR", "p best"] == "undefined" and cells["LR", "Δ best"] == "–" and cells["LR", "RelaImpr"] == "–"
@@ -174,7 +174,7 @@ def test_runs_without_other_samplings_leave_dashes(results):
             record["metrics"].pop("test_matched")
     statistics = read_record(folders.statistics, "statistics")
     statistics["tests"] = [t for t in statistics["tests"] if t["part"] != "test_matched" or "LR" != t["row"]]
-    shown = board_of(records, statistics)
+    shown = Board(rows_of_records(records), statistics)
     row = next(row for row in shown.results.rows if row[0].text == "LR")
     assert row[shown.results.columns.index("UAUC matched")].text == "–"
 
@@ -283,7 +283,7 @@ def test_the_command_of_a_table_cannot_leave_its_place(results):
     file = Folders(results, "tiny").statistics
     hostile = "recbole-marn\n```\n<script>x</script>"
     statistics = {**json.loads(file.read_text()), "command": hostile}
-    shown = board_of(read_records(Folders(results, "tiny").records), statistics)
+    shown = Board(rows_of_records(read_records(Folders(results, "tiny").records)), statistics)
     markdown, page, latex = (unmarked(FORMATS[suffix](shown)) for suffix in ("md", "html", "tex"))
     assert markdown.count("```") == 4 and "<script>x" not in page
     assert latex.splitlines()[0].endswith("</script>") and latex.splitlines()[1].startswith("% needs")
@@ -312,7 +312,7 @@ def test_tuned_rows_say_what_was_searched(results):
     records = [dict(record) for record in read_records(Folders(results, "tiny").records)]
     for record in records:
         record["tuned"] = {"trials": 3, "space": {"learning_rate": [0.1, 0.2]}, "chosen": "x", "compared": []}
-    text = unmarked(FORMATS["md"](board_of(records, shown.statistics)))
+    text = unmarked(FORMATS["md"](Board(rows_of_records(records), shown.statistics)))
     assert "| LR | as shared | 3 trials: learning_rate in [0.1, 0.2] |" in text
     assert "at most 3 trials per model on validation" in text
 

@@ -13,7 +13,7 @@ from recbole_marn.cli import main
 from recbole_marn.evaluation.evidence import pack, unpack
 from recbole_marn.evaluation.record import read_record, read_records, sealed_text
 from recbole_marn.files import sha256
-from recbole_marn.leaderboard.board import board_of
+from recbole_marn.leaderboard.board import Board, rows_of_records
 from recbole_marn.leaderboard.formats import FORMATS, parts_of_line, unmarked
 from recbole_marn.leaderboard.records import Folders
 from recbole_marn.leaderboard.render import LeaderboardRequest, render
@@ -32,7 +32,7 @@ def test_an_untouched_folder_holds(results):
 @pytest.mark.parametrize("suffix", FORMATS)
 def test_a_changed_cell_is_named(results, suffix):
     path, folders = results / f"tiny.{suffix}", Folders(results, "tiny")
-    board = board_of(read_records(folders.records), read_record(folders.statistics, "statistics"))
+    board = Board(rows_of_records(read_records(folders.records)), read_record(folders.statistics, "statistics"))
     lines = FORMATS[suffix](board).split("\n")
     changed = 0
     for number, line in enumerate(lines):
