@@ -36,8 +36,8 @@ REQUEST_METRICS = {"request AUC": "AUC", "MRR": "MRR", "nDCG@5": "nDCG@5", "nDCG
 CLUSTER_ARRAYS = tuple(field.name for field in fields(ClusterStatistics))
 PAIR_ARRAYS = ("cluster", "positives", "negatives", "doubled_wins")
 BINS = 10
-# What rounding to float32 can add to a sum at its limit.
-SLACK = 1 + 1e-6
+# What rounding to 16 bits can add to a sum at its limit.
+SLACK = 1 + 2e-5
 
 
 @dataclass(frozen=True)
