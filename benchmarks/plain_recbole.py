@@ -54,7 +54,7 @@ HISTORY = 10
 
 
 def ours(model: str, seed: int, folder: Path) -> dict[str, float]:
-    """Test metrics of a run of this package; for DIN and DIEN its rows are written to `folder`, for `theirs`."""
+    """As `_tested`, of a run of this package; for DIN and DIEN its rows are written to `folder`, for `theirs`."""
     given = {**COMMON, **MODELS[model], "seed": seed, "sample_seed": SPLIT_SEED, "MAX_ITEM_LIST_LENGTH": HISTORY}
     given |= {"shuffle_by": "row", "checkpoint_dir": str(folder / "saved")}
     config = build_config(model, "ml-100k-labels", config_dict=given)
@@ -65,7 +65,7 @@ def ours(model: str, seed: int, folder: Path) -> dict[str, float]:
 
 
 def theirs(model: str, seed: int, folder: Path) -> dict[str, float]:
-    """Test metrics of plain RecBole: its data set, loader and trainer."""
+    """As `_tested`, of plain RecBole: its data set, loader and trainer."""
     given, files = {**COMMON, **MODELS[model], "seed": SPLIT_SEED, "checkpoint_dir": str(folder / "saved")}, []
     if model in SEQUENTIAL:
         given["data_path"] = str(folder)
@@ -86,7 +86,7 @@ def theirs(model: str, seed: int, folder: Path) -> dict[str, float]:
 
 
 def _tested(config: Any, train: Any, valid: Any, test: Any) -> dict[str, float]:
-    """Metrics of the test part after the last pass."""
+    """AUC of the test part after the last pass, and the number of rows of all parts."""
     model = config["model"]
     init_seed(config["seed"], True)
     net = get_model(model)(config, train._dataset).to(config["device"])

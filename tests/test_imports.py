@@ -212,7 +212,7 @@ def test_nothing_evaluates_text_or_unpickles():
 
 
 def test_what_another_file_imports_is_public():
-    """A name that another file imports is in the `__all__` of the file that defines it."""
+    """What another file imports by name, and a function or class it takes of an imported file, is in `__all__`."""
     public = {}
     for path in FILES:
         module = ".".join(["recbole_marn", *path.relative_to(PACKAGE).with_suffix("").parts]).removesuffix(".__init__")
@@ -224,6 +224,17 @@ def test_what_another_file_imports_is_public():
             if isinstance(node, ast.ImportFrom) and node.module in public:
                 taken = {alias.name for alias in node.names if f"{node.module}.{alias.name}" not in public}
                 assert taken <= public[node.module], f"{name(path)} takes {taken - public[node.module]}"
+        files = {
+            alias.asname or alias.name: f"{node.module}.{alias.name}"
+            for node in nodes(path)
+            if isinstance(node, ast.ImportFrom)
+            for alias in node.names
+            if f"{node.module}.{alias.name}" in public
+        }
+        for node in nodes(path):
+            takes = isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in files
+            if takes and not node.attr.isupper():
+                assert node.attr in public[files[node.value.id]], f"{name(path)} takes {ast.unparse(node)}"
 
 
 def test_no_star_imports():

@@ -16,6 +16,7 @@ from recbole_marn.evaluation.scores import load_scores, part_metrics
 from recbole_marn.quick_start import load_run, run
 from recbole_marn.serving.scorer import load_scorer
 from recbole_marn.training import checkpoint
+from recbole_marn.training.click_rates import ClickRates
 
 ROWS = planted_log.exposures(n_requests=160)
 
@@ -117,6 +118,13 @@ def test_nothing_is_served_without_the_calibration_that_was_asked_for(log):
     run(config_dict=settings(log, calibration="platt", resume=True))
     fitted = load_scorer(result["checkpoint"]).click_rates.fitted
     assert fitted is not None and fitted == load_run(result["checkpoint"]).trainer.click_rates.fitted
+
+
+def test_what_was_fitted_comes_after_the_correction():
+    """Half of the other rows kept: odds of 1/3 are 1/6; then the fitted slope of 2 makes them 1/36."""
+    rates = ClickRates(0.5, Calibration("logit", slope=2.0))
+    for again in (rates, ClickRates.from_state(rates.state(), 0.5)):
+        assert again(torch.tensor([0.25], dtype=torch.float64)).item() == pytest.approx(1 / 37)
 
 
 def test_too_few_clicks_to_calibrate_on_are_told_before_training(tmp_path):

@@ -143,6 +143,22 @@ def test_the_schedule_can_end_before_the_training(settings):
 
 
 # ------------------------------------------------------------------------------------------------ optimizers
+def test_every_epoch_of_every_seed_draws_its_own_chance(settings, monkeypatch):
+    drawn = []
+    for seed in (1, 2):
+        parts = prepared(settings(epochs=3, seed=seed))
+        calculate_loss = parts.model.calculate_loss
+
+        def spy(batch, calculate_loss=calculate_loss):
+            if not drawn or drawn[-1] != torch.initial_seed():
+                drawn.append(torch.initial_seed())
+            return calculate_loss(batch)
+
+        monkeypatch.setattr(parts.model, "calculate_loss", spy)
+        fit(parts, saved=False)
+    assert len(drawn) == len(set(drawn)) == 6
+
+
 def test_adam_is_fused(settings):
     optimizer = prepared(settings(learner="adam", weight_decay=0.01)).trainer.optimizer
     assert type(optimizer) is torch.optim.Adam

@@ -19,8 +19,8 @@ from recbole_marn.files import plain, write_aside
 from recbole_marn.training.click_rates import ClickRates, kept_share
 
 __all__ = [
-    "FORMAT", "NotPlain", "click_rates_of", "digest", "fill", "fill_optimizer", "final_click_rates_of", "load",
-    "load_digested", "save",
+    "FORMAT", "NotPlain", "check_run", "click_rates_of", "digest", "fill", "fill_optimizer", "final_click_rates_of",
+    "load", "load_digested", "save",
 ]  # fmt: skip
 
 FORMAT = 1

@@ -48,7 +48,7 @@ def attention(context: Context) -> Section:
     items = {label: int((categories.code[1:] == code).sum()) for code, label in categories.label.items()}
     clicks = {label: int((clicked == code).sum()) for code, label in categories.label.items()}
     notes += _notes(worth, items, clicks, names)
-    overall = _overall(worth, measures, names)
+    overall, truth = _overall(worth, measures, names), true_importance(context.part)
     return Section(
         "Attention",
         "The heat map shows how large each modality's attention is in a category, as the paper's Figure 4. Beside it "
@@ -60,8 +60,8 @@ def attention(context: Context) -> Section:
         tables=[
             overall,
             *_tables(by_category, items, clicks, names, context.field),
-            _agreement(by_category, true_importance(context.part)),
-            *_truth(by_category, true_importance(context.part)),
+            _agreement(by_category, truth),
+            *_truth(by_category, truth),
         ],
         figures=_figures(by_category, overall, clicks, items, names, list(measures)),
         notes=notes,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -11,7 +11,7 @@ from recbole_marn.analysis.section import Figure, Section, Table
 from recbole_marn.errors import InputError
 from recbole_marn.evaluation.metrics import expected_calibration_error, log_loss, predicted_over_observed
 from recbole_marn.evaluation.popularity import popularity_levels
-from recbole_marn.evaluation.reliability import reliability_curve, wilson_interval
+from recbole_marn.evaluation.reliability import ReliabilityCurve, reliability_curve, wilson_interval
 from recbole_marn.plots.intervals import Series, intervals
 from recbole_marn.plots.lines import Line, lines
 
@@ -25,6 +25,7 @@ DRAWN = 20
 def calibration(context: Context) -> Section:
     """Reliability curves of all models; predicted and observed rates by level of popularity and by category."""
     columns, label = context.subject.columns, context.subject.columns["label"] > 0
+    curves = {subject.label: reliability_curve(label, subject.columns["score"]) for subject in context.subjects}
     level = popularity_levels(context.train_count, LEVELS, padding=True)[columns["item"]]
     by_level = _groups(context, label, level, [(index, f"level {index + 1}") for index in range(LEVELS)])
     notes = []
@@ -49,9 +50,9 @@ def calibration(context: Context) -> Section:
         "Where two levels or categories are off by different factors, their predictions cannot be compared.",
         "It cannot say whether the right rows have the high predictions: a model that predicts the mean for every row "
         "is perfectly calibrated.",
-        tables=[_curves(context, label), _totals(context, label)]
+        tables=[_curves(curves), _totals(context, label)]
         + [_table(context, name, rows) for name, rows in groups],
-        figures=[_picture(context, label)] + [_group_picture(context, name, rows) for name, rows in groups if rows],
+        figures=[_picture(curves)] + [_group_picture(context, name, rows) for name, rows in groups if rows],
         notes=notes,
     )
 
@@ -95,16 +96,11 @@ def _table(context: Context, name: str, groups: list[tuple[str, int, int, list[f
     )
 
 
-def _curves(context: Context, label: np.ndarray) -> Table:
+def _curves(curves: Mapping[str, ReliabilityCurve]) -> Table:
     rows = []
-    for subject in context.subjects:
-        found = reliability_curve(label, subject.columns["score"])
-        rows += [
-            [subject.label, *values]
-            for values in zip(
-                found.predicted, found.observed, found.low, found.high, found.rows, found.clicks, strict=True
-            )
-        ]
+    for name, curve in curves.items():
+        columns = (curve.predicted, curve.observed, curve.low, curve.high, curve.rows, curve.clicks)
+        rows += [[name, *values] for values in zip(*columns, strict=True)]
     caption = "Reliability curves over bins of about as many rows each."
     return Table("curve", caption, ["model", "predicted", "observed", "low", "high", "rows", "clicks"], rows, shown=0)
 
@@ -119,14 +115,13 @@ def _totals(context: Context, label: np.ndarray) -> Table:
     return Table("totals", caption, ["model", "LogLoss", "ECE", "predicted/observed"], rows)
 
 
-def _picture(context: Context, label: np.ndarray) -> Figure:
-    found = {subject.label: reliability_curve(label, subject.columns["score"]) for subject in context.subjects}
-    curves = {}
-    for name, curve in found.items():
+def _picture(curves: Mapping[str, ReliabilityCurve]) -> Figure:
+    drawn = {}
+    for name, curve in curves.items():
         some = curve.clicks > 0  # a bin without a click has no place on a logarithmic axis
-        curves[name] = Line(*(side[some] for side in (curve.predicted, curve.observed, curve.low, curve.high)))
+        drawn[name] = Line(*(side[some] for side in (curve.predicted, curve.observed, curve.low, curve.high)))
     picture = lines(
-        curves, title="Reliability", x_axis="predicted click rate", y_axis="observed click rate",
+        drawn, title="Reliability", x_axis="predicted click rate", y_axis="observed click rate",
         log_x=True, log_y=True, diagonal=True,
     )  # fmt: skip
     return Figure("curve", "Observed against predicted click rates, logarithmic; bands are 95 % intervals.", picture)

@@ -45,8 +45,8 @@ def separation(context: Context) -> Section:
             type(model).__name__,
             "Analyze a checkpoint of MARN or of one of its ablations.",
         )
-    item = 1 + context.rng(6).permutation(context.part.item_num - 1)[:ITEMS]
-    represented, present = _represented(model, np.sort(item))
+    item = 1 + np.sort(context.rng(6).permutation(context.part.item_num - 1)[:ITEMS])
+    represented, present = _represented(model, item)
     features = {"s": represented.specific}
     if represented.invariant is not None:
         features["c"] = represented.invariant.c
@@ -56,7 +56,7 @@ def separation(context: Context) -> Section:
     if "c" not in features:
         notes.append(f"{context.subject.label} has no invariant branch: there is no c to look at.")
     tables = [_probe_table(features, present, names, notes)]
-    figures = _pictures(context, features, represented.vector, present, np.sort(item), names)
+    figures = _pictures(context, features, represented.vector, present, item, names)
     for name, x in features.items():
         alike = _alike(x, present)
         rows = [[a, *alike[row]] for row, a in enumerate(names)]
@@ -109,9 +109,9 @@ def _alike(x: torch.Tensor, present: torch.Tensor) -> np.ndarray:
     has = present.cpu().numpy()
     alike = np.full((number, number), np.nan)
     for a in range(number):
-        for b in range(number):
+        for b in range(a, number):
             both = has[:, a] & has[:, b]
-            alike[a, b] = linear_cka(values[both, a], values[both, b])
+            alike[a, b] = alike[b, a] = linear_cka(values[both, a], values[both, b])
     return alike
 
 

@@ -16,7 +16,7 @@ from recbole_marn.prepare.sources import Options, RawFile, Source, locate, requi
 from recbole_marn.prepare.tables import EventBuilder, RawDataset, RawEvents
 from recbole_marn.prepare.tokens import seconds, why_no_id
 
-__all__ = ["category_of", "read", "source_of"]
+__all__ = ["category_of", "read", "source_of", "sources"]
 
 _SNAP = "http://snap.stanford.edu/data/amazon/productGraph"
 # The 24 categories of 2014 that have a 5-core file; other files are found by their names in the raw folder.

@@ -22,8 +22,6 @@ SOURCE = Source(
     {"users": 987994, "items": 4162024, "events": 100150807},
 )
 BEHAVIORS = ("pv", "fav", "cart", "buy")  # view (click), favourite, into the cart, purchase
-
-
 COLUMNS = {"user": int, "item": int, "category": int, "behaviour": str, "time": int}
 
 

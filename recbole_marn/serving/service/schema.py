@@ -9,8 +9,9 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 from recbole_marn.serving.service.options import RANKED
 
 __all__ = [
-    "Behaviour", "Contribution", "Found", "Health", "ItemContent", "ItemsAnswer", "ItemsRequest", "Problem", "Problems",
-    "RankedItem", "RecommendAnswer", "RecommendRequest", "ScoreAnswer", "ScoredItem", "ScoreRequest", "ShownItem",
+    "Answer", "Asked", "Asking", "Behaviour", "Contribution", "Found", "Health", "ItemContent", "ItemsAnswer",
+    "ItemsRequest", "Problem", "Problems", "RankedItem", "RecommendAnswer", "RecommendRequest", "ScoreAnswer",
+    "ScoredItem", "ScoreRequest", "ShownItem",
 ]  # fmt: skip
 
 # Of one request; a model reads the latest behaviours of a history, often 50.
