@@ -22,7 +22,7 @@ class Context(NamedTuple):
 
     Attributes:
         codes: (B, F).
-        unknown: column -> values that training never saw, that are no numbers, or prices of 0 or less; they have code 0.
+        unknown: column -> values that training never saw or that are no numbers, prices of 0 or less; code 0.
     """
 
     codes: np.ndarray
