@@ -12,6 +12,7 @@ from recbole_marn.data.loader import CTRDataLoader
 from recbole_marn.evaluation.calibration import too_few_to_mean_much
 from recbole_marn.evaluation.scores import part_metrics
 from recbole_marn.host.config import build_config
+from recbole_marn.host.keys import unread_keys
 from recbole_marn.host.processes import launched
 from recbole_marn.training.log import describe
 from recbole_marn.training.metrics import named_metrics
@@ -107,7 +108,7 @@ def _tell_start(parts: Prepared, parameters: int) -> None:
     logger = logging.getLogger()
     if parts.config["verbose"]:
         logger.info(parts.config)
-    notes, calibration = list(parts.train.part.notes), parts.trainer.settings.calibration
+    notes, calibration = [*parts.train.part.notes, *unread_keys(parts.config)], parts.trainer.settings.calibration
     if calibration != "none":  # said before hours of training, not after
         label = parts.valid.part.rows.columns(np.arange(len(parts.valid.part)))["label"]
         notes += filter(None, [too_few_to_mean_much(calibration, label)])
