@@ -252,7 +252,7 @@ NEEDY = {
     "invariant_norm": ("batch", {"adversary": "none"}, {"adversary": "branch"}),
     "attention_activation": ("sigmoid", {"fusion": "conc"}, {}),
     "gate": ("scale", {"rnn": "gru", "behaviour": {"time": "timestamp"}}, {"behaviour": {"time": "timestamp"}}),
-    "attention_values": ("state_and_item", {"pooling": "last"}, {}),
+    "attention_values": ("state_and_item", {"pooling": "last"}, {"pooling": "attention"}),
     "dropout": (0.5, {"own_head": True}, {"own_head": False}),
     "auxiliary_hidden": ([7], {"auxiliary_weight": 0}, {}),
     "low_rank": (7, {"mixed": False}, {"mixed": True}),
