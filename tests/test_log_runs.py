@@ -6,11 +6,14 @@ from pathlib import Path
 import numpy as np
 import planted_log
 import pytest
+import tiny
 import torch
 
+from recbole_marn.commands.run import calibration_lines
 from recbole_marn.errors import InputError
-from recbole_marn.evaluation.calibration import Calibration
-from recbole_marn.evaluation.metrics import log_loss, normalised_entropy
+from recbole_marn.evaluation.calibration import Calibration, too_few_to_mean_much
+from recbole_marn.evaluation.evidence import evidence_of_parts
+from recbole_marn.evaluation.metrics import auc, gauc, log_loss, normalised_entropy, uauc
 from recbole_marn.evaluation.request_metrics import request_metrics
 from recbole_marn.evaluation.scores import load_scores, part_metrics
 from recbole_marn.quick_start import load_run, run
@@ -104,6 +107,56 @@ def test_a_fitted_calibration_belongs_to_the_checkpoint(log, kind):
     np.testing.assert_array_equal(again["score"], scores["test"]["score"])
     # Fitted on validation, whose mean it therefore has; the test part had no say.
     assert result["valid"]["predicted/observed"] == pytest.approx(1, abs=0.05)
+
+
+@pytest.mark.parametrize(("log", "kind"), [(True, "isotonic"), (False, "isotonic"), (True, "platt")])
+def test_rankings_are_of_the_order_before_a_fitted_step(tmp_path, log, kind):
+    """Steps tie rows, and on the rows they were fitted on that raises AUC; they are served in the model's order."""
+    changed = {"calibration": kind, "metrics": ["AUC", "UAUC", "GAUC", "LogLoss"]}
+    if log:
+        planted_log.write(tmp_path, ROWS)
+        result = run(config_dict=settings(tmp_path, **changed))
+    else:
+        tiny.write_dataset(tmp_path / "data", n_users=120)
+        folder = str(tmp_path / "saved")
+        result = run(config_dict=tiny.settings(tmp_path / "data", checkpoint_dir=folder, **changed))
+    record = record_of(result)
+    parts = load_scores(Path(result["record"]).with_name(record["scores"]["file"]))
+    for part, columns in parts.items():
+        user, label, before = columns["user"], columns["label"], columns["uncalibrated"]
+        found = {"AUC": auc(label, before), "UAUC": uauc(user, label, before)}
+        found["LogLoss"] = log_loss(label, columns["score"])
+        found |= {"GAUC": gauc(user, label, before)} if log else {}
+        if log:
+            found["MRR"] = request_metrics(columns["request"], label, before).means()["MRR"]
+        if kind == "isotonic":
+            assert auc(label, columns["score"]) != auc(label, before)
+        for metrics in (result[part], record["metrics"][part], evidence_of_parts(parts, log)[part].metrics(log)):
+            assert {name: metrics[name] for name in found} == pytest.approx(found, rel=1e-6)
+    expected = {"auc": result["test"]["AUC"], "uauc": result["test"]["UAUC"], "logloss": result["test"]["LogLoss"]}
+    assert {name: result["test_result"][name] for name in expected} == pytest.approx(expected, abs=1e-6)
+    assert result["best_valid_result"]["auc"] == pytest.approx(result["valid"]["AUC"], abs=1e-5)
+
+
+def test_a_fit_on_few_clicks_says_so(log, caplog, capsys):
+    result = run(config_dict=settings(log, calibration="platt"))
+    label = load_scores(Path(result["record"]).with_suffix(".scores.npz"))["valid"]["label"]
+    rarer = int(min(label.sum(), (label == 0).sum()))
+    assert rarer < 100
+    note = result["calibration"]["note"]
+    assert note.startswith(f"calibration: platt is fitted on {rarer} clicks of validation, which tell a rate to ")
+    assert note in calibration_lines(result) and record_of(result)["calibration"]["note"] == note
+    assert "note" not in run(config_dict=settings(log), saved=False)["calibration"]
+
+
+@pytest.mark.parametrize(("kind", "enough"), [("platt", 100), ("isotonic", 1000)])
+def test_how_few_are_few(kind, enough):
+    for rarer in (0, 1):  # non-clicks, clicks
+        label = np.full(10_000, 1 - rarer)
+        label[:enough] = rarer
+        assert too_few_to_mean_much(kind, label) == ""
+        label[0] = 1 - rarer
+        assert f"{enough - 1} {('rows without a click', 'clicks')[rarer]}" in too_few_to_mean_much(kind, label)
 
 
 def test_nothing_is_served_without_the_calibration_that_was_asked_for(log):

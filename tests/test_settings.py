@@ -1,9 +1,11 @@
 """Every key is known, typed and in range, or the run stops with what was expected, what came and what to do."""
 
+import dataclasses
 
 import pytest
 
 from recbole_marn.errors import InputError
+from recbole_marn.host.defaults import our_settings
 from recbole_marn.host.keys import WORLD_KEYS, check_host_settings, check_keys, check_names, spell_whole_numbers
 from recbole_marn.registry import MODELS
 from recbole_marn.settings.data import (
@@ -15,10 +17,11 @@ from recbole_marn.settings.data import (
     VectorModality,
     parse_modality,
 )
-from recbole_marn.settings.host import INSTEAD, NO_REQUESTS, REFUSED
+from recbole_marn.settings.host import INSTEAD, NO_REQUESTS, REFUSED, TAKEN, HostSettings
 from recbole_marn.settings.models import MARNSettings
 from recbole_marn.settings.parsing import from_mapping, nearest
 from recbole_marn.settings.training import TrainSettings
+from recbole_marn.settings.unread import UNREAD, unread
 
 OURS = [name for name, row in MODELS.items() if row.ours]
 
@@ -226,6 +229,64 @@ def test_topk_is_of_the_requests_of_a_log():
     for given in ({}, label, {"request": None, **label}):
         text = error_of(check_keys, row, {"topk": 5, **given}, {"topk": [10]})
         assert text.endswith(f"Leave out topk: {NO_REQUESTS}. docs/keys.md has all of them.")
+
+
+LABEL = {"field": "label"}
+# key -> another value, what makes it do nothing, and what lets it do something
+NEEDY = {
+    "adagrad_init": (0.5, {}, {"learner": "adagrad"}),
+    "enable_scaler": (True, {}, {"enable_amp": True}),
+    "gpu_id": ("1", {"use_gpu": False}, {"use_gpu": True}),
+    "shuffle_by": ("row", {"shuffle": False}, {}),
+    "wandb_project": ("mine", {}, {"log_wandb": True}),
+    "matched_pool": (7, {"eval_sampling": "popularity"}, {"also_test": ["matched"]}),
+    "release_field": ("released", {}, {"negatives_from": "released"}),
+    "sample_seed": (7, {"label": LABEL}, {"label": LABEL, "keep_negatives": 0.5}),
+    "columnar_from_mb": (7, {"label": LABEL}, {}),
+    "statistics_until": ("row", {"label": LABEL}, {"label": LABEL, "user": {"fields": {"user_clicks": 2}}}),
+    "id_min_count": (7, {"modalities": {"ids": {"kind": "id", "fields": {"class": 2}}}}, {}),
+    "lambda0": (0.5, {"adversary": "branch"}, {"adversary": "single"}),
+    "specific_stop": ("raw", {"specific_discriminator": False}, {}),
+    "degree_target": ("both", {"adversary": "single"}, {}),
+    "adversary_items": ("candidate", {"adversary": "branch"}, {"adversary": "branch", "alignment_weight": 0.1}),
+    "invariant_norm": ("batch", {"adversary": "none"}, {"adversary": "branch"}),
+    "attention_activation": ("sigmoid", {"fusion": "conc"}, {}),
+    "gate": ("scale", {"rnn": "gru", "behaviour": {"time": "timestamp"}}, {"behaviour": {"time": "timestamp"}}),
+    "attention_values": ("state_and_item", {"pooling": "last"}, {"pooling": "attention"}),
+    "dropout": (0.5, {"own_head": True}, {"own_head": False}),
+    "auxiliary_hidden": ([7], {"auxiliary_weight": 0}, {}),
+    "low_rank": (7, {"mixed": False}, {"mixed": True}),
+}
+
+
+def test_every_key_that_needs_another_is_one_of_ours():
+    kinds = [DataSettings, TrainSettings, HostSettings, *(row.settings for row in MODELS.values())]
+    known = {field.name for kind in kinds for field in dataclasses.fields(kind)} | TAKEN
+    assert {key for row in UNREAD for key in row.keys} <= known
+    assert all(NEEDY.keys() & set(row.keys) for row in UNREAD), "a row without a test"
+
+
+@pytest.mark.parametrize("key", NEEDY)
+def test_keys_that_other_keys_switch_off_are_told(key):
+    value, off, on = NEEDY[key]
+    models = ("NAML", "MultimodalDIEN", "DCNV2")
+    fields = {name: {field.name for field in dataclasses.fields(MODELS[name].settings)} for name in models}
+    model = next((name for name in models if {key, *off} <= fields[name]), "MARN")
+    standing = our_settings("none", MODELS[model]) | {"shuffle": True, "ITEM_ID_FIELD": "item_id"}
+    row = next(row for row in UNREAD if key in row.keys and not row.read(standing | off))
+    told = f"{key} does nothing in this run: it is read with {row.needs}"
+    assert told in unread({key: value}, standing | off | {key: value})
+    assert unread({key: value}, standing | on | {key: value}) == []
+    assert unread({}, standing | off) == []
+
+
+def test_a_run_tells_what_it_does_not_read_of_what_its_user_set(run):
+    """Not of what its model's file says, nor of what is the default anyway."""
+    code, _, log = run("--model=MARNLean", "--lambda0=0.7", "--gamma=3", "--adagrad_init=0.1", "--epochs=1")
+    assert code == 0
+    notes = [line for line in log.splitlines() if "nothing in this run" in line]
+    assert "nothing in this run" not in run("--model=MARNPlus", "--lambda0=0.7", "--epochs=1")[2]
+    assert notes == ["note      lambda0, gamma do nothing in this run: they are read with adversary: double or single"]
 
 
 KEYS_OF_RECBOLES_MODELS = [("DIN", "embedding_size"), ("DIN", "mlp_hidden_size"), ("xDeepFM", "reg_weight")]

@@ -68,7 +68,12 @@ def test_exhaustive_search_tries_every_combination_once(settings, space):
     assert sorted(tried) == [(0.001, (4,)), (0.001, (8, 4)), (0.05, (4,)), (0.05, (8, 4))]
     assert result["trials"] == 4
     assert (result["model"], result["dataset"], result["algo"]) == ("MARN", "tiny", "exhaustive")
-    assert result["output_file"] == "out.json"
+    assert result["output_file"] == "out.json" and "notes" not in result
+
+
+def test_what_no_trial_reads_is_told(settings, space):
+    result, _ = run(own(settings(epochs=1, adagrad_init=0.5)), space("learning_rate choice [0.001]\n"))
+    assert result["notes"] == ["adagrad_init does nothing in this run: it is read with learner: adagrad"]
 
 
 def test_the_file_of_another_search_is_not_written_over(settings, space):

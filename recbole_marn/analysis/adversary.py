@@ -16,6 +16,7 @@ from torch import Tensor
 from recbole_marn.data.batch import RaggedBatch
 from recbole_marn.errors import InputError
 from recbole_marn.evaluation.metrics import uauc
+from recbole_marn.evaluation.scores import ranked_by
 from recbole_marn.layers.adversarial import modality_accuracy
 from recbole_marn.models.base import EXTRACTION_CHUNK
 from recbole_marn.models.item_encoder import Cells
@@ -145,6 +146,6 @@ def adversary_report(model: MARN, trainer: Any, data: Any, batch: RaggedBatch) -
         report[name] = {modality: float(value[cells.present[:, m], m].mean()) for m, modality in enumerate(names)}
     full = trainer.scores(data)
     deleted = scores_without_invariant(model, trainer, data)
-    report["UAUC"] = uauc(full["user"], full["label"], full["score"])
-    report["UAUC without c"] = uauc(deleted["user"], deleted["label"], deleted["score"])
+    report["UAUC"] = uauc(full["user"], full["label"], ranked_by(full))
+    report["UAUC without c"] = uauc(deleted["user"], deleted["label"], ranked_by(deleted))
     return report

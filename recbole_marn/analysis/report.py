@@ -25,6 +25,7 @@ from recbole_marn.analysis.sections.separation import separation
 from recbole_marn.errors import InputError, printable
 from recbole_marn.evaluation.bootstrap import bootstrap_over_clusters
 from recbole_marn.evaluation.metrics import auc
+from recbole_marn.evaluation.scores import ranked_by
 from recbole_marn.files.folders import staged_folder
 from recbole_marn.files.spreadsheet import no_formula
 
@@ -111,7 +112,7 @@ def make_report(
 def _models(context: Context) -> tuple[Table, list[str]]:
     """Who is compared, and doubts that a model has learned anything."""
     columns = context.subject.columns
-    scores = np.stack([subject.columns["score"] for subject in context.subjects])
+    scores = np.stack([ranked_by(subject.columns) for subject in context.subjects])
     found = bootstrap_over_clusters(columns["user"], columns["label"], scores, "UAUC", 200)
     rows, doubts = [], []
     for number, subject in enumerate(context.subjects):

@@ -15,6 +15,7 @@ from recbole_marn.data.grouped_rows import GroupedRows
 from recbole_marn.data.loader import CTRDataLoader
 from recbole_marn.data.part import Part
 from recbole_marn.evaluation.record import read_record
+from recbole_marn.evaluation.scores import ranked_by
 from recbole_marn.models.base import CTRModel
 from recbole_marn.registry import model_class
 from recbole_marn.training import checkpoint
@@ -66,11 +67,11 @@ class Subject:
         return self.trainer.scores(CTRDataLoader(self.prepared.config, part))
 
     def facing(self, row: np.ndarray, candidate: np.ndarray) -> np.ndarray:
-        """Scores (n, 1 + K) of rows (n,) of the part, and of what stands in their place (n, K)."""
+        """What rows (n,) of the part, and what stands in their place (n, K), are ranked by: (n, 1 + K)."""
         rows = 1 + candidate.shape[1]
         step = max(1, BLOCK_ROWS // rows)
         scores = [
-            self.scores_of(self.part.rows.facing(row[at : at + step], candidate[at : at + step]))["score"]
+            ranked_by(self.scores_of(self.part.rows.facing(row[at : at + step], candidate[at : at + step])))
             for at in range(0, len(row), step)
         ]
         return np.concatenate(scores).reshape(-1, rows)

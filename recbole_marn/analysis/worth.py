@@ -14,6 +14,7 @@ from recbole_marn.analysis.subject import Subject
 from recbole_marn.data.grouped_rows import GroupedRows
 from recbole_marn.data.item_table import IdTable, ItemTable, StatisticTable, TextTable, VectorTable
 from recbole_marn.evaluation.pairs import pair_accuracy
+from recbole_marn.evaluation.scores import ranked_by
 from recbole_marn.evaluation.shapley import coalition, shapley_values
 from recbole_marn.models.base import CTRModel
 
@@ -102,7 +103,7 @@ def modality_worth(
     names = list(model.encoder.names)
 
     def accuracy(columns: dict[str, np.ndarray]) -> np.ndarray:
-        return pair_accuracy(group, columns["label"], columns["score"])
+        return pair_accuracy(group, columns["label"], ranked_by(columns))
 
     def of(kept: Sequence[int]) -> np.ndarray:
         with without_modalities(model, {name for m, name in enumerate(names) if m not in kept}):

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from recbole_marn.registry import MODELS, choices
 from recbole_marn.settings.describe import COMMON, Key, keys_of, shown
 from recbole_marn.settings.host import INSTEAD, REFUSED
+from recbole_marn.settings.unread import UNREAD
 
 __all__ = ["page"]
 
@@ -22,6 +23,11 @@ REFUSALS = """\
 RecBole's keys keep their meaning. A key that would do nothing is refused, with the key that does the job; all such keys
 are named at once. Their default value is let pass. Of a log with labels `threshold`, `LABEL_FIELD`,
 `benchmark_filename` and the ratio split of `eval_args` are read with RecBole's meaning ([logs.md](logs.md))."""
+NEEDY = """\
+## Keys that need another key
+
+Set without it they do nothing. They do not stop a run, since a search or a table may set them for all of its runs: a
+note at its start names them. Those of one split alone (`split_...`) stop it."""
 OF_ITS_MODELS = """\
 ## Keys of RecBole's own models
 
@@ -37,6 +43,8 @@ def page() -> str:
     kinds = (kind for row in MODELS.values() for kind in reversed(row.settings.__mro__[:-1]))
     for kind in dict.fromkeys(kinds):
         parts += _of_models(kind)
+    rows = ((", ".join(f"`{key}`" for key in row.keys), row.needs) for row in UNREAD)
+    parts += [NEEDY, _rows(["keys", "read with"], rows)]
     for head, refused in ((REFUSALS, REFUSED), (OF_ITS_MODELS, INSTEAD)):
         parts += [head, _rows(["RecBole's key", "here"], ((f"`{key}`", text) for key, text in refused.items()))]
     return "\n\n".join(parts)

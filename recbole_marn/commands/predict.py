@@ -8,6 +8,7 @@ import json
 from pathlib import Path
 
 from recbole_marn.errors import InputError
+from recbole_marn.prepare.columns import read_assignments
 from recbole_marn.serving.predict import PredictRequest, predict
 from recbole_marn.serving.retrieval import INDICES
 from recbole_marn.serving.scorer import CTRScorer, load_scorer
@@ -19,6 +20,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """A checkpoint, rows to answer, and what is known besides."""
     add_scorer_arguments(parser)
     tables = parser.add_argument_group("tables", "CSV, JSON lines or Parquet, with columns called as in training")
+    tables.add_argument(
+        "--column", dest="columns", action="append", default=[], metavar="NAME=COLUMN",
+        help="what you call a column of training, such as item_id=sku or rows.timestamp=ts; may be repeated",
+    )  # fmt: skip
     tables.add_argument("--rows", required=True, type=Path, help="user_id, item_id, timestamp; --top: no item_id")
     tables.add_argument("--behaviours", type=Path, help="what users did: user_id, item_id, timestamp, type if read")
     tables.add_argument("--items", type=Path, help="items to add or to replace: item_id and whatever the model reads")
@@ -70,6 +75,7 @@ def loaded_scorer(args: argparse.Namespace) -> CTRScorer:
 def main(args: argparse.Namespace) -> int:
     """Write the answers; print what was done as one line of JSON."""
     scorer = loaded_scorer(args)
-    request = PredictRequest(**{field.name: getattr(args, field.name) for field in dataclasses.fields(PredictRequest)})
+    given = vars(args) | {"columns": read_assignments(args.columns)}
+    request = PredictRequest(**{field.name: given[field.name] for field in dataclasses.fields(PredictRequest)})
     print(json.dumps({"checkpoint": args.checkpoint, **predict(scorer, request)}))
     return 0

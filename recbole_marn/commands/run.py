@@ -64,4 +64,4 @@ def calibration_lines(result: dict[str, Any]) -> list[str]:
     for part, before in told["before"].items():
         pairs = (f"{name} {value:.4f} -> {result[part][name]:.4f}" for name, value in before.items())
         lines.append(f"{told['fitted']}, {part}: " + ", ".join(pairs if "NE" in result[part] else ()))
-    return lines
+    return [*lines, told["note"]] if "note" in told else lines

@@ -17,6 +17,7 @@ from recbole_marn.data import rows as row_rules
 from recbole_marn.data.atomic import AtomicTable
 from recbole_marn.data.columnar_dataset import ColumnarDataset
 from recbole_marn.data.dataset_columns import DatasetColumns
+from recbole_marn.data.fields import told_numbers
 from recbole_marn.data.host_errors import host_errors
 from recbole_marn.data.item_features import TRAIN_INTERACTIONS, ItemFeatures
 from recbole_marn.data.labelled_rows import LabelledRows
@@ -225,12 +226,8 @@ class CTRDataset(ColumnarDataset):
     def _fill_nan(self) -> None:
         # RecBole fills missing numbers with the mean; a statistic must know that they were missing.
         fields = self.item_feat.columns if self.item_feat is not None else []
-        self.item_numbers = {
-            # A copy: RecBole fills in place.
-            field: self.item_feat[field].to_numpy(dtype=np.float64, copy=True)
-            for field in fields
-            if self.field2type[field] == FeatureType.FLOAT
-        }
+        numbers = [field for field in fields if self.field2type[field] == FeatureType.FLOAT]
+        self.item_numbers = {field: self._numbers("item", field) for field in numbers}
         # And it fills short vectors with zeros; an item without one has none.
         self.item_sequences = {
             field: [np.zeros(0) if isinstance(value, float) else value for value in self.item_feat[field]]
@@ -238,6 +235,14 @@ class CTRDataset(ColumnarDataset):
             if self.field2type[field] == FeatureType.FLOAT_SEQ
         }
         super()._fill_nan()
+
+    def _numbers(self, table: str, field: str) -> np.ndarray:
+        """(n,) numbers of a column of .inter, .user or .item as they were read, NaN where they tell nothing."""
+        read = getattr(self, f"{table}_feat")[field].to_numpy(dtype=np.float64, copy=True)  # RecBole fills in place
+        told = told_numbers(field, read)
+        if nothing := int(np.isnan(told).sum() - np.isnan(read).sum()):
+            self.notes.append(f"{self.dataset_name}.{table}: {field} is 0 or less in {nothing} lines: taken as missing")
+        return told
 
     # -------------------------------------------------------------------------------------------- parts
     def build(self) -> list[Part | None]:

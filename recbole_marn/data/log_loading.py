@@ -218,7 +218,7 @@ class LogFiles(CTRDataset):
     def _fill_nan(self) -> None:
         # RecBole fills missing numbers with the mean, and then makes labels of them.
         self.numbers = {
-            (name, field): feat[field].to_numpy(dtype=np.float64, copy=True)
+            (name, field): self._numbers(name, field)
             for name, feat in (("inter", self.inter_feat), ("user", self.user_feat))
             if feat is not None
             for field in feat

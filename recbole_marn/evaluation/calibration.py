@@ -16,12 +16,18 @@ from scipy.special import expit, logit
 from recbole_marn.errors import InputError
 from recbole_marn.evaluation.inputs import check_labels, check_probabilities
 
-__all__ = ["KINDS", "Calibration", "check_enough", "fit_isotonic", "fit_platt", "kept_negatives", "true_rate"]
+__all__ = [
+    "KINDS", "Calibration", "check_enough", "fit_isotonic", "fit_platt", "kept_negatives", "too_few_to_mean_much",
+]  # fmt: skip
 
 KINDS = ("logit", "isotonic")
 
 # A slope and an intercept, or a curve, from fewer clicks than this would be noise.
 _LEAST_OF_EACH_CLASS = 10
+# Rows of the rarer class below which a fit is mostly chance. A rate told by n of them has a relative standard error of
+# 1 / sqrt(n): 10 % by 100, about as far as the click rates of models are off before they are calibrated. Steps of
+# isotonic regression have each a rate of their own, and want a thousand (Niculescu-Mizil and Caruana, ICML 2005).
+_MEANINGFUL = {"platt": 100, "isotonic": 1000}
 # The gap between 1 and its float32 neighbours, as for LogLoss: a saturated sigmoid has no better-known logit.
 _CLIP = 1e-7
 
@@ -151,27 +157,6 @@ def kept_negatives(share: float) -> Calibration:
     return Calibration("logit", 1.0, float(np.log(share)))
 
 
-def true_rate(trained: float, true: float) -> Calibration:
-    """Correction of the prior (Saerens et al., Neural Computation 2002) for drawn negatives.
-
-        p / (1 - p) = q / (1 - q) * true / (1 - true) * (1 - trained) / trained
-
-    It is exact where drawn negatives look like true non-clicks and only their number differs. Negatives drawn from the
-    whole catalogue are easier than items that a system chose to show: then the mean is better but not exact.
-
-    Args:
-        trained: click rate of the training rows, 1 / (1 + N) with N drawn negatives for each click.
-        true: click rate where scores are served.
-
-    Raises:
-        InputError: a rate outside (0, 1).
-    """
-    for name, rate in (("trained", trained), ("true", true)):
-        if not 0 < rate < 1:
-            raise InputError(f"a {name} click rate between 0 and 1", f"{rate}", "Give it as a fraction, 0.04 for 4 %.")
-    return Calibration("logit", 1.0, float(logit(true) - logit(trained)))
-
-
 def fit_platt(label: ArrayLike, probability: ArrayLike) -> Calibration:
     """Logistic regression of the label on the logit (Platt, 1999; Newton steps as Lin, Lin and Weng, 2007).
 
@@ -265,3 +250,21 @@ def check_enough(label: ArrayLike) -> np.ndarray:
             "Give validation more rows, or leave calibration out.",
         )
     return label
+
+
+def too_few_to_mean_much(kind: str, label: ArrayLike) -> str:
+    """What to say of a fit of kind `platt` or `isotonic` on labels (B,) of which few are of the rarer class, or "".
+
+    Raises:
+        InputError: as ``check_enough``.
+    """
+    label = check_enough(label)
+    clicks = int(label.sum())
+    rarer, which = min((clicks, "clicks"), (len(label) - clicks, "rows without a click"))
+    if rarer >= _MEANINGFUL[kind]:
+        return ""
+    known = f"{100 / rarer**0.5:.0f} % and no better (a standard error)"
+    return (
+        f"calibration: {kind} is fitted on {rarer} {which} of validation, which tell a rate to {known}; with less than "
+        f"{_MEANINGFUL[kind]} it may well be worse than none"
+    )

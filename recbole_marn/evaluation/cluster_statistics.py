@@ -119,7 +119,12 @@ class ClusterStatistics:
 
 
 def cluster_statistics(
-    cluster: ArrayLike, label: ArrayLike, score: ArrayLike, probabilities: bool = True, clip: float = 1e-7
+    cluster: ArrayLike,
+    label: ArrayLike,
+    score: ArrayLike,
+    probabilities: bool = True,
+    clip: float = 1e-7,
+    order: ArrayLike | None = None,
 ) -> ClusterStatistics:
     """Sums by cluster of one model's scores.
 
@@ -129,18 +134,20 @@ def cluster_statistics(
         score: (B,), probabilities unless `probabilities` is False.
         probabilities: False for scores without a scale, which have no LogLoss and no calibration.
         clip: as ``log_loss``.
+        order: (B,) what rows are ranked by where that is not the score.
 
     Raises:
         InputError: as ``log_loss``, or ids that are neither integers nor strings.
     """
     label = check_labels(label)
     score = check_scores(score, len(label))
+    order = score if order is None else check_scores(order, len(label))
     cluster = check_ids(cluster, len(label), "cluster")
-    runs = tie_runs(cluster, label, score)
+    runs = tie_runs(cluster, label, order)
     ids, row_cluster = np.unique(cluster, return_inverse=True)
     row_placement = np.zeros(len(label))
     if label.any() and not label.all():
-        row_placement[label], row_placement[~label] = placements(label, score)
+        row_placement[label], row_placement[~label] = placements(label, order)
 
     def by_cluster(values: np.ndarray) -> np.ndarray:
         return np.bincount(row_cluster, weights=values, minlength=len(ids))

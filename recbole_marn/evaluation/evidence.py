@@ -16,6 +16,7 @@ from recbole_marn.evaluation.bins import equal_frequency_groups, equal_width_bin
 from recbole_marn.evaluation.cluster_statistics import PLACEMENTS, ClusterStatistics, cluster_statistics
 from recbole_marn.evaluation.packing import packed, packed_alike, unpacked, unusable
 from recbole_marn.evaluation.request_metrics import request_metrics
+from recbole_marn.evaluation.scores import ranked_by
 
 __all__ = [
     "REQUEST_METRICS",
@@ -141,12 +142,12 @@ def evidence_of(columns: Mapping[str, np.ndarray], log: bool) -> Evidence:
     """The evidence of one part's scores.
 
     Args:
-        columns: user, label and score (B,), and request where rows have one.
+        columns: as `scores.part_metrics`.
         log: rows are exposures of a log.
     """
-    label, score = columns["label"], columns["score"]
+    label, score, order = columns["label"], columns["score"], ranked_by(columns)
     units = [unit for unit in ("user", "request") if unit in columns]
-    clusters = {unit: cluster_statistics(columns[unit], label, score) for unit in units}
+    clusters = {unit: cluster_statistics(columns[unit], label, score, order=order) for unit in units}
     requests = _ranked(columns, clusters) if log and "request" in columns else {}
     if not requests:
         clusters.pop("request", None)
@@ -158,7 +159,7 @@ def evidence_of(columns: Mapping[str, np.ndarray], log: bool) -> Evidence:
 def _ranked(
     columns: Mapping[str, np.ndarray], clusters: Mapping[str, ClusterStatistics]
 ) -> dict[str, RankedRequests]:
-    found = request_metrics(columns["request"], columns["label"], columns["score"], top=())
+    found = request_metrics(columns["request"], columns["label"], ranked_by(columns), top=())
     request, first = np.unique(columns["request"], return_index=True)
     at = np.searchsorted(request, found.request)
     user = np.searchsorted(clusters["user"].cluster, columns["user"][first])  # a request has one user

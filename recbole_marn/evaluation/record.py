@@ -65,6 +65,7 @@ RUN: dict[Any, Any] = {
     },
     "calibration?": {
         "kept_negatives": share, "fitted": str, "steps": [{"kind": str}], "before": {...: {...: measure}},
+        "note?": str,
     },
     "parameters": whole,
     "epochs": whole,

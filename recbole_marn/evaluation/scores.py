@@ -24,7 +24,9 @@ from recbole_marn.evaluation.metrics import (
 from recbole_marn.evaluation.request_metrics import request_metrics
 from recbole_marn.files import sha256
 
-__all__ = ["calibration_metrics", "check_scores_file", "load_scores", "measured", "part_metrics", "rows_sha256"]
+__all__ = [
+    "calibration_metrics", "check_scores_file", "load_scores", "measured", "part_metrics", "ranked_by", "rows_sha256",
+]  # fmt: skip
 
 COLUMNS = ("user", "item", "label", "score")
 # What a file may have besides: the request of each row, and its score before a calibration that was fitted.
@@ -40,26 +42,35 @@ def part_metrics(columns: Mapping[str, Any], log: bool = False, topk: Sequence[i
     """Every metric of one part.
 
     Args:
-        columns: user, label and score (B,), and request where rows have one.
+        columns: user, label and score (B,), request where rows have one, and `uncalibrated` where a step was fitted.
         log: rows are exposures of a log, with its own click rate; else clicks against drawn negatives.
         topk: K of nDCG, Recall and Hit of requests, beside 5 and 10.
     """
-    user, label, score = columns["user"], columns["label"], columns["score"]
+    user, label, score, order = columns["user"], columns["label"], columns["score"], ranked_by(columns)
     if log:
         ranking = {
-            "AUC": auc(label, score),
-            "UAUC": uauc(user, label, score),
-            "GAUC": gauc(user, label, score),
-            "GAUC-clicks": gauc(user, label, score, "clicks"),
+            "AUC": auc(label, order),
+            "UAUC": uauc(user, label, order),
+            "GAUC": gauc(user, label, order),
+            "GAUC-clicks": gauc(user, label, order, "clicks"),
         }
         return ranking | calibration_metrics(label, score) | _request_means(columns, topk)
     return {
-        "AUC": auc(label, score),
-        "UAUC": uauc(user, label, score),
+        "AUC": auc(label, order),
+        "UAUC": uauc(user, label, order),
         "LogLoss": log_loss(label, score),
         "ECE": expected_calibration_error(label, score),
         "predicted/observed": predicted_over_observed(label, score),
     }
+
+
+def ranked_by(columns: Mapping[str, Any]) -> Any:
+    """(B,) what rows are ranked by: their scores before a calibration was fitted.
+
+    Isotonic steps make rows alike that are served in the model's order, and on the rows they were fitted on such ties
+    raise AUC by themselves: there they join what stood in the wrong order.
+    """
+    return columns.get("uncalibrated", columns["score"])
 
 
 def calibration_metrics(label: np.ndarray, score: np.ndarray) -> dict[str, float]:
@@ -77,7 +88,7 @@ def _request_means(columns: Mapping[str, Any], topk: Sequence[int]) -> dict[str,
     if "request" not in columns:
         return {}
     depth = sorted({5, 10, *topk})
-    found = request_metrics(columns["request"], columns["label"], columns["score"], ndcg_at=depth, top=depth)
+    found = request_metrics(columns["request"], columns["label"], ranked_by(columns), ndcg_at=depth, top=depth)
     means = found.means()
     counts = {
         "requests": len(found.request),

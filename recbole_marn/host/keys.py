@@ -26,10 +26,12 @@ from recbole_marn.settings.host import (
     TAKEN,
     HostSettings,
 )
+from recbole_marn.settings.parsing import defaults as defaults_of
 from recbole_marn.settings.parsing import from_mapping, nearest
 from recbole_marn.settings.training import TrainSettings
+from recbole_marn.settings.unread import unread
 
-__all__ = ["DATA_KEYS", "add_our_settings", "check_host_settings", "check_keys", "spell_whole_numbers"]
+__all__ = ["DATA_KEYS", "add_our_settings", "check_host_settings", "check_keys", "spell_whole_numbers", "unread_keys"]
 
 # What a data set is, as `DATASET.yaml` says it.
 DESCRIBING = ("label", "modalities")
@@ -133,6 +135,17 @@ def check_keys(row: ModelRow, given: Mapping[str, Any], defaults: Mapping[str, A
             " ".join([*hints.values(), "docs/keys.md has all of them."]),
         )
     return [from_mapping(kind, given, complete=False) for kind in kinds]
+
+
+def unread_keys(config: Any) -> list[str]:
+    """What to say of keys that the user set and that this run does not read, because of what other keys say.
+
+    Unlike those that no run reads they do not stop it: a search or a table may set them for all of its runs.
+    """
+    of_model = defaults_of(MODELS[config["model"]].settings)  # a preset's file has its choices alone
+    standing = of_model | config.internal_config_dict
+    given = {key: value for key, value in config.external_config_dict.items() if not _same(value, standing.get(key))}
+    return unread(given, of_model | config.final_config_dict)
 
 
 def spell_whole_numbers(given: MutableMapping[str, Any], settings: Iterable[Any]) -> None:

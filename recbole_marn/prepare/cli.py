@@ -7,6 +7,7 @@ import shlex
 from pathlib import Path
 
 from recbole_marn.errors import InputError
+from recbole_marn.prepare.columns import read_assignments
 from recbole_marn.prepare.encoders import IMAGE_ENCODERS
 from recbole_marn.prepare.encoders.sentences import SENTENCE_ENCODERS
 from recbole_marn.prepare.pipeline import prepare
@@ -118,19 +119,12 @@ def _positive(text: str) -> int:
 
 
 def _options(args: argparse.Namespace) -> Options:
-    columns = {}
-    for assignment in args.column:
-        role, found, column = assignment.partition("=")
-        if not (role and found and column):
-            raise InputError("--column ROLE=COLUMN", repr(assignment), "For example --column timestamp=created_at.")
-        if columns.setdefault(role, column) != column:
-            raise InputError(f"one column for {role}", f"{columns[role]!r} and {column!r}", "Leave one of them out.")
     same = (
         "max_skipped", "min_matched", "title_words", "min_interactions", "keep_unseen_items", "time_unit", "images",
         "image_ids", "encoder", "encoder_weights", "sentence_encoder", "word_vectors", "events", "items",
         "exposures", "behaviours", "users",
     )  # fmt: skip
-    return Options(columns=columns, **{name: getattr(args, name) for name in same})
+    return Options(columns=read_assignments(args.column), **{name: getattr(args, name) for name in same})
 
 
 def _command(args: argparse.Namespace) -> str:

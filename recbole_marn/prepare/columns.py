@@ -12,7 +12,9 @@ from recbole_marn.errors import InputError
 from recbole_marn.prepare.tabular import LIST, PLAIN, STRUCTURE, Table
 from recbole_marn.settings.parsing import nearest
 
-__all__ = ["Assignment", "Roles", "assignments", "choose", "find_column", "no_such_column", "spelled_like"]
+__all__ = [
+    "Assignment", "Roles", "assignments", "choose", "find_column", "no_such_column", "read_assignments", "spelled_like",
+]  # fmt: skip
 
 _NO_LETTER = re.compile(r"[\W_]+")
 _ROLE = re.compile(r"[A-Za-z]\w*")
@@ -58,6 +60,22 @@ class Roles:
         taken = {role: {"column": column} | ({"type": self.types[role]} if role in self.types else {})
                  for role, column in self.columns.items()}  # fmt: skip
         return {"taken": taken, "not_taken": dict(self.left)}
+
+
+def read_assignments(options: Sequence[str]) -> dict[str, str]:
+    """`[TABLE.]ROLE` -> `COLUMN[:TYPE]` of the values of `--column`.
+
+    Raises:
+        InputError: one of another form, or two columns for one role.
+    """
+    columns: dict[str, str] = {}
+    for option in options:
+        role, found, column = option.partition("=")
+        if not (role and found and column):
+            raise InputError("--column ROLE=COLUMN", repr(option), "For example --column timestamp=created_at.")
+        if columns.setdefault(role, column) != column:
+            raise InputError(f"one column for {role}", f"{columns[role]!r} and {column!r}", "Leave one of them out.")
+    return columns
 
 
 def assignments(given: Mapping[str, str], tables: Sequence[str], known: Sequence[str]) -> list[Assignment]:

@@ -8,6 +8,7 @@ from collections.abc import Container, Iterator
 
 import numpy as np
 
+from recbole_marn.data.fields import PRICE
 from recbole_marn.prepare.datasets.amazon_records import parse_record
 from recbole_marn.prepare.lines import Tally
 from recbole_marn.prepare.titles import title_words
@@ -62,7 +63,7 @@ class FieldReader:
         amount = number(value)
         if amount is None:
             return self._lose("is no number", line, value)
-        if self.name == "price" and amount <= 0:
+        if self.name == PRICE and amount <= 0:
             return self._lose("is 0, taken as missing" if amount == 0 else "is negative", line, value, amount == 0)
         return amount
 

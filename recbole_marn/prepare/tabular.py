@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from recbole_marn.errors import InputError
 from recbole_marn.prepare.containers import PARQUET, need_file
@@ -37,6 +38,10 @@ class Table:
     def files(self) -> list[Path]:
         """Files that the table is read from."""
         return [self.path]
+
+    def types(self) -> dict[str, Any]:
+        """Types of pyarrow by column, where the table has any."""
+        return {}
 
     def rows(self, names: Sequence[str], tally: Tally) -> Iterator[tuple[int, list[object]]]:
         """Yield `(line or row number, values of the columns)`: text from CSV, otherwise typed or None."""
@@ -70,6 +75,9 @@ class ParquetTable(Table):
 
     def files(self) -> list[Path]:
         return _parquet_files(self.path)
+
+    def types(self) -> dict[str, Any]:
+        return {field.name: field.type for field in _dataset(self.path).schema}
 
     def rows(self, names: Sequence[str], tally: Tally) -> Iterator[tuple[int, list[object]]]:
         wanted = list(dict.fromkeys(names))

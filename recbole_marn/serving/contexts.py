@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from recbole_marn.data.context_vocabulary import FieldVocabulary
+from recbole_marn.data.fields import told_numbers
 from recbole_marn.prepare.fields import entries
 from recbole_marn.prepare.tokens import identifier, is_missing, number
 from recbole_marn.serving.distinct import distinct
@@ -21,7 +22,7 @@ class Context(NamedTuple):
 
     Attributes:
         codes: (B, F).
-        unknown: column -> values that training never saw, or that are no numbers; they have code 0.
+        unknown: column -> values that training never saw or that are no numbers, prices of 0 or less; code 0.
     """
 
     codes: np.ndarray
@@ -61,6 +62,7 @@ def _codes(vocabulary: FieldVocabulary, values: np.ndarray) -> tuple[np.ndarray,
         return vocabulary.of_tokens(tokens[which])
     missing = np.array([is_missing(value) for value in different], dtype=bool)
     numbers = np.array([np.nan if (read := number(value)) is None else read for value in different], dtype=np.float64)
+    numbers = told_numbers(vocabulary.name, numbers)
     if USER_STATISTICS.get(vocabulary.name) in RATES:
         numbers[(numbers < 0) | (numbers > 1)] = np.nan  # no rate: 30 for 30 %
     return vocabulary.of_numbers(numbers[which]), int((np.isnan(numbers) & ~missing)[which].sum())

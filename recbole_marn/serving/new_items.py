@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from recbole_marn.data.fields import told_numbers
 from recbole_marn.data.item_table import (
     IdTable,
     ItemTable,
@@ -59,7 +60,7 @@ class ItemsAdded:
         added: how many were new.
         replaced: how many took the place of known ones.
         unknown: field -> values or words that training never saw; they count as missing.
-        unreadable: field -> values that are no numbers; they count as missing.
+        unreadable: field -> values that are no numbers, and prices of 0 or less; they count as missing.
         without: modality -> items that have nothing of it.
         not_read: columns that the model has no use for.
     """
@@ -79,7 +80,7 @@ class Described:
     Attributes:
         table: row r + 1 is item r of those given; row 0 is the padding.
         unknown: field -> values (words of a text) that training never saw, which count as missing.
-        unreadable: field -> values that are no numbers, which count as missing.
+        unreadable: field -> values that are no numbers, and prices of 0 or less, which count as missing.
         not_read: columns that the model has no use for.
     """
 
@@ -213,8 +214,9 @@ class _Describing:
             else:
                 read = [number(value) for value in given]
                 missing = sum(is_missing(value) for value in given)
-                _count(self.unreadable, name, sum(value is None for value in read) - missing)
-                values = np.array([np.nan if value is None else value for value in read], dtype=np.float64)
+                numbers = np.array([np.nan if value is None else value for value in read], dtype=np.float64)
+                values = told_numbers(name, numbers)
+                _count(self.unreadable, name, int(np.isnan(values).sum()) - missing)
             codes.append(bins.assign(values))
         return np.concatenate(codes, axis=1)
 

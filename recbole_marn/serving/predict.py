@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,16 +11,20 @@ import numpy as np
 
 from recbole_marn.errors import InputError
 from recbole_marn.files import write_aside
+from recbole_marn.prepare.columns import Assignment, no_such_column
 from recbole_marn.serving.answers import Ranking
 from recbole_marn.serving.contexts import Context, columns_read
 from recbole_marn.serving.histories import Behaviours
 from recbole_marn.serving.retrieval import Retrieval, agreement
 from recbole_marn.serving.scorer import CTRScorer
 from recbole_marn.serving.tables import ReadTable, open_answers, read_vectors_of
+from recbole_marn.settings.data import IdModality, StatisticModality, TextModality
+from recbole_marn.settings.parsing import nearest
 
 __all__ = ["PredictRequest", "predict"]
 
 COMPARED = 20  # rows whose short list is compared with all items
+TABLES = ("rows", "behaviours", "items", "candidates")
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,7 @@ class PredictRequest:
         retrieve: score this many items of a short list for every user, in place of all; see `retrieval`.
         index: how the list is searched for, one of `retrieval.INDICES`.
         time_unit: of times that are numbers.
+        columns: `[TABLE.]NAME` of a column of training -> what yours is called; TABLE is one of `TABLES`.
     """
 
     rows: Path
@@ -57,10 +62,11 @@ class PredictRequest:
     retrieve: int | None = None
     index: str = "exact"
     time_unit: str = "s"
+    columns: Mapping[str, str] = field(default_factory=dict)
 
 
 def predict(scorer: CTRScorer, request: PredictRequest) -> dict[str, Any]:
-    """Write the answers, whole or not at all.
+    """Write the answers, whole or not at all: the columns of the rows as they stand there, and what is answered.
 
     Returns:
         Counts for the user: rows, rows of unknown users and items, what became of added items, what was not used.
@@ -84,6 +90,33 @@ def _check(request: PredictRequest) -> None:
         raise InputError("--vectors FILE with its ids or modality", "none", "Give the file, or leave them out.")
 
 
+def _renamed(scorer: CTRScorer, request: PredictRequest) -> list[Assignment]:
+    """What the columns of the tables are called.
+
+    Raises:
+        InputError: of a table or a column that is none.
+    """
+    fields = scorer.facts.fields
+    known = dict.fromkeys([fields.user, fields.item, fields.time, fields.behaviour])
+    known |= dict.fromkeys(columns_read(scorer.facts.context))
+    for modality in scorer.item_codes.settings.values():
+        if isinstance(modality, (IdModality, StatisticModality)):
+            known |= dict.fromkeys(modality.fields)
+        elif isinstance(modality, TextModality):
+            known[modality.field] = None
+    known.pop(None, None)
+    found = []
+    for name, column in request.columns.items():
+        table, dot, role = name.rpartition(".")
+        if (dot and table not in TABLES) or role not in known:
+            raise InputError(
+                f"--column NAME=COLUMN with NAME one that the model reads ({', '.join(known)})", repr(name),
+                f"Before it may stand {', '.join(f'{table}.' for table in TABLES)}.{nearest(role, list(known))}",
+            )  # fmt: skip
+        found.append(Assignment(table, role, column))
+    return found
+
+
 class _Prediction:
     """A request while it is answered, and what there is to tell the user of it.
 
@@ -97,20 +130,34 @@ class _Prediction:
         self.told |= {"unknown_values": {}} if scorer.facts.context else {}
         self.told |= {"rows_before_the_end_of_statistics": 0} if scorer.catalogue.moving else {}
         self.read = columns_read(scorer.facts.context)
+        self.renamed = _renamed(scorer, request)
+        self.tables: list[ReadTable] = []
         names = [self.fields.user] if request.top else [self.fields.user, self.fields.item]
-        self.rows = ReadTable(request.rows, "--rows", names, self.fields.time, request.time_unit, others=self.read)
+        self.rows = self._open(request.rows, "--rows", names, self.fields.time, others=self.read)
         self._add_items()
-        self.ranker = None if request.top is None else _Ranker(scorer, request)
+        self.ranker = None if request.top is None else _Ranker(scorer, request, self._candidates())
         self.behaviours = self._read_behaviours()
-        self.told["columns_not_used"] = [name for name in self.rows.others if name not in self.read]
+        if unused := [entry for entry in self.renamed if not entry.used]:
+            raise no_such_column(unused[0], [table.table for table in self.tables])
+        answered = {"probability"} if request.top is None else {"rank", self.fields.item, "probability"}
+        self.given = [name for name in self.rows.table.names if name not in answered]
+        self.told["columns_not_used"] = self.rows.unread(self.read)
+        if replaced := [name for name in self.rows.table.names if name in answered]:
+            self.told["columns_replaced"] = replaced
+
+    def _open(
+        self, path: Path, option: str, ids: Sequence[str], time: str | None = None, others: Sequence[str] = ()
+    ) -> ReadTable:
+        self.tables.append(ReadTable(path, option, ids, time, self.request.time_unit, others, self.renamed))
+        return self.tables[-1]
 
     def write(self) -> dict[str, Any]:
         """Write the answers; returns what there is to tell."""
 
         def write(path: Path) -> None:
-            with open_answers(path, self.request.out.suffix) as writer:
-                for chunk in self.rows.chunks(self.read):
-                    for answers in self._answers(chunk):
+            with open_answers(path, self.request.out.suffix, self.rows.table.types()) as writer:
+                for chunk, given in self.rows.chunks_beside(self.given, self.read):
+                    for answers in self._answers(chunk, given):
                         writer(answers)
 
         write_aside(self.request.out, write)
@@ -118,8 +165,10 @@ class _Prediction:
             self.told["retrieved"] = self.ranker.told()
         return self.told | {"out": str(self.request.out)}
 
-    def _answers(self, chunk: dict[str, np.ndarray]) -> Iterator[dict[str, np.ndarray]]:
-        """Columns of the answers to some rows: of all of them, or with `top` of one after another."""
+    def _answers(
+        self, chunk: dict[str, np.ndarray], given: dict[str, np.ndarray]
+    ) -> Iterator[dict[str, np.ndarray]]:
+        """Columns of the answers to some rows, behind those given: of all, or with `top` of one after another."""
         fields = self.fields
         users, times = chunk[fields.user], chunk[fields.time]
         context = self.scorer.context_of(chunk, len(users))
@@ -128,14 +177,11 @@ class _Prediction:
             unknown = int((~self.scorer.knows(chunk[fields.item])).sum())
             self.told["unknown_items"] = self.told.get("unknown_items", 0) + unknown
             probability = self.scorer.score(chunk, self.behaviours, inclusive=self.request.inclusive)
-            yield {name: chunk[name] for name in (fields.user, fields.item, fields.time)} | {"probability": probability}
+            yield given | {"probability": probability}
             return
-        rankings = self.ranker.rankings(users, times, self.behaviours, context.codes)
-        for user, time, ranking in zip(users, times, rankings, strict=True):
+        for row, ranking in enumerate(self.ranker.rankings(users, times, self.behaviours, context.codes)):
             number = len(ranking.items)
-            yield {
-                fields.user: np.full(number, user, dtype=object),
-                fields.time: np.full(number, time),
+            yield {name: np.repeat(values[row : row + 1], number) for name, values in given.items()} | {
                 "rank": np.arange(1, number + 1),
                 fields.item: np.array(ranking.items, dtype=object),
                 "probability": ranking.probability,
@@ -155,14 +201,12 @@ class _Prediction:
             names = (fields.user, fields.item, fields.time, fields.behaviour)
             return scorer.behaviours({name: [] for name in names if name})
         kinds = [fields.behaviour] if scorer.facts.needs.typed else []
-        table = ReadTable(
-            request.behaviours, "--behaviours", [fields.user, fields.item, *kinds], fields.time, request.time_unit
-        )
+        table = self._open(request.behaviours, "--behaviours", [fields.user, fields.item, *kinds], fields.time)
         behaviours = scorer.behaviours(table.whole())
         self.told |= {
             "behaviours": len(behaviours.item),
             "behaviours_with_unknown_items_left_out": behaviours.left_out,
-            "behaviour_columns_not_used": table.others,
+            "behaviour_columns_not_used": table.unread(),
         }
         if scorer.facts.needs.types is not None:
             self.told["behaviours_of_other_types_left_out"] = behaviours.of_other_types
@@ -179,7 +223,7 @@ class _Prediction:
         columns: dict[str, Any] = {}
         ids = vectors = None
         if request.items is not None:
-            table = ReadTable(request.items, "--items", [item])
+            table = self._open(request.items, "--items", [item])
             columns = table.whole(table.others)
             ids = columns[item].tolist()
         if request.vectors is not None:
@@ -188,6 +232,13 @@ class _Prediction:
             vectors = {self._modality(): matrix}
             self.told["vectors_of_other_items_not_used"] = others
         self.told["items"] = asdict(self.scorer.add_items(columns, vectors))
+
+    def _candidates(self) -> np.ndarray | None:
+        """Items that are ranked, or None for all."""
+        if self.request.candidates is None:
+            return None
+        item = self.fields.item
+        return self._open(self.request.candidates, "--candidates", [item]).whole()[item]
 
     def _modality(self) -> str:
         """Which modality the vectors are."""
@@ -202,12 +253,8 @@ class _Prediction:
 class _Ranker:
     """The likeliest items of many users, of all or of a short list, and how the two agree for the first users."""
 
-    def __init__(self, scorer: CTRScorer, request: PredictRequest):
+    def __init__(self, scorer: CTRScorer, request: PredictRequest, among: np.ndarray | None):
         self.scorer, self.request = scorer, request
-        among = None
-        if request.candidates is not None:
-            item = scorer.facts.fields.item
-            among = ReadTable(request.candidates, "--candidates", [item]).whole()[item]
         self.numbers = scorer.candidates(among)
         self.retrieval = None
         if request.retrieve is not None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator, Sequence
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
@@ -12,11 +13,12 @@ import numpy as np
 
 from recbole_marn.data.vector_file import open_vectors
 from recbole_marn.errors import InputError
+from recbole_marn.prepare.columns import Assignment, no_such_column
 from recbole_marn.prepare.encoders import need
 from recbole_marn.prepare.lines import Tally
 from recbole_marn.prepare.tabular import CsvTable, open_table
 from recbole_marn.prepare.times import UNITS, Clock
-from recbole_marn.prepare.tokens import identifier, number
+from recbole_marn.prepare.tokens import as_text, identifier, number
 from recbole_marn.prepare.vectors import read_ids
 
 __all__ = ["ReadTable", "Writer", "open_answers", "read_vectors_of"]
@@ -25,15 +27,16 @@ CHUNK = 65_536  # rows in memory at a time
 
 
 class ReadTable:
-    """A table whose columns are called as in the training data; every row of it must be usable.
+    """A table whose columns are called as in the training data, or as `--column` says; every row must be usable.
 
     Args:
         path: CSV, JSON lines, Parquet or a folder of Parquet.
-        option: what names it on the command line, for messages.
+        option: what names it on the command line, for messages; without the dashes it may stand before a role.
         ids: columns that are ids.
         time: the column that is a time, or None.
         unit: of times that are numbers, a key of `prepare.times.UNITS`; dates are read as such.
         others: further columns that must be there.
+        renamed: the `--column` options of all tables; those that this one has are marked as used.
 
     Raises:
         InputError: no table, or a column is missing.
@@ -47,23 +50,46 @@ class ReadTable:
         time: str | None = None,
         unit: str = "s",
         others: Sequence[str] = (),
+        renamed: Sequence[Assignment] = (),
     ):
         self.table, self.path, self.option = open_table(path, option), path, option
         self.ids, self.time = list(ids), time
         self._per_second, self._clock = UNITS[unit], Clock()
+        self._column = self._columns(renamed)
         wanted = list(dict.fromkeys([*self.ids, *([time] if time else []), *others]))
-        missing = [name for name in wanted if name not in self.table.kinds]
+        missing = [name for name in wanted if name not in self._column]
         if missing:
             raise InputError(
                 f"columns {', '.join(wanted)} in {path}",
                 f"{', '.join(self.table.names)}, without {', '.join(missing)}",
-                "Rename yours, or add them.",
+                f"Add them, or say what they are called: --column {option.strip('-')}.{missing[0]}=YOUR_COLUMN.",
             )
+
+    def _columns(self, renamed: Sequence[Assignment]) -> dict[str, str]:
+        """What each column is read as -> its name in the file, in the order of the file."""
+        role_of: dict[str, str] = {}
+        table = self.option.strip("-")
+        for entry in sorted(renamed, key=lambda entry: entry.table == ""):  # what names this table comes first
+            if entry.table not in ("", table) or entry.role in role_of.values():
+                continue
+            if entry.column in self.table.kinds:
+                role_of[entry.column], entry.used = entry.role, True
+            elif entry.table:
+                raise no_such_column(entry, [self.table])
+        own = {name: name for name in self.table.names if name not in role_of and name not in role_of.values()}
+        named = {role: column for column, role in role_of.items()}
+        place = self.table.names.index
+        return dict(sorted((own | named).items(), key=lambda pair: place(pair[1])))
 
     @property
     def others(self) -> list[str]:
-        """Columns that are neither ids nor the time."""
-        return [name for name in self.table.names if name not in (*self.ids, self.time)]
+        """What columns are read as that are neither ids nor the time."""
+        return [name for name in self._column if name not in (*self.ids, self.time)]
+
+    def unread(self, others: Sequence[str] = ()) -> list[str]:
+        """Columns, as the file calls them, that are neither ids nor the time nor among `others`."""
+        read = {self._column[name] for name in (*self.ids, self.time, *others) if name}
+        return [name for name in self.table.names if name not in read]
 
     def chunks(self, others: Sequence[str] = ()) -> Iterator[dict[str, np.ndarray]]:
         """Columns of at most CHUNK rows at a time: ids as text, times as numbers, `others` as they are.
@@ -71,12 +97,28 @@ class ReadTable:
         Raises:
             InputError: a row without an id or a time, or that cannot be read.
         """
+        for columns, _ in self.chunks_beside((), others):
+            yield columns
+
+    def chunks_beside(
+        self, given: Sequence[str], others: Sequence[str] = ()
+    ) -> Iterator[tuple[dict[str, np.ndarray], dict[str, np.ndarray]]]:
+        """As `chunks`, and beside each the columns `given` of the file, under its names, with every value as it is.
+
+        Raises:
+            InputError: as `chunks`.
+        """
         names = [*self.ids, *([self.time] if self.time else [])]
         names += [name for name in others if name not in names]
         tally = Tally(self.path.name, limit=0.0)
         rows: list[list[Any]] = []
+
+        def split(rows: list[list[Any]]) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+            read = _columns(names, [row[: len(names)] for row in rows])
+            return read, _objects(given, [row[len(names) :] for row in rows])
+
         with self._progress() as bar:
-            for line, values in self.table.rows(names, tally):
+            for line, values in self.table.rows([*(self._column[name] for name in names), *given], tally):
                 for place, name in enumerate(self.ids):
                     values[place] = identifier(values[place])
                     if not values[place]:
@@ -85,12 +127,12 @@ class ReadTable:
                     values[len(self.ids)] = self._seconds(values[len(self.ids)], line)
                 rows.append(values)
                 if len(rows) == CHUNK:
-                    yield _columns(names, rows)
+                    yield split(rows)
                     bar(len(rows))
                     rows = []
         tally.check()
         if rows:
-            yield _columns(names, rows)
+            yield split(rows)
 
     def whole(self, others: Sequence[str] = ()) -> dict[str, np.ndarray]:
         """All rows as `chunks` gives them."""
@@ -122,11 +164,18 @@ class ReadTable:
 
 
 def _columns(names: Sequence[str], rows: list[list[Any]]) -> dict[str, np.ndarray]:
+    columns = _objects(names, rows)
+    for name, column in columns.items():
+        if isinstance(column[0], float) and None not in column.tolist():
+            columns[name] = column.astype(np.float64)
+    return columns
+
+
+def _objects(names: Sequence[str], rows: list[list[Any]]) -> dict[str, np.ndarray]:
     columns = {}
-    for name, values in zip(names, zip(*rows, strict=True), strict=True):
-        column = np.empty(len(values), dtype=object)
-        column[:] = values
-        columns[name] = column.astype(np.float64) if isinstance(values[0], float) and None not in values else column
+    for place, name in enumerate(names):
+        columns[name] = np.empty(len(rows), dtype=object)
+        columns[name][:] = [row[place] for row in rows]
     return columns
 
 
@@ -171,23 +220,37 @@ class Writer(Protocol):
 
 
 @contextmanager
-def open_answers(path: Path, kind: str) -> Iterator[Writer]:
+def open_answers(path: Path, kind: str, types: Mapping[str, Any]) -> Iterator[Writer]:
     """A table that is written piece by piece.
 
     Args:
         path: where.
         kind: suffix that says how: `.csv` or `.parquet`.
+        types: pyarrow's, of columns that have one already; others are of the type of their first piece.
 
     Raises:
-        InputError: another suffix.
+        InputError: another suffix; a column of Parquet with values of several types.
     """
     if kind == ".parquet":
         arrow, parquet = need("pyarrow", "parquet", "writing Parquet"), need("pyarrow.parquet", "parquet", "writing it")
-        writer = None
+        writer, known = None, dict(types)
+
+        def array(name: str, values: np.ndarray) -> Any:
+            if values.dtype != object:
+                return arrow.array(values)
+            try:
+                found = arrow.array(values.tolist(), type=known.get(name))
+            except (arrow.ArrowException, TypeError, ValueError, OverflowError) as error:
+                raise InputError(
+                    f"values of one type in column {name}, for Parquet", f"several ({error})", "Name --out .csv."
+                ) from error
+            found = found.cast(arrow.string()) if arrow.types.is_null(found.type) else found
+            known.setdefault(name, found.type)
+            return found
 
         def write_parquet(columns: dict[str, Any]) -> None:
             nonlocal writer
-            table = arrow.table({name: arrow.array(list(v) if v.dtype == object else v) for name, v in columns.items()})
+            table = arrow.table({name: array(name, values) for name, values in columns.items()})
             writer = writer or parquet.ParquetWriter(path, table.schema)
             writer.write_table(table)
 
@@ -218,4 +281,11 @@ def _texts(column: np.ndarray) -> list[Any]:
         return [f"{value:.9g}" for value in column.tolist()]
     if column.dtype == np.float64:
         return [int(value) if value.is_integer() else value for value in column.tolist()]
-    return column.tolist()
+    return [value if isinstance(value, (str, int)) else _text(value) for value in column.tolist()]
+
+
+def _text(value: Any) -> str:
+    """A value of a typed table in a cell; lists and structures are JSON, as `prepare` reads them."""
+    if value is None or value != value:  # NaN
+        return ""
+    return json.dumps(value, ensure_ascii=False, default=str) if isinstance(value, (list, dict)) else as_text(value)

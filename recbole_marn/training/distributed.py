@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from recbole.evaluator.collector import DataStruct
 from recbole.trainer.trainer import AbstractTrainer
 from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
@@ -26,8 +25,6 @@ from recbole_marn.training.trainer import CTRTrainer
 
 __all__ = ["DistributedTrainer", "trainer_of"]
 
-# What RecBole's collector calls the columns that metrics are made from.
-COLLECTED = {"rec.score": "score", "data.label": "label", "data.uid": "user"}
 # Set by the start of the processes; a record or checkpoint of theirs is to be read by a single one.
 KEYS_OF_PROCESSES = ("world_size", "ip", "port", "nproc", "offset")
 
@@ -94,12 +91,7 @@ class DistributedTrainer(CTRTrainer, _Replicas):
         """Metrics of a part from the scores of all processes; the same in each of them."""
         if load_best_model:
             self._load_best(model_file or self.saved_model_file, eval_data)
-        columns, struct = self.scores(eval_data), DataStruct()
-        for key, name in COLLECTED.items():
-            struct.set(key, torch.from_numpy(columns[name]))
-        result = self.evaluator.evaluate(struct)
-        self.wandblogger.log_eval_metrics(result, head="eval")
-        return result
+        return self._metrics_of(self.scores(eval_data))
 
     def _load_best(self, path: str, data: Any) -> None:
         distributed.barrier()  # the first process may still be writing it

@@ -5,14 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from recbole.evaluator.collector import Collector
+import numpy as np
+import torch
+from recbole.evaluator.collector import Collector, DataStruct
 from recbole.utils import EvaluatorType
 from torch import Tensor
 
 from recbole_marn.evaluation.metrics import gauc, uauc
 from recbole_marn.settings.host import GAUC_NAME
 
-__all__ = ["GAUC", "UAUC", "UserCollector", "named_metrics"]
+__all__ = ["GAUC", "UAUC", "UserCollector", "metrics_of", "named_metrics"]
+
+# What RecBole's collector calls the columns that metrics are made from.
+COLLECTED = {"data.label": "label", "data.uid": "user"}
+# RecBole's names of the metrics that read the order of scores alone.
+RANKINGS = {"auc", "uauc", GAUC_NAME.lower()}
 
 
 class UAUC:
@@ -58,3 +65,23 @@ def named_metrics(result: Mapping[str, float] | None) -> dict[str, float]:
     """RecBole's lower-case metric names as they are written in the field."""
     spelled = {"auc": "AUC", "uauc": "UAUC", "logloss": "LogLoss", GAUC_NAME.lower(): "GAUC"}
     return {spelled.get(name, name): float(value) for name, value in (result or {}).items()}
+
+
+def metrics_of(evaluator: Any, columns: Mapping[str, np.ndarray]) -> dict[str, float]:
+    """RecBole's metrics of a part from its scores; rankings are of the order before a calibration was fitted.
+
+    Args:
+        columns: as `CTRTrainer.scores` gives them.
+    """
+
+    def of(score: str) -> dict[str, float]:
+        struct = DataStruct()
+        for key, name in (COLLECTED | {"rec.score": score}).items():
+            struct.set(key, torch.from_numpy(columns[name]))
+        return dict(evaluator.evaluate(struct))
+
+    found = of("score")
+    if "uncalibrated" in columns:
+        before = of("uncalibrated")
+        found |= {name: before[name] for name in RANKINGS & before.keys()}
+    return found

@@ -15,6 +15,7 @@ import torch
 from recbole_marn import __version__
 from recbole_marn.data.part import Part
 from recbole_marn.data.rows import PARTS
+from recbole_marn.evaluation.calibration import too_few_to_mean_much
 from recbole_marn.evaluation.record import FORMAT, sealed_text
 from recbole_marn.evaluation.scores import calibration_metrics, measured
 from recbole_marn.files import plain, sha256, write_aside, write_text
@@ -50,11 +51,13 @@ def calibration_told(trainer: Any, scores: Mapping[str, Mapping[str, np.ndarray]
     Args:
         scores: columns by part, with `uncalibrated` where a step was fitted.
     """
-    rates = trainer.click_rates
+    rates, kind = trainer.click_rates, trainer.settings.calibration
+    doubt = "" if rates.fitted is None else too_few_to_mean_much(kind, scores["valid"]["label"])
     return {
         "kept_negatives": 1.0 if rates.correction is None else float(trainer.config["keep_negatives"]),
-        "fitted": trainer.settings.calibration,
+        "fitted": kind,
         "steps": rates.state(),
+        **({"note": doubt} if doubt else {}),
         "before": {
             part: calibration_metrics(columns["label"], columns["uncalibrated"])
             for part, columns in scores.items()

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from recbole_marn.data.loader import CTRDataLoader
-from recbole_marn.evaluation.calibration import check_enough
+from recbole_marn.evaluation.calibration import too_few_to_mean_much
 from recbole_marn.evaluation.scores import part_metrics
 from recbole_marn.host.config import build_config
+from recbole_marn.host.keys import unread_keys
 from recbole_marn.host.processes import launched
 from recbole_marn.training.log import describe
 from recbole_marn.training.metrics import named_metrics
@@ -64,8 +65,6 @@ def _train_and_test(parts: Prepared, saved: bool) -> dict[str, Any]:
     config, trainer, log = parts.config, parts.trainer, parts.test.part.is_log
     parameters = sum(parameter.numel() for parameter in parts.model.parameters() if parameter.requires_grad)
     _tell_start(parts, parameters)
-    if trainer.settings.calibration != "none":  # said before hours of training, not after
-        check_enough(parts.valid.part.rows.columns(np.arange(len(parts.valid.part)))["label"])
     shown = {"show_progress": config["show_progress"]}
     best_valid_score, best_valid_result = trainer.fit(parts.train, parts.valid, saved=saved, **shown)
     trainer.calibrate(parts.valid)
@@ -109,5 +108,9 @@ def _tell_start(parts: Prepared, parameters: int) -> None:
     logger = logging.getLogger()
     if parts.config["verbose"]:
         logger.info(parts.config)
-    for line in describe(parts.config, data_facts(parts), parts.train.part.notes, parameters):
+    notes, calibration = [*parts.train.part.notes, *unread_keys(parts.config)], parts.trainer.settings.calibration
+    if calibration != "none":  # said before hours of training, not after
+        label = parts.valid.part.rows.columns(np.arange(len(parts.valid.part)))["label"]
+        notes += filter(None, [too_few_to_mean_much(calibration, label)])
+    for line in describe(parts.config, data_facts(parts), notes, parameters):
         logger.info(line)

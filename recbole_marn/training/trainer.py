@@ -27,7 +27,7 @@ from recbole_marn.training.epoch import LossSums, batches_on
 from recbole_marn.training.identity import check_same_items, check_same_rows, check_same_settings, run_name
 from recbole_marn.training.items_file import write_items
 from recbole_marn.training.log import bar, epoch_line
-from recbole_marn.training.metrics import UserCollector, named_metrics
+from recbole_marn.training.metrics import UserCollector, metrics_of, named_metrics
 from recbole_marn.training.optimizers import build_adagrad, build_adam, build_lazy_adam, rate_left, read_by_row
 from recbole_marn.training.weight_average import WeightAverage
 
@@ -248,8 +248,15 @@ class CTRTrainer(Trainer):
         """Metrics of a part; with `load_best_model` of the best checkpoint, which must be of this data set."""
         if load_best_model:
             self._load_best(model_file or self.saved_model_file, eval_data)
+        if self.click_rates.fitted is not None:
+            return self._metrics_of(self.scores(eval_data))
         batches = bar(eval_data, f"{self.config['model']} {eval_data.part.name}", shown=show_progress)
         return super().evaluate(batches, load_best_model=False)
+
+    def _metrics_of(self, columns: dict[str, np.ndarray]) -> dict[str, float]:
+        result = metrics_of(self.evaluator, columns)
+        self.wandblogger.log_eval_metrics(result, head="eval")
+        return result
 
     @torch.no_grad()
     def scores(self, eval_data: Any) -> dict[str, np.ndarray]:

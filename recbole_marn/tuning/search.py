@@ -17,6 +17,7 @@ from recbole.trainer import HyperTuning
 from recbole_marn.errors import InputError
 from recbole_marn.files import plain
 from recbole_marn.host.config import build_config, read_files
+from recbole_marn.host.keys import unread_keys
 from recbole_marn.tuning import ray as ray_engine
 from recbole_marn.tuning.space import Space, check_space, default_space, params_dict, read_space
 from recbole_marn.tuning.trials import Search
@@ -49,7 +50,8 @@ def tune(
         cluster: where Ray makes several trials at once (see `tuning.ray`); None: one after another, by RecBole.
 
     Returns:
-        model, dataset, algo, trials (their number), best (its settings and its validation metrics), output_file.
+        model, dataset, algo, trials (their number), best (its settings and its validation metrics), output_file; and
+        notes, where settings of every trial are not read.
 
     Raises:
         InputError: hyperopt or Ray is missing; a params file that is missing, has a bad line or names an unknown key
@@ -81,6 +83,7 @@ def tune(
         "trials": len(search.trials),
         "best": {"settings": best["settings"], "valid": best["valid"]},
         "output_file": str(output_file),
+        **({"notes": notes} if (notes := unread_keys(config)) else {}),
     }
 
 

@@ -9,7 +9,7 @@ from scipy import optimize
 from scipy.special import expit, logit
 
 from recbole_marn.errors import InputError
-from recbole_marn.evaluation.calibration import Calibration, fit_isotonic, fit_platt, kept_negatives, true_rate
+from recbole_marn.evaluation.calibration import Calibration, fit_isotonic, fit_platt, kept_negatives
 from recbole_marn.evaluation.metrics import log_loss, predicted_over_observed
 
 
@@ -64,26 +64,10 @@ def test_a_log_that_lost_negatives_is_corrected():
     assert thinned[0] > 5 * whole[0]
 
 
-def test_true_rate_moves_the_prior_and_agrees_with_kept_negatives():
-    correction = true_rate(0.2, 0.04)
-    assert correction.apply([0.2])[0] == pytest.approx(0.04)
-    q = np.linspace(0, 1, 11)
-    assert true_rate(0.3, 0.3).apply(q) == pytest.approx(q)
-    # Keeping a tenth of the non-clicks of a log with rate r trains at the rate r / (r + (1 - r) / 10).
-    rate = 0.04 / (0.04 + 0.96 * 0.1)
-    assert true_rate(rate, 0.04).apply(q) == pytest.approx(kept_negatives(0.1).apply(q))
-
-
 @pytest.mark.parametrize("share", [0, -0.1, 1.1, math.nan])
 def test_shares_out_of_range_are_refused(share):
     with pytest.raises(InputError, match="share"):
         kept_negatives(share)
-
-
-@pytest.mark.parametrize(("trained", "true"), [(0, 0.1), (0.5, 1), (0.5, 4.0), (math.nan, 0.5)])
-def test_rates_out_of_range_are_refused(trained, true):
-    with pytest.raises(InputError, match="click rate"):
-        true_rate(trained, true)
 
 
 # ---------------------------------------------------------------- Platt

@@ -59,6 +59,67 @@ def test_parquet_in_and_out(served, files, capsys):
     assert found["user_id"] == served.rows["user_id"]
 
 
+ODD = "id,item_id,note,timestamp,user_id,probability\n007,001, a b ,086400.00,a,.5\n1.50,2.0,,86400.0,b,\n"
+
+
+@pytest.mark.parametrize("chunk", [1, 65_536])
+def test_every_column_of_the_rows_is_there_as_it_was(served, capsys, monkeypatch, chunk):
+    """Times and ids, too, which the model reads in its own spelling."""
+    monkeypatch.setattr(tables, "CHUNK", chunk)
+    Path("rows.csv").write_text(ODD)
+    assert main(["predict", served.path, "--rows", "rows.csv", "--out", "scores.csv"]) == 0
+    line = told(capsys)
+    assert line["columns_not_used"] == ["id", "note", "probability"] and line["columns_replaced"] == ["probability"]
+    header, *lines = Path("scores.csv").read_text().splitlines()
+    assert header == "id,item_id,note,timestamp,user_id,probability"
+    assert [text.rpartition(",")[0] for text in lines] == [
+        "007,001, a b ,086400.00,a", "1.50,2.0,,86400.0,b"
+    ]  # fmt: skip
+    assert main(["predict", served.path, "--rows", "rows.csv", "--top", "2", "--out", "top.csv"]) == 0
+    assert told(capsys)["columns_replaced"] == ["item_id", "probability"]
+    header, *lines = Path("top.csv").read_text().splitlines()
+    assert header == "id,note,timestamp,user_id,rank,item_id,probability"
+    assert [text.split(",")[:5] for text in lines[1:3]] == [
+        ["007", " a b ", "086400.00", "a", "2"], ["1.50", "", "86400.0", "b", "1"]
+    ]  # fmt: skip
+
+
+def test_columns_have_names_of_their_own(served, files, write_csv, capsys):
+    assert main([*files, "--out", "expected.csv"]) == 0
+    rows = {"who": served.rows["user_id"], "sku": served.rows["item_id"], "ts": served.rows["timestamp"]}
+    write_csv("rows.csv", rows | {"item_id": ["004"] * len(rows["ts"])})
+    past = served.behaviours()
+    past["done"], past["what"] = past.pop("item_id"), past.pop("kind")
+    write_csv("behaviours.csv", past)
+    renamed = ["user_id=who", "rows.item_id=sku", "timestamp=ts", "kind=what", "behaviours.item_id=done"]
+    capsys.readouterr()
+    columns = [word for name in renamed for word in ("--column", name)]
+    assert main([*files, *columns, "--out", "scores.csv"]) == 0
+    assert told(capsys)["columns_not_used"] == ["item_id"]
+    assert list(read("scores.csv")[0]) == ["who", "sku", "ts", "item_id", "probability"]
+    assert [row["probability"] for row in read("scores.csv")] == [row["probability"] for row in read("expected.csv")]
+    assert main([*files, *columns, "--column", "rows.colour=c", "--out", "s.csv"]) == 2
+    assert "NAME one that the model reads (user_id, item_id" in capsys.readouterr().err
+    assert main([*files, *columns, "--column", "price=cost", "--out", "s.csv"]) == 2
+    assert "the column 'cost' for price in rows.csv or behaviours.csv" in capsys.readouterr().err
+
+
+def test_columns_of_parquet_keep_their_types(served, monkeypatch, write_csv):
+    pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    monkeypatch.setattr(tables, "CHUNK", 1)
+    rows = pa.table({"user_id": [1, 2], "item_id": ["001", "002"], "timestamp": [86400, 86400], "late": [None, 3]})
+    rows = rows.append_column("tags", pa.array([None, ["a"]], pa.list_(pa.string())))
+    pq.write_table(rows, "rows.parquet")
+    assert main(["predict", served.path, "--rows", "rows.parquet", "--out", "scores.parquet"]) == 0
+    found = pq.read_table("scores.parquet")
+    assert found.drop_columns("probability").equals(rows)
+    assert main(["predict", served.path, "--rows", "rows.parquet", "--out", "scores.csv"]) == 0
+    assert [row["tags"] for row in read("scores.csv")] == ["", '["a"]']
+    write_csv("rows.csv", {"user_id": ["1"], "item_id": ["001"], "timestamp": [86400], "late": [""]})
+    assert main(["predict", served.path, "--rows", "rows.csv", "--out", "text.parquet"]) == 0
+    assert pq.read_table("text.parquet").to_pylist()[0]["late"] == ""
+
+
 def test_new_items_and_users(served, scorer, write_csv, capsys):
     write_csv("rows.csv", {"user_id": ["a", "b"], "item_id": ["new", "newer"], "timestamp": [1e6, 1e6], "shop": [1, 2]})
     behaviours = {"user_id": ["a", "a"], "item_id": ["003", "gone"], "timestamp": [1e5, 2e5], "kind": ["view"] * 2}
@@ -123,6 +184,8 @@ def test_the_likeliest_items_of_every_row(served, scorer, write_csv, capsys):
         ({"--vectors": "no.npy"}, "no file no.npy"),
         ({"--rows": "no.csv"}, "no.csv"),
         ({"--stored-vectors": "image"}, "MODALITY=FILE"),
+        ({"--column": "item_id"}, "Expected --column ROLE=COLUMN. Got 'item_id'"),
+        ({"--column": "users.user_id=who"}, "Before it may stand rows., behaviours., items., candidates."),
     ],
 )
 def test_bad_input_leaves_no_answers(files, capsys, change, text):

@@ -129,6 +129,14 @@ def test_what_is_not_known_of_new_items_is_told(scorer):
     assert scorer.knows(["3", 3, 3.0]).all()
 
 
+@pytest.mark.parametrize("price", [0, "0.00", -1])
+def test_a_price_of_0_is_a_missing_price(scorer, price):
+    scorer.add_items({"item_id": ["missing"], "title": ["Red house"], "price": [None]})
+    added = scorer.add_items({"item_id": ["free"], "title": ["Red house"], "price": [price]})
+    assert added.unreadable == {"price": 1}
+    np.testing.assert_array_equal(scorer.item_vectors(["free"]), scorer.item_vectors(["missing"]))
+
+
 @pytest.mark.parametrize(
     ("items", "vectors", "text"),
     [

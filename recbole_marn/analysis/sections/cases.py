@@ -14,6 +14,7 @@ from recbole_marn.analysis.section import Case, Item, Section, Table
 from recbole_marn.analysis.worth import without_modalities
 from recbole_marn.data.grouped_rows import GroupedRows
 from recbole_marn.errors import InputError
+from recbole_marn.evaluation.scores import ranked_by
 from recbole_marn.models.base import CTRModel
 from recbole_marn.settings.data import TextModality
 
@@ -75,7 +76,7 @@ def _case(
     """The case of one group of `rows`, whose scores are `columns`."""
     own = rows.rows_of_groups(np.array([group]))
     event, _ = rows.history(own[:1])
-    order = own[np.argsort(-columns["score"][own], kind="stable")]
+    order = own[np.argsort(-ranked_by(columns)[own], kind="stable")]
     ranking = [
         known.item(
             columns["item"][row],
@@ -121,7 +122,7 @@ def _photos_shown(context: Context, known: _Items, groups: np.ndarray) -> np.nda
     seen = known.pictured[rows.events.item[event]] & (to_last <= HISTORY)
     before = np.bincount(np.repeat(np.arange(len(groups)), length), weights=seen, minlength=len(groups))
     group = rows.group_of(np.arange(rows.n_rows))
-    order = np.lexsort((-columns["score"], group))
+    order = np.lexsort((-ranked_by(columns), group))
     first = np.searchsorted(group[order], group[order])  # where the row's group begins
     shown = (np.arange(len(order)) - first < RANKED) | (columns["label"][order] > 0)
     ranked = np.bincount(group[order], weights=known.pictured[columns["item"][order]] & shown)

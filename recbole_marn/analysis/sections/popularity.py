@@ -8,6 +8,7 @@ from recbole_marn.analysis.context import Context
 from recbole_marn.analysis.section import Figure, Section, Table
 from recbole_marn.evaluation.bootstrap import Bootstrap, bootstrap_over_clusters
 from recbole_marn.evaluation.popularity import LevelMetrics, metrics_by_level, popularity_levels
+from recbole_marn.evaluation.scores import ranked_by
 from recbole_marn.plots.intervals import Series, intervals
 from recbole_marn.plots.lines import Line, lines
 
@@ -46,7 +47,7 @@ def _level(context: Context, rows: np.ndarray, index: int) -> Bootstrap | None:
     label = columns["label"][rows] > 0
     if label.all() or not label.any():
         return None
-    scores = np.stack([subject.columns["score"][rows] for subject in context.subjects])
+    scores = np.stack([ranked_by(subject.columns)[rows] for subject in context.subjects])
     return bootstrap_over_clusters(columns["user"][rows], label, scores, "AUC", RESAMPLES, seed=index)
 
 
@@ -95,7 +96,7 @@ def _own_negatives(context: Context, level: np.ndarray) -> Table:
     columns = context.subject.columns
     of_row, group = level[columns["item"]], context.group
     found: list[list[LevelMetrics]] = [
-        metrics_by_level(columns["user"], group, columns["label"], subject.columns["score"], of_row, LEVELS)
+        metrics_by_level(columns["user"], group, columns["label"], ranked_by(subject.columns), of_row, LEVELS)
         for subject in context.subjects
     ]
     rows = [

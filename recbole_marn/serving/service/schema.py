@@ -176,7 +176,7 @@ class ItemsAnswer(Answer):
     added: int = Field(description="items nobody knew")
     replaced: int = Field(description="known items that were described anew")
     unknown: dict[str, int] = Field(description="field -> values or words that training never saw: they are missing")
-    unreadable: dict[str, int] = Field(description="field -> values that are no numbers: they are missing")
+    unreadable: dict[str, int] = Field(description="field -> values that are no numbers, prices of 0 or less: missing")
     without: dict[str, int] = Field(description="modality -> items that have nothing of it")
     not_read: list[str] = Field(description="columns that the model has no use for")
 
