@@ -17,15 +17,15 @@ __all__ = ["packed", "packed_alike", "unpacked", "unusable"]
 XZ = [{"id": lzma.FILTER_LZMA2, "preset": 9, "dict_size": 1 << 20, "lc": 0, "lp": 0, "pb": 0}]
 # Bytes that a file may grow to; evidence of a million users and four parts has a tenth of it.
 LIMIT = 1 << 30
-# Arrays longer than this keep 16 bits of a number: means and sums over them keep six digits, in three quarters of the bytes.
+# Arrays of more different numbers than this keep 16 bits of each: sums over them keep six digits, in fewer bytes.
 FEW = 256
 # Ending of the array of different values, beside that of codes into it.
 VALUES = "!values"
 
 
 def packed(arrays: Mapping[str, np.ndarray]) -> bytes:
-    """An npz as xz. Whole numbers are exact, and numbers of which many are equal are float32; of more than `FEW` different
-    ones each is rounded to 1 part in 2^16.
+    """An npz as xz. Whole numbers are exact. Others are float32; of more than `FEW` different ones each is rounded to
+    1 part in 2^16.
     """
     file = io.BytesIO()
     stored: dict[str, Any] = {key: value for name, one in arrays.items() for key, value in _stored(name, one).items()}
