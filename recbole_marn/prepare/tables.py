@@ -116,6 +116,12 @@ class Numbering:
             self._numbers[raw] = known
         return known
 
+    def forget(self, raw: object) -> None:
+        """Take back the newest token, which `raw` was the first to spell."""
+        token = self.tokens.pop()
+        for spelling in {token, identifier(raw) if isinstance(raw, bool) else raw}:
+            del self._numbers[spelling]
+
     def number_whole(self, values: np.ndarray) -> np.ndarray | None:
         """(n,) int32 numbers of whole numbers (n,) from 0, as if each was spelled in digits; None if one is huge."""
         highest = int(values.max(initial=-1))
@@ -156,10 +162,13 @@ class EventBuilder:
         rating: float | None = None,
     ) -> bool:
         """Append an event; False (and nothing appended) when the user or item id is missing."""
+        users = len(self._users.tokens)
         user_number = self._users.number(user)
-        # An item without an event is none of the data set, so that nobody's items are not numbered.
+        # A user or an item without an event is none of the data set: neither is numbered where the other is missing.
         item_number = -1 if user_number < 0 else self._items.number(item)
         if item_number < 0:
+            if user_number == users:
+                self._users.forget(user)
             return False
         self._user.append(user_number)
         self._item.append(item_number)

@@ -203,6 +203,12 @@ def test_holm_corrects_each_column_by_itself(table):
     small, large = sorted(column, key=lambda test: test["p"])
     assert small["p_holm"] == pytest.approx(min(1, 2 * small["p"]))
     assert large["p_holm"] == pytest.approx(max(small["p_holm"], large["p"]))
+    # Against the best row, which is known from the same scores: among the three pairs of rows.
+    best = [test for test in tests if (test["metric"], test["against"]) == ("AUC", "best")]
+    small, large = sorted(best, key=lambda test: test["p"])
+    assert small["p_holm"] == pytest.approx(min(1, 3 * small["p"]))
+    assert large["p_holm"] == pytest.approx(max(small["p_holm"], min(1, 2 * large["p"])))
+    assert 0 < small["p_holm"] < 1
 
 
 def test_a_difference_over_seeds_is_scipys_welch_interval(table, rng):

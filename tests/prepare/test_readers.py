@@ -190,6 +190,16 @@ def test_two_spellings_of_one_token_are_one_user():
     assert built.users == ["a"] and built.items == ["x"] and built.user.tolist() == [0, 0]
 
 
+def test_who_has_no_event_is_none_of_the_users():
+    events = EventBuilder()
+    for user in ("lonely", " lonely ", True, 7, "7"):
+        assert not events.add(user, "", 1.0)
+    assert events.add(1, "x", 2.0) and not events.add(True, None, 3.0) and not events.add("", "nobody's", 3.0)
+    assert events.add("lonely", "x", 4.0) and events.add(" lonely ", "x", 5.0) and events.add(1, "x", 6.0)
+    built = events.build()
+    assert built.users == ["1", "lonely"] and built.items == ["x"] and built.user.tolist() == [0, 1, 1, 0]
+
+
 def test_select_numbers_anew_by_first_appearance():
     events = EventBuilder()
     for user, item in ("ax", "by", "cz", "bx"):
