@@ -28,6 +28,9 @@ def test_a_modality_that_is_always_larger_hides_the_truth_and_centring_shows_it(
     # by hand: ranks in a are x 2, y 3, z 1 beside 3, 2, 1 (and mirrored in b): correlation 1/2
     assert found["rank correlation"] == pytest.approx(0.5) == mean_rank_correlation(table, TRUTH)
     assert found["x across categories"] == pytest.approx(1)
+    truth = {"a": {"x": 0.9, "y": 0.1}, "b": {"x": 0.6, "y": 0.4}}
+    found = compare_with_truth({"a": {"x": 1.0, "y": 5.0}, "b": {"x": 0.0, "y": 6.0}}, truth)
+    assert found["first"] == 0 and found["centred first"] == 1, "x is always larger in the truth"
 
 
 def test_a_category_without_an_order_does_not_count():
