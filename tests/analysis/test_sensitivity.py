@@ -11,7 +11,7 @@ from scipy import stats
 
 from recbole_marn.analysis.context import Context
 from recbole_marn.analysis.sections.convergence import convergence
-from recbole_marn.analysis.sensitivity import sensitivity
+from recbole_marn.analysis.sensitivity import Setting, sensitivity
 from recbole_marn.analysis.subject import load_subject
 from recbole_marn.quick_start import run
 
@@ -42,6 +42,12 @@ def test_runs_that_differ_in_lambda0_and_seed_alone_are_one_curve(records):
         auc = [json.loads(Path(r["record"]).read_text())["metrics"]["test"]["AUC"] for r in own]
         assert sorted(setting.test) == pytest.approx(sorted(auc))
     assert any(note.startswith("1 records that differ in more") for note in notes)
+
+
+def test_a_gap_is_of_the_seeds_that_both_have():
+    one, other = Setting(0.5, [3, 1, 2], test=[0.7, 0.8, 0.6]), Setting(0.0, [1, 4, 3], test=[0.5, 0.1, 0.9])
+    assert one.gap(other) == pytest.approx([0.3, -0.2])
+    assert len(one.gap(Setting(0.0))) == 0
 
 
 def test_the_section_draws_means_over_seeds(records):
