@@ -10,7 +10,10 @@ from planted_log import LONGEST
 from token_rows import PARTS, build, delivered, token_rows
 
 from recbole_marn import quick_start
+from recbole_marn.data.log_splits import cut_by_ratio
 from recbole_marn.errors import InputError
+
+from recbole.data.dataset import Dataset  # isort: skip
 
 ROWS = planted_log.exposures()
 SEEN = planted_log.behaviours()
@@ -284,3 +287,16 @@ def test_dien_needs_a_history_of_two(tmp_path):
     with pytest.raises(InputError, match="history of two behaviours .* auxiliary loss. .*Raise train_batch_size"):
         delivered(loader)
     assert len(loader.part[[0]]) == 1, "a row alone may be looked at"
+
+
+@pytest.mark.parametrize("ratios", [(0.8, 0.1, 0.1), (0.5, 0.05, 0.45), (0.9, 0.0, 0.1), (0.02, 0.49, 0.49)])
+def test_short_groups_are_cut_as_recbole_cuts_them(ratios):
+    """A part that would have less than one row gets one, as long as the first part keeps one."""
+    group = np.repeat(np.arange(15), np.arange(1, 16))
+    order = np.random.default_rng(0).permutation(len(group))
+    part = cut_by_ratio(order, group, ratios)
+    for number in range(15):
+        own = order[group[order] == number]
+        ends = Dataset._calcu_split_ids(None, len(own), list(ratios))
+        expected = [part for part, some in enumerate(np.split(own, ends)) for _ in some]
+        assert part[own].tolist() == expected, (number + 1, ratios)
