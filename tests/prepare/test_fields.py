@@ -36,3 +36,12 @@ def test_of_several_ways_to_read_a_text_the_known_one_is_meant():
     assert entries("rock,pop jazz", {"rock,pop", "jazz"}) == ["rock,pop", "jazz"]
     assert entries("rock,pop jazz", {"rock", "pop_jazz"}) == ["rock", "pop_jazz"]
     assert entries("a b", set()) == ["a", "b"]
+
+
+def test_vectors_have_the_width_that_most_have():
+    tally = Tally("items.csv", 0.5)
+    reader = FieldReader("look", "float_seq", tally, 10)
+    cells = ["1 2 3", "[4, 5]", [6.0, 7.5], "8;9", "1"]
+    read = {row: reader.read(cell, row) for row, cell in enumerate(cells)}
+    assert list(reader.finish(read).values()) == ["", "4.0 5.0", "6.0 7.5", "8.0 9.0", ""]
+    assert "2 x look has not 2 numbers, as most have (first in line 0" in tally.describe()
