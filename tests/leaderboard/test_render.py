@@ -297,6 +297,15 @@ def test_markdown_says_what_the_text_says():
         assert html.unescape(re.sub("</?p>", "", shown)) == text and "<a" not in shown and "<em" not in shown
 
 
+def test_a_bar_ends_no_cell_of_markdown(results):
+    fake_runs.write_run(results, "LR", 2020, row="a|b", width=3)
+    render(LeaderboardRequest("tiny", out=results, resamples=50, show_progress=False))
+    lines = [line for line in (results / "tiny.md").read_text().splitlines() if line.startswith("| ")]
+    cells = [re.split(r"(?<!\\)\|", line) for line in lines]
+    number = {row[1].strip(" *"): len(row) for row in cells}
+    assert number[r"a\|b"] == number["LR"]
+
+
 def test_latex_escapes_what_latex_reads_itself(results):
     fake_runs.write_run(results, "LR", 2020, row="a_b 50% & {c}", width=3)
     render(LeaderboardRequest("tiny", out=results, resamples=50, show_progress=False))
