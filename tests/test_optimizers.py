@@ -141,6 +141,12 @@ def test_lazy_adam_moves_the_rows_of_the_batch_and_no_others():
     assert moved == {"lazy": [True, False, False, False], "dense": [True] * 4}
 
 
+def test_every_part_of_lazy_adam_has_the_rate_of_its_group():
+    net = model()
+    optimizer = build_lazy_adam([(3.0, list(net.parameters()))], rate=0.01, by_row=read_by_row(net, least=40))
+    assert [group["lr"] for group in optimizer.param_groups] == pytest.approx([0.03, 0.03])
+
+
 def test_lazy_adam_without_a_large_table_is_adam():
     assert type(lazy(model(), least=41)) is torch.optim.Adam
 
