@@ -80,6 +80,8 @@ def test_the_file_of_another_search_is_not_written_over(settings, space):
     _, before = run(own(settings(epochs=1)), space(LISTS))
     told = error_of(own(settings(epochs=1)), space(LISTS.replace("0.05", "0.06")))
     assert "another space" in told and "--output_file" in told
+    assert "another settings" in error_of(own(settings(epochs=2)), space(LISTS))
+    assert before["settings"]["epochs"] == 1 and "data_path" not in before["settings"]
     assert json.loads(Path("out.json").read_text()) == before
     Path("out.json").write_text("my notes")
     assert "Give another --output_file" in error_of(own(settings(epochs=1)), space(LISTS))

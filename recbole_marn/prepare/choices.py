@@ -10,7 +10,7 @@ from recbole_marn.prepare.encoders import image_encoder
 from recbole_marn.prepare.encoders.photos import PhotoFolder
 from recbole_marn.prepare.encoders.sentences import SENTENCE_ENCODERS, TitleEncoder
 from recbole_marn.prepare.sources import Options
-from recbole_marn.prepare.tables import RawDataset
+from recbole_marn.prepare.tables import ITEM_FIELDS, RawDataset
 from recbole_marn.prepare.vectors import VectorFile
 
 __all__ = ["choose_vectors"]
@@ -29,6 +29,10 @@ def choose_vectors(data: RawDataset, options: Options) -> None:
     elif "image" not in data.vectors and data.photos is not None:
         data.vectors["image"] = _photos(data.photos, options)
     _check_read(options, encoded=isinstance(data.vectors.get("image"), PhotoFolder))
+    types = ITEM_FIELDS | data.items.types
+    has_words = any(types.get(name) == "token_seq" for name in data.items.fields)
+    if options.title_words != Options.title_words and not has_words:
+        raise InputError("titles or lists of the items for --title-words", "none", "Leave it out.")
     if options.sentence_encoder != "none":
         if options.sentence_encoder not in SENTENCE_ENCODERS:
             raise InputError(

@@ -10,7 +10,7 @@ from dateutil.parser import isoparse
 
 from recbole_marn.prepare.tokens import LAST_SECOND, as_text, number
 
-__all__ = ["UNITS", "Clock", "day_of"]
+__all__ = ["EARLIEST", "UNITS", "Clock", "date_of_digits", "day_of"]
 
 # Units in a second; `relative` counts from a start that nobody knows and is kept as it is.
 UNITS = {"auto": 1, "s": 1, "ms": 1000, "us": 1_000_000, "ns": 1_000_000_000, "relative": 1}
@@ -72,11 +72,10 @@ class Clock:
         if self.unit == "relative":
             return (amount, "") if 0 <= amount < LAST_SECOND else (None, "time is not between 0 and 4,102,444,800")
         if self.unit == "auto" and amount.is_integer() and (form := _DIGITS.get(len(str(int(amount))))):
-            try:
-                return self._sensible(_timestamp(datetime.strptime(str(int(amount)), form)))
-            except ValueError:
-                if form == "%Y%m%d":
-                    return None, "time of eight digits is no date"
+            if moment := date_of_digits(amount):
+                return self._sensible(_timestamp(moment))
+            if form == "%Y%m%d":
+                return None, "time of eight digits is no date"
         return self._sensible(amount / self._per_second)
 
     def _sensible(self, at: float | None) -> tuple[float | None, str]:
@@ -90,6 +89,15 @@ class Clock:
         if at > self._latest:
             return None, "time lies in the future"
         return at, ""
+
+
+def date_of_digits(amount: float) -> datetime | None:
+    """The date that the digits of a number spell, such as 20200921, 202009211230 or 20200921123000; else None."""
+    digits = str(int(amount)) if amount.is_integer() else ""
+    try:
+        return datetime.strptime(digits, _DIGITS[len(digits)])
+    except (KeyError, ValueError):
+        return None
 
 
 def _iso(text: str) -> datetime | None:

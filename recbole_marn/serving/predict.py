@@ -12,6 +12,7 @@ import numpy as np
 from recbole_marn.errors import InputError
 from recbole_marn.files import write_aside
 from recbole_marn.prepare.columns import Assignment, no_such_column
+from recbole_marn.prepare.times import EARLIEST
 from recbole_marn.serving.answers import Ranking
 from recbole_marn.serving.contexts import Context, columns_read
 from recbole_marn.serving.histories import Behaviours
@@ -126,7 +127,7 @@ class _Prediction:
 
     def __init__(self, scorer: CTRScorer, request: PredictRequest):
         self.scorer, self.request, self.fields = scorer, request, scorer.facts.fields
-        self.told: dict[str, Any] = {"rows": 0, "unknown_users": 0}
+        self.told: dict[str, Any] = {"rows": 0, "unknown_users": 0, "rows_without_history": 0}
         self.told |= {"unknown_values": {}} if scorer.facts.context else {}
         self.told |= {"rows_before_the_end_of_statistics": 0} if scorer.catalogue.moving else {}
         self.read = columns_read(scorer.facts.context)
@@ -148,7 +149,12 @@ class _Prediction:
     def _open(
         self, path: Path, option: str, ids: Sequence[str], time: str | None = None, others: Sequence[str] = ()
     ) -> ReadTable:
-        self.tables.append(ReadTable(path, option, ids, time, self.request.time_unit, others, self.renamed))
+        facts, fields = self.scorer.facts, self.fields
+        known = {fields.item: self.scorer.item_codes.codes[fields.item], fields.behaviour or "": facts.kinds}
+        table = ReadTable(
+            path, option, ids, time, self.request.time_unit, others, self.renamed, known, facts.latest >= EARLIEST
+        )
+        self.tables.append(table)
         return self.tables[-1]
 
     def write(self) -> dict[str, Any]:
@@ -190,6 +196,8 @@ class _Prediction:
     def _count(self, users: np.ndarray, times: np.ndarray, context: Context) -> None:
         self.told["rows"] += len(users)
         self.told["unknown_users"] += sum(user not in self.behaviours.users for user in users)
+        history = self.behaviours.before(users, times, 1, inclusive=self.request.inclusive)
+        self.told["rows_without_history"] += int((history.length == 0).sum())
         for name, number in context.unknown.items():
             self.told["unknown_values"][name] = self.told["unknown_values"].get(name, 0) + number
         if self.scorer.catalogue.moving:

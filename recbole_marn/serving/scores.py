@@ -13,6 +13,7 @@ from recbole_marn.data.context_vocabulary import FieldVocabulary
 from recbole_marn.data.fields import Fields
 from recbole_marn.data.statistics import GapBins
 from recbole_marn.errors import InputError
+from recbole_marn.prepare.times import EARLIEST
 from recbole_marn.serving.contexts import Context, columns_read, context_of
 from recbole_marn.serving.histories import Behaviours, History, Needs, Windows, columns_of, times_of, tokens_of
 
@@ -253,11 +254,16 @@ class Scores(ABC):
             return given
         if isinstance(given, Sequence) and all(isinstance(history, History) for history in given):
             return self.behaviours_of(given)
-        return Behaviours.of_table(given, self.facts.fields, self.facts.needs, self.numbers, self._kinds)
+        found = Behaviours.of_table(given, self.facts.fields, self.facts.needs, self.numbers, self._kinds)
+        self._check_unit(found.time, "behaviours")
+        return found
 
     def behaviours_of(self, histories: Sequence[History]) -> Behaviours:
         """`behaviours` of one history per row, as far as the model knows their items."""
-        return Behaviours.of_rows(histories, self.facts.needs, self.numbers, self._kinds)
+        found = Behaviours.of_rows(histories, self.facts.needs, self.numbers, self._kinds)
+        if self.facts.needs.time:
+            self._check_unit(found.time, "behaviours")
+        return found
 
     def _kinds(self, tokens: np.ndarray) -> np.ndarray:
         return np.array([self.facts.kinds.get(token, 0) for token in tokens], dtype=np.int64)
@@ -305,14 +311,23 @@ class Scores(ABC):
 
     def _times(self, column: np.ndarray) -> np.ndarray:
         time = times_of(column, self.facts.fields.time, "rows")
-        latest = self.facts.latest
-        if len(time) and latest > 0 and time.max() > 100 * latest:
-            raise InputError(
-                f"times in the unit of the training data, which end at {latest:.0f}",
-                f"{time.max():.0f}",
-                "Convert them: milliseconds are a thousand times as many as seconds.",
-            )
+        self._check_unit(time, "rows")
         return time
+
+    def _check_unit(self, time: np.ndarray, what: str) -> None:
+        """Refuse times (n,) of another unit than that of training, by which all behaviours are before a row or none."""
+        latest = self.facts.latest
+        if not len(time) or latest <= 0:
+            return
+        # Old behaviours may stand beside others; a row before the web, or nothing but such behaviours, is no unix time.
+        early = time.min() if what == "rows" else time.max()
+        wrong = time.max() if time.max() > 100 * latest else early
+        if wrong > 100 * latest or (wrong < EARLIEST <= latest):
+            raise InputError(
+                f"times of {what} in the unit of the training data, which end at {latest:.0f}",
+                f"{wrong:.0f}",
+                "Convert them: milliseconds are a thousand times as many as seconds, and 2023-11-15 is a date.",
+            )
 
     def _moment(self, time: float | None) -> float:
         if self.facts.needs.time and time is None:

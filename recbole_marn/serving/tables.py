@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
@@ -17,7 +17,7 @@ from recbole_marn.prepare.columns import Assignment, no_such_column
 from recbole_marn.prepare.encoders import need
 from recbole_marn.prepare.lines import Tally
 from recbole_marn.prepare.tabular import CsvTable, open_table
-from recbole_marn.prepare.times import UNITS, Clock
+from recbole_marn.prepare.times import UNITS, Clock, date_of_digits
 from recbole_marn.prepare.tokens import as_text, identifier, number
 from recbole_marn.prepare.vectors import read_ids
 
@@ -35,6 +35,8 @@ class ReadTable:
         ids: columns that are ids.
         time: the column that is a time, or None.
         unit: of times that are numbers, a key of `prepare.times.UNITS`; dates are read as such.
+        known: column of ids -> those of training, which are taken as they are spelled there.
+        unix: training is of unix seconds, so that digits of a date (20200921) are one, as to `prepare`.
         others: further columns that must be there.
         renamed: the `--column` options of all tables; those that this one has are marked as used.
 
@@ -51,10 +53,13 @@ class ReadTable:
         unit: str = "s",
         others: Sequence[str] = (),
         renamed: Sequence[Assignment] = (),
+        known: Mapping[str, Container[str]] | None = None,
+        unix: bool = False,
     ):
         self.table, self.path, self.option = open_table(path, option), path, option
         self.ids, self.time = list(ids), time
-        self._per_second, self._clock = UNITS[unit], Clock()
+        self._per_second, self._clock, self._digits = UNITS[unit], Clock(), unix and unit == "s"
+        self._known = [(known or {}).get(name, ()) for name in self.ids]
         self._column = self._columns(renamed)
         wanted = list(dict.fromkeys([*self.ids, *([time] if time else []), *others]))
         missing = [name for name in wanted if name not in self._column]
@@ -120,7 +125,8 @@ class ReadTable:
         with self._progress() as bar:
             for line, values in self.table.rows([*(self._column[name] for name in names), *given], tally):
                 for place, name in enumerate(self.ids):
-                    values[place] = identifier(values[place])
+                    if not (isinstance(values[place], str) and values[place] in self._known[place]):
+                        values[place] = identifier(values[place])
                     if not values[place]:
                         raise self._unusable(f"an id in {name}", line)
                 if self.time:
@@ -141,7 +147,7 @@ class ReadTable:
 
     def _seconds(self, value: object, line: int) -> float:
         amount = number(value)
-        if amount is not None:
+        if amount is not None and not (self._digits and date_of_digits(amount)):
             return amount / self._per_second
         at, reason = self._clock.read(value)
         if at is None:

@@ -11,6 +11,7 @@ from typing import Any
 
 from recbole_marn.errors import Diverged, InputError
 from recbole_marn.files import check_plain_name, plain, write_json
+from recbole_marn.training.identity import INCIDENTAL
 from recbole_marn.training.metrics import named_metrics
 from recbole_marn.training.objective import objective_function
 from recbole_marn.tuning.space import Space, readable
@@ -38,6 +39,7 @@ class Search:
         self.config, self.space, self.algo, self.output_file = config, space, algo, output_file
         self.number = math.prod(len(values) for _, values in space.values()) if algo == "exhaustive" else most
         self.trials: list[dict[str, Any]] = []
+        given = plain(config.external_config_dict)
         self.header = {
             "format": 1,
             "model": config["model"],
@@ -45,6 +47,7 @@ class Search:
             "algo": algo,
             "valid_metric": config["valid_metric"],
             "seed": config["seed"],
+            "settings": {key: value for key, value in given.items() if key not in INCIDENTAL},
             "space": {name: {"kind": kind, "values": values} for name, (kind, values) in space.items()},
         }
 

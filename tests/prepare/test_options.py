@@ -49,3 +49,10 @@ def test_what_is_said_of_photos_wants_photos(tmp_path, log, monkeypatch, options
     (tmp_path / "photos.ids").write_text("1\n2\n")
     with pytest.raises(InputError, match=message):
         prepare("custom", tmp_path, tmp_path / "out", Options(**log, **options), name="feed")
+
+
+def test_the_length_of_titles_wants_titles(tmp_path, log):
+    prepare("custom", tmp_path, tmp_path / "out", Options(**log, title_words=1), name="feed")
+    log["items"].write_text("item_id,category\n1,belt\n2,belt\n")
+    with pytest.raises(InputError, match="titles or lists of the items for --title-words. Got none"):
+        prepare("custom", tmp_path, tmp_path / "out", Options(**log, title_words=1), name="bare")

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tiny
 
 from recbole_marn.cli import main
+from recbole_marn.quick_start import run
 from recbole_marn.serving import tables
 from recbole_marn.serving.histories import History
 
@@ -118,6 +120,47 @@ def test_columns_of_parquet_keep_their_types(served, monkeypatch, write_csv):
     write_csv("rows.csv", {"user_id": ["1"], "item_id": ["001"], "timestamp": [86400], "late": [""]})
     assert main(["predict", served.path, "--rows", "rows.csv", "--out", "text.parquet"]) == 0
     assert pq.read_table("text.parquet").to_pylist()[0]["late"] == ""
+
+
+def test_digits_of_a_date_are_one_where_training_is_of_unix_seconds(write_csv):
+    """As to `prepare`; where times count from an unknown start they are numbers."""
+    file = Path(write_csv("rows.csv", {"user_id": "abc", "timestamp": ["20231115", "20231115103000", "1700000000"]}))
+    found = tables.ReadTable(file, "--rows", ["user_id"], "timestamp", unix=True).whole()["timestamp"]
+    assert found.tolist() == [1_700_006_400, 1_700_044_200, 1_700_000_000]
+    found = tables.ReadTable(file, "--rows", ["user_id"], "timestamp").whole()["timestamp"]
+    assert found.tolist() == [20231115, 20231115103000, 1_700_000_000]
+
+
+def test_ids_of_training_are_taken_as_they_are_spelled_there(write_csv):
+    """Atomic files of one's own may call an item what `prepare` would not."""
+    odd = ['a"b', "NA", "5.0", "x  y"]
+    file = Path(write_csv("rows.csv", {"item_id": [*odd, "6.0"]}))
+    found = tables.ReadTable(file, "--candidates", ["item_id"], known={"item_id": set(odd)}).whole()["item_id"]
+    assert found.tolist() == [*odd, "6"]
+    tsv = Path("rows.tsv")
+    tsv.write_text("item_id\tn\n5.0\t1\n")
+    assert tables.ReadTable(tsv, "--candidates", ["item_id"]).whole()["item_id"].tolist() == ["5"]
+
+
+def test_an_item_is_found_by_the_spelling_of_its_file(tmp_path, write_csv, capsys):
+    """Of a data set that `prepare` did not write."""
+    folder = tmp_path / "data"
+    for file in tiny.write_dataset(folder).iterdir():
+        if file.suffix != ".npy":
+            file.write_text(file.read_text().replace("004", "4.0"))
+    trained = run(config_dict=tiny.settings(folder, checkpoint_dir=str(tmp_path), epochs=1))
+    write_csv("rows.csv", {"user_id": ["a"], "item_id": ["4.0"], "timestamp": [1e5]})
+    capsys.readouterr()
+    assert main(["predict", trained["checkpoint"], "--rows", "rows.csv", "--out", "scores.csv"]) == 0
+    assert told(capsys)["unknown_items"] == 0
+
+
+def test_rows_without_a_history_are_counted(served, write_csv, capsys):
+    write_csv("rows.csv", {"user_id": ["a", "a", "b"], "item_id": ["004"] * 3, "timestamp": [1e5, 2e5, 2e5]})
+    write_csv("behaviours.csv", {"user_id": ["a"], "item_id": ["003"], "timestamp": [1.5e5], "kind": ["view"]})
+    assert main(["predict", served.path, "--rows", "rows.csv", "--behaviours", "behaviours.csv", "--out", "s.csv"]) == 0
+    line = told(capsys)
+    assert (line["unknown_users"], line["rows_without_history"]) == (1, 2)
 
 
 def test_new_items_and_users(served, scorer, write_csv, capsys):

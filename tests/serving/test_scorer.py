@@ -1,5 +1,6 @@
 """Scores and item vectors without the data: those of training, of unknown users and of new items."""
 
+import dataclasses
 import os
 import shutil
 from pathlib import Path
@@ -127,6 +128,23 @@ def test_what_is_not_known_of_new_items_is_told(scorer):
     assert added.without == {"image": 1, "title": 1}
     assert added.not_read == ["colour"]
     assert scorer.knows(["3", 3, 3.0]).all()
+
+
+@pytest.mark.parametrize(
+    ("rows", "seen"),
+    [([1.7e12], [1.7e9]), ([20231115], [1.7e9]), ([1.7e9, 0], [1.7e9]), ([1.8e9], [1.7e12]), ([1.8e9], [20231115])],
+)
+def test_times_of_another_unit_are_refused(scorer, rows, seen):
+    """By milliseconds, or dates written as numbers, every behaviour or none would be before the row."""
+    scorer.facts = dataclasses.replace(scorer.facts, latest=1.7e9)
+    columns = {"user_id": ["u"] * len(rows), "item_id": ["001"] * len(rows), "timestamp": rows}
+    past = {"user_id": ["u"], "item_id": ["003"], "timestamp": seen, "kind": ["view"]}
+    for behaviours in (past, [History(["003"], seen, ["view"])] * len(rows)):
+        with pytest.raises(InputError, match="in the unit of the training data, which end at 1700000000"):
+            scorer.score(columns, behaviours)
+    columns["timestamp"] = [1.8e9] * len(rows)
+    scorer.score(columns, past | {"user_id": ["u", "u"], "item_id": ["003"] * 2, "kind": ["view"] * 2,
+                                  "timestamp": [0, 1.7e9]})  # fmt: skip
 
 
 @pytest.mark.parametrize("price", [0, "0.00", -1])
