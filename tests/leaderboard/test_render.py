@@ -256,7 +256,8 @@ HOSTILE = {
     "=1+1": {"csv": "\n=1+1"},
     "+cmd|' /C calc'!A0": {"csv": "\n+cmd"},
     "-2": {"csv": "\n-2,"},
-    '@SUM(1,"2")': {"csv": "\n@SUM", "tex": "\n@SUM(1,%"},
+    "@A1": {"csv": "\n@A1"},
+    '@SUM(1,"2")': {"csv": '\n"@SUM', "tex": "\n@SUM(1,%"},
     r"\input{/etc/passwd} $x$ %": {"tex": r"\input{/"},
 }
 
