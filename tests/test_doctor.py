@@ -12,6 +12,7 @@ def test_it_says_what_there_is(capsys):
     printed = capsys.readouterr().out
     assert f"torch {metadata.version('torch')}" in printed and "recbole 1.2.1" in printed
     assert 'pip install "recbole-marn[serve]"' in printed
+    assert "numba: faster training steps with titles (compiled)" in printed
     assert all(patch.what in printed for patch in PATCHES)
     assert "comes with RecBole" in printed and printed.count("  ok ") == 3
 

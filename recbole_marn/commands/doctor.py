@@ -30,6 +30,7 @@ NEEDED = (
 )
 # Package to be imported -> what it is for and the extra that brings it.
 OPTIONAL = {
+    "numba": "faster training steps with titles (compiled)",
     "matplotlib": "pictures of analyses (plots)",
     "pyarrow": "Parquet files (parquet)",
     "PIL": "photos (images)",

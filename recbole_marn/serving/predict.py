@@ -112,7 +112,8 @@ def _renamed(scorer: CTRScorer, request: PredictRequest) -> list[Assignment]:
         if (dot and table not in TABLES) or role not in known:
             raise InputError(
                 f"--column NAME=COLUMN with NAME one that the model reads ({', '.join(known)})", repr(name),
-                f"Before it may stand {', '.join(f'{table}.' for table in TABLES)}.{nearest(role, list(known))}",
+                "A column that the model does not read needs no --column and stays. For one table alone, "
+                f"write TABLE.NAME with a table of {', '.join(TABLES)}.{nearest(role, list(known))}",
             )  # fmt: skip
         found.append(Assignment(table, role, column))
     return found

@@ -200,7 +200,14 @@ class Scores(ABC):
         Raises:
             InputError: a field that the model reads is missing, one is not read, or a list has not C values.
         """
-        return self.context_of(self._repeated(profile, number) | self._repeated(context, number), number)
+        given = self._repeated(profile, number) | self._repeated(context, number)
+        if missing := [name for name in columns_read(self.facts.context) if name not in given]:
+            raise InputError(
+                f"profile and context with a value of {', '.join(columns_read(self.facts.context))}",
+                f"{', '.join(given) or 'none'}, without {', '.join(missing)}",
+                "Give profile={field: value} and context={field: value}; None is a missing value.",
+            )
+        return self.context_of(given, number)
 
     def unknown_values(self, history: History, coded: Context) -> list[str]:
         """Fields of a request with a value that training never saw, or that is no number: it counts as missing.

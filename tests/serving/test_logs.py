@@ -182,7 +182,7 @@ def test_one_request(served_log):
     every = scorer.score_request(history, scorer.items, profile=profile, context={"device": "d1"}, time=3e5)
     assert best.items == [scorer.items[place] for place in np.argsort(-every, kind="stable")[:4]]
     for wrong, text in (
-        ({"context": {}}, "without device"),
+        ({"context": {}}, "without device. Give profile={field: value} and context={field: value}"),
         ({"context": {"device": "d1", "position": 1}}, "Got 'position'"),
         ({"time": None}, "Expected a time"),
         ({"time": 1e12}, "in the unit of the training data"),

@@ -228,7 +228,8 @@ def test_the_likeliest_items_of_every_row(served, scorer, write_csv, capsys):
         ({"--rows": "no.csv"}, "no.csv"),
         ({"--stored-vectors": "image"}, "MODALITY=FILE"),
         ({"--column": "item_id"}, "Expected --column ROLE=COLUMN. Got 'item_id'"),
-        ({"--column": "users.user_id=who"}, "Before it may stand rows., behaviours., items., candidates."),
+        ({"--column": "request_id=shop"}, "A column that the model does not read needs no --column"),
+        ({"--column": "users.user_id=who"}, "a table of rows, behaviours, items, candidates."),
     ],
 )
 def test_bad_input_leaves_no_answers(files, capsys, change, text):
