@@ -169,6 +169,7 @@ def test_layers_import_torch_and_each_other():
         "functools",
         "importlib",
         "types",
+        "warnings",
     )
     for path in (PACKAGE / "layers").rglob("*.py"):
         if path.name == "loops.py":  # compiled loops, which only `compiled.py` imports

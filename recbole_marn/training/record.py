@@ -94,6 +94,7 @@ def write_record(parts: Prepared, result: Mapping[str, Any], scores: Mapping[str
         "scores": {"file": scores_file.name, "sha256": sha256(scores_file)},
         "versions": {"recbole_marn": __version__, "python": platform.python_version()}
         | {name: metadata.version(name) for name in LIBRARIES}
+        | ({"numba": metadata.version("numba")} if "recbole_marn.layers.kernels.loops" in sys.modules else {})
         | _device(parts.config["device"]),
         "command": " ".join(sys.argv),
     }

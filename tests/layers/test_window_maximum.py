@@ -1,9 +1,10 @@
-import importlib
+import importlib.util
 import math
 
 import pytest
 import torch
 
+from recbole_marn.layers.kernels import compiled
 from recbole_marn.layers.kernels import window_maximum as kernel
 from recbole_marn.layers.kernels.compiled import compiled_loops
 from recbole_marn.layers.kernels.window_maximum import window_maximum
@@ -90,12 +91,23 @@ def test_compiled_loops_give_the_same_bits_as_torch(monkeypatch, dtype, chunk):
     assert all(map(torch.equal, compiled, maxima_and_gradient(*data)))
 
 
-def test_compiled_loops_serve_where_numba_is():
-    try:
-        importlib.import_module("numba")
-        usable = True
-    except ImportError:  # missing, or too old for this NumPy
-        usable = False
-    assert (compiled_loops(torch.ones(1)) is not None) == usable
+def test_compiled_loops_serve_numbers_of_a_processor():
+    pytest.importorskip("numba")
+    assert compiled_loops(torch.ones(1)) is compiled_loops(torch.ones(1, dtype=torch.float64)) is not None
     assert compiled_loops(torch.ones(1, dtype=torch.bfloat16)) is None
     assert compiled_loops(torch.ones(1, device="meta")) is None
+
+
+def test_without_numba_there_are_none(monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    assert compiled._loops.__wrapped__() is None
+
+
+def test_a_numba_that_does_not_load_is_told(monkeypatch):
+    def broken(name):
+        raise ImportError("Numba needs NumPy 2.5 or less")
+
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: object())
+    monkeypatch.setattr(importlib, "import_module", broken)
+    with pytest.warns(UserWarning, match="does not load: Numba needs NumPy 2.5 or less. torch makes the same numbers"):
+        assert compiled._loops.__wrapped__() is None

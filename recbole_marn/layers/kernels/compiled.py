@@ -5,6 +5,8 @@ is kept beside the source, or in the user's cache where that cannot be written.
 """
 
 import importlib
+import importlib.util
+import warnings
 from functools import cache
 from types import ModuleType
 
@@ -21,7 +23,12 @@ def compiled_loops(x: Tensor) -> ModuleType | None:
 
 @cache
 def _loops() -> ModuleType | None:
+    if importlib.util.find_spec("numba") is None:
+        return None
     try:
         return importlib.import_module("recbole_marn.layers.kernels.loops")
-    except ImportError:  # Numba is missing, or does not know this NumPy
+    except ImportError as error:  # it does not know this NumPy, say
+        warnings.warn(
+            f"Numba is installed and does not load: {error}. torch makes the same numbers in more time.", stacklevel=2
+        )
         return None
