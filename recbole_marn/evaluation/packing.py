@@ -19,13 +19,16 @@ XZ = [{"id": lzma.FILTER_LZMA2, "preset": 9, "dict_size": 1 << 20, "lc": 0, "lp"
 LIMIT = 1 << 30
 # Arrays of more different numbers than this keep 16 bits of each: sums over them keep six digits, in fewer bytes.
 FEW = 256
+# As many numbers that are nearly alike would all be rounded the same way: where that moves their sum by this share, they
+# stay float32.
+MOVED = 5e-7
 # Ending of the array of different values, beside that of codes into it.
 VALUES = "!values"
 
 
 def packed(arrays: Mapping[str, np.ndarray]) -> bytes:
     """An npz as xz. Whole numbers are exact. Others are float32; of more than `FEW` different ones each is rounded to
-    1 part in 2^16.
+    1 part in 2^16, if their sum stays.
     """
     file = io.BytesIO()
     stored: dict[str, Any] = {key: value for name, one in arrays.items() for key, value in _stored(name, one).items()}
@@ -84,7 +87,9 @@ def _rounded(values: np.ndarray) -> np.ndarray:
     if len(np.unique(single)) <= FEW:
         return single
     fraction, exponent = np.frexp(single)
-    return np.ldexp(np.rint(np.ldexp(fraction, 16)), exponent - 16).astype("<f4")
+    short = np.ldexp(np.rint(np.ldexp(fraction, 16)), exponent - 16).astype("<f4")
+    total, moved = single.sum(dtype=np.float64), short.sum(dtype=np.float64)
+    return short if abs(moved - total) <= MOVED * abs(total) else single
 
 
 def _small(values: np.ndarray) -> np.ndarray:

@@ -349,8 +349,8 @@ def main(args: argparse.Namespace) -> int:
 
 
 def result_folders(out: Path) -> list[Path]:
-    """The folder of results, where it has records, and those of its folders that have some."""
-    nested = sorted(path.parent for path in out.glob("*/records") if path.is_dir())
+    """The folder of results, where it has records, and the folders in it, however deep, that have some."""
+    nested = sorted(path.parent for path in out.rglob("records") if path.is_dir() and path.parent != out)
     return nested if nested and not (out / "records").is_dir() else [out, *nested]
 
 

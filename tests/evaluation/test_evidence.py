@@ -151,6 +151,14 @@ def test_rounding_moves_no_mean_by_a_millionth():
     assert packed({"loss": kept}) == packed({"loss": loss})
 
 
+def test_numbers_nearly_alike_keep_their_sum():
+    above = np.linspace(0, 0.45, 700)  # in units of what is kept: all of these would be rounded down
+    loss = np.concatenate([(kept + above) * 2.0**-16 for kept in (35_000, 36_000, 37_000)])
+    found = unpacked(packed({"loss": loss}))["loss"]
+    assert found.mean() == pytest.approx(loss.mean(), rel=5e-7)
+    assert packed({"loss": found}) == packed({"loss": loss})
+
+
 def test_it_is_small():
     """Some eight bytes a user and model."""
     rng = np.random.default_rng(0)
