@@ -268,6 +268,10 @@ def test_folders_of_results_inside_are_checked_too(results, capsys):
     shutil.rmtree(results / "records")
     assert main(["verify", str(results)]) == 2
     assert capsys.readouterr().out.startswith("converged/tiny: ")
+    (results / "earlier").mkdir()
+    shutil.move(results / "converged", results / "earlier" / "2020-03")
+    assert main(["verify", str(results)]) == 2
+    assert capsys.readouterr().out.startswith("earlier/2020-03/tiny: ")
 
 
 def test_a_data_set_that_is_not_there(results, capsys):
