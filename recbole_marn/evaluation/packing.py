@@ -19,8 +19,8 @@ XZ = [{"id": lzma.FILTER_LZMA2, "preset": 9, "dict_size": 1 << 20, "lc": 0, "lp"
 LIMIT = 1 << 30
 # Arrays of more different numbers than this keep 16 bits of each: sums over them keep six digits, in fewer bytes.
 FEW = 256
-# As many numbers that are nearly alike would all be rounded the same way: where that moves their sum by this share, they
-# stay float32.
+# Numbers that are nearly alike would all be rounded the same way: where that moves their sum by this share, they stay
+# float32.
 MOVED = 5e-7
 # Ending of the array of different values, beside that of codes into it.
 VALUES = "!values"

@@ -331,7 +331,7 @@ def main(args: argparse.Namespace) -> int:
     if args.dataset and args.dataset not in known:
         raise InputError(f"a data set with records in {args.out}", repr(args.dataset), f"There are {', '.join(known)}.")
     for out, datasets in there.items():
-        inside = "" if out == args.out else f"{out.name}/"
+        inside = "" if out == args.out else f"{out.relative_to(args.out).as_posix()}/"
         for dataset in datasets if args.dataset is None else set(datasets) & {args.dataset}:
             with tqdm(desc=f"verify {inside}{dataset}", unit="check", disable=None) as bar:
                 findings = verify(out, dataset, bar.update)
