@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from recbole_marn.data.context_vocabulary import FieldVocabulary
-from recbole_marn.data.fields import told_numbers
 from recbole_marn.prepare.fields import entries
-from recbole_marn.prepare.tokens import identifier, is_missing, number
+from recbole_marn.prepare.tokens import identifier, is_missing
 from recbole_marn.serving.distinct import distinct
+from recbole_marn.serving.numbers import read_numbers
 from recbole_marn.settings.logs import RATES, USER_STATISTICS
 
 __all__ = ["Context", "columns_read", "context_of"]
@@ -60,12 +60,12 @@ def _codes(vocabulary: FieldVocabulary, values: np.ndarray) -> tuple[np.ndarray,
     if vocabulary.kind == "token":
         tokens = np.array([_token(vocabulary, value) for value in different], dtype=object)
         return vocabulary.of_tokens(tokens[which])
-    missing = np.array([is_missing(value) for value in different], dtype=bool)
-    numbers = np.array([np.nan if (read := number(value)) is None else read for value in different], dtype=np.float64)
-    numbers = told_numbers(vocabulary.name, numbers)
+    numbers, unreadable = read_numbers(vocabulary.name, different)
     if USER_STATISTICS.get(vocabulary.name) in RATES:
-        numbers[(numbers < 0) | (numbers > 1)] = np.nan  # no rate: 30 for 30 %
-    return vocabulary.of_numbers(numbers[which]), int((np.isnan(numbers) & ~missing)[which].sum())
+        no_rate = (numbers < 0) | (numbers > 1)  # 30 for 30 %
+        numbers[no_rate] = np.nan
+        unreadable |= no_rate
+    return vocabulary.of_numbers(numbers[which]), int(unreadable[which].sum())
 
 
 def _token(vocabulary: FieldVocabulary, value: Any) -> str:

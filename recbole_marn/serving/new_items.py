@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from recbole_marn.data.fields import told_numbers
 from recbole_marn.data.item_table import (
     IdTable,
     ItemTable,
@@ -21,7 +20,8 @@ from recbole_marn.data.item_table import (
 from recbole_marn.errors import InputError
 from recbole_marn.prepare.fields import entries
 from recbole_marn.prepare.titles import title_words
-from recbole_marn.prepare.tokens import identifier, is_missing, number
+from recbole_marn.prepare.tokens import identifier, is_missing
+from recbole_marn.serving.numbers import read_numbers
 from recbole_marn.settings.data import ModalitySettings
 from recbole_marn.settings.parsing import nearest
 
@@ -212,11 +212,8 @@ class _Describing:
             if given is None:
                 values = np.full(self.n, self.known.never_shown.get(name, np.nan))
             else:
-                read = [number(value) for value in given]
-                missing = sum(is_missing(value) for value in given)
-                numbers = np.array([np.nan if value is None else value for value in read], dtype=np.float64)
-                values = told_numbers(name, numbers)
-                _count(self.unreadable, name, int(np.isnan(values).sum()) - missing)
+                values, unreadable = read_numbers(name, given)
+                _count(self.unreadable, name, int(unreadable.sum()))
             codes.append(bins.assign(values))
         return np.concatenate(codes, axis=1)
 

@@ -156,7 +156,7 @@ class _Prediction:
             path, option, ids, time, self.request.time_unit, others, self.renamed, known, facts.latest >= EARLIEST
         )
         self.tables.append(table)
-        return self.tables[-1]
+        return table
 
     def write(self) -> dict[str, Any]:
         """Write the answers; returns what there is to tell."""
