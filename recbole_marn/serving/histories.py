@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -208,14 +209,19 @@ class Behaviours:
         """
         codes, row = np.unique(user, return_inverse=True)
         code = np.array([self.users.get(token, -1) for token in codes.tolist()], dtype=np.int64)[row]
-        moments = np.unique(self.time)
+        moments, keys = self._moments
         stride = len(moments) + 1
-        keys = self.user.astype(np.int64) * stride + np.searchsorted(moments, self.time)
         until = np.searchsorted(moments, time, side="right" if inclusive else "left")
         end = np.searchsorted(keys, code * stride + until)
         start = np.maximum(np.searchsorted(keys, code * stride), end - longest)
         length = np.where(code < 0, 0, end - start)
         return Windows(np.where(length > 0, start, 0), length)
+
+    @cached_property
+    def _moments(self) -> tuple[np.ndarray, np.ndarray]:
+        """The different times, and user and time of each behaviour as one rising number."""
+        moments, rank = np.unique(self.time, return_inverse=True)
+        return moments, self.user.astype(np.int64) * (len(moments) + 1) + rank
 
     def check_rows(self, number: int) -> None:
         """There is a history for each of `number` rows.

@@ -128,7 +128,8 @@ class _Prediction:
 
     def __init__(self, scorer: CTRScorer, request: PredictRequest):
         self.scorer, self.request, self.fields = scorer, request, scorer.facts.fields
-        self.told: dict[str, Any] = {"rows": 0, "unknown_users": 0, "rows_without_history": 0}
+        counted = ("rows", "unknown_users", "rows_without_history", "rows_with_later_behaviours")
+        self.told: dict[str, Any] = dict.fromkeys(counted, 0)
         self.told |= {"unknown_values": {}} if scorer.facts.context else {}
         self.told |= {"rows_before_the_end_of_statistics": 0} if scorer.catalogue.moving else {}
         self.read = columns_read(scorer.facts.context)
@@ -197,8 +198,11 @@ class _Prediction:
     def _count(self, users: np.ndarray, times: np.ndarray, context: Context) -> None:
         self.told["rows"] += len(users)
         self.told["unknown_users"] += sum(user not in self.behaviours.users for user in users)
-        history = self.behaviours.before(users, times, 1, inclusive=self.request.inclusive)
-        self.told["rows_without_history"] += int((history.length == 0).sum())
+        all_of_them, inclusive = len(self.behaviours.item), self.request.inclusive
+        before = self.behaviours.before(users, times, all_of_them, inclusive=inclusive).length
+        ever = self.behaviours.before(users, np.full(len(users), np.inf), all_of_them, inclusive=inclusive).length
+        self.told["rows_without_history"] += int((before == 0).sum())
+        self.told["rows_with_later_behaviours"] += int((before < ever).sum())
         for name, number in context.unknown.items():
             self.told["unknown_values"][name] = self.told["unknown_values"].get(name, 0) + number
         if self.scorer.catalogue.moving:

@@ -160,7 +160,7 @@ def test_rows_without_a_history_are_counted(served, write_csv, capsys):
     write_csv("behaviours.csv", {"user_id": ["a"], "item_id": ["003"], "timestamp": [1.5e5], "kind": ["view"]})
     assert main(["predict", served.path, "--rows", "rows.csv", "--behaviours", "behaviours.csv", "--out", "s.csv"]) == 0
     line = told(capsys)
-    assert (line["unknown_users"], line["rows_without_history"]) == (1, 2)
+    assert (line["unknown_users"], line["rows_without_history"], line["rows_with_later_behaviours"]) == (1, 2, 1)
 
 
 def test_new_items_and_users(served, scorer, write_csv, capsys):
