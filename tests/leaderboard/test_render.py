@@ -8,13 +8,16 @@ import json
 import math
 import re
 import xml.etree.ElementTree as ElementTree
+from dataclasses import replace
 
 import fake_runs
 import numpy as np
 import pytest
 
 from recbole_marn.errors import InputError, printable
-from recbole_marn.evaluation.record import read_record, read_records
+from recbole_marn.evaluation.evidence import pack, unpack
+from recbole_marn.evaluation.record import read_record, read_records, sealed_text
+from recbole_marn.files import sha256
 from recbole_marn.leaderboard.board import Board, p_value, rows_of_records, seconds_per_epoch, spread
 from recbole_marn.leaderboard.formats import FORMATS, markdown_text, parts_of_line, unmarked
 from recbole_marn.leaderboard.page import leader
@@ -130,14 +133,34 @@ def test_two_records_of_the_same_settings_and_seed(results):
 
 def test_intervals_that_cannot_be_made_again_are_kept(results):
     file = Folders(results, "tiny").statistics
-    before = file.read_bytes()
     render(LeaderboardRequest("tiny", out=results, show_progress=False))
     assert json.loads(file.read_bytes())["resamples"] == 50, "the table's own number is the default"
     fake_runs.forget_evidence(results)
+    before = file.read_bytes()
     next(Folders(results, "tiny").scores.glob("DIN-*.npz")).unlink()
     with pytest.raises(InputError, match="no scores of DIN on this machine"):
         render(LeaderboardRequest("tiny", out=results, resamples=60, show_progress=False))
     assert file.read_bytes() == before
+
+
+def test_evidence_packed_anew_makes_intervals_and_tests_anew(results):
+    """The scores are the same: what is kept goes by the evidence it is computed of."""
+    folders = Folders(results, "tiny")
+    for path in folders.records.glob("LR-*.json"):
+        record = read_record(path)
+        file = folders.evidence / record["evidence"]["file"]
+        parts = unpack(file.read_bytes())
+        users = parts["test"].clusters["user"]
+        fewer = replace(users, loss=users.loss / 2)
+        parts["test"] = replace(parts["test"], clusters={"user": fewer})
+        file.write_bytes(pack(parts))
+        record["evidence"]["sha256"] = sha256(file)
+        path.write_text(sealed_text(record))
+    before = read_record(folders.statistics, "statistics")["intervals"]
+    render(LeaderboardRequest("tiny", out=results, show_progress=False))
+    after = read_record(folders.statistics, "statistics")["intervals"]
+    assert after["LR"]["LogLoss test"] == pytest.approx([end / 2 for end in before["LR"]["LogLoss test"]], rel=1e-3)
+    assert after["DIN"] == before["DIN"]
 
 
 def test_another_baseline_is_in_the_command_of_the_table(results):
