@@ -143,6 +143,28 @@ def test_intervals_that_cannot_be_made_again_are_kept(results):
     assert file.read_bytes() == before
 
 
+def test_a_row_named_as_others_are_told_apart_keeps_its_own_statistics(results):
+    """`MARN` of two commands is told apart by the name that a grid gave to a third row."""
+    for seed in (2020, 2021):
+        for row, more in (("MARN", {"lambda0": 0.02}), ("MARN", {"lambda0": 0.05}),
+                          ("MARN (lambda0=0.02)", {"lambda0": 0.02, "width": 9})):  # fmt: skip
+            fake_runs.write_run(results, "MARN", seed, row=row, **more)
+        (Folders(results, "tiny").records / f"{fake_runs.record_of('MARN', seed)['run']}.json").unlink()
+    render(LeaderboardRequest("tiny", out=results, show_progress=False))
+    folders = Folders(results, "tiny")
+    rows = rows_of_records(read_records(folders.records))
+    labels = {row.label for row in rows}
+    assert {"MARN (lambda0=0.02) (width=9)", "MARN (lambda0=0.02) (width=default)", "MARN (lambda0=0.05)"} < labels
+    statistics = read_record(folders.statistics, "statistics")
+    for row in rows:
+        assert statistics["intervals"][row.label]["of"] == row.sources
+        auc = [test["difference"] for test in statistics["tests"]
+               if (test["row"], test["metric"], test["against"]) == (row.label, "AUC", "baseline")]  # fmt: skip
+        din = next(row for row in rows if row.label == "DIN")
+        wanted = np.mean(row.values("AUC")) - np.mean(din.values("AUC"))
+        assert auc == ([] if row is din else [pytest.approx(wanted)])
+
+
 def test_evidence_packed_anew_makes_intervals_and_tests_anew(results):
     """The scores are the same: what is kept goes by the evidence it is computed of."""
     folders = Folders(results, "tiny")
