@@ -23,7 +23,8 @@ from recbole_marn.tuning.space import draws, read_space
 __all__ = ["RESERVED", "Plan", "Run", "adopt_names", "runs_of", "shipped_space", "trials_of"]
 
 DRAW_SEED = 2020
-# Given by options of the leaderboard, or decided by it.
+# Given by options of the leaderboard, or decided by it; the command line goes before a file of settings in the others.
+RESERVED_IN_FILES = ("seed", "run_name")
 RESERVED = {
     "seed": "Give --seeds=N: seeds 2020, 2021, ...",
     "model": "Give --models=A,B,C, or name it in the grid file.",
@@ -69,8 +70,13 @@ class Plan:
         return from_mapping(DataSettings, self._given, complete=False)
 
     @cached_property
+    def in_files(self) -> dict[str, Any]:
+        """What the user's files say."""
+        return read_files(self.config_files)
+
+    @cached_property
     def _given(self) -> dict[str, Any]:
-        return our_settings(self.dataset) | read_files(self.config_files) | self.common
+        return our_settings(self.dataset) | self.in_files | self.common
 
     def anywhere(self) -> Plan:
         """The plan with absolute paths: runs work in folders of their own."""
@@ -93,7 +99,7 @@ class Plan:
             InputError: unknown model or key, a value of the wrong kind, or a modality the data set does not have.
         """
         for key, hint in RESERVED.items():
-            if key in self.common or key in row.settings:
+            if key in self.common or key in row.settings or (key in RESERVED_IN_FILES and key in self.in_files):
                 raise InputError("settings that a leaderboard leaves open", f"'{key}'", hint)
         settings = {**self.common, **row.settings}
         config = build_config(row.model, self.dataset, list(self.config_files), settings)

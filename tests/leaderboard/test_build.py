@@ -41,6 +41,26 @@ def test_from_grid_to_verified_tables(common, here, tmp_path):
     assert str(tmp_path) not in json.dumps(record) and str(common["data_path"]) not in json.dumps(record)
 
 
+def test_test_parts_that_finished_runs_lack_are_told(common, here, tmp_path, capsys):
+    out, file = tmp_path / "results", tmp_path / "s.yaml"
+    file.write_text("also_test: []")
+    build(request(common, out=out, models=["LR"], seeds=1, config_files=[str(file)]))
+    record = read_records(Folders(out, "tiny").records)[0]
+    assert "test" in record["metrics"] and "test_matched" not in record["metrics"]
+    assert "finished without" not in capsys.readouterr().err
+    build(request(common, out=out, seeds=1))
+    told = capsys.readouterr().err
+    for kind in ("popularity", "matched"):
+        assert f"finished without also_test: {kind}, and not run again: LR; remove their records" in told
+
+
+@pytest.mark.parametrize("key", ["seed: 7", "run_name: mine"])
+def test_a_file_leaves_to_the_leaderboard_what_it_decides(common, tmp_path, key):
+    (tmp_path / "s.yaml").write_text(key)
+    with pytest.raises(InputError, match="settings that a leaderboard leaves open"):
+        build(request(common, out=tmp_path / "results", config_files=[str(tmp_path / "s.yaml")]))
+
+
 def test_records_accumulate(common, here, tmp_path):
     build(request(common, out=tmp_path / "results", models=["LR"], seeds=1))
     kept = snapshot(tmp_path / "results" / "records" / "tiny")
