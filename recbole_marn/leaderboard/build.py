@@ -57,7 +57,7 @@ def build(request: LeaderboardRequest) -> tuple[dict[str, Any], list[Failure]]:
     trials = {label: adopt_names(runs, tried) for label, runs in asked.trials.items()}
     trying = [run for runs in trials.values() for run in runs]
     every = [*asked.runs, *trying]
-    files = {path: sha256(path) for path in dict.fromkeys(path for run in every for path in run.files)}
+    files = {path: sha256(path) for path in dict.fromkeys(path for run in every for path in run.files.values())}
     site = _Site(folders, asked.plan, files, request)
     check_alike([*existing, *tried, *map(site.known_of, every)])
     check_baseline(request.baseline, [*(row.label for row in asked.rows), *names_of(rows_of_records(existing))])
@@ -283,7 +283,8 @@ class _Site:
     def _task(self, run: Run, **more: Any) -> dict[str, Any]:
         return {
             "config": {**run.config, **more}, "config_files": list(self.plan.config_files),
-            "record": self.known_of(run), "out": str(self.folders.out.resolve()), "dataset": self.folders.dataset,
+            "record": self.known_of(run), "files": {name: str(path) for name, path in run.files.items()},
+            "out": str(self.folders.out.resolve()), "dataset": self.folders.dataset,
         }  # fmt: skip
 
     def known_of(self, run: Run) -> dict[str, Any]:
@@ -298,6 +299,6 @@ class _Site:
         return {
             "run": run.name, "row": run.row.label, "model": run.row.model, "dataset": self.folders.dataset,
             "seed": run.seed, "paper": model.paper, "family": model.family, "given": given,
-            "settings": dict(run.settings), "data": {"files": {path.name: self.files[path] for path in run.files}},
+            "settings": dict(run.settings), "data": {"files": {name: self.files[path] for name, path in run.files.items()}},
             "command": shlex.join(command),
         }  # fmt: skip

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from recbole_marn.evaluation.record import run_name_of
 from recbole_marn.host.config import build_config, data_files, plain_config, read_files
 from recbole_marn.host.defaults import our_settings
 from recbole_marn.leaderboard.grid import FIRST_SEED, Row, Space, by_identity, config_id, searched
-from recbole_marn.registry import MODELS, choices, properties_folder
+from recbole_marn.registry import MODELS, atomic_files, choices, properties_folder
 from recbole_marn.settings.data import DataSettings
 from recbole_marn.settings.parsing import from_mapping
 from recbole_marn.training.identity import settings_that_matter
@@ -44,7 +44,7 @@ class Run:
     seed: int
     config: Mapping[str, Any]
     settings: Mapping[str, Any]
-    files: tuple[Path, ...] = ()
+    files: Mapping[str, Path] = field(default_factory=dict)  # by their names in a record
 
     @property
     def identity(self) -> tuple[str, int]:
@@ -118,7 +118,7 @@ def runs_of(plan: Plan, rows: Sequence[Row], seeds: int) -> list[Run]:
     runs: dict[tuple[str, int], Run] = {}
     for row in rows:
         config = plan.config(row)
-        files = tuple(data_files(config))
+        files = {_name_in_record(path, atomic_files(config)[0]): path for path in data_files(config)}
         shared = settings_that_matter(plain_config(config))
         for seed in range(FIRST_SEED, FIRST_SEED + seeds):
             names = {"model": row.model, "dataset": plan.dataset, "seed": seed}
@@ -126,6 +126,11 @@ def runs_of(plan: Plan, rows: Sequence[Row], seeds: int) -> list[Run]:
             run = Run(run_name_of(settings), row, seed, {**plan.common, **row.settings, **names}, settings, files)
             runs.setdefault(run.identity, run)
     return list(runs.values())
+
+
+def _name_in_record(path: Path, folder: Path) -> str:
+    """A file below the data set's folder by its way from there, since several may have one name."""
+    return path.relative_to(folder).as_posix() if path.is_relative_to(folder) else path.name
 
 
 def adopt_names(runs: Iterable[Run], records: Iterable[Mapping[str, Any]]) -> list[Run]:
