@@ -73,6 +73,7 @@ class CTRDataset(ColumnarDataset):
         self.behaviour_types = None if kind is None else self.field2id_token[kind]
         self._take_rows()
         self._drop_columns()
+        self._note_pooling()
         with host_errors():
             self._change_feat_format()
 
@@ -357,6 +358,13 @@ class CTRDataset(ColumnarDataset):
             for field in list(feat.columns) if feat is not None else ():
                 if field not in keep:
                     self._del_col(feat, field)
+
+    def _note_pooling(self) -> None:
+        """RecBole's models pool lists of users and items alone, and which columns are lists the files say."""
+        seen = [field for feat in (self.user_feat, self.item_feat) if feat is not None for field in feat.columns]
+        lists = [field for field in seen if self.field2type[field] == FeatureType.TOKEN_SEQ]
+        if not self.serves_ragged and self.config["pooling_mode"] not in (None, "mean") and not lists:
+            self.notes.append("pooling_mode does nothing in this run: users and items have no token_seq that it reads")
 
     # ---------------------------------------------------------------- one row, for RecBole's count of operations
     def __getitem__(self, index: Any, join: bool = True) -> Interaction:

@@ -94,12 +94,12 @@ def _interval(value: Any) -> bool:
 
 
 def _ends(value: Any) -> bool:
-    """Score files an interval is of, or its two ends."""
+    """What an interval is of, or its two ends."""
     return _interval(value) or (isinstance(value, list) and all(isinstance(entry, str) for entry in value))
 
 
 def _numbers(value: Any) -> bool:
-    """Score files a curve is of, or its numbers."""
+    """What a curve is of, or its numbers."""
     return isinstance(value, list) and (all(isinstance(entry, str) for entry in value) or all(map(number, value)))
 
 

@@ -15,7 +15,7 @@ from recbole_marn.errors import InputError
 from recbole_marn.evaluation.inputs import check_ids, check_labels, check_scores
 from recbole_marn.evaluation.ties import TieRuns, tie_runs
 
-__all__ = ["RequestMetrics", "request_metrics"]
+__all__ = ["RequestMetrics", "always_one", "request_metrics"]
 
 
 @dataclass(frozen=True)
@@ -89,6 +89,14 @@ def request_metrics(
         without_click=int(np.count_nonzero(positives == 0)),
         without_non_click=int(np.count_nonzero(negatives == 0)),
     )
+
+
+def always_one(longest: int, top: Sequence[int]) -> str:
+    """What to say of Recall@K and Hit@K where no request has more than `longest` rows, or ""."""
+    names = [f"{name}@{k}" for k in top if k >= longest for name in ("Recall", "Hit")]
+    if not names:
+        return ""
+    return f"{', '.join(names)} of requests are 1 whatever the scores: no request of test has more than {longest} rows"
 
 
 def _values(

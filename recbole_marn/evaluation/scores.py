@@ -25,7 +25,7 @@ from recbole_marn.evaluation.request_metrics import request_metrics
 from recbole_marn.files import sha256
 
 __all__ = [
-    "calibration_metrics", "check_scores_file", "load_scores", "measured", "part_metrics", "ranked_by", "rows_sha256",
+    "calibration_metrics", "check_scores_file", "depths", "load_scores", "measured", "part_metrics", "ranked_by", "rows_sha256",
 ]  # fmt: skip
 
 COLUMNS = ("user", "item", "label", "score")
@@ -83,11 +83,16 @@ def calibration_metrics(label: np.ndarray, score: np.ndarray) -> dict[str, float
     }
 
 
+def depths(topk: Sequence[int]) -> list[int]:
+    """The K of nDCG, Recall and Hit of requests: 5, 10 and the run's own."""
+    return sorted({5, 10, *topk})
+
+
 def _request_means(columns: Mapping[str, Any], topk: Sequence[int]) -> dict[str, float]:
     """Means over the requests with both classes, and how many were left out."""
     if "request" not in columns:
         return {}
-    depth = sorted({5, 10, *topk})
+    depth = depths(topk)
     found = request_metrics(columns["request"], columns["label"], ranked_by(columns), ndcg_at=depth, top=depth)
     means = found.means()
     counts = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from statistics import fmean
 from typing import Any
@@ -89,15 +89,9 @@ def rows_of_records(records: Iterable[Mapping[str, Any]]) -> list[TableRow]:
     groups: dict[str, list[Mapping[str, Any]]] = {}
     for record in sorted(records, key=lambda record: (record["row"], record["run"])):
         groups.setdefault(config_id(record["settings"]), []).append(record)
-    named: dict[str, list[list[Mapping[str, Any]]]] = {}
     for members in groups.values():
         members.sort(key=lambda record: record["seed"])
-        named.setdefault(members[0]["row"], []).append(members)
-    rows = []
-    for label, alike in named.items():
-        for members, more in zip(alike, _told_apart([members[0]["settings"] for members in alike]), strict=True):
-            rows.append(TableRow(label + more, tuple(members)))
-
+    rows = _labelled([TableRow(members[0]["row"], tuple(members)) for members in groups.values()])
     main = measures_of(record for row in rows for record in row.records).main if rows else ""
 
     def order(row: TableRow) -> tuple[float, str]:
@@ -107,21 +101,42 @@ def rows_of_records(records: Iterable[Mapping[str, Any]]) -> list[TableRow]:
     return sorted(rows, key=order)
 
 
+def _labelled(rows: Sequence[TableRow]) -> list[TableRow]:
+    """The rows under labels of their own: statistics go by them. What is added may be the name of another row."""
+    named: dict[str, list[TableRow]] = {}
+    for row in rows:
+        named.setdefault(row.label, []).append(row)
+    if len(named) == len(rows):
+        return list(rows)
+    return _labelled([
+        replace(row, label=label + more)
+        for label, alike in named.items()
+        for row, more in zip(alike, _told_apart([row.records[0]["settings"] for row in alike]), strict=True)
+    ])  # fmt: skip
+
+
 def _told_apart(settings: Sequence[Mapping[str, Any]]) -> list[str]:
     if len(settings) == 1:
         return [""]
     keys = sorted({key for entry in settings for key in entry if key != "seed"})
     bare = [without_defaults(entry) for entry in settings]
-    differing = [key for key in keys if len({json.dumps(entry.get(key), sort_keys=True) for entry in bare}) > 1]
+    differing = [
+        key for key in keys if len({json.dumps(entry.get(key, ABSENT), sort_keys=True) for entry in bare}) > 1
+    ]
     labels: list[str] = []
     for shown in range(min(3, len(differing)), len(differing) + 1):
         labels = [
-            " (" + ", ".join(f"{key}={json.dumps(entry.get(key))}" for key in differing[:shown]) + ")"
+            " (" + ", ".join(f"{key}={_told(entry, key)}" for key in differing[:shown]) + ")"
             for entry in settings
         ]
         if len(set(labels)) == len(labels):
             break
     return labels
+
+
+def _told(settings: Mapping[str, Any], key: str) -> str:
+    """The value of a key; a record that is older than the key has its default."""
+    return json.dumps(settings[key]) if key in settings else "default"
 
 
 # -------------------------------------------------------------------------------------------------- cells

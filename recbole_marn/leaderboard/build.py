@@ -57,7 +57,7 @@ def build(request: LeaderboardRequest) -> tuple[dict[str, Any], list[Failure]]:
     trials = {label: adopt_names(runs, tried) for label, runs in asked.trials.items()}
     trying = [run for runs in trials.values() for run in runs]
     every = [*asked.runs, *trying]
-    files = {path: sha256(path) for path in dict.fromkeys(path for run in every for path in run.files)}
+    files = {path: sha256(path) for path in dict.fromkeys(path for run in every for path in run.files.values())}
     site = _Site(folders, asked.plan, files, request)
     check_alike([*existing, *tried, *map(site.known_of, every)])
     check_baseline(request.baseline, [*(row.label for row in asked.rows), *names_of(rows_of_records(existing))])
@@ -69,6 +69,7 @@ def build(request: LeaderboardRequest) -> tuple[dict[str, Any], list[Failure]]:
         chosen = [found for row in rows if (found := site.chosen(trials[row.label], searched(row, asked.space)))]
         rows, told = [row for row, _ in chosen], {row.label: search for row, search in chosen}
     runs = adopt_names(runs_of(asked.plan, rows, request.seeds), existing)
+    _say_unscored(asked.plan, runs, existing)
     failures += site.run([site.training(run, told.get(run.row.label)) for run in runs])
     records = site.records({run.identity[0]: told[run.row.label] for run in runs if run.row.label in told})
     if failures and not records:
@@ -83,6 +84,19 @@ def build(request: LeaderboardRequest) -> tuple[dict[str, Any], list[Failure]]:
         print(f"row '{label}' stands in the table as '{name}', which has the same settings", file=sys.stderr)
     line = render(replace(request, baseline=names.get(request.baseline, request.baseline)), table)
     return {"runs": len(runs), "failed": len(failures), **line}, failures
+
+
+def _say_unscored(plan: Plan, runs: Sequence[Run], existing: Sequence[Mapping[str, Any]]) -> None:
+    """Finished runs are not repeated for a part that they were not scored on, which is said."""
+    finished = by_identity(existing)
+    done = [(run.row.label, finished[run.identity]["metrics"]) for run in runs if run.identity in finished]
+    for kind in plan.data.also_test or ():
+        if lacking := dict.fromkeys(label for label, parts in done if f"test_{kind}" not in parts):
+            print(
+                f"finished without also_test: {kind}, and not run again: {', '.join(lacking)}; remove their records "
+                "to have them scored on it",
+                file=sys.stderr,
+            )
 
 
 def _names_in_table(
@@ -133,8 +147,10 @@ class _Asked:
 def _plan_of(request: LeaderboardRequest) -> Plan:
     given = {key: value for key, value in request.settings.items() if key != "checkpoint_dir"}
     config_files = tuple(os.path.abspath(file) for file in request.config_files)
-    is_log = Plan(request.dataset, given, config_files).data.label is not None  # it has its own negatives
-    return Plan(request.dataset, given if is_log else {"also_test": ALSO_TEST, **given}, config_files).anywhere()
+    plan = Plan(request.dataset, given, config_files)
+    if plan.data.label is None and "also_test" not in plan.in_files:  # a log has its own negatives
+        plan = replace(plan, common={"also_test": ALSO_TEST, **given})
+    return plan.anywhere()
 
 
 def _rows_of(request: LeaderboardRequest, plan: Plan) -> list[Row]:
@@ -267,7 +283,8 @@ class _Site:
     def _task(self, run: Run, **more: Any) -> dict[str, Any]:
         return {
             "config": {**run.config, **more}, "config_files": list(self.plan.config_files),
-            "record": self.known_of(run), "out": str(self.folders.out.resolve()), "dataset": self.folders.dataset,
+            "record": self.known_of(run), "files": {name: str(path) for name, path in run.files.items()},
+            "out": str(self.folders.out.resolve()), "dataset": self.folders.dataset,
         }  # fmt: skip
 
     def known_of(self, run: Run) -> dict[str, Any]:
@@ -282,6 +299,6 @@ class _Site:
         return {
             "run": run.name, "row": run.row.label, "model": run.row.model, "dataset": self.folders.dataset,
             "seed": run.seed, "paper": model.paper, "family": model.family, "given": given,
-            "settings": dict(run.settings), "data": {"files": {path.name: self.files[path] for path in run.files}},
+            "settings": dict(run.settings), "data": {"files": {name: self.files[path] for name, path in run.files.items()}},
             "command": shlex.join(command),
         }  # fmt: skip

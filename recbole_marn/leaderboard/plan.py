@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from recbole_marn.evaluation.record import run_name_of
 from recbole_marn.host.config import build_config, data_files, plain_config, read_files
 from recbole_marn.host.defaults import our_settings
 from recbole_marn.leaderboard.grid import FIRST_SEED, Row, Space, by_identity, config_id, searched
-from recbole_marn.registry import MODELS, choices, properties_folder
+from recbole_marn.registry import MODELS, atomic_files, choices, properties_folder
 from recbole_marn.settings.data import DataSettings
 from recbole_marn.settings.parsing import from_mapping
 from recbole_marn.training.identity import settings_that_matter
@@ -23,7 +23,8 @@ from recbole_marn.tuning.space import draws, read_space
 __all__ = ["RESERVED", "Plan", "Run", "adopt_names", "runs_of", "shipped_space", "trials_of"]
 
 DRAW_SEED = 2020
-# Given by options of the leaderboard, or decided by it.
+# Given by options of the leaderboard, or decided by it; the command line goes before a file of settings in the others.
+RESERVED_IN_FILES = ("seed", "run_name")
 RESERVED = {
     "seed": "Give --seeds=N: seeds 2020, 2021, ...",
     "model": "Give --models=A,B,C, or name it in the grid file.",
@@ -43,7 +44,7 @@ class Run:
     seed: int
     config: Mapping[str, Any]
     settings: Mapping[str, Any]
-    files: tuple[Path, ...] = ()
+    files: Mapping[str, Path] = field(default_factory=dict)  # by their names in a record
 
     @property
     def identity(self) -> tuple[str, int]:
@@ -69,8 +70,13 @@ class Plan:
         return from_mapping(DataSettings, self._given, complete=False)
 
     @cached_property
+    def in_files(self) -> dict[str, Any]:
+        """What the user's files say."""
+        return read_files(self.config_files)
+
+    @cached_property
     def _given(self) -> dict[str, Any]:
-        return our_settings(self.dataset) | read_files(self.config_files) | self.common
+        return our_settings(self.dataset) | self.in_files | self.common
 
     def anywhere(self) -> Plan:
         """The plan with absolute paths: runs work in folders of their own."""
@@ -93,7 +99,7 @@ class Plan:
             InputError: unknown model or key, a value of the wrong kind, or a modality the data set does not have.
         """
         for key, hint in RESERVED.items():
-            if key in self.common or key in row.settings:
+            if key in self.common or key in row.settings or (key in RESERVED_IN_FILES and key in self.in_files):
                 raise InputError("settings that a leaderboard leaves open", f"'{key}'", hint)
         settings = {**self.common, **row.settings}
         config = build_config(row.model, self.dataset, list(self.config_files), settings)
@@ -112,7 +118,7 @@ def runs_of(plan: Plan, rows: Sequence[Row], seeds: int) -> list[Run]:
     runs: dict[tuple[str, int], Run] = {}
     for row in rows:
         config = plan.config(row)
-        files = tuple(data_files(config))
+        files = {_name_in_record(path, atomic_files(config)[0]): path for path in data_files(config)}
         shared = settings_that_matter(plain_config(config))
         for seed in range(FIRST_SEED, FIRST_SEED + seeds):
             names = {"model": row.model, "dataset": plan.dataset, "seed": seed}
@@ -120,6 +126,11 @@ def runs_of(plan: Plan, rows: Sequence[Row], seeds: int) -> list[Run]:
             run = Run(run_name_of(settings), row, seed, {**plan.common, **row.settings, **names}, settings, files)
             runs.setdefault(run.identity, run)
     return list(runs.values())
+
+
+def _name_in_record(path: Path, folder: Path) -> str:
+    """A file below the data set's folder by its way from there, since several may have one name."""
+    return path.relative_to(folder).as_posix() if path.is_relative_to(folder) else path.name
 
 
 def adopt_names(runs: Iterable[Run], records: Iterable[Mapping[str, Any]]) -> list[Run]:

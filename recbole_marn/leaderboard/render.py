@@ -188,7 +188,7 @@ def _baseline(name: str | None, rows: Sequence[TableRow]) -> str:
 def _check_kept(rows: Sequence[TableRow], statistics: Mapping[str, Any], known: Mapping[str, Any] | None) -> None:
     """No interval is given up that the scores here cannot give again."""
     had = [entry["of"] for entry in (known or {}).get("intervals", {}).values()]
-    lost = [row.label for row in rows if row.scores in had and row.label not in statistics["intervals"]]
+    lost = [row.label for row in rows if row.sources in had and row.label not in statistics["intervals"]]
     if lost:
         raise InputError(
             "the evidence or scores of all rows, to resample them anew",

@@ -41,9 +41,9 @@ class TableRow:
     records: tuple[Mapping[str, Any], ...]
 
     @property
-    def scores(self) -> list[str]:
-        """SHA-256 of the score files: what its statistics are of."""
-        return [record["scores"]["sha256"] for record in self.records]
+    def sources(self) -> list[str]:
+        """SHA-256 of what its statistics are of: of each seed its evidence, or its scores where a record has none."""
+        return [record.get("evidence", record["scores"])["sha256"] for record in self.records]
 
     @cached_property
     def parts(self) -> set[str]:
@@ -122,8 +122,8 @@ def statistics_of(
 
     Args:
         found: (row, part) -> the evidence of each seed; None where there is none of a seed.
-        known: an earlier result. What it says of the same score files is kept, so that records older than evidence
-            can still be rendered; what nobody can compute is left out.
+        known: an earlier result. What it says of the same evidence or scores is kept, so that records older than
+            evidence can still be rendered; what nobody can compute is left out.
         recompute: keep of `known` only what the evidence here cannot tell.
         progress: called once a row and once a test.
 
@@ -134,7 +134,7 @@ def statistics_of(
     earlier = _Earlier(known or {}, comparison, recompute)
     intervals, reliability = {}, {}
     for row in rows:
-        of = tuple(row.scores)
+        of = tuple(row.sources)
         computed = partial(_intervals, row, found, measures, comparison)
         intervals[row.label] = earlier.or_computed(("intervals", of), computed)
         if measures.log:
@@ -160,7 +160,7 @@ def _tests(
     """Every test of a table that is known or can be made, with Holm's correction."""
     tests, means = [], {}
     for metric, part, against, row, reference in tests_to_make(rows, comparison.baseline):
-        test = {"metric": metric, "part": part, "of": row.scores, "reference_of": reference.scores}
+        test = {"metric": metric, "part": part, "of": row.sources, "reference_of": reference.sources}
         computed = partial(_test, metric, part, (row, reference), found, means, comparison.unit)
         if (entry := earlier.or_computed(_of(test), computed)) is not None:
             test |= {**entry, "row": row.label, "against": against, "reference": reference.label}
@@ -173,7 +173,7 @@ def _tests(
 
 
 class _Earlier:
-    """What an earlier result says of score files, as far as it was made in the same way."""
+    """What an earlier result says of the same evidence or scores, as far as it was made in the same way."""
 
     def __init__(self, known: Mapping[str, Any], comparison: Comparison, recompute: bool):
         self._recompute = recompute
@@ -211,7 +211,7 @@ def _of(test: Mapping[str, Any]) -> tuple[Any, ...]:
 
 
 def _intervals(row: TableRow, found: Found, measures: Measures, comparison: Comparison) -> dict[str, Any] | None:
-    entry: dict[str, Any] = {"of": row.scores}
+    entry: dict[str, Any] = {"of": row.sources}
     for metric, part in measures.intervals:
         if part not in row.parts:
             continue
@@ -232,7 +232,7 @@ def _reliability(row: TableRow, found: Found) -> dict[str, Any] | None:
     bins = seeds[0].bins
     low, high = wilson_interval(bins.clicks, bins.rows, CONFIDENCE)
     curve = {"predicted": bins.predicted / bins.rows, "observed": bins.clicks / bins.rows, "low": low, "high": high}
-    return {"of": row.scores, **{name: values.tolist() for name, values in {**curve, "rows": bins.rows}.items()}}
+    return {"of": row.sources, **{name: values.tolist() for name, values in {**curve, "rows": bins.rows}.items()}}
 
 
 def _test(

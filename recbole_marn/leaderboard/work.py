@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from recbole_marn.errors import Diverged
+from recbole_marn.errors import Diverged, InputError
 from recbole_marn.evaluation.record import FORMAT, sealed_text
-from recbole_marn.files import write_text
+from recbole_marn.files import sha256, write_text
 from recbole_marn.leaderboard.publish import publish
 from recbole_marn.leaderboard.records import Folders
 from recbole_marn.training import objective
@@ -23,9 +23,13 @@ def train(task: Mapping[str, Any], folder: Path) -> None:
 
     Args:
         task: `config` and `config_files` (settings of `quick_start.run`), `record` (what is known before the run),
-            `out`, `dataset`.
+            `files` (the data's, by name), `out`, `dataset`.
         folder: of the unfinished run.
+
+    Raises:
+        InputError: as `quick_start.run`, or data that were prepared anew since the command began; so does the next.
     """
+    _check_files(task)
     settings = {**task["config"], "resume": True, "show_progress": False}
     publish(task, folder, run(config_file_list=task["config_files"], config_dict=settings))
 
@@ -35,6 +39,7 @@ def try_settings(task: Mapping[str, Any], folder: Path) -> None:
 
     Settings that make training diverge are a result too, the worst there is: its score is null.
     """
+    _check_files(task)
     started = time.perf_counter()
     found: dict[str, Any]
     try:
@@ -56,3 +61,16 @@ def try_settings(task: Mapping[str, Any], folder: Path) -> None:
     }
     folders = Folders(Path(task["out"]), task["dataset"])
     write_text(folders.trials / f"{record['run']}.json", sealed_text(record), folder)
+
+
+def _check_files(task: Mapping[str, Any]) -> None:
+    """A record names the data as they were when the command began, which may be hours ago."""
+    for name, path in task["files"].items():
+        known = task["record"]["data"]["files"][name]
+        found = sha256(path) if Path(path).is_file() else "none"
+        if found != known:
+            raise InputError(
+                f"{name} as it was when the command began (SHA-256 {known[:12]}...)",
+                "no such file" if found == "none" else f"another content (SHA-256 {found[:12]}...)",
+                "Put it back and give the command again, or compare runs on the new data under another --out.",
+            )

@@ -8,12 +8,13 @@ import shutil
 import urllib.error
 import urllib.request
 import zipfile
+from functools import partial
 from pathlib import Path
 
 from tqdm import tqdm
 
 from recbole_marn.errors import InputError
-from recbole_marn.files import flush, sha256
+from recbole_marn.files import flush, sha256, write_aside
 from recbole_marn.prepare.sources import RawFile, Source, locate
 
 __all__ = ["fetch", "fetch_missing"]
@@ -125,12 +126,13 @@ def _unpack(archive: Path, raw: Path, source: Source) -> None:
             for member in packed.infolist():
                 name = member.filename.rsplit("/", 1)[-1]
                 if name in wanted and not (raw / name).exists():
-                    part = raw / f"{name}.part"
-                    with packed.open(member) as inside, open(part, "wb") as out:
-                        shutil.copyfileobj(inside, out, _PIECE)
-                    flush(part)
-                    os.replace(part, raw / name)
+                    write_aside(raw / name, partial(_take_out, packed, member))
     except zipfile.BadZipFile as error:
         raise InputError(
             f"a whole zip archive at {archive}", f"a damaged one ({error})", "Delete it and start again."
         ) from error
+
+
+def _take_out(packed: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path) -> None:
+    with packed.open(member) as inside, open(path, "wb") as out:
+        shutil.copyfileobj(inside, out, _PIECE)

@@ -10,7 +10,8 @@ import numpy as np
 
 from recbole_marn.data.loader import CTRDataLoader
 from recbole_marn.evaluation.calibration import too_few_to_mean_much
-from recbole_marn.evaluation.scores import part_metrics
+from recbole_marn.evaluation.request_metrics import always_one
+from recbole_marn.evaluation.scores import depths, part_metrics
 from recbole_marn.host.config import build_config
 from recbole_marn.host.keys import unread_keys
 from recbole_marn.host.processes import launched
@@ -112,5 +113,8 @@ def _tell_start(parts: Prepared, parameters: int) -> None:
     if calibration != "none":  # said before hours of training, not after
         label = parts.valid.part.rows.columns(np.arange(len(parts.valid.part)))["label"]
         notes += filter(None, [too_few_to_mean_much(calibration, label)])
+    if parts.test.part.is_log and parts.test.part.settings.request is not None:
+        longest = int(np.diff(parts.test.part.rows.requests.first).max())
+        notes += filter(None, [always_one(longest, depths(parts.config["topk"]))])
     for line in describe(parts.config, data_facts(parts), notes, parameters):
         logger.info(line)

@@ -31,3 +31,16 @@ def test_the_picture_of_both_branches_has_every_modality_in_equal_number(setting
         for of in drawn[f"tsne_{branch}"].values():
             assert {tuple(vector) for vector in of[:4].tolist()} <= together
         assert len(drawn["tsne_both"][f"{branch}_m"]) == 16
+
+
+def test_the_pictures_show_items_from_the_whole_catalogue_the_same_each_time(settings, monkeypatch, blunt_probes):
+    monkeypatch.setattr(module, "DRAWN", 8)
+    drawn = []
+    monkeypatch.setattr(module, "_picture", lambda groups, name, *rest: drawn.append(groups) or [])
+    parts = prepare_run(build_config(config_dict=settings()), quiet=True)
+    catalogue = module._represented(parts.model, np.arange(1, parts.train.part.item_num))[0].specific[:, 0].numpy()
+    for _ in range(2):
+        module.separation(Context(Subject("MARN", parts, parts.test.part)))
+    first, again = drawn[0]["ids"], drawn[len(drawn) // 2]["ids"]
+    place = [int(np.flatnonzero(np.isclose(catalogue, vector, atol=1e-6).all(1))[0]) for vector in first]
+    assert len(place) == 8 and max(place) >= 8 and (first == again).all()

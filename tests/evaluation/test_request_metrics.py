@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from recbole_marn.errors import InputError
 from recbole_marn.evaluation.metrics import per_user_auc
-from recbole_marn.evaluation.request_metrics import request_metrics
+from recbole_marn.evaluation.request_metrics import always_one, request_metrics
 
 NAMES = ("AUC", "MRR", "nDCG@5", "nDCG@10", "Recall@5", "Recall@10", "Hit@5", "Hit@10")
 
@@ -146,3 +146,14 @@ def test_a_long_request_with_many_ties_keeps_its_digits():
 def test_unusable_input_is_refused(keywords, expected):
     with pytest.raises(InputError, match=expected):
         request_metrics(**({"request": [1, 1], "label": [1, 0], "score": [0.9, 0.1]} | keywords))
+
+
+def test_recall_and_hit_that_no_score_can_change_are_named():
+    rng = np.random.default_rng(0)
+    request, label = np.repeat(np.arange(50), 5), rng.random(250) < 0.3
+    found = request_metrics(request, label, rng.random(250), top=(4, 5, 10))
+    told = always_one(5, (4, 5, 10))
+    for name, values in found.values.items():
+        if name.startswith(("Recall", "Hit")):
+            assert (f"{name} " in told or f"{name}," in told) == (values == 1).all()
+    assert always_one(5, (1, 4)) == ""

@@ -122,7 +122,11 @@ def write_run(out: Path, model: str, seed: int, row: str | None = None, dataset:
 def forget_evidence(out):
     """Make the records of a results folder as they were before evidence travelled with them."""
     folders = Folders(out, "tiny")
+    statistics = folders.statistics.read_text()
     for path in folders.records.glob("*.json"):
         record = json.loads(path.read_text())
-        (folders.evidence / record.pop("evidence")["file"]).unlink()
+        evidence = record.pop("evidence")
+        (folders.evidence / evidence["file"]).unlink()
         path.write_text(sealed_text(record))
+        statistics = statistics.replace(evidence["sha256"], record["scores"]["sha256"])
+    folders.statistics.write_text(sealed_text(json.loads(statistics)))

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 
+import numpy as np
 import pytest
 
 from recbole_marn.errors import Diverged, InputError
@@ -39,6 +40,26 @@ def test_from_grid_to_verified_tables(common, here, tmp_path):
     record = read_records(Folders(tmp_path / "results", "tiny").records)[0]
     assert record["data"]["users"] == 30 and record["data"]["test_rows"] > 0
     assert str(tmp_path) not in json.dumps(record) and str(common["data_path"]) not in json.dumps(record)
+
+
+def test_test_parts_that_finished_runs_lack_are_told(common, here, tmp_path, capsys):
+    out, file = tmp_path / "results", tmp_path / "s.yaml"
+    file.write_text("also_test: []")
+    build(request(common, out=out, models=["LR"], seeds=1, config_files=[str(file)]))
+    record = read_records(Folders(out, "tiny").records)[0]
+    assert "test" in record["metrics"] and "test_matched" not in record["metrics"]
+    assert "finished without" not in capsys.readouterr().err
+    build(request(common, out=out, seeds=1))
+    told = capsys.readouterr().err
+    for kind in ("popularity", "matched"):
+        assert f"finished without also_test: {kind}, and not run again: LR; remove their records" in told
+
+
+@pytest.mark.parametrize("key", ["seed: 7", "run_name: mine"])
+def test_a_file_leaves_to_the_leaderboard_what_it_decides(common, tmp_path, key):
+    (tmp_path / "s.yaml").write_text(key)
+    with pytest.raises(InputError, match="settings that a leaderboard leaves open"):
+        build(request(common, out=tmp_path / "results", config_files=[str(tmp_path / "s.yaml")]))
 
 
 def test_records_accumulate(common, here, tmp_path):
@@ -122,6 +143,48 @@ def test_other_data_under_the_same_name_stop_before_anything_runs(common, here, 
     with pytest.raises(InputError, match=r"same file tiny\.inter.*nothing was overwritten"):
         build(request({**common, "data_path": str(other)}, out=out))
     assert snapshot(out) == before and len(here) == 4
+
+
+def test_data_prepared_anew_while_runs_wait_are_not_recorded_as_the_old_ones(common, here, tmp_path, monkeypatch):
+    """Vectors alone change: rows and split stay as they are."""
+    data = shutil.copytree(common["data_path"], tmp_path / "data")
+    run_jobs = build_module.run_jobs
+
+    def prepared_anew(jobs, *rest, **more):
+        run_jobs(jobs[:1], *rest, **more)
+        np.save(data / "tiny" / "image.npy", -np.load(data / "tiny" / "image.npy"))
+        return run_jobs(jobs[1:], *rest, **more)
+
+    monkeypatch.setattr(build_module, "run_jobs", prepared_anew)
+    asked = request({**common, "data_path": str(data)}, out=tmp_path / "results", models=["MARN"], tune=None)
+    with pytest.raises(InputError, match=r"image\.npy as it was when the command began .* another content"):
+        build(asked)
+    assert len(here) == len(read_records(Folders(tmp_path / "results", "tiny").records)) == 1
+
+
+def test_files_of_one_name_in_two_folders_are_two(common, here, tmp_path):
+    """The second vectors of a run change: the table is of other data."""
+    data = shutil.copytree(common["data_path"], tmp_path / "data")
+    modalities = {name: common["modalities"][name] for name in ("ids", "image")}
+    for name in ("vgg", "clip"):
+        (data / "tiny" / name).mkdir()
+        for file in ("image.npy", "image.ids"):
+            shutil.copy(data / "tiny" / file, data / "tiny" / name / file)
+        modalities[name] = {"kind": "vector", "file": f"{name}/image.npy", "ids": f"{name}/image.ids"}
+    del modalities["image"]
+    settings = {**common, "data_path": str(data), "modalities": modalities}
+    build(request(settings, out=tmp_path / "results", models=["LR"], seeds=1))
+    files = read_records(Folders(tmp_path / "results", "tiny").records)[0]["data"]["files"]
+    assert {name for name in files if "image" in name} == {
+        f"{folder}/image.{kind}" for folder in ("vgg", "clip") for kind in ("npy", "ids")
+    }
+    for name in ("vgg", "clip"):
+        image = data / "tiny" / name / "image.npy"
+        before = np.load(image)
+        np.save(image, -before)
+        with pytest.raises(InputError, match=f"same file {name}/image.npy"):
+            build(request(settings, out=tmp_path / "results", models=["LR"], seeds=2))
+        np.save(image, before)
 
 
 def test_other_negatives_do_not_share_a_table(common, here, tmp_path):

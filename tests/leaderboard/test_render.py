@@ -8,13 +8,16 @@ import json
 import math
 import re
 import xml.etree.ElementTree as ElementTree
+from dataclasses import replace
 
 import fake_runs
 import numpy as np
 import pytest
 
 from recbole_marn.errors import InputError, printable
-from recbole_marn.evaluation.record import read_record, read_records
+from recbole_marn.evaluation.evidence import pack, unpack
+from recbole_marn.evaluation.record import read_record, read_records, sealed_text
+from recbole_marn.files import sha256
 from recbole_marn.leaderboard.board import Board, p_value, rows_of_records, seconds_per_epoch, spread
 from recbole_marn.leaderboard.formats import FORMATS, markdown_text, parts_of_line, unmarked
 from recbole_marn.leaderboard.page import leader
@@ -130,14 +133,56 @@ def test_two_records_of_the_same_settings_and_seed(results):
 
 def test_intervals_that_cannot_be_made_again_are_kept(results):
     file = Folders(results, "tiny").statistics
-    before = file.read_bytes()
     render(LeaderboardRequest("tiny", out=results, show_progress=False))
     assert json.loads(file.read_bytes())["resamples"] == 50, "the table's own number is the default"
     fake_runs.forget_evidence(results)
+    before = file.read_bytes()
     next(Folders(results, "tiny").scores.glob("DIN-*.npz")).unlink()
     with pytest.raises(InputError, match="no scores of DIN on this machine"):
         render(LeaderboardRequest("tiny", out=results, resamples=60, show_progress=False))
     assert file.read_bytes() == before
+
+
+def test_a_row_named_as_others_are_told_apart_keeps_its_own_statistics(results):
+    """`MARN` of two commands is told apart by the name that a grid gave to a third row."""
+    for seed in (2020, 2021):
+        for row, more in (("MARN", {"lambda0": 0.02}), ("MARN", {"lambda0": 0.05}),
+                          ("MARN (lambda0=0.02)", {"lambda0": 0.02, "width": 9})):  # fmt: skip
+            fake_runs.write_run(results, "MARN", seed, row=row, **more)
+        (Folders(results, "tiny").records / f"{fake_runs.record_of('MARN', seed)['run']}.json").unlink()
+    render(LeaderboardRequest("tiny", out=results, show_progress=False))
+    folders = Folders(results, "tiny")
+    rows = rows_of_records(read_records(folders.records))
+    labels = {row.label for row in rows}
+    assert {"MARN (lambda0=0.02) (width=9)", "MARN (lambda0=0.02) (width=default)", "MARN (lambda0=0.05)"} < labels
+    statistics = read_record(folders.statistics, "statistics")
+    for row in rows:
+        assert statistics["intervals"][row.label]["of"] == row.sources
+        auc = [test["difference"] for test in statistics["tests"]
+               if (test["row"], test["metric"], test["against"]) == (row.label, "AUC", "baseline")]  # fmt: skip
+        din = next(row for row in rows if row.label == "DIN")
+        wanted = np.mean(row.values("AUC")) - np.mean(din.values("AUC"))
+        assert auc == ([] if row is din else [pytest.approx(wanted)])
+
+
+def test_evidence_packed_anew_makes_intervals_and_tests_anew(results):
+    """The scores are the same: what is kept goes by the evidence it is computed of."""
+    folders = Folders(results, "tiny")
+    for path in folders.records.glob("LR-*.json"):
+        record = read_record(path)
+        file = folders.evidence / record["evidence"]["file"]
+        parts = unpack(file.read_bytes())
+        users = parts["test"].clusters["user"]
+        fewer = replace(users, loss=users.loss / 2)
+        parts["test"] = replace(parts["test"], clusters={"user": fewer})
+        file.write_bytes(pack(parts))
+        record["evidence"]["sha256"] = sha256(file)
+        path.write_text(sealed_text(record))
+    before = read_record(folders.statistics, "statistics")["intervals"]
+    render(LeaderboardRequest("tiny", out=results, show_progress=False))
+    after = read_record(folders.statistics, "statistics")["intervals"]
+    assert after["LR"]["LogLoss test"] == pytest.approx([end / 2 for end in before["LR"]["LogLoss test"]], rel=1e-3)
+    assert after["DIN"] == before["DIN"]
 
 
 def test_another_baseline_is_in_the_command_of_the_table(results):

@@ -86,3 +86,16 @@ def test_a_field_without_any_value_is_named(tmp_path):
     modalities = {"ids": TAGGED["ids"]}
     with pytest.raises(InputError, match="a value of title of some item, for modality 'ids'. Got none"):
         prepared("MARN", functools.partial(tiny.settings, tmp_path), modalities=modalities)
+
+
+@pytest.mark.parametrize(("modalities", "read"), [(TAGGED, True), (tiny.MODALITIES, False)])
+def test_a_pooling_mode_that_nothing_reads_is_told(settings, modalities, read):
+    """DIN pools the lists of users and items; without one the key changes no score."""
+    scores = []
+    for mode in ("mean", "sum"):
+        given = settings("DIN", modalities=modalities, pooling_mode=mode)
+        parts = quick_start.prepare_run(quick_start.build_config("DIN", tiny.NAME, config_dict=given), quiet=True)
+        told = any("pooling_mode does nothing" in note for note in parts.train.part.notes)
+        assert told == (mode == "sum" and not read)
+        scores.append(parts.trainer.scores(parts.test)["score"])
+    assert (scores[0] != scores[1]).any() == read

@@ -45,7 +45,8 @@ def separation(context: Context) -> Section:
             type(model).__name__,
             "Analyze a checkpoint of MARN or of one of its ablations.",
         )
-    item = 1 + np.sort(context.rng(6).permutation(context.part.item_num - 1)[:ITEMS])
+    # In the order they are drawn: the pictures show the first of them.
+    item = 1 + context.rng(6).permutation(context.part.item_num - 1)[:ITEMS]
     represented, present = _represented(model, item)
     features = {"s": represented.specific}
     if represented.invariant is not None:
