@@ -157,7 +157,7 @@ class Answers(Scores):
         output = self._of_one(numbers, asker)
         best = np.argsort(-output, kind="stable")[:k]
         items, output = [self._tokens[numbers[place]] for place in best], output[best]
-        return Ranking(items, self._rates(output), len(numbers), output)
+        return Ranking(items, self.rates(output), len(numbers), output)
 
     def _short_list(self, asker: Asker, retrieval: Retrieval, more: int) -> np.ndarray:
         """Numbers of items, `more` than the retrieval's size."""

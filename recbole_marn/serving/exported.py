@@ -194,21 +194,17 @@ class ExportedScorer(Answers):
             since = np.repeat(asked.time[requests], length) - behaviours.time[event]
             given["gap"] = padded(self.facts.gap.codes(since))
         given["context"] = context
-        return self._outputs(given)
+        return self.run(given)
 
     def run(self, given: Mapping[str, np.ndarray]) -> np.ndarray:
-        """(S, C) probabilities of what the graph takes, corrected and calibrated as those of the run were.
+        """(S, C) outputs of the model for what the graph takes: before correction and calibration.
 
         Args:
             given: by the graph's names; what this model does not read is left out.
         """
-        output = self._outputs(given)
-        return self._rates(output.ravel()).reshape(output.shape)
-
-    def _outputs(self, given: Mapping[str, np.ndarray]) -> np.ndarray:
         return self._session.run(None, {name: given[name] for name in self._inputs})[0]
 
-    def _rates(self, output: np.ndarray) -> np.ndarray:
+    def rates(self, output: np.ndarray) -> np.ndarray:
         for step in self._click_rates:
             output = step.apply(output.astype(np.float64)).astype(np.float32)
         return output

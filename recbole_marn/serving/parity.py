@@ -45,26 +45,26 @@ def of_test_part(exported: ExportedScorer, run: Prepared, checkpoint: str | Path
     part = run.test.part
     columns = part.rows.columns(np.arange(len(part)))
     moving = part.rows.at_time is not None
-    score = _scores_at_their_time(exported, run) if moving else _scores(exported, part)
-    found: dict[str, Any] = {
-        "rows": len(score),
-        "AUC": round(float(auc(columns["label"], score)), 6),
-        "UAUC": round(float(uauc(columns["user"], columns["label"], score)), 6),
+    output = _outputs_at_their_time(exported, run) if moving else _outputs(exported, part)
+    found: dict[str, Any] = {  # of the order that is served, as in the record: a fitted step makes rows alike
+        "rows": len(output),
+        "AUC": round(float(auc(columns["label"], output)), 6),
+        "UAUC": round(float(uauc(columns["user"], columns["label"], output)), 6),
     }
     record = None if checkpoint is None else Path(checkpoint).with_suffix(".json")
     if record is not None and record.is_file():
         content = read_record(record, "training")
         found["record"] = {name: content["metrics"]["test"][name] for name in ("AUC", "UAUC")}
         stored = np.load(record.with_name(content["scores"]["file"]))["test_score"]
-        found["largest_difference"] = float(np.abs(stored - score).max())
+        found["largest_difference"] = float(np.abs(stored - exported.rates(output)).max())
     return found
 
 
-def _scores(exported: ExportedScorer, part: Part) -> np.ndarray:
+def _outputs(exported: ExportedScorer, part: Part) -> np.ndarray:
     """(R,) of the rows of a part, whose items have their statistics at the end of training."""
     rows, row = part.rows, np.arange(len(part))
     columns, number = rows.columns(row), _numbers(exported, part)
-    return exported.probabilities(
+    return exported.outputs(
         number[columns["item"]], columns["time"], Windows(*rows.windows(rows.group_of(row))),
         _behaviours(exported, part, number), _context(part, row),
     )  # fmt: skip
@@ -120,9 +120,9 @@ def recall_of_short_lists(exported: ExportedScorer, part: Part) -> dict[str, Any
 
 
 @torch.no_grad()
-def _scores_at_their_time(exported: ExportedScorer, run: Prepared) -> np.ndarray:
+def _outputs_at_their_time(exported: ExportedScorer, run: Prepared) -> np.ndarray:
     """(R,) of the test rows with statistics as known then: vectors by the model's towers, scores by the export."""
-    scores = []
+    outputs = []
     for interaction, *_ in run.test:
         batch = interaction.batch
         vector = run.model.eval().represent(run.model.encoder(batch)).vector
@@ -142,8 +142,8 @@ def _scores_at_their_time(exported: ExportedScorer, run: Prepared) -> np.ndarray
             "gap": None if batch.gap is None else padded(batch.gap),
             "context": None if batch.context is None else batch.context[:, None].numpy(),
         }  # fmt: skip
-        scores.append(exported.run(given)[:, 0])
-    return np.concatenate(scores)
+        outputs.append(exported.run(given)[:, 0])
+    return np.concatenate(outputs)
 
 
 def latency_and_difference(scorer: CTRScorer, exported: ExportedScorer) -> dict[str, Any]:

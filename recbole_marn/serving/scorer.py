@@ -211,5 +211,5 @@ class CTRScorer(Answers):
         vector = self._vectors_of(batch.item.numpy())[batch.item]
         return torch.sigmoid(self.model.score(vector, batch)).float().numpy()
 
-    def _rates(self, output: np.ndarray) -> np.ndarray:
+    def rates(self, output: np.ndarray) -> np.ndarray:
         return self.click_rates(torch.from_numpy(output)).numpy()

@@ -88,7 +88,7 @@ class Scores(ABC):
         """(B,) float32 outputs of the model, from 0 to 1."""
 
     @abstractmethod
-    def _rates(self, output: np.ndarray) -> np.ndarray:
+    def rates(self, output: np.ndarray) -> np.ndarray:
         """(B,) float32 probabilities of outputs of the model, corrected and calibrated as those of the run were."""
 
     # ------------------------------------------------------------------------------------------------ items
@@ -297,7 +297,7 @@ class Scores(ABC):
         self, item: np.ndarray, time: np.ndarray, windows: Windows, behaviours: Behaviours, context: np.ndarray
     ) -> np.ndarray:
         """(B,) of rows in the numbers of `numbers` and of behaviours; takes what `outputs` takes."""
-        return self._rates(self.outputs(item, time, windows, behaviours, context))
+        return self.rates(self.outputs(item, time, windows, behaviours, context))
 
     def outputs(
         self, item: np.ndarray, time: np.ndarray, windows: Windows, behaviours: Behaviours, context: np.ndarray

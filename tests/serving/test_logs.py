@@ -353,7 +353,7 @@ def test_the_test_part_of_a_run_on_moving_statistics_is_not_scored_with_what_cam
     from recbole_marn.serving.exported import ExportedScorer
 
     served, folder, manifest = exported_log("statistics until the row")
-    late = parity._scores(ExportedScorer(folder), served.run.test.part)
+    late = parity._outputs(ExportedScorer(folder), served.run.test.part)
     at_their_time = served.run.trainer.scores(served.run.test)["score"]
     assert manifest["parity"]["test"]["largest_difference"] < 1e-5 < np.abs(late - at_their_time).max()
 
