@@ -174,7 +174,7 @@ class ItemFeatures:
             if isinstance(table, IdTable) and (column := table.column_of(field)) is not None:
                 codes = table.codes.copy()
                 codes[item, column] = 0
-                tables[name] = dataclasses.replace(table, codes=codes, new=0)
+                tables[name] = dataclasses.replace(table, codes=codes, shared=column, new=0)
         return dataclasses.replace(self, table=dataclasses.replace(self.table, modalities=tables))
 
     def seen_by(self, rows: Rows, *, training: bool) -> Rows:

@@ -35,7 +35,8 @@ class IdTable:
         sizes: width of each field's embedding.
         bags: columns of `codes` that each field takes: 1, or the longest list of it.
         fields: their names, where they are known.
-        shared: the column of item ids where code 1 is that of all rare items together, or None.
+        shared: the column of item ids where items have another code than their number, since rare ones share code 1 or
+            those that training never saw have 0; None where each has its own.
         new: the code in that column of an item that training never saw.
     """
 

@@ -11,7 +11,7 @@ from recbole_marn.data.context_vocabulary import FieldVocabulary
 from recbole_marn.prepare.fields import entries
 from recbole_marn.prepare.tokens import identifier, is_missing
 from recbole_marn.serving.distinct import distinct
-from recbole_marn.serving.numbers import read_numbers
+from recbole_marn.serving.numbers import no_rates_left_out, read_numbers
 from recbole_marn.settings.logs import RATES, USER_STATISTICS
 
 __all__ = ["Context", "columns_read", "context_of"]
@@ -62,9 +62,7 @@ def _codes(vocabulary: FieldVocabulary, values: np.ndarray) -> tuple[np.ndarray,
         return vocabulary.of_tokens(tokens[which])
     numbers, unreadable = read_numbers(vocabulary.name, different)
     if USER_STATISTICS.get(vocabulary.name) in RATES:
-        no_rate = (numbers < 0) | (numbers > 1)  # 30 for 30 %
-        numbers[no_rate] = np.nan
-        unreadable |= no_rate
+        numbers, unreadable = no_rates_left_out(numbers, unreadable)
     return vocabulary.of_numbers(numbers[which]), int(unreadable[which].sum())
 
 

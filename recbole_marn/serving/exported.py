@@ -197,7 +197,7 @@ class ExportedScorer(Answers):
         return self.run(given)
 
     def run(self, given: Mapping[str, np.ndarray]) -> np.ndarray:
-        """(S, C) outputs of the graph, of which `rates` makes probabilities.
+        """(S, C) outputs of the model for what the graph takes: before correction and calibration.
 
         Args:
             given: by the graph's names; what this model does not read is left out.

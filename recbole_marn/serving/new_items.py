@@ -21,8 +21,9 @@ from recbole_marn.errors import InputError
 from recbole_marn.prepare.fields import entries
 from recbole_marn.prepare.titles import title_words
 from recbole_marn.prepare.tokens import identifier, is_missing
-from recbole_marn.serving.numbers import read_numbers
+from recbole_marn.serving.numbers import no_rates_left_out, read_numbers
 from recbole_marn.settings.data import ModalitySettings
+from recbole_marn.settings.logs import RATES
 from recbole_marn.settings.parsing import nearest
 
 __all__ = ["Described", "ItemCodes", "ItemsAdded", "describe_items"]
@@ -134,6 +135,7 @@ class _Describing:
         self.n = len(items)
         self.unknown: dict[str, int] = {}
         self.unreadable: dict[str, int] = {}
+        self.says: dict[str, np.ndarray] = {}  # what training counted -> of which items a value by now is given
 
     def described(self, vectors: Mapping[str, np.ndarray]) -> Described:
         known, n = self.known, self.n
@@ -208,23 +210,23 @@ class _Describing:
         """(n, columns of the table) codes."""
         codes = []
         for name, bins in zip(fields, table.bins, strict=True):
-            given = self.columns.get(name)
-            if given is None:
-                values = np.full(self.n, self.known.never_shown.get(name, np.nan))
-            else:
-                values, unreadable = read_numbers(name, given)
-                _count(self.unreadable, name, int(unreadable.sum()))
+            values, unreadable = read_numbers(name, self.columns.get(name, [None] * self.n))
+            if name in self.known.never_shown:
+                if name in RATES:
+                    values, unreadable = no_rates_left_out(values, unreadable)
+                self.says[name] = ~np.isnan(values)
+                values = np.where(self.says[name], values, self.known.never_shown[name])
+            _count(self.unreadable, name, int(unreadable.sum()))
             codes.append(bins.assign(values))
         return np.concatenate(codes, axis=1)
 
     def _keep_counts(self, table: ItemTable) -> None:
         """What training counted of an item it saw, unless a column says what it is by now."""
-        codes = self.known.codes[self.known.field]
-        rows = np.array([row for row, item in enumerate(self.items, start=1) if item in codes], dtype=np.int64)
-        of_training = np.array([codes[self.items[row - 1]] for row in rows], dtype=np.int64)
+        number = np.array([self.known.codes[self.known.field].get(item, 0) for item in self.items], dtype=np.int64)
         for name, start, stop in statistic_columns(table, self.known.settings):
-            if name in self.known.never_shown and name not in self.columns:
-                table.statistic[rows, start:stop] = self.known.table.statistic[of_training, start:stop]
+            if name in self.says:
+                row = np.flatnonzero((number > 0) & ~self.says[name])
+                table.statistic[row + 1, start:stop] = self.known.table.statistic[number[row], start:stop]
 
 
 def _below_padding(values: np.ndarray) -> np.ndarray:

@@ -10,7 +10,7 @@ import numpy as np
 from recbole_marn.data.fields import told_numbers
 from recbole_marn.prepare.tokens import is_missing, number
 
-__all__ = ["read_numbers"]
+__all__ = ["no_rates_left_out", "read_numbers"]
 
 
 def read_numbers(field: str, values: Iterable[Any]) -> tuple[np.ndarray, np.ndarray]:
@@ -23,3 +23,9 @@ def read_numbers(field: str, values: Iterable[Any]) -> tuple[np.ndarray, np.ndar
     numbers = np.array([np.nan if (read := number(value)) is None else read for value in given], dtype=np.float64)
     numbers = told_numbers(field, numbers)
     return numbers, np.isnan(numbers) & ~np.array([is_missing(value) for value in given], dtype=bool)
+
+
+def no_rates_left_out(numbers: np.ndarray, unreadable: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """What `read_numbers` gave of a rate, without what is none: 30 was written for 30 %."""
+    no_rate = (numbers < 0) | (numbers > 1)
+    return np.where(no_rate, np.nan, numbers), unreadable | no_rate

@@ -46,7 +46,7 @@ def of_test_part(exported: ExportedScorer, run: Prepared, checkpoint: str | Path
     columns = part.rows.columns(np.arange(len(part)))
     moving = part.rows.at_time is not None
     output = _outputs_at_their_time(exported, run) if moving else _outputs(exported, part)
-    found: dict[str, Any] = {
+    found: dict[str, Any] = {  # of the order that is served, as in the record: a fitted step makes rows alike
         "rows": len(output),
         "AUC": round(float(auc(columns["label"], output)), 6),
         "UAUC": round(float(uauc(columns["user"], columns["label"], output)), 6),
@@ -121,7 +121,7 @@ def recall_of_short_lists(exported: ExportedScorer, part: Part) -> dict[str, Any
 
 @torch.no_grad()
 def _outputs_at_their_time(exported: ExportedScorer, run: Prepared) -> np.ndarray:
-    """(R,) of the test rows with statistics as known then: vectors by the model's towers, outputs by the export."""
+    """(R,) of the test rows with statistics as known then: vectors by the model's towers, scores by the export."""
     outputs = []
     for interaction, *_ in run.test:
         batch = interaction.batch

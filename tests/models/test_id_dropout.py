@@ -64,3 +64,17 @@ def test_checkpoint_and_scorer_know_it_too(settings):
     token = str(parts.train.part.field2id_token["item_id"][item])
     vector = parts.model.item_vectors(torch.tensor([item])).numpy()
     np.testing.assert_allclose(scorer.item_vectors([token]), vector, rtol=1e-5)
+
+
+def test_an_untrained_item_that_is_described_anew_stays_unknown(settings):
+    """It was given the embedding of its id, which no step had moved."""
+    path = run("MARN", "tiny", config_dict=settings(epochs=1, id_dropout=0.5))["checkpoint"]
+    part, scorer = load_run(path).train.part, load_scorer(path)
+    trained = part.protocol.counts.snapshot() > 0
+    tokens = part.field2id_token["item_id"]
+    new, known = str(tokens[1:][~trained[1:]][0]), str(tokens[1:][trained[1:]][0])
+    content = {"category": ["toy"] * 3, "title": ["red house"] * 3, "price": [3.5] * 3, "train_interactions": [0] * 3}
+    scorer.add_items({"item_id": ["never seen", new, known], **content})
+    stranger, again, trained_one = scorer.item_vectors(["never seen", new, known])
+    np.testing.assert_allclose(again, stranger, atol=1e-6)
+    assert not np.allclose(trained_one, stranger, atol=1e-4)

@@ -265,6 +265,8 @@ def test_statistics_at_the_end_of_the_log(served_log):
     np.testing.assert_allclose(scorer.item_vectors(), before, atol=1e-6)
     scorer.add_items(described | {"exposures": [0] * len(before), "click_rate": [np.mean(trained)] * len(before)})
     assert np.abs(scorer.item_vectors() - before).max() > 1e-3
+    told = served.scorer().add_items({"item_id": scorer.items[:2], "click_rate": [30, 0.3]})
+    assert told.unreadable == {"click_rate": 1}, "30 is no rate"
     never = scorer.item_vectors()
     fresh = served.scorer()
     fresh.add_items({"item_id": ["new"], "category": ["c1"]})
@@ -351,7 +353,7 @@ def test_the_test_part_of_a_run_on_moving_statistics_is_not_scored_with_what_cam
     from recbole_marn.serving.exported import ExportedScorer
 
     served, folder, manifest = exported_log("statistics until the row")
-    late = parity._scores(ExportedScorer(folder), served.run.test.part)
+    late = parity._outputs(ExportedScorer(folder), served.run.test.part)
     at_their_time = served.run.trainer.scores(served.run.test)["score"]
     assert manifest["parity"]["test"]["largest_difference"] < 1e-5 < np.abs(late - at_their_time).max()
 

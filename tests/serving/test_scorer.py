@@ -100,6 +100,21 @@ def test_a_new_item_is_what_its_content_is(serve):
     )
 
 
+def test_what_one_item_says_by_now_is_not_said_of_those_beside_it(serve):
+    """A service adds several requests' items at once where a worker starts: an empty cell took a count away."""
+    served = serve()
+    alone, together = served.scorer(), served.scorer()
+    items = [alone.items[0], "new"]
+    columns, vectors = described(served, [alone.items[0], alone.items[1]], items)
+    alone.add_items(columns, vectors)
+    columns |= {"item_id": [*items, "shown by now"], "train_interactions": [None, "", 3]}
+    columns |= {name: [*columns[name], columns[name][0]] for name in ("category", "title", "price")}
+    told = together.add_items(columns, np.concatenate([vectors, vectors[:1]]))
+    assert told.unreadable == {} and "statistic" not in told.without
+    np.testing.assert_allclose(together.item_vectors(items), alone.item_vectors(items), atol=1e-6)
+    assert np.abs(together.item_vectors(["shown by now"]) - together.item_vectors(items[:1])).max() > 1e-4
+
+
 def test_an_unknown_item_is_an_item_without_content(scorer):
     row = {"user_id": ["u"], "timestamp": [1e6]}
     unknown = scorer.score(row | {"item_id": ["nobody knows"]})
