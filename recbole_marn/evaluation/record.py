@@ -85,8 +85,13 @@ def _search(value: Any) -> bool:
         isinstance(value, dict)
         and whole(value.get("trials", 0)) and isinstance(value.get("space", {}), dict)
         and plain_name(value.get("chosen")) and isinstance(value.get("compared"), list) and value["compared"]
-        and all(map(plain_name, value["compared"]))
+        and all(map(plain_name, value["compared"])) and all(map(_round, value.get("rounds", [])))
     )  # fmt: skip
+
+
+def _round(value: Any) -> bool:
+    """Passes of a round of trials, and their number."""
+    return isinstance(value, list) and len(value) == 2 and all(map(whole, value))
 
 
 def _interval(value: Any) -> bool:

@@ -187,11 +187,16 @@ def _tasks(dataset: str, records: Sequence[Mapping[str, Any]]) -> list[Task]:
 def _validation(
     table: Mapping[str, TableRow], trials: Sequence[Mapping[str, Any]]
 ) -> dict[str, tuple[float, float]]:
-    """Of each tuned row the validation score of its own settings, which are tried first, and of the chosen ones."""
+    """Of each tuned row the validation score of its own settings, which are tried first, and of the chosen ones.
+
+    Without rows whose worse trials ended early: their scores are of trainings of different lengths.
+    """
     score = {trial["run"]: trial["best_valid_score"] for trial in trials if trial["valid_score_bigger"]}
     found = {}
     for name, row in table.items():
         tuned = row.records[0].get("tuned")
-        if tuned and all(score.get(run) is not None for run in (tuned["compared"][0], tuned["chosen"])):
+        if not tuned or "rounds" in tuned:
+            continue
+        if all(score.get(run) is not None for run in (tuned["compared"][0], tuned["chosen"])):
             found[name] = score[tuned["compared"][0]], score[tuned["chosen"]]
     return found

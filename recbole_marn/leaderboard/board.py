@@ -308,7 +308,8 @@ def _hyper_parameters(board: Board) -> Table:
         own = [f"{key}={json.dumps(record['settings'].get(key))}" for key in keys if key not in board.shared]
         tuned = record.get("tuned") or {}
         space = ", ".join(f"{key} in {json.dumps(values)}" for key, values in tuned.get("space", {}).items())
-        searched = f"{tuned.get('trials', '?')} trials: {space}" if tuned else "not tuned"
+        rounds = "".join(f", {number} of them for {passes} epochs" for passes, number in tuned.get("rounds", [])[1:])
+        searched = f"{tuned.get('trials', '?')} trials{rounds}: {space}" if tuned else "not tuned"
         lines.append((Cell(row.label), Cell(", ".join(own) or "as shared"), Cell(searched)))
     return Table(
         "hyper-parameters", "Hyper-parameters", ("Model", "Best hyper-parameters", "Tuning range"), tuple(lines)

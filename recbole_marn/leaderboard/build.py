@@ -6,7 +6,7 @@ import json
 import os
 import shlex
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,19 +19,17 @@ from recbole_marn.leaderboard.grid import (
     Row,
     Space,
     anchor_rows,
-    best_trial,
     by_identity,
     config_id,
     plan_rows,
     read_grid,
-    search_told,
     searched,
-    trial_of_run,
     with_unique_labels,
 )
-from recbole_marn.leaderboard.plan import Plan, Run, adopt_names, runs_of, shipped_space, trials_of
+from recbole_marn.leaderboard.plan import Plan, Run, adopt_names, runs_of, shipped_space, trials_of, with_passes
 from recbole_marn.leaderboard.records import Folders, check_alike
 from recbole_marn.leaderboard.render import LeaderboardRequest, check_baseline, names_of, render, setting_arguments
+from recbole_marn.leaderboard.search import best_trials, number_going_on, passes_of_rounds, search_told, trial_of_run
 from recbole_marn.leaderboard.statistics import TableRow
 from recbole_marn.registry import MODELS
 from recbole_marn.training.jobs import Failure, Job, run_jobs
@@ -55,8 +53,7 @@ def build(request: LeaderboardRequest) -> tuple[dict[str, Any], list[Failure]]:
     folders = Folders(request.out, request.dataset)
     existing, tried = read_records(folders.records), read_records(folders.trials, "trial")
     trials = {label: adopt_names(runs, tried) for label, runs in asked.trials.items()}
-    trying = [run for runs in trials.values() for run in runs]
-    every = [*asked.runs, *trying]
+    every = [*asked.runs, *(run for runs in trials.values() for run in runs)]
     files = {path: sha256(path) for path in dict.fromkeys(path for run in every for path in run.files.values())}
     site = _Site(folders, asked.plan, files, request)
     check_alike([*existing, *tried, *map(site.known_of, every)])
@@ -65,8 +62,8 @@ def build(request: LeaderboardRequest) -> tuple[dict[str, Any], list[Failure]]:
 
     rows, told, failures = asked.rows, {}, []
     if asked.space:
-        failures += site.search(trying, existing)
-        chosen = [found for row in rows if (found := site.chosen(trials[row.label], searched(row, asked.space)))]
+        made, failures = site.search(trials, existing, tried)
+        chosen = [found for row in rows if (found := site.chosen(made[row.label], searched(row, asked.space)))]
         rows, told = [row for row, _ in chosen], {row.label: search for row, search in chosen}
     runs = adopt_names(runs_of(asked.plan, rows, request.seeds), existing)
     _say_unscored(asked.plan, runs, existing)
@@ -141,7 +138,10 @@ class _Asked:
         if request.tune is None:
             return cls(plan, rows, runs, None, {})
         space = _space_of(request, rows)
-        return cls(plan, rows, runs, space, {row.label: trials_of(plan, row, space, request.tune) for row in rows})
+        trials = {row.label: trials_of(plan, row, space, request.tune) for row in rows}
+        if request.halving:
+            _check_passes(trials)
+        return cls(plan, rows, runs, space, trials)
 
 
 def _plan_of(request: LeaderboardRequest) -> Plan:
@@ -186,6 +186,21 @@ def _check_no_rows(space: Space, file: str) -> None:
             f"rows: {', '.join(row.label for row in space.rows)}",
             "Rows go into the file of --grid.",
         )
+
+
+def _check_passes(trials: Mapping[str, Sequence[Run]]) -> None:
+    """Trials are cut short, so that nothing else may say how long they are."""
+    for label, runs in trials.items():
+        epochs = sorted({run.settings["epochs"] for run in runs})
+        if len(epochs) > 1:
+            raise InputError(
+                "a search space without epochs, with --halving", f"epochs in {epochs} for '{label}'",
+                "Take epochs out of the space, or leave --halving out.",
+            )  # fmt: skip
+        if len(runs) > 1 and epochs == [1]:
+            raise InputError(
+                "--epochs=2 or more with --halving", f"one pass for '{label}'", "Train longer, or leave --halving out."
+            )
 
 
 def _new(more: Sequence[Row], rows: Sequence[Row]) -> list[Row]:
@@ -234,10 +249,40 @@ class _Site:
         folder = (self.folders.unfinished / f"trial-{run.name}").resolve()
         return Job(f"trial {run.name}", TRIAL, self._task(run), folder, self._trial_path(run), run.settings["epochs"])
 
-    def search(self, trials: Sequence[Run], existing: Sequence[Mapping[str, Any]]) -> list[Failure]:
-        """Make the trials that neither a trial's nor a run's record tells the result of."""
-        self._keep_known_trials(trials, existing)
-        return self.run([self.trial(run) for run in trials])
+    def search(
+        self,
+        trials: Mapping[str, Sequence[Run]],
+        existing: Sequence[Mapping[str, Any]],
+        tried: Sequence[Mapping[str, Any]],
+    ) -> tuple[dict[str, list[Run]], list[Failure]]:
+        """Make the trials that neither a trial's nor a run's record tells the result of.
+
+        Returns:
+            label -> its trials, those of earlier rounds first; and those that failed.
+        """
+        made: dict[str, list[Run]] = {label: [] for label in trials}
+        failures: list[Failure] = []
+        rows = {label: self._rounds(runs, tried) for label, runs in trials.items()}
+        while now := {label: runs for label, rounds in rows.items() if (runs := next(rounds, None))}:
+            for label, runs in now.items():
+                made[label] += runs
+            flat = [run for runs in now.values() for run in runs]
+            self._keep_known_trials(flat, existing)
+            failures += self.run([self.trial(run) for run in flat])
+        return made, failures
+
+    def _rounds(self, runs: Sequence[Run], tried: Sequence[Mapping[str, Any]]) -> Iterator[list[Run]]:
+        """The trials of a row, all at once or round after round; the next is asked for when the last was made."""
+        epochs = runs[0].settings["epochs"]
+        for passes in passes_of_rounds(epochs) if self.request.halving else [epochs]:
+            cut = adopt_names([with_passes(self.plan, run, passes) for run in runs], tried)
+            yield cut
+            if (records := self._trials(cut)) is None:
+                return
+            going = {trial["run"] for trial in best_trials(records, number_going_on(len(records)))}
+            runs = [run for run, short in zip(runs, cut, strict=True) if short.name in going]
+            if len(runs) == 1:
+                return
 
     def _keep_known_trials(self, runs: Sequence[Run], existing: Sequence[Mapping[str, Any]]) -> None:
         """A trial of settings and seed that a finished run has is not repeated: that run's validation is its result."""
@@ -270,12 +315,15 @@ class _Site:
         Settings are taken from the plan: a trial's record may come from an earlier command, which gave the same
         settings in another way. None where a trial failed and the comparison would not be fair.
         """
-        files = [self._trial_path(run) for run in runs]
-        if not all(file.exists() for file in files):
+        if (trials := self._trials(runs)) is None:
             return None
-        trials = [read_record(file, "trial") for file in files]
-        best = best_trial(trials)["run"]
-        return next(run.row for run in runs if run.name == best), search_told(trials, space)
+        told = search_told(trials, space, halving=self.request.halving)
+        return next(run.row for run in runs if run.name == told["chosen"]), told
+
+    def _trials(self, runs: Sequence[Run]) -> list[dict[str, Any]] | None:
+        """The records of trials; None where one has none, since it failed."""
+        files = [self._trial_path(run) for run in runs]
+        return [read_record(file, "trial") for file in files] if all(file.exists() for file in files) else None
 
     def _trial_path(self, run: Run) -> Path:
         return self.folders.trials / f"{run.name}.json"
@@ -299,6 +347,6 @@ class _Site:
         return {
             "run": run.name, "row": run.row.label, "model": run.row.model, "dataset": self.folders.dataset,
             "seed": run.seed, "paper": model.paper, "family": model.family, "given": given,
-            "settings": dict(run.settings), "data": {"files": {name: self.files[path] for name, path in run.files.items()}},
-            "command": shlex.join(command),
+            "settings": dict(run.settings), "command": shlex.join(command),
+            "data": {"files": {name: self.files[path] for name, path in run.files.items()}},
         }  # fmt: skip

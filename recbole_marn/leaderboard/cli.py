@@ -23,6 +23,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--grid", help="YAML file of further rows: choices by model, or named rows")
     parser.add_argument("--tune", type=int, metavar="N", help="first try N settings per row, compared on validation")
     parser.add_argument("--space", help="YAML file of choices for --tune (default: properties/tune/MODEL.hyper)")
+    parser.add_argument(
+        "--halving", action="store_true", help="with --tune: the best third go on after 1, 3, 9, ... epochs"
+    )
     parser.add_argument("--baseline", help="row that others are tested against (default: DIN, or Popularity)")
     parser.add_argument(
         "--out", type=Path, default=Path("results"), help="folder of tables and records (default: results)"
@@ -45,8 +48,9 @@ def main(args: argparse.Namespace) -> int:
     models = None if args.models == "all" else [name.strip() for name in args.models.split(",") if name.strip()]
     request = LeaderboardRequest(
         dataset=args.dataset, models=models, seeds=args.seeds, grid=args.grid, tune=args.tune, space=args.space,
-        baseline=args.baseline, anchors=not args.without_anchors, out=args.out, jobs=args.jobs,
-        resamples=args.resamples, unit=args.unit, config_files=config_files(args.config_files), settings=args.settings,
+        halving=args.halving, baseline=args.baseline, anchors=not args.without_anchors, out=args.out,
+        jobs=args.jobs, resamples=args.resamples, unit=args.unit, config_files=config_files(args.config_files),
+        settings=args.settings,
     )  # fmt: skip
     try:
         line, failures = (render(request), []) if args.render_only else _build(request)

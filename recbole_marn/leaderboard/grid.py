@@ -1,4 +1,4 @@
-"""Which rows a leaderboard consists of, which runs are of the same row, and what a search chooses for it.
+"""Which rows a leaderboard consists of, which runs are of the same row, and what a search varies for it.
 
 A grid file is YAML. Sections `all` and those named after models map a setting to a *list of choices*; every combination
 is a row. Section `rows` names single rows:
@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import Any
 
 from recbole_marn.errors import InputError
-from recbole_marn.evaluation.record import FORMAT
 from recbole_marn.files.yaml_file import read_yaml
 from recbole_marn.registry import MODELS
 from recbole_marn.settings.data import DataSettings
@@ -33,22 +32,17 @@ __all__ = [
     "Row",
     "Space",
     "anchor_rows",
-    "best_trial",
     "by_identity",
     "combinations",
     "config_id",
     "plan_rows",
     "read_grid",
-    "search_told",
     "searched",
-    "trial_of_run",
     "with_unique_labels",
     "without_defaults",
 ]
 
 FIRST_SEED = 2020
-# A trial names metrics as RecBole does.
-VALID = {"auc": "AUC", "uauc": "UAUC", "logloss": "LogLoss"}
 
 
 @dataclass(frozen=True)
@@ -216,52 +210,3 @@ def _defaults(model: str) -> dict[str, str]:
 def searched(row: Row, space: Space) -> dict[str, list[Any]]:
     """What a search varies for a row: the space without what the row itself says."""
     return {key: list(values) for key, values in space.of(row.model).items() if key not in row.settings}
-
-
-def trial_of_run(trial: Mapping[str, Any], run: Mapping[str, Any]) -> dict[str, Any] | None:
-    """A trial's record from that of a finished run of the same settings and seed; only its validation counts.
-
-    Args:
-        trial: what is known of the trial before it runs.
-
-    Returns:
-        None where the run kept no score of an epoch.
-    """
-    scores = [epoch["valid_score"] for epoch in run["history"] if epoch.get("valid_score") is not None]
-    if not scores:
-        return None
-    bigger = bool(run["settings"]["valid_metric_bigger"])
-    return {
-        "leaderboard": "trial",
-        "format": FORMAT,
-        **trial,
-        "valid": {name: run["metrics"].get("valid", {}).get(metric) for name, metric in VALID.items()},
-        "best_valid_score": max(scores) if bigger else min(scores),
-        "valid_score_bigger": bigger,
-        "seconds": run.get("seconds"),
-    }
-
-
-def best_trial(trials: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
-    """The trial with the best validation score; the first of equals. One that diverged has none and is last."""
-    sign = 1 if trials[0]["valid_score_bigger"] else -1
-    known = [trial for trial in trials if trial["best_valid_score"] is not None]
-    return max(known, key=lambda trial: sign * trial["best_valid_score"], default=trials[0])
-
-
-def search_told(trials: Sequence[Mapping[str, Any]], space: Mapping[str, Sequence[Any]]) -> dict[str, Any]:
-    """What a record says of the search that chose its settings.
-
-    Args:
-        trials: the records of the trials.
-        space: what was varied.
-    """
-    best = best_trial(trials)
-    return {
-        "trials": len(trials),
-        "space": json.loads(json.dumps(space)),
-        "seed": FIRST_SEED,
-        "chosen": best["run"],
-        "best_valid_score": best["best_valid_score"],
-        "compared": [trial["run"] for trial in trials],
-    }

@@ -20,7 +20,7 @@ from recbole_marn.settings.parsing import from_mapping
 from recbole_marn.training.identity import settings_that_matter
 from recbole_marn.tuning.space import draws, read_space
 
-__all__ = ["RESERVED", "Plan", "Run", "adopt_names", "runs_of", "shipped_space", "trials_of"]
+__all__ = ["RESERVED", "Plan", "Run", "adopt_names", "runs_of", "shipped_space", "trials_of", "with_passes"]
 
 DRAW_SEED = 2020
 # Given by options of the leaderboard, or decided by it; the command line goes before a file of settings in the others.
@@ -143,6 +143,14 @@ def adopt_names(runs: Iterable[Run], records: Iterable[Mapping[str, Any]]) -> li
 
 
 # ------------------------------------------------------------------------------------------------- search
+def with_passes(plan: Plan, run: Run, passes: int) -> Run:
+    """The run cut short after so many passes, of the same row; itself where it has no more."""
+    if passes == run.settings["epochs"]:
+        return run
+    row = replace(run.row, settings={**run.row.settings, "epochs": passes})
+    return replace(runs_of(plan, [row], 1)[0], row=run.row)
+
+
 def shipped_space() -> Space:
     """The choices of the search spaces that come with the package, one a model: those of `recbole-marn tune`."""
     spaces = {file.stem: read_space(file) for file in sorted((properties_folder() / "tune").glob("*.hyper"))}

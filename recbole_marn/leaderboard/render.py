@@ -33,7 +33,7 @@ class LeaderboardRequest:
     """Options of the command line (see `cli.add_arguments`); without `models`, all that the data set allows.
 
     Raises:
-        InputError: a number out of range, no model, or a space without a search.
+        InputError: a number out of range, no model, or a space or halving without a search.
     """
 
     dataset: str
@@ -42,6 +42,7 @@ class LeaderboardRequest:
     grid: str | None = None
     tune: int | None = None
     space: str | None = None
+    halving: bool = False
     baseline: str | None = None
     anchors: bool = True
     out: Path = Path("results")
@@ -63,6 +64,10 @@ class LeaderboardRequest:
             raise InputError("at least one model in --models", "none", "Name some, or leave --models out for all.")
         if self.space is not None and self.tune is None:
             raise InputError("--tune=N with --space", "--space alone", "Say how many settings to try, or leave it out.")
+        if self.halving and self.tune is None:
+            raise InputError(
+                "--tune=N with --halving", "--halving alone", "Say how many settings to try, or leave it out."
+            )
 
     def command(self) -> str:
         """The command line that makes the same tables, without what does not matter to them."""
@@ -71,6 +76,7 @@ class LeaderboardRequest:
         parts += [f"--seeds={self.seeds}"]
         given = [("grid", self.grid), ("tune", self.tune), ("space", self.space), ("baseline", self.baseline)]
         parts += [f"--{name}={value}" for name, value in given if value is not None]
+        parts += ["--halving"] if self.halving else []
         parts += [] if self.resamples in (None, RESAMPLES) else [f"--resamples={self.resamples}"]
         parts += [] if self.unit in (None, "user") else [f"--unit={self.unit}"]
         parts += [] if self.anchors else ["--without_anchors"]

@@ -25,9 +25,10 @@ from recbole_marn.evaluation.scores import check_scores_file, load_scores, part_
 from recbole_marn.leaderboard.across_page import PAGES, list_of_datasets, pages
 from recbole_marn.leaderboard.board import Board, rows_of_records
 from recbole_marn.leaderboard.formats import FORMATS, parts_of_line, unmarked
-from recbole_marn.leaderboard.grid import best_trial, config_id, search_told
+from recbole_marn.leaderboard.grid import config_id
 from recbole_marn.leaderboard.measures import is_log
 from recbole_marn.leaderboard.records import EvidenceStore, Folders, check_alike, datasets_in
+from recbole_marn.leaderboard.search import search_told, unfair_rounds
 from recbole_marn.leaderboard.statistics import Comparison, TableRow, statistics_of
 
 __all__ = ["Findings", "add_arguments", "main", "verify", "verify_across"]
@@ -187,12 +188,18 @@ def _check_trials(folders: Folders, records: Sequence[Mapping[str, Any]], findin
         if not all(compared):
             findings.problems.append(f"Record {record['run']}: a trial of its search is missing or unreadable.")
             continue
-        best = best_trial(compared)
-        if best["run"] != tuned["chosen"]:
+        halving = "rounds" in tuned
+        found = search_told(compared, tuned.get("space", {}), halving=halving)
+        best = dict(trials[found["chosen"]]["settings"]) | ({"epochs": record["settings"]["epochs"]} if halving else {})
+        if found["chosen"] != tuned["chosen"]:
             findings.problems.append(f"Record {record['run']}: trial {tuned['chosen']} is not the best of its search.")
-        elif config_id(best["settings"]) != config_id(record["settings"]):
+        elif config_id(best) != config_id(record["settings"]):
             findings.problems.append(f"Record {record['run']}: its settings are not those of trial {tuned['chosen']}.")
-        for key, value in search_told(compared, tuned.get("space", {})).items():
+        for passes in unfair_rounds(compared, record["settings"]["epochs"]) if halving else ():
+            findings.problems.append(
+                f"Record {record['run']}: {passes} epochs of its search were not those of the best of the round before."
+            )
+        for key, value in found.items():
             if key != "chosen" and tuned.get(key, value) != value:
                 findings.problems.append(f"Record {record['run']}: {key} of its search is {tuned[key]}, not {value}.")
 

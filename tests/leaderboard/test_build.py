@@ -10,6 +10,7 @@ import pytest
 from recbole_marn.errors import Diverged, InputError
 from recbole_marn.evaluation.record import read_record, read_records, run_name_of, sealed_text
 from recbole_marn.leaderboard import build as build_module
+from recbole_marn.leaderboard import search as search_module
 from recbole_marn.leaderboard.build import build
 from recbole_marn.leaderboard.plan import Plan
 from recbole_marn.leaderboard.records import Folders
@@ -337,6 +338,55 @@ def test_the_chosen_settings_are_trained_whatever_command_tried_them(common, her
     assert verify(out, "tiny").problems == []
 
 
+def test_worse_trials_end_early(common, here, tmp_path, capsys):
+    """Four settings for one epoch, the best two for three, and one is left; tampering with a round is found."""
+    out = tmp_path / "results"
+    more = tuning(tmp_path, "all: {learning_rate: [0.5, 0.02, 0.001]}", tune=4, halving=True)
+    more["settings"] = {**common, "epochs": 10}
+    search = LeaderboardRequest("tiny", out=out, anchors=False, resamples=20, show_progress=False, **more)
+    line, failures = build(search)
+    assert failures == [] and line["records"] == 1
+    assert len(here) == 4 + 2 + 1
+    trials = read_records(Folders(out, "tiny").trials, "trial")
+    (record,) = read_records(Folders(out, "tiny").records)
+    assert record["tuned"]["trials"] == 4 and record["tuned"]["rounds"] == [[1, 4], [3, 2]]
+    score = {trial["run"]: trial["best_valid_score"] for trial in trials}
+    first, second = record["tuned"]["compared"][:4], record["tuned"]["compared"][4:]
+    assert record["tuned"]["chosen"] == max(second, key=score.get)
+    rate = {trial["run"]: trial["settings"]["learning_rate"] for trial in trials}
+    assert {rate[run] for run in second} == {rate[run] for run in sorted(first, key=score.get)[-2:]}
+    assert record["settings"]["learning_rate"] == rate[record["tuned"]["chosen"]] and record["settings"]["epochs"] == 10
+    assert verify(out, "tiny").problems == []
+    page = (out / "tiny.md").read_text()
+    assert "4 trials, 2 of them for 3 epochs: learning_rate in" in page and "--tune=4" in page and "--halving" in page
+
+    here.clear()
+    build(search)
+    assert here == []
+
+    path = Folders(out, "tiny").trials / f"{second[0]}.json"
+    other = next(run for run in first if rate[run] not in {rate[run] for run in second})
+    trial = {**read_record(path, "trial"), "best_valid_score": 0.0}
+    trial["settings"]["learning_rate"] = rate[other]
+    path.write_text(sealed_text({key: value for key, value in trial.items() if key != "sha256"}))
+    told = "3 epochs of its search were not those of the best of the round before"
+    assert any(told in problem for problem in verify(out, "tiny").problems)
+
+
+@pytest.mark.parametrize(
+    ("settings", "choices", "told"),
+    [
+        ({"epochs": 1}, "all: {learning_rate: [0.5]}", "--epochs=2 or more with --halving"),
+        ({"epochs": 4}, "all: {epochs: [2, 3]}", "search space without epochs, with --halving"),
+    ],
+)
+def test_a_search_that_cannot_be_cut_short(common, here, tmp_path, settings, choices, told):
+    more = tuning(tmp_path, choices, tune=3, halving=True)
+    with pytest.raises(InputError, match=told):
+        build(LeaderboardRequest("tiny", settings={**common, **settings}, out=tmp_path / "results", **more))
+    assert here == []
+
+
 @pytest.mark.parametrize(
     ("choices", "told"),
     [
@@ -391,7 +441,7 @@ def test_rows_under_another_name_are_told(common, here, tmp_path, capsys, monkey
     alike = "A: {model: LR, weight_decay: 0.1}, B: {model: LR, weight_decay: 0.1, learning_rate: 0.05}"
     grid.write_text(f"rows: {{{alike}}}\n")
     search = tuning(tmp_path, "LR: {learning_rate: [0.05]}", models=["Popularity"], grid=str(grid))
-    monkeypatch.setattr(build_module, "best_trial", lambda trials: trials[-1])
+    monkeypatch.setattr(search_module, "best_trials", lambda trials, number: trials[-number:])
     line, _ = build(request(common, out=tmp_path / "tuned", **search))
     assert "row 'B' stands in the table as 'A', which has the same settings" in capsys.readouterr().err
     assert line["rows"] == 2

@@ -8,13 +8,10 @@ from recbole_marn.leaderboard.grid import (
     Row,
     Space,
     anchor_rows,
-    best_trial,
     combinations,
     config_id,
     plan_rows,
     read_grid,
-    search_told,
-    searched,
 )
 from recbole_marn.leaderboard.plan import RESERVED, Plan, runs_of, shipped_space, trials_of
 
@@ -221,18 +218,6 @@ def test_what_a_row_fixes_is_not_searched(plan):
 def test_a_draw_that_is_the_default_is_not_a_second_trial(plan):
     space = Space({"LR": {"learning_rate": [0.01, 0.5]}})  # 0.01 is what the plan gives
     assert len(trials_of(plan, Row("LR", "LR"), space, 5)) == 2
-
-
-def test_the_best_trial_on_validation_is_chosen():
-    def trial(run, score, bigger):
-        return {"run": run, "best_valid_score": score, "valid_score_bigger": bigger}
-
-    up = [trial("a", 0.7, True), trial("b", 0.8, True), trial("c", 0.8, True)]
-    assert best_trial(up)["run"] == "b"
-    assert best_trial([trial("a", 0.7, False), trial("b", 0.8, False)])["run"] == "a"
-    assert best_trial([trial("a", None, False), trial("b", 0.8, False)])["run"] == "b"
-    told = search_told(up, searched(Row("LR", "LR"), SPACE))
-    assert told["trials"] == 3 and told["chosen"] == "b" and told["space"] == {"learning_rate": [0.1, 0.2, 0.3]}
 
 
 def test_no_trial(plan):
