@@ -25,7 +25,8 @@ from recbole_marn.evaluation.request_metrics import request_metrics
 from recbole_marn.files import sha256
 
 __all__ = [
-    "calibration_metrics", "check_scores_file", "depths", "load_scores", "measured", "part_metrics", "ranked_by", "rows_sha256",
+    "calibration_metrics", "check_scores_file", "depths", "load_scores", "measured", "part_metrics", "ranked_by",
+    "rows_sha256",
 ]  # fmt: skip
 
 COLUMNS = ("user", "item", "label", "score")
