@@ -123,8 +123,8 @@ def _check_names(what: str, records: Iterable[Mapping[str, Any]], findings: Find
                 f"{what} {record['run']}: its settings are those of {name}; settings or seed were altered."
             )
         for key in ("model", "dataset", "seed"):
-            if record.get(key) != record["settings"][key]:
-                told = f"{record.get(key)!r:.60}, {record['settings'][key]!r} in its settings"
+            if key in record and record[key] != record["settings"].get(key):
+                told = f"{record[key]!r:.60}, {record['settings'].get(key)!r:.60} in its settings"
                 findings.problems.append(f"{what} {record['run']}: its {key} is {told}.")
 
 
