@@ -3,12 +3,15 @@
 import json
 import math
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import yaml
 
@@ -92,6 +95,26 @@ def test_another_search_in_the_same_place_is_refused(tmp_path):
     with pytest.raises(InputError, match="Got another gamma, width"):
         ray_tuning._check_same_search(folder, {"model": "MARN", "gamma": 3.0, "shape": [4, 2], "width": 4})
     assert (folder / "search.json").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("line", "most"), [("choice", [[2, 7]]), ("uniform", [2.0, 7.0]), ("loguniform", [0.0, math.log(7)]), (None, None)]
+)
+def test_no_trial_is_ended_before_the_epochs_of_its_settings(line, most):
+    space = {} if line is None else {"epochs": (line, most[0] if line == "choice" else most)}
+    wanted = 3 if line is None else 7
+    assert ray_tuning._most_epochs(SimpleNamespace(space=space, config={"epochs": 3})) == wanted
+
+
+def test_a_search_does_not_go_on_with_other_data(fixed, monkeypatch, tmp_path):
+    data = Path(shutil.copytree(fixed["data_path"], tmp_path / "data"))
+    monkeypatch.setattr(ray_tuning, "_started", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            search({**fixed, "data_path": str(data)})
+    np.save(data / "tiny" / "image.npy", -np.load(data / "tiny" / "image.npy"))
+    with pytest.raises(InputError, match="Got another data"):
+        search({**fixed, "data_path": str(data)})
 
 
 def search(fixed, **more):

@@ -16,6 +16,7 @@ from recbole_marn.errors import Diverged, InputError
 from recbole_marn.registry import properties_folder
 from recbole_marn.training.trainer import CTRTrainer
 from recbole_marn.tuning import trials
+from recbole_marn.tuning.ray import Cluster
 from recbole_marn.tuning.search import tune
 from recbole_marn.tuning.space import read_space
 
@@ -383,3 +384,15 @@ def test_a_file_that_cannot_be_written_is_found_out_before_the_first_trial(setti
     Path("file").touch()
     with pytest.raises(OSError):
         tune(model="MARN", dataset="tiny", config_dict=own(settings()), params_file=space(), output_file="file/t.json")
+
+
+@pytest.mark.parametrize(
+    "line", ["valid_metric choice ['AUC', 'LogLoss']", "sample_seed choice [1, 2]", "eval_negatives quniform 1,3,1"]
+)
+@pytest.mark.parametrize("cluster", [None, Cluster()])
+def test_trials_of_other_metrics_or_rows_are_not_compared(settings, space, line, cluster):
+    fixed = {key: value for key, value in settings().items() if key != line.split()[0]}
+    algo = {"algo": "random", "max_evals": 1} if "quniform" in line else {}
+    with pytest.raises(InputError, match=f"several values of {line.split()[0]} in mine.hyper"):
+        run(fixed, space(line), cluster=cluster, **algo)
+    assert not Path("out.json").exists()

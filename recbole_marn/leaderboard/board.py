@@ -75,6 +75,10 @@ class Board:
         settings = [record["settings"] for record in self.records]
         return {key: value for key, value in settings[0].items() if all(entry.get(key) == value for entry in settings)}
 
+    def unit_of(self, metric: str) -> str:
+        """What the tests of a metric take as independent: for AUC the chosen unit, else users, as UAUC is of theirs."""
+        return str(self.statistics.get("unit", "user")) if metric == "AUC" else "user"
+
     def interval(self, row: TableRow, metric: str, part: str) -> tuple[float, float]:
         """Ends of an interval; NaN where it is not known."""
         return known_ends(self.statistics["intervals"].get(row.label, {}).get(f"{metric} {part}"))
@@ -251,10 +255,10 @@ def _evidence(board: Board, metric: str, part: str) -> Table:
         columns.append((f"p {against}", [_test_cell(test, "p_holm") for test in tests]))
         if against == "baseline":
             columns.append(("RelaImpr", [_test_cell(test, "relative_improvement") for test in tests]))
-    unit = board.statistics.get("unit", "user")
+    unit = board.unit_of(metric)
     test = f"DeLong's test, rows clustered by {unit}" if metric == "AUC" else "Student's test, paired over users"
     note = (
-        f"Best: {best.label if best else ABSENT}. Baseline: {baseline}. p, over users: {test}; Holm's correction by "
+        f"Best: {best.label if best else ABSENT}. Baseline: {baseline}. p, over {unit}s: {test}; Holm's correction by "
         "column, for the best among all pairs of rows. Over seeds: Welch's 95 % interval of Δ, not corrected."
     )
     title = f"{metric}, test part" if board.measures.log else f"{metric}, {sampling_of(part, board.shared)} negatives"

@@ -347,6 +347,7 @@ class _Site:
         return {
             "run": run.name, "row": run.row.label, "model": run.row.model, "dataset": self.folders.dataset,
             "seed": run.seed, "paper": model.paper, "family": model.family, "given": given,
-            "settings": dict(run.settings), "command": shlex.join(command),
+            "settings": dict(run.settings),
             "data": {"files": {name: self.files[path] for name, path in run.files.items()}},
+            "command": shlex.join(command),
         }  # fmt: skip

@@ -55,7 +55,7 @@ def _how_sure(board: Board, metric: str) -> str:
         return "Nothing tests that lead."
     low, high = difference_over_seeds(found)
     lead = "unknown, for want of seeds" if math.isnan(low) else f"{-high:+.4f} to {-low:+.4f} (95 % interval)"
-    told = f"Over users p {p_value(found['p_holm'])}; over seeds the lead is {lead}."
+    told = f"Over {board.unit_of(metric)}s p {p_value(found['p_holm'])}; over seeds the lead is {lead}."
     if _is_decided(found):
         return f"{told} So it is decided."
     behind = [row.label for row in board.rows[1:] if _is_decided(against.get(row.label))]

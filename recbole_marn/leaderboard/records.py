@@ -18,18 +18,12 @@ from recbole_marn.evaluation.scores import check_scores_file, load_scores
 from recbole_marn.files import check_plain_name, sha256
 from recbole_marn.leaderboard.grid import config_id
 from recbole_marn.leaderboard.measures import is_log
-from recbole_marn.settings.data import DataSettings
+from recbole_marn.settings.data import ROW_SETTINGS, DataSettings
 
 __all__ = ["EvidenceStore", "Folders", "check_alike", "datasets_in"]
 
 # Every run of a data set reads these where they exist.
 ATOMIC = (".inter", ".item", ".user")
-# Settings that decide which rows exist outside training.
-ROW_SETTINGS = (
-    "split", "split_times", "repeats", "eval_sampling", "negatives_from", "release_field", "eval_negatives",
-    "matched_pool", "sample_seed", "label", "request", "split_ratios", "split_order", "split_group", "split_unit",
-    "split_field", "split_files", "val_interval", "user_inter_num_interval", "item_inter_num_interval",
-)  # fmt: skip
 # What holds in a record that is older than the setting, as a file says it: a tuple is a list there.
 ROW_DEFAULTS = {
     entry.name: list(entry.default) if isinstance(entry.default, tuple) else entry.default

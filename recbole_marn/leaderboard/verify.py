@@ -39,6 +39,8 @@ TOLERANCE = 1e-9
 ROUNDED = 1e-6
 # Four standard errors of a share of 10,000 draws: another version of numpy may draw others.
 DRAWN = 0.02
+# Metrics of the order of scores, which no calibration changes.
+RANKINGS = ("AUC", "UAUC", "GAUC")
 SHOWN = 160  # letters of a line in a message
 SHOWN_PROBLEMS = 40
 
@@ -71,6 +73,7 @@ def verify(out: Path, dataset: str, progress: Callable[[], None] = lambda: None)
         _check_trials(folders, records, findings)
     statistics = _read(folders.statistics, "statistics", findings)
     if statistics is None or not records:
+        findings.problems += [] if records else [f"{folders.records}: there are no records, of which tables were made."]
         return findings
     with _readable(f"{folders.statistics} or its records", findings):
         board = Board(rows_of_records(records), statistics)
@@ -113,13 +116,17 @@ def _records(folders: Folders, findings: Findings) -> list[dict[str, Any]]:
 
 
 def _check_names(what: str, records: Iterable[Mapping[str, Any]], findings: Findings) -> None:
-    """A run's name is that of its settings."""
+    """A run's name is that of its settings, and what a record says twice it says alike."""
     for record in records:
         name = run_name_of(record["settings"])
         if record["run"] != name:
             findings.problems.append(
                 f"{what} {record['run']}: its settings are those of {name}; settings or seed were altered."
             )
+        for key in ("model", "dataset", "seed"):
+            if key in record and record[key] != record["settings"].get(key):
+                told = f"{record[key]!r:.60}, {record['settings'].get(key)!r:.60} in its settings"
+                findings.problems.append(f"{what} {record['run']}: its {key} is {told}.")
 
 
 def _check_metrics(
@@ -127,6 +134,7 @@ def _check_metrics(
 ) -> None:
     """Against the scores where they are on this machine, else against the evidence where the record has some."""
     path, log = folders.scores / record["scores"]["file"], is_log(record["settings"])
+    _check_history(record, findings)
     there = check_scores_file(path, record["scores"]["sha256"])
     evidence = store.of(record) if "evidence" in record else None
     if there:
@@ -140,6 +148,38 @@ def _check_metrics(
         _check_evidence(record, evidence, log, findings)
     else:
         findings.absent.append(record["run"])
+    if evidence:
+        _check_sizes(record, evidence, findings)
+
+
+def _check_history(record: Mapping[str, Any], findings: Findings) -> None:
+    """The best epoch of the learning curve is the one that was kept, and scored on validation."""
+    settings, metric = record["settings"], record["settings"].get("valid_metric")
+    curve = [epoch["valid_score"] for epoch in record["history"] if epoch.get("valid_score") is not None]
+    kept = record["metrics"].get("valid", {}).get(metric)
+    if metric not in RANKINGS or not curve or kept is None:  # others are of what a calibration made of the scores
+        return
+    if not math.isclose(max(curve), kept, abs_tol=10.0 ** -settings.get("metric_decimal_place", 6)):
+        findings.problems.append(
+            f"Record {record['run']}: the best {metric} of its learning curve is {max(curve)}, that of valid {kept}."
+        )
+
+
+def _check_sizes(record: Mapping[str, Any], evidence: Mapping[str, Evidence], findings: Findings) -> None:
+    """How many rows and users were scored."""
+    data = record["data"]
+    for part, one in evidence.items():
+        users = one.clusters["user"]
+        for name, told, found in (
+            ("rows", data.get(f"{part}_rows"), int(users.rows.sum())),
+            ("users", data.get("users_scored", {}).get(part), len(users.cluster)),
+        ):
+            if told not in (None, found):
+                findings.problems.append(
+                    f"Record {record['run']}: {told} {name} of {part}, its evidence is of {found}."
+                )
+        if part not in record["metrics"]:
+            findings.problems.append(f"Record {record['run']}: no metrics of {part}, of which it has evidence.")
 
 
 def _check_evidence(
@@ -228,6 +268,9 @@ def _check_statistics(
     computed = statistics_of(
         folders.dataset, board.rows, found, comparison, known=statistics, recompute=True, progress=progress
     )
+    for key in ("dataset", "confidence"):
+        if statistics[key] != computed[key]:
+            findings.problems.append(f"{folders.statistics}: {key} is {statistics[key]!r}, not {computed[key]!r}.")
     there, here = dict(_numbers(statistics)), dict(_numbers(computed))
     for name in sorted(set(there) | set(here)):
         tolerance = DRAWN if name.startswith("p_sign_flip ") else TOLERANCE
@@ -333,7 +376,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     """Run `verify`: 0 all holds, 2 something was altered; every problem is named on stderr."""
     problems = 0
-    there = {out: datasets_in(out) for out in result_folders(args.out)}
+    there = {out: _tables_in(out) for out in result_folders(args.out)}
     known = sorted({dataset for datasets in there.values() for dataset in datasets})
     if args.dataset and args.dataset not in known:
         raise InputError(f"a data set with records in {args.out}", repr(args.dataset), f"There are {', '.join(known)}.")
@@ -353,6 +396,12 @@ def main(args: argparse.Namespace) -> int:
             problems += _tell_problems(findings)
             print(f"{inside}across data sets: {findings.cells} cells; {len(findings.problems)} problems")
     return 2 if problems else 0
+
+
+def _tables_in(out: Path) -> list[str]:
+    """Data sets with records, and those whose statistics alone are there."""
+    statistics = (out / "records").glob("*.statistics.json")
+    return sorted({*datasets_in(out), *(path.name.removesuffix(".statistics.json") for path in statistics)})
 
 
 def result_folders(out: Path) -> list[Path]:

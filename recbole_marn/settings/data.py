@@ -256,6 +256,12 @@ LOG_KEYS = (
     "request", "user", "context", "position", "behaviours", "histories", "keep_negatives", "statistics_until",
     "split_ratios", "split_order", "split_group", "split_unit", "split_field", "split_files",
 )  # fmt: skip
+# Settings that decide which rows exist outside training.
+ROW_SETTINGS = (
+    "split", "split_times", "repeats", "eval_sampling", "negatives_from", "release_field", "eval_negatives",
+    "matched_pool", "sample_seed", "label", "request", "split_ratios", "split_order", "split_group", "split_unit",
+    "split_field", "split_files", "val_interval", "user_inter_num_interval", "item_inter_num_interval",
+)  # fmt: skip
 # Keys that one split alone reads.
 SPLIT_KEYS = {"split_times": "time", "split_ratios": "random", "split_order": "random", "split_group": "random"}
 SPLIT_KEYS |= {"split_unit": "random", "split_field": "field", "split_files": "files"}

@@ -18,11 +18,11 @@ from pathlib import Path
 from typing import Any
 
 from recbole_marn.errors import Diverged, InputError
-from recbole_marn.files import plain, write_json
+from recbole_marn.files import plain, sha256, write_json
 from recbole_marn.host.compat import old_numpy_names
-from recbole_marn.host.config import build_config
+from recbole_marn.host.config import build_config, data_files
 from recbole_marn.training.metrics import named_metrics
-from recbole_marn.training.prepared import prepare_run
+from recbole_marn.training.prepared import prepare_data, prepare_run
 from recbole_marn.tuning.space import Space, params_dict, readable
 from recbole_marn.tuning.trials import Search
 
@@ -67,7 +67,9 @@ def trials(search: Search, fixed: Mapping[str, Any], cluster: Cluster) -> list[d
     data_path = os.path.abspath(os.path.dirname(search.config["data_path"]))
     shared = {**fixed, "data_path": data_path, "use_gpu": cluster.gpus > 0}
     drawn = {} if search.algo == "exhaustive" else {"max_evals": search.number}
-    _check_same_search(folder, {**search.header, **shared, **drawn})
+    prepare_data(search.config)
+    data = [sha256(path) for path in data_files(search.config)]  # trials of others would be compared with these
+    _check_same_search(folder, {**search.header, **shared, **drawn, "data": data})
     states = folder / "states"
     trainable = tune.with_resources(
         partial(_trial, fixed=shared, states=str(states)), {"cpu": 1, "gpu": cluster.gpus}
@@ -98,7 +100,7 @@ def _tuner(tune: Any, trainable: Any, search: Search, folder: Path, cluster: Clu
         domains = None
     else:
         algorithm = BasicVariantGenerator(max_concurrent=cluster.workers, random_state=config["seed"])
-    scheduler = ASHAScheduler(time_attr="epoch", max_t=config["epochs"], grace_period=1, reduction_factor=REDUCTION)
+    scheduler = ASHAScheduler(time_attr="epoch", max_t=_most_epochs(search), grace_period=1, reduction_factor=REDUCTION)
     return tune.Tuner(
         trainable,
         param_space=domains,
@@ -111,6 +113,15 @@ def _tuner(tune: Any, trainable: Any, search: Search, folder: Path, cluster: Clu
         ),
         run_config=_run_config()(name=folder.name, storage_path=str(folder.parent), verbose=1),
     )
+
+
+def _most_epochs(search: Search) -> int:
+    """The longest a trial may train: ASHA ends any at this epoch, whatever its settings say."""
+    if "epochs" not in search.space:
+        return int(search.config["epochs"])
+    kind, values = search.space["epochs"]
+    most = max(values) if kind == "choice" else values[1]
+    return math.ceil(math.exp(most) if kind == "loguniform" else most)
 
 
 def _domains(tune: Any, space: Space, algo: str) -> dict[str, Any]:

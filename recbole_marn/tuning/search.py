@@ -18,6 +18,7 @@ from recbole_marn.errors import InputError
 from recbole_marn.files import plain
 from recbole_marn.host.config import build_config, read_files
 from recbole_marn.host.keys import unread_keys
+from recbole_marn.settings.data import ROW_SETTINGS
 from recbole_marn.tuning import ray as ray_engine
 from recbole_marn.tuning.space import Space, check_space, default_space, params_dict, read_space
 from recbole_marn.tuning.trials import Search
@@ -64,6 +65,7 @@ def tune(
     file = default_space(model) if params_file is None else Path(params_file)
     space = {name: line for name, line in read_space(file).items() if name not in fixed}
     check_space(space, algo, max_evals, file)
+    _check_comparable(space, file)
     _check_values(space, config_file_list, fixed)
     search = Search(config, space, algo, max_evals, Path(output_file))
     search.check_place()
@@ -85,6 +87,17 @@ def tune(
         "output_file": str(output_file),
         **({"notes": notes} if (notes := unread_keys(config)) else {}),
     }
+
+
+def _check_comparable(space: Space, file: Path) -> None:
+    """Refuse to compare trials that are validated by other metrics, or on other rows."""
+    one = {name for name, (kind, values) in space.items() if kind == "choice" and len(values) == 1}
+    if names := [name for name in space if name in ("valid_metric", *ROW_SETTINGS) and name not in one]:
+        raise InputError(
+            "trials that one metric compares, on the same rows",
+            f"several values of {', '.join(names)} in {file}",
+            "Take them out of the search; as --key=value they hold for all trials.",
+        )
 
 
 def _check_values(space: Space, config_file_list: Sequence[str], fixed: Mapping[str, Any]) -> None:

@@ -93,6 +93,9 @@ def test_verify_recomputes_every_number(results, unit):
     assert report.problems == [] and report.from_scores == 6
     statistics = read_record(folders.statistics, "statistics")
     assert statistics["unit"] == unit
+    assert f"p, over {unit}s: DeLong's test, rows clustered by {unit};" in (results / "tiny.md").read_text()
+    assert "p, over users: Student's test" in (results / "tiny.md").read_text()
+    assert f" Over {unit}s p " in (results / "tiny.html").read_text()
     first = min(folders.scores.glob("MARN-*2020*"))
     other = min(folders.scores.glob("MARN-*2021*"))
     one, two = (load_scores(path, "test")["test"] for path in (first, other))

@@ -337,3 +337,48 @@ def test_statistics_without_a_baseline_and_a_table_that_is_no_text(results):
     tamper(Folders(results, "tiny").statistics, False, lambda statistics: statistics.pop("baseline"))
     (results / "tiny.csv").write_bytes(b"\xff\xfe")
     assert problems(results)
+
+
+@pytest.mark.parametrize(
+    ("edit", "named"),
+    [
+        (lambda record: record.update(model="MARN"), "its model is 'MARN', 'DIN' in its settings"),
+        (lambda record: record.update(seed=2029), "its seed is 2029, 2020 in its settings"),
+        (lambda record: record["metrics"].pop("test_matched"), "no metrics of test_matched, of which it has evidence"),
+        (lambda record: record["data"].update(test_rows=9), "9 rows of test, its evidence is of 200"),
+        (lambda record: record["data"]["users_scored"].update(test=9), "9 users of test, its evidence is of 40"),
+        (lambda record: record["history"][1].update(valid_score=0.99), "the best UAUC of its learning curve is 0.99"),
+    ],
+    ids=["model", "seed", "a part left out", "rows", "users", "learning curve"],
+)
+@pytest.mark.parametrize("scores", [True, False])
+def test_a_record_that_contradicts_itself_is_named(results, edit, named, scores):
+    """Sealed anew, and the tables made of it: nothing else shows it."""
+    tamper(first_record(results), True, edit)
+    render(LeaderboardRequest("tiny", out=results, show_progress=False))
+    if not scores:
+        for file in Folders(results, "tiny").scores.glob("*.npz"):
+            file.unlink()
+    assert named in problems(results)[0]
+
+
+@pytest.mark.parametrize("key", ["confidence", "dataset"])
+def test_another_confidence_or_data_set_on_the_page_is_named(results, key):
+    folders = Folders(results, "tiny")
+    tamper(folders.statistics, True, lambda statistics: statistics.update({key: {"confidence": 0.8}.get(key, "huge")}))
+    board = Board(rows_of_records(read_records(folders.records)), read_record(folders.statistics, "statistics"))
+    for suffix, marked in FORMATS.items():
+        folders.table(suffix).write_text(unmarked(marked(board)))
+    found = problems(results)
+    assert len(found) == 1 and f"{key} is" in found[0]
+
+
+@pytest.mark.parametrize("folder", [True, False])
+def test_tables_without_records_do_not_hold(results, folder, capsys):
+    folders = Folders(results, "tiny")
+    shutil.copytree(folders.records, folders.records.with_name("other"))
+    shutil.rmtree(folders.records)
+    if folder:
+        folders.records.mkdir()
+    assert main(["verify", str(results), "--dataset=tiny"]) == 2
+    assert "there are no records" in capsys.readouterr().err
