@@ -274,6 +274,16 @@ def test_a_state_of_other_rows_or_settings_is_refused(settings):
     assert "model: 'MARN' there and 'LR' here" in error_of(fit, other)
 
 
+def test_the_best_model_of_another_run_of_the_same_name_is_not_tested(settings):
+    """Two runs at once under one run_name: the first was tested with the model of the second, and said nothing."""
+    one, other = (prepared(settings(run_name="one", epochs=1, learning_rate=rate)) for rate in (0.01, 0.02))
+    fit(one)
+    one.trainer.evaluate(one.test)
+    fit(other)
+    with pytest.raises(InputError, match=r"learning_rate: 0.02 there and 0.01 here.*give another run_name"):
+        one.trainer.evaluate(one.test)
+
+
 def test_a_checkpoint_of_a_newer_format_is_refused(settings, monkeypatch):
     parts = prepared(settings(epochs=1))
     with monkeypatch.context() as newer:

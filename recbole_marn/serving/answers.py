@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,7 +11,7 @@ import numpy as np
 from recbole_marn.errors import InputError
 from recbole_marn.serving.histories import Behaviours, History, Windows
 from recbole_marn.serving.retrieval import Retrieval
-from recbole_marn.serving.scores import Scores
+from recbole_marn.serving.scores import NOTHING, Scores
 
 __all__ = ["Answers", "Asker", "Ranking"]
 
@@ -41,6 +41,7 @@ class Asker:
         start, length: where this one's stand, all of them so far; a model reads the latest.
         time: the moment.
         context: (1, F) codes of profile and context.
+        had: numbers of further items the user had, by behaviours of types that no history is made of.
     """
 
     behaviours: Behaviours
@@ -48,6 +49,7 @@ class Asker:
     length: int
     time: float
     context: np.ndarray
+    had: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
 
     def latest(self, most: int) -> slice:
         """Where the latest behaviours stand, at most so many."""
@@ -55,8 +57,8 @@ class Asker:
         return slice(end - min(self.length, most), end)
 
     def seen(self) -> np.ndarray:
-        """Numbers of the items of all behaviours."""
-        return self.behaviours.item[self.latest(self.length)]
+        """Numbers of the items of all behaviours, whatever their type."""
+        return np.concatenate([self.behaviours.item[self.latest(self.length)], self.had])
 
 
 class Answers(Scores):
@@ -107,7 +109,8 @@ class Answers(Scores):
         Raises:
             InputError: the model reads the time since a behaviour, and there is none or in another unit.
         """
-        return Asker(history, 0, len(history.item), self._moment(time), context)
+        had = {} if history.others is None else {"had": history.others.item}
+        return Asker(history, 0, len(history.item), self._moment(time), context, **had)
 
     def top_of(
         self,
@@ -126,10 +129,12 @@ class Answers(Scores):
         For the others see `ranking` and `score`.
         """
         every = behaviours.before(user, time, len(behaviours.item), inclusive=inclusive)
+        others = behaviours.others or NOTHING
+        besides = others.before(user, time, len(others.item), inclusive=inclusive)
         for row, moment in enumerate(time):
-            asker = Asker(
-                behaviours, int(every.start[row]), int(every.length[row]), float(moment), context[row : row + 1]
-            )
+            had = others.item[besides.start[row] : besides.start[row] + besides.length[row]]
+            start, length = int(every.start[row]), int(every.length[row])
+            asker = Asker(behaviours, start, length, float(moment), context[row : row + 1], had)
             yield self.ranking(asker, k, among, unseen=unseen)
 
     def candidates(self, items: Sequence[Any] | None) -> np.ndarray:

@@ -83,6 +83,7 @@ class Behaviours:
         user, item, time, kind: (E,) codes and times; `kind` is None where the model reads none.
         left_out: behaviours with items that nothing is known of.
         of_other_types, repeated: behaviours that are left out as training left them out, see `Needs`.
+        others: those of other types, whose items a user had nevertheless, or None.
         by_row: there is one history per row, and the row's number is its user.
     """
 
@@ -94,6 +95,7 @@ class Behaviours:
     left_out: int = 0
     of_other_types: int = 0
     repeated: int = 0
+    others: Behaviours | None = None
     by_row: bool = False
 
     @classmethod
@@ -192,12 +194,14 @@ class Behaviours:
         if needs.once:
             keys = [user[kept], item[kept], *([said[kept]] if needs.once == "type" else [])]
             once = kept[~pd.MultiIndex.from_arrays(keys).duplicated()]
+        other = known[:0] if needs.types is None else known[~np.isin(said[known], list(needs.types))]
         return cls(
             users, user[once], item[once], time[once],
             kind=kinds(said[once]) if needs.kind else None,
             left_out=len(order) - len(known),
-            of_other_types=len(known) - len(kept),
+            of_other_types=len(other),
             repeated=len(kept) - len(once),
+            others=cls(users, user[other], item[other], time[other], None) if len(other) else None,
         )  # fmt: skip
 
     def before(self, user: np.ndarray, time: np.ndarray, longest: int, *, inclusive: bool) -> Windows:

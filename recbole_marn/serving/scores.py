@@ -17,7 +17,7 @@ from recbole_marn.prepare.times import EARLIEST
 from recbole_marn.serving.contexts import Context, columns_read, context_of
 from recbole_marn.serving.histories import Behaviours, History, Needs, Windows, columns_of, times_of, tokens_of
 
-__all__ = ["PAIRS", "UNKNOWN", "Asked", "Facts", "Scores"]
+__all__ = ["NOTHING", "PAIRS", "UNKNOWN", "Asked", "Facts", "Scores"]
 
 # (row, behaviour) pairs scored at a time: bounds the memory of a batch of any size.
 PAIRS = 200_000

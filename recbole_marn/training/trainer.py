@@ -300,6 +300,8 @@ class CTRTrainer(Trainer):
         checkpoint.check_run(content, path)
         check_same_rows(content, path, data.part)
         check_same_items(content, path, data.part)
+        if path == self.saved_model_file:  # a run of the same run_name may have put its own model there meanwhile
+            check_same_settings(content, path, self.plain_settings())
         checkpoint.fill(self.model, content, path)
         self.click_rates = checkpoint.click_rates_of(content)
         self.logger.info(f"best      epoch {content['epoch'] + 1}, read from {path}")

@@ -117,6 +117,14 @@ def test_behaviours_that_training_left_out_are_left_out(tmp_path, model, changed
     np.testing.assert_allclose(scorer.score(served.rows, given), served.expected, rtol=0, atol=1e-5)
     past = [sorted((b for b in seen if b.user == user and b.time < time), key=lambda b: b.time)
             for user, time in zip(served.rows["user_id"], served.rows["timestamp"], strict=True)]  # fmt: skip
+    row = int(np.argmax([len(own) for own in past]))
+    context, had = scorer.context_of(served.rows, len(past)).codes[[row]], {b.item for b in past[row]}
+    user, time = (np.array([served.rows[name][row]], dtype=object) for name in ("user_id", "timestamp"))
+    by_table = next(scorer.top_of(user, time.astype(float), given, 99, scorer.candidates(None), context, unseen=True))
+    own = History([b.item for b in past[row]], [b.time for b in past[row]], [b.kind for b in past[row]])
+    asker = scorer.asker(scorer.behaviours_of([own]), context, time[0])
+    for ranking in (by_table, scorer.ranking(asker, 99, scorer.candidates(None), unseen=True)):
+        assert set(ranking.items) == set(scorer.items) - had, "an item of another type was had, too"
     histories = [History([b.item for b in own], [b.time for b in own], [b.kind for b in own]) for own in past]
     np.testing.assert_allclose(scorer.score(served.rows, histories), served.expected, rtol=0, atol=1e-5)
     del every["kind"]
