@@ -1,6 +1,7 @@
 """Cold items by loops over events, recall by a full sort of the catalogue, streamed in pieces."""
 
 import dataclasses
+from types import SimpleNamespace
 
 import numpy as np
 import planted_log
@@ -141,3 +142,13 @@ def test_without_a_click_on_a_cold_item_the_section_says_so(tmp_path):
     planted_log.write(tmp_path, rows)
     with pytest.raises(InputError, match="clicks on items that training never saw, in the test rows"):
         cold_start(Context(subject(planted_log.settings(tmp_path))))
+
+
+def test_pairs_of_many_users_and_items_are_told_apart():
+    """Events have 32-bit ids, whose pairs do not fit there."""
+    events = SimpleNamespace(user=np.array([1, 5], np.int32), item=np.array([7, 9], np.int32))
+    part = SimpleNamespace(protocol=SimpleNamespace(events=events), item_num=2**30)
+    columns = {"user": np.array([5, 1]), "item": np.array([11, 12]), "label": np.array([1.0, 1.0])}
+    context = SimpleNamespace(part=part, subject=SimpleNamespace(columns=columns))
+    touched = module._touched(context, np.array([0, 1]), np.array([[9, 11, 7], [7, 12, 9]]))
+    assert touched.tolist() == [[True, True, False], [True, True, False]]

@@ -208,10 +208,13 @@ def _touched(context: Context, row: np.ndarray, item: np.ndarray) -> np.ndarray:
     protocol, size = context.part.protocol, context.part.item_num
     columns = context.subject.columns
     clicked = columns["label"] > 0
-    pairs = [protocol.events.user * size + protocol.events.item]
-    pairs.append(columns["user"][clicked] * size + columns["item"][clicked])
-    known = np.unique(np.concatenate(pairs))
-    asked = columns["user"][row][:, None] * size + item
+
+    def pair(user: np.ndarray, item: np.ndarray) -> np.ndarray:
+        return user.astype(np.int64) * size + item  # ids may be narrow, and users times items are many
+
+    of_part = pair(columns["user"][clicked], columns["item"][clicked])
+    known = np.unique(np.concatenate([pair(protocol.events.user, protocol.events.item), of_part]))
+    asked = pair(columns["user"][row][:, None], item)
     at = np.searchsorted(known, asked).clip(max=len(known) - 1)
     return known[at] == asked
 
