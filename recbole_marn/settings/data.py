@@ -26,6 +26,7 @@ __all__ = [
     "IdModality",
     "KINDS",
     "LOG_KEYS",
+    "ROW_SETTINGS",
     "SPLIT_KEYS",
     "StatisticModality",
     "TextModality",
