@@ -124,9 +124,7 @@ def _told_apart(settings: Sequence[Mapping[str, Any]]) -> list[str]:
         return [""]
     keys = sorted({key for entry in settings for key in entry if key != "seed"})
     bare = [without_defaults(entry) for entry in settings]
-    differing = [
-        key for key in keys if len({json.dumps(entry.get(key, ABSENT), sort_keys=True) for entry in bare}) > 1
-    ]
+    differing = [key for key in keys if len({json.dumps(entry.get(key, ABSENT), sort_keys=True) for entry in bare}) > 1]
     labels: list[str] = []
     for shown in range(min(3, len(differing)), len(differing) + 1):
         labels = [

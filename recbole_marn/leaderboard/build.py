@@ -68,18 +68,19 @@ def build(request: LeaderboardRequest) -> tuple[dict[str, Any], list[Failure]]:
     runs = adopt_names(runs_of(asked.plan, rows, request.seeds), existing)
     _say_unscored(asked.plan, runs, existing)
     failures += site.run([site.training(run, told.get(run.row.label)) for run in runs])
-    records = site.records({run.identity[0]: told[run.row.label] for run in runs if run.row.label in told})
-    if failures and not records:
-        raise InputError(
-            "a run that finishes",
-            f"none; the first failed: {failures[0]}",
-            "Read its log, which says where it stopped, and give the command again.",
-        )
-    table = rows_of_records(records)
-    names = _names_in_table(asked.plan, rows, runs, table)
-    for label, name in names.items():
-        print(f"row '{label}' stands in the table as '{name}', which has the same settings", file=sys.stderr)
-    line = render(replace(request, baseline=names.get(request.baseline, request.baseline)), table)
+    with folders.lock:
+        records = site.records({run.identity[0]: told[run.row.label] for run in runs if run.row.label in told})
+        if failures and not records:
+            raise InputError(
+                "a run that finishes",
+                f"none; the first failed: {failures[0]}",
+                "Read its log, which says where it stopped, and give the command again.",
+            )
+        table = rows_of_records(records)
+        names = _names_in_table(asked.plan, rows, runs, table)
+        for label, name in names.items():
+            print(f"row '{label}' stands in the table as '{name}', which has the same settings", file=sys.stderr)
+        line = render(replace(request, baseline=names.get(request.baseline, request.baseline)), table)
     return {"runs": len(runs), "failed": len(failures), **line}, failures
 
 

@@ -7,8 +7,10 @@ import json
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 from recbole_marn.errors import InputError
+from recbole_marn.leaderboard.records import Folders
 from recbole_marn.leaderboard.render import LeaderboardRequest, render
 from recbole_marn.settings.arguments import add_config_files, config_files
 
@@ -53,7 +55,7 @@ def main(args: argparse.Namespace) -> int:
         settings=args.settings,
     )  # fmt: skip
     try:
-        line, failures = (render(request), []) if args.render_only else _build(request)
+        line, failures = (_render(request), []) if args.render_only else _build(request)
     except OSError as error:
         raise InputError(
             f"room and permission to write to {args.out}",
@@ -69,6 +71,15 @@ def main(args: argparse.Namespace) -> int:
     if not failures:
         return 0
     return 2 if all(failure.kind in ("input", "library") for failure in failures) else 1
+
+
+def _render(request: LeaderboardRequest) -> dict[str, Any]:
+    folders = Folders(request.out, request.dataset)
+    if not folders.records.is_dir():
+        return render(request)  # which says so, and makes no folder
+    folders.prepare()
+    with folders.lock:
+        return render(request)
 
 
 def _build(request: LeaderboardRequest) -> tuple:

@@ -12,6 +12,8 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock
+
 from recbole_marn.errors import InputError
 from recbole_marn.evaluation.evidence import Evidence, evidence_of_parts, unpack
 from recbole_marn.evaluation.scores import check_scores_file, load_scores
@@ -45,6 +47,11 @@ class Folders:
         self.evidence = self.records / "evidence"
         self.trials, self.unfinished = self.records / "trials", self.scores / "unfinished"
         self.statistics = out / "records" / f"{dataset}.statistics.json"
+
+    @property
+    def lock(self) -> FileLock:
+        """Held from the reading of the records to the last table: of two commands the later one has all of both."""
+        return FileLock(self.scores / "tables.lock")
 
     def table(self, suffix: str) -> Path:
         """The file of the tables in one format."""

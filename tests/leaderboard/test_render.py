@@ -7,6 +7,7 @@ import io
 import json
 import math
 import re
+import threading
 import xml.etree.ElementTree as ElementTree
 from dataclasses import replace
 
@@ -14,6 +15,7 @@ import fake_runs
 import numpy as np
 import pytest
 
+from recbole_marn.cli import main
 from recbole_marn.errors import InputError, printable
 from recbole_marn.evaluation.evidence import pack, unpack
 from recbole_marn.evaluation.record import read_record, read_records, sealed_text
@@ -431,3 +433,16 @@ def test_numbers_on_a_plot_do_not_sit_on_each_other():
     root = drawn(scatter_plot(points, "t", "x", "y"))
     places = [(float(e.get("x")), float(e.get("y"))) for e in root.iter("text") if e.get("class") == "number"]
     assert len(set(places)) == len(places)
+
+
+def test_tables_are_made_by_one_command_at_a_time(results):
+    """A command that waits for another's tables finds the records that have come meanwhile."""
+    with Folders(results, "tiny").lock:
+        arguments = ["leaderboard", "--dataset=tiny", "--render_only", f"--out={results}"]
+        waiting = threading.Thread(target=main, args=(arguments,))
+        waiting.start()
+        waiting.join(2)
+        assert waiting.is_alive()
+        fake_runs.write_run(results, "LR", 2022)
+    waiting.join()
+    assert verify(results, "tiny").problems == []
