@@ -57,7 +57,9 @@ def compare_with_truth(table: TableOf, truth: TableOf) -> dict[str, float]:
 
 
 def _common(table: TableOf, truth: TableOf) -> list[str]:
-    return [name for name in table if name in truth and set(table[name]) >= set(truth[name])]
+    """Categories of which both have every modality that the truth has of any: items of a small one may all lack one."""
+    names = {name for row in truth.values() for name in row}
+    return [name for name in table if name in truth and names <= set(table[name]) and names <= set(truth[name])]
 
 
 def _arrays(table: TableOf, truth: TableOf, categories: list[str]) -> tuple[np.ndarray, np.ndarray, list[str]]:

@@ -14,7 +14,7 @@ from recbole_marn.prepare.lines import Tally
 from recbole_marn.prepare.titles import title_words
 from recbole_marn.prepare.tokens import as_text, clean, is_missing, number
 
-__all__ = ["FieldReader", "entries", "listed"]
+__all__ = ["FieldReader", "entries", "list_of_numbers", "listed"]
 
 _SEPARATORS = "|;,"  # of words in one cell, the first that a column uses
 _BETWEEN_NUMBERS = re.compile(r"[\s,;|]+")
@@ -68,9 +68,8 @@ class FieldReader:
         return amount
 
     def _floats(self, value: object, line: int) -> list[float] | None:
-        entries = value if isinstance(value, list) else _BETWEEN_NUMBERS.split(clean(value).strip("[]() "))
-        amounts = [number(entry) for entry in entries]
-        if None in amounts:
+        amounts = list_of_numbers(value)
+        if amounts is None:
             return self._lose("holds what is no number", line, value)
         self._widths[len(amounts)] += 1
         self._lines.setdefault(len(amounts), line)
@@ -96,6 +95,14 @@ class FieldReader:
                     self._lose(f"has not {width} numbers, as most have", self._lines[len(value)], value)
                 values[item] = " ".join(map(repr, value)) if len(value) == width else ""
         return values
+
+
+def list_of_numbers(value: object) -> list[float] | None:
+    """The numbers of a cell of a list: a list, or text such as `[0.1, 0.2]` or `0.1 0.2`; None where one is none."""
+    if not isinstance(value, (list, tuple, np.ndarray)):
+        value = _BETWEEN_NUMBERS.split(clean(value).strip("[]() "))
+    amounts = [number(entry) for entry in value]
+    return None if None in amounts else amounts
 
 
 def listed(text: str) -> list | None:

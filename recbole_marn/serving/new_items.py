@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,9 +18,9 @@ from recbole_marn.data.item_table import (
     statistic_columns,
 )
 from recbole_marn.errors import InputError
-from recbole_marn.prepare.fields import entries
+from recbole_marn.prepare.fields import entries, list_of_numbers, listed
 from recbole_marn.prepare.titles import title_words
-from recbole_marn.prepare.tokens import identifier, is_missing
+from recbole_marn.prepare.tokens import clean, identifier, is_missing
 from recbole_marn.serving.numbers import no_rates_left_out, read_numbers
 from recbole_marn.settings.data import ModalitySettings
 from recbole_marn.settings.logs import RATES
@@ -61,7 +61,8 @@ class ItemsAdded:
         added: how many were new.
         replaced: how many took the place of known ones.
         unknown: field -> values or words that training never saw; they count as missing.
-        unreadable: field -> values that are no numbers, and prices of 0 or less; they count as missing.
+        unreadable: field -> values that are no numbers, lists of them of another length than training's, rates that
+            are not between 0 and 1, and prices of 0 or less; they count as missing.
         without: modality -> items that have nothing of it.
         not_read: columns that the model has no use for.
     """
@@ -81,7 +82,7 @@ class Described:
     Attributes:
         table: row r + 1 is item r of those given; row 0 is the padding.
         unknown: field -> values (words of a text) that training never saw, which count as missing.
-        unreadable: field -> values that are no numbers, and prices of 0 or less, which count as missing.
+        unreadable: field -> values that are none and count as missing, see `ItemsAdded`.
         not_read: columns that the model has no use for.
     """
 
@@ -150,7 +151,11 @@ class _Describing:
                 tables[name] = self._ids(list(settings.fields), of_training)
                 present[1:, index] = True
             elif isinstance(of_training, VectorTable):
-                tables[name] = _vectors(vectors.get(name), of_training.matrix, n)
+                given = vectors.get(name)
+                if given is None and settings.field in self.columns:
+                    read.add(settings.field)
+                    given = self._numbers(settings.field, of_training.matrix.shape[1])
+                tables[name] = _vectors(given, of_training.matrix, n)
                 present[:, index] = tables[name].row >= 0
             elif isinstance(of_training, TextTable):
                 read.add(settings.field)
@@ -180,8 +185,7 @@ class _Describing:
         """(n, bag) codes; where training has lists, those of the first `bag` entries that it knows."""
         codes, of_tokens = np.zeros((self.n, bag), dtype=np.int64), self.known.codes[name]
         for item, value in enumerate(self.columns.get(name, ())):
-            is_list = bag > 1 or isinstance(value, (list, tuple, np.ndarray))
-            tokens = entries(value, of_tokens) if is_list else _token(value)
+            tokens = entries(value, of_tokens) if bag > 1 or _is_list(value) else _token(value, of_tokens)
             found = [of_tokens[token] for token in tokens if token in of_tokens]
             if name != self.known.field:
                 _count(self.unknown, name, len(tokens) - len(found))
@@ -205,6 +209,19 @@ class _Describing:
         for item, codes in enumerate(found):
             words[item, : len(codes[:width])] = codes[:width]
         return words
+
+    def _numbers(self, name: str, width: int) -> np.ndarray:
+        """(n, width) vectors of a column of lists of numbers; NaN where there is none of that width."""
+        matrix = np.full((self.n, width), np.nan, dtype=np.float32)
+        for item, value in enumerate(self.columns[name]):
+            if is_missing(value):
+                continue
+            numbers = list_of_numbers(value)
+            if numbers is None or len(numbers) != width or max(map(abs, numbers)) > np.finfo(np.float32).max:
+                _count(self.unreadable, name, 1)
+            else:
+                matrix[item] = numbers
+        return matrix
 
     def _statistics(self, fields: Sequence[str], table: StatisticTable) -> np.ndarray:
         """(n, columns of the table) codes."""
@@ -257,11 +274,20 @@ def _check_vectors(vectors: Mapping[str, np.ndarray], known: ItemCodes, n: int) 
             )  # fmt: skip
 
 
-def _token(value: Any) -> list[str]:
-    """The token of a cell, or none."""
+def _is_list(value: Any) -> bool:
+    """Whether a cell is a list, or spells one as `['a']`: the longest list of training may have had one entry."""
+    if isinstance(value, str):
+        return listed(value.strip()) is not None
+    return isinstance(value, (list, tuple, np.ndarray))
+
+
+def _token(value: Any, known: Container[str]) -> list[str]:
+    """The token of a cell as it stands where training has it, else as `prepare` spells it; or none."""
     if is_missing(value):
         return []
-    return [value if isinstance(value, str) else identifier(value)]
+    if isinstance(value, str):
+        return [value if value in known else clean(value)]
+    return [identifier(value)]
 
 
 def _count(where: dict[str, int], name: str, number: int) -> None:

@@ -19,7 +19,7 @@ from recbole_marn.serving.histories import Behaviours
 from recbole_marn.serving.retrieval import Retrieval, agreement
 from recbole_marn.serving.scorer import CTRScorer
 from recbole_marn.serving.tables import ReadTable, open_answers, read_vectors_of
-from recbole_marn.settings.data import IdModality, StatisticModality, TextModality
+from recbole_marn.settings.data import IdModality, StatisticModality, TextModality, VectorModality
 from recbole_marn.settings.parsing import nearest
 
 __all__ = ["PredictRequest", "predict"]
@@ -103,7 +103,7 @@ def _renamed(scorer: CTRScorer, request: PredictRequest) -> list[Assignment]:
     for modality in scorer.item_codes.settings.values():
         if isinstance(modality, (IdModality, StatisticModality)):
             known |= dict.fromkeys(modality.fields)
-        elif isinstance(modality, TextModality):
+        elif isinstance(modality, (TextModality, VectorModality)):
             known[modality.field] = None
     known.pop(None, None)
     found = []

@@ -46,6 +46,15 @@ def test_categories_the_truth_does_not_know_are_left_out():
     assert mean_rank_correlation(TRUTH, TRUTH) == pytest.approx(1)
 
 
+def test_a_category_whose_items_all_lack_a_modality_does_not_count():
+    """It ended in a KeyError where another category came first."""
+    less = {"x": 1.0, "y": 2.0}
+    for table in (TRUTH | {"c": less}, {"c": less} | TRUTH):
+        assert mean_rank_correlation(table, table) == pytest.approx(1)
+        assert compare_with_truth(table, TRUTH | {"c": TRUTH["a"]})["first"] == 1
+    assert math.isnan(mean_rank_correlation({"c": less}, TRUTH | {"c": less}))
+
+
 def test_a_truth_beside_the_data_is_found(settings, data_path):
     part = prepare_run(build_config("MARN", "tiny", config_dict=settings()), quiet=True).train.part
     assert true_importance(part) is None

@@ -100,6 +100,35 @@ def test_a_new_item_is_what_its_content_is(serve):
     )
 
 
+RAW = {  # cells of a catalogue, and what `prepare` writes of them
+    "brand": (' The "Red"  Co ', "The Red Co"),
+    "tags": ("['d e']", "d_e"),  # one tag an item, so that training never saw a longer list
+    "look": ("[0.5, -1, 2]", "0.5 -1 2"),
+}
+
+
+def test_cells_of_a_catalogue_are_read_as_prepare_reads_them(tmp_path):
+    """They were values that training never saw, and vectors in a column were not read."""
+    folder = tiny.write_dataset(tmp_path)
+    header, *lines = (folder / "tiny.item").read_text().splitlines()
+    written = [[*line.split("\t"), *(cells if row % 2 else ("other", "x", "1 1 1"))]
+               for row, line in enumerate(lines) if (cells := [known for _, known in RAW.values()])]  # fmt: skip
+    columns = [*header.split("\t"), "brand:token", "tags:token_seq", "look:float_seq"]
+    tiny.write_table(folder / "tiny.item", columns, written)
+    modalities = {
+        "ids": {"kind": "id", "fields": {"brand": 3, "tags": 3}}, "look": {"kind": "vector", "field": "look"},
+    }  # fmt: skip
+    settings = tiny.settings(tmp_path, modalities=modalities, epochs=1, checkpoint_dir=str(tmp_path / "saved"))
+    scorer = load_scorer(recbole_marn.run(config_dict=settings)["checkpoint"])
+    items = scorer.items
+    told = scorer.add_items({"item_id": ["new"], **{name: [cell] for name, (cell, _) in RAW.items()}})
+    assert (told.unknown, told.unreadable, told.without, told.not_read) == ({}, {}, {}, [])
+    like = [line[0] for row, line in enumerate(written) if row % 2 and line[0] in items][0]
+    np.testing.assert_allclose(scorer.item_vectors(["new"]), scorer.item_vectors([like]), atol=1e-6)
+    told = scorer.add_items({"item_id": ["a", "b", "c"], "look": ["1 2", "0.5 x 2", [1e300, 0, 0]]})
+    assert told.unreadable == {"look": 3} and told.without == {"look": 3}
+
+
 def test_what_one_item_says_by_now_is_not_said_of_those_beside_it(serve):
     """A service adds several requests' items at once where a worker starts: an empty cell took a count away."""
     served = serve()
