@@ -28,6 +28,8 @@ from recbole_marn.settings.parsing import nearest
 
 __all__ = ["Described", "ItemCodes", "ItemsAdded", "describe_items"]
 
+LARGEST = float(np.finfo(np.float32).max)  # of a number in a vector
+
 
 @dataclass(frozen=True)
 class ItemCodes:
@@ -217,7 +219,7 @@ class _Describing:
             if is_missing(value):
                 continue
             numbers = list_of_numbers(value)
-            if numbers is None or len(numbers) != width or max(map(abs, numbers)) > np.finfo(np.float32).max:
+            if numbers is None or len(numbers) != width or max(map(abs, numbers)) > LARGEST:
                 _count(self.unreadable, name, 1)
             else:
                 matrix[item] = numbers
