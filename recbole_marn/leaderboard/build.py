@@ -29,7 +29,7 @@ from recbole_marn.leaderboard.grid import (
 from recbole_marn.leaderboard.plan import Plan, Run, adopt_names, runs_of, shipped_space, trials_of, with_passes
 from recbole_marn.leaderboard.records import Folders, check_alike
 from recbole_marn.leaderboard.render import LeaderboardRequest, check_baseline, names_of, render, setting_arguments
-from recbole_marn.leaderboard.search import best_trials, number_going_on, passes_of_rounds, search_told, trial_of_run
+from recbole_marn.leaderboard.search import going_on, passes_of_rounds, search_told, trial_of_run
 from recbole_marn.leaderboard.statistics import TableRow
 from recbole_marn.registry import MODELS
 from recbole_marn.training.jobs import Failure, Job, run_jobs
@@ -280,7 +280,7 @@ class _Site:
             yield cut
             if (records := self._trials(cut)) is None:
                 return
-            going = {trial["run"] for trial in best_trials(records, number_going_on(len(records)))}
+            going = {trial["run"] for trial in going_on(records)}
             runs = [run for run, short in zip(runs, cut, strict=True) if short.name in going]
             if len(runs) == 1:
                 return

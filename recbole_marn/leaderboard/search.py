@@ -9,7 +9,9 @@ from typing import Any
 from recbole_marn.evaluation.record import FORMAT
 from recbole_marn.leaderboard.grid import FIRST_SEED, config_id
 
-__all__ = ["best_trials", "number_going_on", "passes_of_rounds", "search_told", "trial_of_run", "unfair_rounds"]
+__all__ = [
+    "best_trials", "going_on", "number_going_on", "passes_of_rounds", "search_told", "trial_of_run", "unfair_rounds",
+]  # fmt: skip
 
 # A trial names metrics as RecBole does.
 VALID = {"auc": "AUC", "uauc": "UAUC", "logloss": "LogLoss"}
@@ -92,6 +94,11 @@ def number_going_on(number: int) -> int:
     return -(-number // REDUCTION)
 
 
+def going_on(trials: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The trials of a round that go on, the best first."""
+    return best_trials(trials, number_going_on(len(trials)))
+
+
 def unfair_rounds(trials: Sequence[Mapping[str, Any]], epochs: int) -> list[int]:
     """Passes of the rounds of a search that are missing, or had other settings than the best of the round before.
 
@@ -104,7 +111,7 @@ def unfair_rounds(trials: Sequence[Mapping[str, Any]], epochs: int) -> list[int]
         members = rounds.pop(passes, [])
         if not members or expected not in (None, set(map(_but_passes, members))):
             wrong.append(passes)
-        going = best_trials(members, number_going_on(len(members)))
+        going = going_on(members)
         expected = set(map(_but_passes, going))
         if len(going) < 2:
             break

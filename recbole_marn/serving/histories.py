@@ -189,12 +189,12 @@ class Behaviours:
         order = np.lexsort((time, user))  # stable
         said = np.empty(len(user), object) if type_ is None else type_  # empty where `needs` asks for none
         known = order[item[order] >= 0]
-        kept = known if needs.types is None else known[np.isin(said[known], list(needs.types))]
+        of_types = np.ones(len(known), bool) if needs.types is None else np.isin(said[known], list(needs.types))
+        kept, other = known[of_types], known[~of_types]
         once = kept
         if needs.once:
             keys = [user[kept], item[kept], *([said[kept]] if needs.once == "type" else [])]
             once = kept[~pd.MultiIndex.from_arrays(keys).duplicated()]
-        other = known[:0] if needs.types is None else known[~np.isin(said[known], list(needs.types))]
         return cls(
             users, user[once], item[once], time[once],
             kind=kinds(said[once]) if needs.kind else None,
