@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-import pandas as pd
 
 from recbole_marn.data.arrays import kept, pieces, taken
 from recbole_marn.data.context import ContextField
 from recbole_marn.data.fingerprint import LookedUp
+from recbole_marn.data.numbering import token_hashes
 from recbole_marn.data.statistics import EqualFrequencyBins
 from recbole_marn.errors import InputError
 
@@ -58,7 +58,7 @@ class Column:
         """Values as numbers that do not hang on ids, for a fingerprint."""
         if self.tokens is None:
             return values
-        return LookedUp(pd.util.hash_array(self.tokens.astype(object), categorize=False), values)
+        return LookedUp(token_hashes(self.tokens), values)
 
 
 @dataclass(frozen=True, eq=False)

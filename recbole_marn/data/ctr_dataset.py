@@ -21,6 +21,7 @@ from recbole_marn.data.fields import told_numbers
 from recbole_marn.data.host_errors import host_errors
 from recbole_marn.data.item_features import TRAIN_INTERACTIONS, ItemFeatures
 from recbole_marn.data.labelled_rows import LabelledRows
+from recbole_marn.data.numbering import token_hashes
 from recbole_marn.data.part import Part, Parts
 from recbole_marn.data.protocol import Protocol
 from recbole_marn.data.rows import PARTS, Events
@@ -342,7 +343,7 @@ class CTRDataset(ColumnarDataset):
     def token_hash(self, field: str) -> np.ndarray:
         """(n,) uint64, a fixed hash of each token of a field by internal id."""
         if field not in self._token_hash:
-            self._token_hash[field] = pd.util.hash_array(self.field2id_token[field].astype(object), categorize=False)
+            self._token_hash[field] = token_hashes(self.field2id_token[field])
         return self._token_hash[field]
 
     def _drop_columns(self) -> None:

@@ -10,7 +10,7 @@ import pandas as pd
 from recbole_marn.data.arrays import pieces, taken
 from recbole_marn.data.twin import arrow
 
-__all__ = ["TokenIds", "distinct", "number_tokens", "places"]
+__all__ = ["TokenIds", "distinct", "number_tokens", "places", "token_hashes"]
 
 
 class TokenIds(dict):
@@ -26,6 +26,11 @@ class TokenIds(dict):
 
     def __contains__(self, field: object) -> bool:
         return super().__contains__(field) or field in self._tokens
+
+
+def token_hashes(tokens: np.ndarray) -> np.ndarray:
+    """(n,) uint64: a fixed hash of each token, the same in every data set."""
+    return pd.util.hash_array(tokens.astype(object), categorize=False)
 
 
 def number_tokens(columns: Sequence[pd.Series]) -> tuple[list[np.ndarray], np.ndarray]:

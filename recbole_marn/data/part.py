@@ -9,7 +9,6 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
-import pandas as pd
 import torch
 from recbole.data.dataset import Dataset
 from recbole.data.interaction import Interaction
@@ -23,6 +22,7 @@ from recbole_marn.data.item_table import ItemTable
 from recbole_marn.data.labelled_rows import LabelledRows
 from recbole_marn.data.log_protocol import LogProtocol
 from recbole_marn.data.logged_rows import LoggedRows
+from recbole_marn.data.numbering import token_hashes
 from recbole_marn.data.protocol import Protocol
 from recbole_marn.data.rows import PARTS
 from recbole_marn.errors import InputError
@@ -215,10 +215,10 @@ class Part(_Fields, OfItems):
         fields = {self.uid_field, self.iid_field} | token_fields(self.modality_settings.values())
         if isinstance(self.protocol, LogProtocol):
             fields |= {column.name for column in self.protocol.columns if column.tokens is not None}
-        tokens = {field: self.field2id_token[field].astype(object) for field in fields if field in self.field2id_token}
+        tokens = {field: self.field2id_token[field] for field in fields if field in self.field2id_token}
         if self.source.behaviour_types is not None:
-            tokens[":types"] = self.source.behaviour_types.astype(object)
-        return split_sha256([{name: pd.util.hash_array(known, categorize=False) for name, known in tokens.items()}])
+            tokens[":types"] = self.source.behaviour_types
+        return split_sha256([{name: token_hashes(known) for name, known in tokens.items()}])
 
     @cached_property
     def items_sha256(self) -> str:

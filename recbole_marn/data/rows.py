@@ -30,6 +30,7 @@ __all__ = [
     "sort_events",
     "split_by_time",
     "split_leave_last",
+    "tie_key",
 ]
 
 TRAIN, VALID, TEST = 0, 1, 2
@@ -148,7 +149,7 @@ def sort_events(
     user, item, time = np.asarray(user), np.asarray(item), np.asarray(time)
     behaviour = None if behaviour is None else np.asarray(behaviour)
     _check_events(Events(user, item, time, behaviour), user_key, item_key)
-    user_mix, item_key = _mix(np.asarray(user_key, dtype=np.uint64)), np.asarray(item_key, dtype=np.uint64)
+    user_key, item_key = np.asarray(user_key, dtype=np.uint64), np.asarray(item_key, dtype=np.uint64)
     user, item, time = narrow(user, least=np.int32), narrow(item, least=np.int32), narrow(time, least=np.int32)
     behaviour = None if behaviour is None else narrow(behaviour)
     grouped = Events(user, item, time, behaviour)
@@ -161,7 +162,7 @@ def sort_events(
         if (_same_user(some) & (some.time[1:] < some.time[:-1])).any():
             some = some.take(by_user_and_time(some.user, some.time))
         ordered.put(piece, some)
-        place, order = _ties(some, user_mix, item_key)
+        place, order = _ties(some, user_key, item_key)
         ordered.put(piece.start + place, some.take(order))
     return ordered
 
@@ -197,15 +198,20 @@ def by_user_and_time(user: np.ndarray, time: np.ndarray) -> np.ndarray:
     return order[stable_order((user - user.min())[order])]
 
 
-def _ties(events: Events, user_mix: np.ndarray, item_key: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _ties(events: Events, user_key: np.ndarray, item_key: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Where events have the user and time of a neighbour, and which events belong there; events by user and time."""
     tied = np.append(_same_user(events) & (events.time[1:] == events.time[:-1]), False)
     follows = np.append(False, tied[:-1])
     place = np.flatnonzero(tied | follows)
     run = np.cumsum(~follows[place])
-    keys = (_mix(user_mix[events.user[place]] ^ item_key[events.item[place]]), run)
+    keys = (tie_key(user_key[events.user[place]], item_key[events.item[place]]), run)
     keys = keys if events.behaviour is None else (events.behaviour[place], *keys)
     return place, place[np.lexsort(keys)]
+
+
+def tie_key(user_key: np.ndarray, item_key: np.ndarray) -> np.ndarray:
+    """(n,) uint64: the order of a user's events of one time, by hashes (n,) of the tokens of users and items."""
+    return _mix(_mix(user_key) ^ item_key)
 
 
 def _same_user(events: Events) -> np.ndarray:

@@ -11,6 +11,8 @@ import numpy as np
 import pandas as pd
 
 from recbole_marn.data.fields import Fields
+from recbole_marn.data.numbering import token_hashes
+from recbole_marn.data.rows import tie_key
 from recbole_marn.errors import InputError
 from recbole_marn.prepare.tokens import identifier
 from recbole_marn.serving.distinct import distinct
@@ -21,7 +23,7 @@ __all__ = ["Behaviours", "History", "Needs", "Windows", "columns_of", "times_of"
 
 @dataclass(frozen=True)
 class History:
-    """What one user did, oldest first.
+    """What one user did, oldest first; behaviours of one time in the order they have here.
 
     Attributes:
         items: item ids.
@@ -42,19 +44,21 @@ class Needs:
         time, kind: the time since the behaviour, its type.
         types: behaviours of other types are no part of a history; None: of none.
         once: of behaviours that repeat an item, or an item and type, the first alone is part of a history; None: all.
+        listed: histories came with the rows, in an order of their own.
     """
 
     time: bool
     kind: bool
     types: Sequence[str] | None = None
     once: Literal["item", "type"] | None = None
+    listed: bool = False
 
     @classmethod
     def of(cls, settings: DataSettings, *, time: bool, kind: bool) -> Needs:
         """Those of a model that reads time and kind, and was trained on data of these settings."""
         behaviours, is_log = settings.behaviours_settings(), settings.label is not None
         if settings.histories == "given":
-            return cls(time, kind)
+            return cls(time, kind, listed=True)
         once: Literal["item", "type"] | None = None
         if settings.repeats == "first":
             once = "type" if is_log and settings.behaviour_settings().kind else "item"
@@ -76,7 +80,7 @@ class Windows:
 
 @dataclass(frozen=True)
 class Behaviours:
-    """Behaviours of all users, by user and time; of equal times the order given stays.
+    """Behaviours of all users, by user and time, and those of one time in the order that training gave them.
 
     Attributes:
         users: user -> code.
@@ -122,11 +126,12 @@ class Behaviours:
         columns = columns_of(table, wanted, "behaviours")
         tokens = tokens_of(columns[fields.user], fields.user, "behaviours")
         found, user = np.unique(tokens, return_inverse=True)
-        item = items(tokens_of(columns[fields.item], fields.item, "behaviours"))
+        of_item = tokens_of(columns[fields.item], fields.item, "behaviours")
         time = times_of(columns[fields.time], fields.time, "behaviours")
         type_ = tokens_of(columns[of_kind], of_kind, "behaviours") if of_kind else None
         users = {token: code for code, token in enumerate(found.tolist())}
-        return cls._sorted(users, user, item, time, type_, needs, kinds)
+        tie = None if needs.listed else tie_key(token_hashes(found)[user], token_hashes(of_item))
+        return cls._sorted(users, user, items(of_item), time, type_, needs, kinds, tie)
 
     @classmethod
     def of_rows(
@@ -184,10 +189,16 @@ class Behaviours:
         type_: np.ndarray | None,
         needs: Needs,
         kinds: Callable[[np.ndarray], np.ndarray],
+        tie: np.ndarray | None = None,
     ) -> Behaviours:
-        """`type_`: tokens (E,), or None where behaviours need not say their type."""
-        order = np.lexsort((time, user))  # stable
+        """
+        Args:
+            type_: tokens (E,), or None where behaviours need not say their type.
+            tie: (E,) the order of a user's behaviours of one time; None: as given.
+        """
         said = np.empty(len(user), object) if type_ is None else type_  # empty where `needs` asks for none
+        kind = np.zeros(len(user), np.int64) if type_ is None else kinds(type_)
+        order = np.lexsort((time, user) if tie is None else (kind, tie, time, user))  # stable
         known = order[item[order] >= 0]
         of_types = np.ones(len(known), bool) if needs.types is None else np.isin(said[known], list(needs.types))
         kept, other = known[of_types], known[~of_types]
@@ -197,7 +208,7 @@ class Behaviours:
             once = kept[~pd.MultiIndex.from_arrays(keys).duplicated()]
         return cls(
             users, user[once], item[once], time[once],
-            kind=kinds(said[once]) if needs.kind else None,
+            kind=kind[once] if needs.kind else None,
             left_out=len(order) - len(known),
             of_other_types=len(other),
             repeated=len(kept) - len(once),

@@ -125,7 +125,7 @@ class Scores(ABC):
                 table, or the model reads the time since a behaviour), and of profile and context what the model reads.
             behaviours: what the users did: a data frame or mapping of columns (user, item, time, and the type where
                 the model reads it), of which a row sees its user's before its time; or one `History` a row; or None.
-            inclusive: behaviours at the very time of a row were before it, in the order given.
+            inclusive: behaviours at the very time of a row were before it.
 
         Returns:
             (B,) float32.

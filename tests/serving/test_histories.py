@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 from recbole_marn.data.fields import Fields
+from recbole_marn.data.numbering import token_hashes
+from recbole_marn.data.rows import sort_events
 from recbole_marn.errors import InputError
 from recbole_marn.prepare.tokens import identifier
 from recbole_marn.serving.histories import Behaviours, History, Needs, tokens_of
@@ -21,7 +23,8 @@ def test_a_row_sees_the_last_behaviours_before_it(inclusive):
     n, longest = 300, 3
     user, time = rng.integers(0, 20, n), rng.integers(0, 30, n)
     table = {"user_id": [f"u{u}" for u in user], "item_id": np.arange(n), "timestamp": time}
-    behaviours = Behaviours.of_table(table, FIELDS, Needs(time=True, kind=False), numbers, numbers)
+    needs = Needs(time=True, kind=False, listed=True)
+    behaviours = Behaviours.of_table(table, FIELDS, needs, numbers, numbers)
     rows_user, rows_time = rng.integers(0, 25, 200), rng.integers(-1, 32, 200).astype(float)
     tokens = np.array([f"u{u}" for u in rows_user], dtype=object)
     found = behaviours.before(tokens, rows_time, longest, inclusive=inclusive)
@@ -31,6 +34,23 @@ def test_a_row_sees_the_last_behaviours_before_it(inclusive):
                 and (time[i] <= rows_time[row] if inclusive else time[i] < rows_time[row])]  # fmt: skip
         start, length = found.start[row], found.length[row]
         assert behaviours.item[start : start + length].tolist() == seen[-longest:]
+
+
+def test_behaviours_of_one_time_have_the_order_that_training_gives_them():
+    """Whatever the order of the table: that of the file decided, and scores were not those of the run."""
+    rng = np.random.default_rng(0)
+    users, items = np.array(["", "ann", "Bob", "7"]), np.array(["", *(f"{n:02d}" for n in range(1, 9))])
+    user, item, time, kind = (rng.integers(*ends, 60) for ends in ((1, 4), (1, 9), (0, 3), (1, 3)))
+    keys = {"user_key": token_hashes(users), "item_key": token_hashes(items)}
+    events = sort_events(user, item, time, kind, **keys)
+    table = {"user_id": users[user], "item_id": items[item], "timestamp": time, "kind": kind}
+    found = Behaviours.of_table(table, FIELDS, Needs(time=True, kind=True), numbers, numbers)
+    for name in users[1:]:
+        at = users.tolist().index(name)
+        window = found.before(np.array([name], dtype=object), np.array([9.0]), 60, inclusive=False)
+        own = slice(window.start[0], window.start[0] + window.length[0])
+        assert found.item[own].tolist() == events.item[events.user == at].tolist()
+        assert found.kind[own].tolist() == events.behaviour[events.user == at].tolist()
 
 
 def test_behaviours_with_unknown_items_are_left_out_and_counted():

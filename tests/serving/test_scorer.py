@@ -33,6 +33,23 @@ def test_scores_are_those_of_the_run(serve, model):
     np.testing.assert_allclose(in_a_table, served.expected, rtol=0, atol=1e-6)
 
 
+def test_days_as_times_are_scored_as_in_the_run(tmp_path):
+    """Of behaviours of one day the table's order decided; training's own is by hash."""
+    draw, tokens, events = np.random.default_rng(0), tiny.item_tokens(25), []
+    for user in range(20):
+        items, days = draw.choice(tokens, 9, replace=False), [*np.sort(draw.integers(0, 4, 8)), 9]
+        events += [(f"u{user}", item, 86_400.0 * day, "view") for item, day in zip(items, days, strict=True)]
+    tiny.write_dataset(tmp_path, events=events)
+    settings = tiny.settings(tmp_path, epochs=1, MAX_ITEM_LIST_LENGTH=6, checkpoint_dir=str(tmp_path / "saved"))
+    path = recbole_marn.run(config_dict=settings)["checkpoint"]
+    run = recbole_marn.load_run(path)
+    columns = run.test.part.rows.columns(np.arange(len(run.test.part)))
+    rows = {f"{name}_id": run.test.part.field2id_token[f"{name}_id"][columns[name]] for name in ("user", "item")}
+    table = pd.DataFrame(events, columns=["user_id", "item_id", "timestamp", "kind"]).sample(frac=1, random_state=0)
+    found = load_scorer(path).score(rows | {"timestamp": columns["time"]}, table)
+    np.testing.assert_allclose(found, run.trainer.scores(run.test)["score"], rtol=0, atol=1e-6)
+
+
 @pytest.mark.parametrize("model", TOWERS)
 def test_a_user_who_did_nothing_has_a_score_that_is_no_other_rows_affair(serve, model):
     scorer = serve(model).scorer()
