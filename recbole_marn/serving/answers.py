@@ -107,10 +107,11 @@ class Answers(Scores):
             context: (1, F) codes of profile and context, as `coded` gives them.
 
         Raises:
-            InputError: the model reads the time since a behaviour, and there is none or in another unit.
+            InputError: the model reads the time since a behaviour, and there is none or in another unit; a behaviour
+                after it.
         """
         had = {} if history.others is None else {"had": history.others.item}
-        return Asker(history, 0, len(history.item), self._moment(time), context, **had)
+        return Asker(history, 0, len(history.item), self._moment(time, history), context, **had)
 
     def top_of(
         self,

@@ -27,7 +27,8 @@ class History:
 
     Attributes:
         items: item ids.
-        times: one a behaviour, in the unit of the training data; needed by models that read the time since.
+        times: one a behaviour, in the unit of the training data; needed by models that read the time since. None is
+            after the time of the row.
         behaviours: one type a behaviour; needed by models that read it.
     """
 
@@ -84,7 +85,8 @@ class Behaviours:
 
     Attributes:
         users: user -> code.
-        user, item, time, kind: (E,) codes and times; `kind` is None where the model reads none.
+        user, item, time, kind: (E,) codes and times; of a history that says no times -inf; `kind` is None where the
+            model reads none.
         left_out: behaviours with items that nothing is known of.
         of_other_types, repeated: behaviours that are left out as training left them out, see `Needs`.
         others: those of other types, whose items a user had nevertheless, or None.
@@ -161,21 +163,20 @@ class Behaviours:
                     )
         length = [len(history.items) for history in histories]
         user = np.repeat(np.arange(len(histories)), length)
-        item = items(tokens_of(_joined([history.items for history in histories], object), "items", "histories"))
-        time = np.zeros(len(user))
-        if needs.time:
-            given = _joined([history.times or () for history in histories], np.float64)
-            time = times_of(given, "times", "histories")
-            back = np.flatnonzero((np.diff(user) == 0) & (np.diff(time) < 0))
-            if len(back):
-                raise InputError(
-                    "histories with the oldest behaviour first",
-                    f"a later one before an earlier one in row {user[back[0]]}",
-                    "Sort each history by its times.",
-                )
+        item = items(tokens_of(_joined([history.items for history in histories]), "items", "histories"))
+        time = np.full(len(user), -np.inf)
+        timed = np.repeat(np.array([history.times is not None for history in histories], dtype=bool), length)
+        time[timed] = times_of(_joined([history.times for history in histories]), "times", "histories")
+        back = np.flatnonzero((user[1:] == user[:-1]) & (time[1:] < time[:-1]))
+        if len(back):
+            raise InputError(
+                "histories with the oldest behaviour first",
+                f"a later one before an earlier one in row {user[back[0]]}",
+                "Sort each history by its times.",
+            )
         type_ = None
         if needs.typed:
-            type_ = tokens_of(_joined([h.behaviours or () for h in histories], object), "behaviours", "histories")
+            type_ = tokens_of(_joined([history.behaviours for history in histories]), "behaviours", "histories")
         rows = {str(row): row for row in range(len(histories))}
         return replace(cls._sorted(rows, user, item, time, type_, needs, kinds), by_row=True)
 
@@ -247,6 +248,21 @@ class Behaviours:
         if len(self.users) != number:
             raise InputError("one History a row", f"{len(self.users)} for {number} rows", "Give an empty one for none.")
 
+    def check_past(self, time: np.ndarray) -> None:
+        """No behaviour of the histories of rows is after its row's time (B,).
+
+        Raises:
+            InputError: one is.
+        """
+        late = np.flatnonzero(self.time > time[self.user])
+        if len(late):
+            row = self.user[late[0]]
+            raise InputError(
+                "behaviours before the time of their row or request",
+                f"{self.time[late[0]]:.0f} after {time[row]:.0f} in row {row}",
+                "Leave the later ones out, or ask for a later time.",
+            )
+
     def all_of(self, row: np.ndarray, longest: int) -> Windows:
         """The last `longest` behaviours of the histories of rows (B,)."""
         end = np.searchsorted(self.user, row, side="right")
@@ -254,9 +270,10 @@ class Behaviours:
         return Windows(start, end - start)
 
 
-def _joined(parts: Sequence[Sequence[Any]], kind: type) -> np.ndarray:
-    joined: np.ndarray = np.empty(sum(map(len, parts)), dtype=kind)
-    joined[:] = [value for part in parts for value in part]
+def _joined(parts: Sequence[Sequence[Any] | None]) -> np.ndarray:
+    values = [value for part in parts if part is not None for value in part]
+    joined = np.empty(len(values), dtype=object)
+    joined[:] = values
     return joined
 
 

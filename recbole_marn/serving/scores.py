@@ -124,14 +124,15 @@ class Scores(ABC):
             rows: a data frame or mapping of columns: user, item and time (the latter only where behaviours are a
                 table, or the model reads the time since a behaviour), and of profile and context what the model reads.
             behaviours: what the users did: a data frame or mapping of columns (user, item, time, and the type where
-                the model reads it), of which a row sees its user's before its time; or one `History` a row; or None.
+                the model reads it), of which a row sees its user's before its time; or one `History` a row, all of
+                which it sees; or None.
             inclusive: behaviours at the very time of a row were before it.
 
         Returns:
             (B,) float32.
 
         Raises:
-            InputError: columns or values are missing.
+            InputError: columns or values are missing, or a behaviour of a `History` is after its row.
         """
         return self._scored(rows, self.behaviours(behaviours), inclusive)
 
@@ -176,12 +177,13 @@ class Scores(ABC):
             (C,) float32.
 
         Raises:
-            InputError: the model reads the time since a behaviour, and there is none or in another unit.
+            InputError: the model reads the time since a behaviour, and there is none or in another unit; a behaviour
+                after it.
         """
         number = len(item)
         end, length = len(history.item), min(len(history.item), self.facts.longest)
         windows = Windows(np.full(number, end - length), np.full(number, length))
-        moment = np.full(number, self._moment(time))
+        moment = np.full(number, self._moment(time, history))
         return self.probabilities(item.clip(min=UNKNOWN), moment, windows, history, context)
 
     def coded(
@@ -277,8 +279,10 @@ class Scores(ABC):
 
     def _scored(self, rows: Any, behaviours: Behaviours | None, inclusive: bool) -> np.ndarray:
         by_row = behaviours is not None and behaviours.by_row
-        timed = behaviours is not None and (self.facts.needs.time or not by_row)
         fields = self.facts.fields
+        timed = behaviours is not None and (self.facts.needs.time or not by_row)
+        if by_row and not timed:  # then times tell no more than that behaviours were before their row
+            timed = fields.time in rows and bool(np.isfinite(behaviours.time).any())
         wanted = [*([] if by_row else [fields.user]), fields.item, *([fields.time] if timed else [])]
         columns = columns_of(rows, [*wanted, *columns_read(self.facts.context)], "rows")
         item = self.numbers(columns[fields.item]).clip(min=UNKNOWN)
@@ -287,6 +291,8 @@ class Scores(ABC):
             behaviours, windows = NOTHING, Windows(*np.zeros((2, len(item)), dtype=np.int64))
         elif by_row:
             behaviours.check_rows(len(item))
+            if timed:
+                behaviours.check_past(time)
             windows = behaviours.all_of(np.arange(len(item)), self.facts.longest)
         else:
             user = tokens_of(columns[fields.user], fields.user, "rows")
@@ -336,12 +342,16 @@ class Scores(ABC):
                 "Convert them: milliseconds are a thousand times as many as seconds, and 2023-11-15 is a date.",
             )
 
-    def _moment(self, time: float | None) -> float:
-        if self.facts.needs.time and time is None:
-            raise InputError(
-                f"a time, for {self.facts.model} reads the time since each behaviour", "none", "Give time=..."
-            )
-        return 0.0 if time is None else float(self._times(np.array([time]))[0])
+    def _moment(self, time: float | None, history: Behaviours) -> float:
+        """The time of the one row of a history."""
+        if time is None:
+            if self.facts.needs.time:
+                what = f"a time, for {self.facts.model} reads the time since each behaviour"
+                raise InputError(what, "none", "Give time=...")
+            return 0.0
+        moment = self._times(np.array([time]))
+        history.check_past(moment)
+        return float(moment[0])
 
 
 def _asked(

@@ -208,6 +208,29 @@ def test_times_of_another_unit_are_refused(scorer, rows, seen):
                                   "timestamp": [0, 1.7e9]})  # fmt: skip
 
 
+@pytest.mark.parametrize("model", ["MARN", "MultimodalDIN"])  # the latter reads no times
+def test_a_history_has_nothing_after_its_row(serve, model):
+    """A table of behaviours is cut at the row's time; of a list the later ones were read."""
+    scorer, past, later = serve(model).scorer(), History(["003", "004"], [1e5, 2e5], ["view"] * 2), "200000 after 1500"
+    rows = {"item_id": ["001", "002"], "timestamp": [2e5, 1.5e5]}
+    with pytest.raises(InputError, match=f"{later}00 in row 1"):
+        scorer.score(rows, [past] * 2)
+    for ask in (scorer.score_request, scorer.top):
+        with pytest.raises(InputError, match=f"{later}01 in row 0"):
+            ask(past, candidates=["001"], time=150_001)
+    assert len(scorer.score(rows, [past, History(["003"], np.array([1.5e5]), ["view"])])) == 2
+
+
+def test_a_model_that_reads_no_times_needs_none(serve):
+    scorer = serve("MultimodalDIN").scorer()
+    rows = {"item_id": ["001"]}
+    expected = scorer.score(rows, [History(["003"])])
+    for times, more in (([1e5], {}), (None, {"timestamp": ["some day"]}), ([1e5], {"timestamp": [2e5]})):
+        np.testing.assert_array_equal(scorer.score(rows | more, [History(["003"], times)]), expected)
+    with pytest.raises(InputError, match="oldest behaviour first"):
+        scorer.score(rows, [History(["003", "004"], [2e5, 1e5])])
+
+
 @pytest.mark.parametrize("price", [0, "0.00", -1])
 def test_a_price_of_0_is_a_missing_price(scorer, price):
     scorer.add_items({"item_id": ["missing"], "title": ["Red house"], "price": [None]})

@@ -132,14 +132,6 @@ class Endpoints:
             )
         if items and not known[len(asked.history) :].any():
             raise InputError("a candidate that is known", "none", "Give one that training saw or that was added.")
-        if asked.time is not None:
-            late = next((one for one in asked.history if one.time is not None and one.time > asked.time), None)
-            if late is not None:
-                raise InputError(
-                    "behaviours before the time of the request",
-                    f"{late.time:.0f} after {asked.time:.0f}",
-                    "Leave the later ones out, or ask for a later time.",
-                )
         kept = [one for one, is_known in zip(asked.history, known, strict=False) if is_known]
         history = History([one.item for one in kept], _all(kept, "time"), _all(kept, "type"))
         candidates = [item for item, is_known in zip(items, known[len(asked.history) :], strict=True) if is_known]
