@@ -18,7 +18,7 @@ from recbole_marn.registry import MODELS, atomic_files, choices, properties_fold
 from recbole_marn.settings.data import DataSettings
 from recbole_marn.settings.parsing import from_mapping
 from recbole_marn.training.identity import settings_that_matter
-from recbole_marn.tuning.space import draws, read_space
+from recbole_marn.tuning.space import ALIKE, draws, read_space
 
 __all__ = ["RESERVED", "Plan", "Run", "adopt_names", "runs_of", "shipped_space", "trials_of", "with_passes"]
 
@@ -173,11 +173,12 @@ def trials_of(plan: Plan, row: Row, space: Space, number: int) -> list[Run]:
         trials.setdefault(run.identity, run)
         if len(trials) == number:
             break
-    metrics = {run.settings["valid_metric"] for run in trials.values()}
-    if len(metrics) > 1:
-        raise InputError(
-            f"trials of '{row.label}' that are compared by one metric",
-            f"valid_metric in {sorted(metrics)}",
-            "Take valid_metric out of the search space.",
-        )
+    first, *others = (run.settings for run in trials.values())
+    for key in ALIKE:
+        if differing := [settings.get(key) for settings in others if settings.get(key) != first.get(key)]:
+            raise InputError(
+                f"trials of '{row.label}' that are compared by one metric, on the same rows",
+                f"{key}: {first.get(key)!r} and {differing[0]!r}",
+                f"Take {key} out of the search space.",
+            )
     return list(trials.values())
