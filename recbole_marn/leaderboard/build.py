@@ -231,7 +231,7 @@ class _Site:
 
     def training(self, run: Run, tuned: Mapping[str, Any] | None) -> Job:
         folder = (self.folders.unfinished / run.name).resolve()
-        given = self.request.settings.get("checkpoint_dir")
+        given = (self.plan.in_files | self.request.settings).get("checkpoint_dir")
         checkpoints = Path(given).resolve() if given else folder
         task = self._task(run, checkpoint_dir=str(checkpoints))
         task["record"]["tuned"] = tuned
