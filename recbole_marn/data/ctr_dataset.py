@@ -120,6 +120,9 @@ class CTRDataset(ColumnarDataset):
         if table.frame.columns.empty:
             self.logger.warning(f"No columns has been loaded from [{source}]")
             return None
+        if table.frame.empty and source in (FeatureSource.ITEM, FeatureSource.USER):
+            how = f"Write one for each {source.value}, or remove the file."
+            raise InputError(f"lines below the header of {filepath}", "none", how)
         for field in table.frame:
             self._describe(field, FeatureType(table.header[field]), source, table.frame)
         key = {FeatureSource.ITEM: self.iid_field, FeatureSource.USER: self.uid_field}.get(source)
