@@ -58,6 +58,7 @@ def test_bad_input(tmp_path, rows, settings, text):
     ("file", "column", "settings", "text"),
     [
         ("item", "device:token", {}, "column device in one of the files of log. Got it in .inter and .item"),
+        ("item", "user_id:token", {}, "column user_id in one of the files of log. Got it in .inter and .item"),
         ("user", "user_clicks:float", {"user": {"fields": {"user_clicks": 2}}}, "no column user_clicks in the files"),
         (
             "item",
@@ -73,6 +74,25 @@ def test_names_that_columns_cannot_have(tmp_path, file, column, settings, text):
     path.write_text("\n".join([f"{header}\t{column}", *(f"{line}\t3" for line in lines)]) + "\n")
     with pytest.raises(InputError, match=text):
         build(planted_log.settings(tmp_path, **settings))
+
+
+@pytest.mark.parametrize(("file", "column"), [("item", "label"), ("item", "item_length"), ("inter", "item_id_list")])
+def test_columns_that_are_made_for_each_row(tmp_path, file, column):
+    """RecBole's join wrote the item's column over the lengths of histories, and the run went on."""
+    path = planted_log.write(tmp_path, ROWS) / f"log.{file}"
+    header, *lines = path.read_text().replace("label:float", "clicked:float").splitlines()
+    path.write_text("\n".join([f"{header}\t{column}:token", *(f"{line}\t1" for line in lines)]) + "\n")
+    if file == "item":
+        inter = path.with_suffix(".inter")
+        inter.write_text(inter.read_text().replace("label:float", "clicked:float"))
+    seen = {"context": {"fields": {column: 2}}} if file == "inter" else {}
+    if file == "item":
+        seen = {"modalities": {"ids": {"kind": "id", "fields": {"item_id": 4, column: 2}}}}
+    given = planted_log.clean(planted_log.settings(tmp_path, "DIN", label={"field": "clicked"}, **seen), "DIN")
+    with pytest.raises(InputError, match=f"no column {column} among those of .{file} that models see"):
+        build(given)
+    if column != "label":
+        build(planted_log.settings(tmp_path, label={"field": "clicked"}, **seen))
 
 
 def test_a_column_that_tells_the_label_may_be_allowed(tmp_path):
@@ -184,6 +204,8 @@ def test_a_threshold_is_a_label(tmp_path):
     assert sha256[0] == sha256[1]
     with pytest.raises(InputError, match="one of threshold and label"):
         build(given | {"threshold": {"label": 4}})
+    with pytest.raises(InputError, match="one of LABEL_FIELD and label"):
+        build(given | {"LABEL_FIELD": "position"})
 
 
 @pytest.mark.parametrize("words", [("false", "true"), ("no", "yes"), ("0", "1")])
