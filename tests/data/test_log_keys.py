@@ -12,6 +12,8 @@ from recbole_marn.host.vocabulary import translate
 ROWS = planted_log.exposures()
 TOGETHER = sorted(ROWS, key=lambda row: row.request)
 SEEN = planted_log.behaviours()
+HEADER = ["user_id:token", "item_id:token", "timestamp:float", "label:float", "request_id:token", "device:token"]
+HEADER += ["position:token", "part:token"]
 
 
 # ---------------------------------------------------------------------------------------------- bad input
@@ -169,10 +171,10 @@ def test_lists_shorter_than_the_file_says(tmp_path):
 # ------------------------------------------------------------------------------------------ RecBole's words
 def test_benchmark_filename_is_split_files(tmp_path):
     target = planted_log.write(tmp_path, ROWS)
-    header = "user_id:token item_id:token timestamp:float clicked:float request_id:token device:token position:token"
+    header = [column.replace("label", "clicked") for column in HEADER[:7]]
     for part in PARTS:
         rows = [r[:7] for r in ROWS if r.part == part]
-        tiny.write_table(target / f"log.{part}.inter", header.split(), rows)
+        tiny.write_table(target / f"log.{part}.inter", header, rows)
     (target / "log.inter").unlink()
     given = planted_log.settings(tmp_path, benchmark_filename=PARTS, LABEL_FIELD="clicked")
     for key in ("label", "split", "split_field"):
@@ -192,6 +194,25 @@ def test_benchmark_filename_is_split_files(tmp_path):
         assert found == sorted((r.user, r.item, r.time, r.label) for r in ROWS if r.part == part)
     with pytest.raises(InputError, match="'val_interval' to be left out with split: files"):
         build(given | {"val_interval": {"timestamp": "[0,inf)"}})
+
+
+@pytest.mark.parametrize("requests", [True, False])
+def test_rows_that_stand_in_several_files_are_told(tmp_path, requests):
+    """A user and time in two files are no fault; the item beside them makes a row that was trained on a test row."""
+    target = planted_log.write(tmp_path, ROWS)
+    again = [r for r in ROWS if r.part == "train"][:7]
+    files = {part: [r for r in ROWS if r.part == part] for part in PARTS}
+    other = next(i for i in tiny.item_tokens(15) if i not in {r.item for r in ROWS if r.time == again[0].time})
+    files["test"] += [again[0]._replace(item=other, request="new")]
+    files["test"] += [r._replace(request=f"x{r.request}") for r in again]
+    for part, rows in files.items():
+        tiny.write_table(target / f"log.{part}.inter", HEADER, rows)
+    places = [{(r.user, r.item, r.time) for r in rows} for rows in files.values()]
+    several = sum(sum(one in place for place in places) > 1 for one in set().union(*places))
+    given = {"split": "files", "split_files": PARTS, "request": {"field": "request_id"} if requests else None}
+    (told,) = (n for n in build(planted_log.settings(tmp_path, **given))["train"].part.notes if "in several parts" in n)
+    assert told.startswith(f"{several} rows stand in several parts, by user, item and time") and several >= 7
+    assert not any("in several parts" in n for n in build(planted_log.settings(tmp_path))["train"].part.notes)
 
 
 def test_a_threshold_is_a_label(tmp_path):
