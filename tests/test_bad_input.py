@@ -280,6 +280,13 @@ def test_no_events(refused, copied):
     assert "Expected events in tiny.inter. Got an empty table." in refused(where)
 
 
+def test_no_items_below_the_header(refused, copied):
+    folder, where = copied
+    file = folder / "tiny.item"
+    file.write_text(file.read_text().partition("\n")[0] + "\n")
+    assert f"Expected lines below the header of {file}. Got none. Write one for each item" in refused(where)
+
+
 def test_duplicate_events(refused, copied):
     folder, where = copied
     rewrite(folder, lambda lines: [lines[0], lines[1], *lines])

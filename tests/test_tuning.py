@@ -14,6 +14,7 @@ from recbole_marn import cli, quick_start
 from recbole_marn.data.protocol import Protocol
 from recbole_marn.errors import Diverged, InputError
 from recbole_marn.registry import properties_folder
+from recbole_marn.settings.host import CLICKS_ALONE
 from recbole_marn.training.trainer import CTRTrainer
 from recbole_marn.tuning import trials
 from recbole_marn.tuning.ray import Cluster
@@ -387,12 +388,24 @@ def test_a_file_that_cannot_be_written_is_found_out_before_the_first_trial(setti
 
 
 @pytest.mark.parametrize(
-    "line", ["valid_metric choice ['AUC', 'LogLoss']", "sample_seed choice [1, 2]", "eval_negatives quniform 1,3,1"]
-)
+    "line",
+    [
+        "valid_metric choice ['AUC', 'LogLoss']", "sample_seed choice [1, 2]", "eval_negatives quniform 1,3,1",
+        "rm_dup_inter choice ['first', 'last']", "threshold choice [{'rating': 3}, {'rating': 4}]",
+    ],
+)  # fmt: skip
 @pytest.mark.parametrize("cluster", [None, Cluster()])
 def test_trials_of_other_metrics_or_rows_are_not_compared(settings, space, line, cluster):
-    fixed = {key: value for key, value in settings().items() if key != line.split()[0]}
+    no_log = CLICKS_ALONE if "threshold" in line else ()
+    fixed = {key: value for key, value in settings().items() if key not in (line.split()[0], *no_log)}
     algo = {"algo": "random", "max_evals": 1} if "quniform" in line else {}
     with pytest.raises(InputError, match=f"several values of {line.split()[0]} in mine.hyper"):
         run(fixed, space(line), cluster=cluster, **algo)
+    assert not Path("out.json").exists()
+
+
+@pytest.mark.parametrize("key", ["seed", "run_name", "nproc", "checkpoint_dir", "model", "metrics", "calibration"])
+def test_what_is_no_hyper_parameter_is_not_searched(settings, space, key):
+    with pytest.raises(InputError, match=f"hyper-parameters to search in mine.hyper. Got {key}. Take them out"):
+        run(own(settings()), space(f"lambda0 choice [1]\n{key} choice [1]\n"))
     assert not Path("out.json").exists()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -74,6 +75,7 @@ class CTRDataset(ColumnarDataset):
         self.behaviour_types = None if kind is None else self.field2id_token[kind]
         self._take_rows()
         self._drop_columns()
+        self._check_made_columns()
         self._note_pooling()
         with host_errors():
             self._change_feat_format()
@@ -121,6 +123,9 @@ class CTRDataset(ColumnarDataset):
         if table.frame.columns.empty:
             self.logger.warning(f"No columns has been loaded from [{source}]")
             return None
+        if table.frame.empty and source in (FeatureSource.ITEM, FeatureSource.USER):
+            how = f"Write one for each {source.value}, or remove the file."
+            raise InputError(f"lines below the header of {filepath}", "none", how)
         for field in table.frame:
             self._describe(field, FeatureType(table.header[field]), source, table.frame)
         key = {FeatureSource.ITEM: self.iid_field, FeatureSource.USER: self.uid_field}.get(source)
@@ -138,7 +143,7 @@ class CTRDataset(ColumnarDataset):
             keys = {FeatureSource.USER: (self.uid_field,), FeatureSource.ITEM: (self.iid_field,)}
             known = self.field2source.get(field, source)
             if known != source and field not in keys.get(source, (self.uid_field, self.iid_field)):
-                files = f".{FeatureSource(known).value} and .{FeatureSource(source).value}"
+                files = " and ".join(f".{self._file_of(of)}" for of in (known, source))
                 raise InputError(
                     f"column {field} in one of the files of {self.dataset_name}",
                     f"it in {files}",
@@ -149,6 +154,11 @@ class CTRDataset(ColumnarDataset):
             if "float" in kind.value:
                 self.field2bucketnum[field] = 2
         self.field2seqlen[field] = max(map(len, table[field]), default=0) if kind.value.endswith("seq") else 1
+
+    @staticmethod
+    def _file_of(source: FeatureSource | str) -> str:
+        ids = (FeatureSource.USER_ID, FeatureSource.ITEM_ID)
+        return FeatureSource.INTERACTION.value if source in ids else FeatureSource(source).value
 
     def _find_feedback(self, table: AtomicTable, unwanted: set[str], file: str) -> None:
         """Columns that tell clicks from other lines are looked at once the filters are through."""
@@ -359,6 +369,26 @@ class CTRDataset(ColumnarDataset):
             for field in list(feat.columns) if feat is not None else ():
                 if field not in keep:
                     self._del_col(feat, field)
+
+    def _check_made_columns(self) -> None:
+        """A column that models see may not be called as one that is made: RecBole knows one of a name."""
+        made = {self.label_field}
+        if not self.serves_ragged:
+            history = self.iid_field + self.config["LIST_SUFFIX"]
+            made |= {history, self.config["NEG_PREFIX"] + history, self.config["ITEM_LIST_LENGTH_FIELD"]}
+        for file, fields in self._seen_columns().items():
+            if taken := [field for field in fields if field in made]:
+                raise InputError(
+                    f"no column {taken[0]} among those of .{file} that models see, for each row is given one",
+                    "one",
+                    "Rename it in the header, or leave it out by unload_col.",
+                )
+
+    def _seen_columns(self) -> dict[str, Iterable[str]]:
+        """Columns that models see, by the file they are of, but for those of the modalities that are no tokens."""
+        if self.serves_ragged:
+            return {"item": token_fields(self.modality_settings.values())}
+        return {name: feat.columns for name in ("user", "item") if (feat := getattr(self, f"{name}_feat")) is not None}
 
     def _note_pooling(self) -> None:
         """RecBole's models pool lists of users and items alone, and which columns are lists the files say."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -156,6 +157,9 @@ class LogDataset(LogFiles):
             return {}
         rows = [c for c in self.columns if not c.by_user and c.tokens is not None]
         return {column.name: column.values for column in rows}
+
+    def _seen_columns(self) -> dict[str, Iterable[str]]:
+        return {**super()._seen_columns(), "inter": self._extra()}
 
     def _drop_columns(self) -> None:
         """No model may see what is no feature; RecBole's see users, items, profile, context and an item's tokens."""

@@ -156,6 +156,8 @@ class LogFiles(CTRDataset):
         frame = table.frame.dropna(subset=[self.uid_field, self.iid_field]).reset_index(drop=True)
         if lost := len(table.frame) - len(frame):
             self.notes.append(f"{path.name}: {lost} lines without user or item were left out")
+        if frame.empty:
+            raise InputError(f"behaviours in {path}", "none", "Write one a line, or leave behaviours: {file: ...} out.")
         if self.time_field in frame:
             time = frame[self.time_field].to_numpy(dtype=np.float64)
             event_checks.check_times(time, field=self.time_field, file=path.name)

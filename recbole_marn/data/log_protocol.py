@@ -24,7 +24,7 @@ from recbole_marn.data.log_histories import (
     is_one_of,
 )
 from recbole_marn.data.log_requests import Exposures, group
-from recbole_marn.data.log_splits import note_on_short_users, split_requests
+from recbole_marn.data.log_splits import note_on_rows_in_several_parts, note_on_short_users, split_requests
 from recbole_marn.data.log_statistics import LogCounts
 from recbole_marn.data.logged_rows import LoggedRows, Requests
 from recbole_marn.data.negatives import NegativeSampler
@@ -99,6 +99,8 @@ class LogProtocol:
             else given[requests.line[requests.first[:-1]]]
         )
         if self.settings.split == "leave_last" and (note := note_on_short_users(requests.user)):
+            self.notes.append(note)
+        if given is not None and (note := note_on_rows_in_several_parts(requests, part)):
             self.notes.append(note)
         number = np.bincount(part, minlength=3)
         for name, which in PARTS.items():

@@ -5,12 +5,16 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from recbole_marn.data.arrays import runs
+from recbole_marn.data.arrays import begins, runs
+from recbole_marn.data.logged_rows import Requests
 from recbole_marn.data.rows import PARTS, Events, last_two_days, split_leave_last
 from recbole_marn.errors import InputError
 from recbole_marn.settings.data import DataSettings
 
-__all__ = ["cut_by_ratio", "note_on_short_users", "parts_of_words", "split_requests", "split_rows_at_random"]
+__all__ = [
+    "cut_by_ratio", "note_on_rows_in_several_parts", "note_on_short_users", "parts_of_words", "split_requests",
+    "split_rows_at_random",
+]  # fmt: skip
 
 
 def split_requests(settings: DataSettings, user: np.ndarray, time: np.ndarray) -> np.ndarray:
@@ -53,6 +57,26 @@ def note_on_short_users(user: np.ndarray) -> str | None:
         f"leave_last: of {len(size)} users {alone} with one or two requests are in training alone, and {untried} with"
         " three have no request in validation"
     )
+
+
+def note_on_rows_in_several_parts(requests: Requests, part: np.ndarray) -> str | None:
+    """How often one user, item and time is found in several parts, which come with the rows; None where never.
+
+    Args:
+        part: (Q,) of requests.
+    """
+    together = np.flatnonzero(begins(requests.user, requests.time))
+    size = np.diff(together, append=requests.n_requests)
+    several = np.repeat(np.minimum.reduceat(part, together) != np.maximum.reduceat(part, together), size)
+    row = np.flatnonzero(requests.of_rows(several))
+    request = requests.request_of(row)
+    moment, item, of_part = np.repeat(np.arange(len(size)), size)[request], requests.item[row], part[request]
+    order = np.lexsort((of_part, item, moment))
+    moment, item, of_part = moment[order], item[order], of_part[order]
+    first = np.flatnonzero(begins(moment, item))
+    found = int((np.maximum.reduceat(of_part, first) != of_part[first]).sum()) if row.size else 0
+    told = f"{found} rows stand in several parts, by user, item and time: what is trained on is tested"
+    return told if found else None
 
 
 def split_rows_at_random(settings: DataSettings, user: np.ndarray, time: np.ndarray) -> np.ndarray:

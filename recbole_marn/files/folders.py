@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import glob
 import os
 import shutil
 from collections.abc import Iterator
@@ -83,12 +84,13 @@ def _existing(folder: Path) -> Path:
 
 def clean_leftovers(folder: Path) -> None:
     """Remove what killed runs left beside `folder`, and put back a folder that one was just replacing."""
-    old = sorted(folder.parent.glob(f".{folder.name}.old-*"))
+    name = glob.escape(folder.name)
+    old = sorted(folder.parent.glob(f".{name}.old-*"))
     if old and not folder.exists():
         os.rename(old.pop(), folder)
     for left in old:
         shutil.rmtree(left, ignore_errors=True)
-    for left in folder.parent.glob(f".{folder.name}.partial-*"):
+    for left in folder.parent.glob(f".{name}.partial-*"):
         if fcntl is not None and left.is_dir():
             with _held(left) as free:
                 if free:

@@ -25,8 +25,7 @@ def translate(given: MutableMapping[str, Any], defaults: Mapping[str, Any]) -> N
     if given.get("threshold"):
         _threshold(given)
     elif "LABEL_FIELD" in given and given["LABEL_FIELD"] != defaults.get("LABEL_FIELD"):
-        if given.get("label", defaults.get("label")) is None:
-            given["label"] = {"field": given["LABEL_FIELD"]}
+        _label_field(given, given.get("label", defaults.get("label")))
     if given.get("label", defaults.get("label")) is None:
         return
     requests = given.get("request", defaults.get("request")) is not None
@@ -44,6 +43,15 @@ def _threshold(given: MutableMapping[str, Any]) -> None:
         raise InputError("threshold of one column", repr(threshold), "Write e.g. {rating: 4}.")
     ((field, at_least),) = threshold.items()
     _set(given, "threshold", {"label": {"field": field, "at_least": at_least}})
+
+
+def _label_field(given: MutableMapping[str, Any], label: Any) -> None:
+    """`LABEL_FIELD` names the column of the labels; beside `at_least`, as beside a threshold, those that are made."""
+    if label is None:
+        given["label"] = {"field": given["LABEL_FIELD"]}
+    elif isinstance(label, Mapping) and label.get("at_least") is None:
+        if label.get("field", given["LABEL_FIELD"]) != given["LABEL_FIELD"]:
+            raise InputError("one of LABEL_FIELD and label", f"both, and label is {dict(label)!r}", "Leave one out.")
 
 
 def _split(wanted: Any, requests: bool) -> dict[str, Any]:

@@ -33,6 +33,7 @@ from recbole_marn.leaderboard.search import going_on, passes_of_rounds, search_t
 from recbole_marn.leaderboard.statistics import TableRow
 from recbole_marn.registry import MODELS
 from recbole_marn.training.jobs import Failure, Job, run_jobs
+from recbole_marn.tuning.space import check_searched
 
 __all__ = ["build"]
 
@@ -168,8 +169,8 @@ def _rows_of(request: LeaderboardRequest, plan: Plan) -> list[Row]:
 def _space_of(request: LeaderboardRequest, rows: Sequence[Row]) -> Space:
     if not request.space:
         return shipped_space()
-    space = read_grid(request.space)
-    _check_no_rows(space, request.space)
+    space = read_grid(request.space, named=False)
+    check_searched([key for choices in space.choices.values() for key in choices], request.space)
     _say_unused(space, request.space, {row.model for row in rows})
     return space
 
@@ -178,15 +179,6 @@ def _say_unused(space: Space, file: str | None, models: Iterable[str]) -> None:
     """Sections of models that are not in the table are passed over, which is said."""
     for section in space.unused(models):
         print(f"{file}: section '{section}' is passed over, no row of --models is of this model", file=sys.stderr)
-
-
-def _check_no_rows(space: Space, file: str) -> None:
-    if space.rows:
-        raise InputError(
-            f"sections 'all' or a model in {file}, the choices of a search",
-            f"rows: {', '.join(row.label for row in space.rows)}",
-            "Rows go into the file of --grid.",
-        )
 
 
 def _check_passes(trials: Mapping[str, Sequence[Run]]) -> None:
@@ -239,7 +231,7 @@ class _Site:
 
     def training(self, run: Run, tuned: Mapping[str, Any] | None) -> Job:
         folder = (self.folders.unfinished / run.name).resolve()
-        given = self.request.settings.get("checkpoint_dir")
+        given = (self.plan.in_files | self.request.settings).get("checkpoint_dir")
         checkpoints = Path(given).resolve() if given else folder
         task = self._task(run, checkpoint_dir=str(checkpoints))
         task["record"]["tuned"] = tuned

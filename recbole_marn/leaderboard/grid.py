@@ -71,8 +71,11 @@ class Space:
 
 
 # -------------------------------------------------------------------------------------------------- files
-def read_grid(path: Path | str | None) -> Space:
+def read_grid(path: Path | str | None, *, named: bool = True) -> Space:
     """A grid file or search space file.
+
+    Args:
+        named: it may name single rows; a search space is one of a model, for all of its rows.
 
     Raises:
         InputError: as `read_yaml`, an unknown model, a setting without a list of choices.
@@ -85,11 +88,13 @@ def read_grid(path: Path | str | None) -> Space:
     choices: dict[str, dict[str, list[Any]]] = {}
     rows: list[Row] = []
     for section, entries in content.items():
-        if section not in ("all", "rows") and section not in MODELS:
+        if section not in ("all", *(["rows"] if named else []), *MODELS):
+            known = "'all', 'rows' or a model" if named else "'all' or a model"
+            of_rows = "" if named else " All rows of a model share its choices; rows go into the file of --grid."
             raise InputError(
-                f"sections 'all', 'rows' or a model in {path}",
+                f"sections {known} in {path}",
                 f"'{section}'",
-                f"`recbole-marn models` lists the models.{nearest(section, MODELS)}",
+                f"`recbole-marn models` lists the models.{of_rows}{nearest(section, MODELS)}",
             )
         if not isinstance(entries, dict):
             raise InputError(f"section '{section}' of {path} to be a mapping", repr(entries), "Write key: value lines.")

@@ -18,13 +18,13 @@ from recbole_marn.registry import MODELS, atomic_files, choices, properties_fold
 from recbole_marn.settings.data import DataSettings
 from recbole_marn.settings.parsing import from_mapping
 from recbole_marn.training.identity import settings_that_matter
-from recbole_marn.tuning.space import draws, read_space
+from recbole_marn.tuning.space import ALIKE, draws, read_space
 
 __all__ = ["RESERVED", "Plan", "Run", "adopt_names", "runs_of", "shipped_space", "trials_of", "with_passes"]
 
 DRAW_SEED = 2020
 # Given by options of the leaderboard, or decided by it; the command line goes before a file of settings in the others.
-RESERVED_IN_FILES = ("seed", "run_name")
+RESERVED_IN_FILES = {"seed", "run_name"}
 RESERVED = {
     "seed": "Give --seeds=N: seeds 2020, 2021, ...",
     "model": "Give --models=A,B,C, or name it in the grid file.",
@@ -32,6 +32,10 @@ RESERVED = {
     "resume": "A leaderboard always goes on from what is finished.",
     "run_name": "A run's name is its identity.",
     "show_progress": "There is one progress bar for all runs.",
+}
+OF_ALL_ROWS = {
+    "checkpoint_dir": "Give --checkpoint_dir, which holds for all rows.",
+    "data_path": "Give --data_path, which holds for all rows.",
 }
 
 
@@ -98,8 +102,9 @@ class Plan:
         Raises:
             InputError: unknown model or key, a value of the wrong kind, or a modality the data set does not have.
         """
-        for key, hint in RESERVED.items():
-            if key in self.common or key in row.settings or (key in RESERVED_IN_FILES and key in self.in_files):
+        given = [*row.settings, *self.common.keys() & RESERVED, *self.in_files.keys() & RESERVED_IN_FILES]
+        for key, hint in (RESERVED | OF_ALL_ROWS).items():
+            if key in given:
                 raise InputError("settings that a leaderboard leaves open", f"'{key}'", hint)
         settings = {**self.common, **row.settings}
         config = build_config(row.model, self.dataset, list(self.config_files), settings)
@@ -173,11 +178,12 @@ def trials_of(plan: Plan, row: Row, space: Space, number: int) -> list[Run]:
         trials.setdefault(run.identity, run)
         if len(trials) == number:
             break
-    metrics = {run.settings["valid_metric"] for run in trials.values()}
-    if len(metrics) > 1:
-        raise InputError(
-            f"trials of '{row.label}' that are compared by one metric",
-            f"valid_metric in {sorted(metrics)}",
-            "Take valid_metric out of the search space.",
-        )
+    first, *others = (run.settings for run in trials.values())
+    for key in ALIKE:
+        if differing := [settings.get(key) for settings in others if settings.get(key) != first.get(key)]:
+            raise InputError(
+                f"trials of '{row.label}' that are compared by one metric, on the same rows",
+                f"{key}: {first.get(key)!r} and {differing[0]!r}",
+                f"Take {key} out of the search space.",
+            )
     return list(trials.values())

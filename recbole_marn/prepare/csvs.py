@@ -122,9 +122,20 @@ def _header(lines: _Lines) -> tuple[str, list[str]]:
 
 
 def read_header(path: Path, encoding: str = "utf-8") -> list[str]:
-    """The column names in the first line."""
+    """The column names in the first line.
+
+    Raises:
+        InputError: an empty file, or lines that end as on old Macs, which would all be one.
+    """
+    lines = _Lines(path, Tally(path.name), encoding)
     with _long_fields():
-        return _header(_Lines(path, Tally(path.name), encoding))[1]
+        names = _header(lines)[1]
+    if any("\r" in text for _, text in lines.taken):
+        how = "Save it with Unix or Windows line ends."
+        raise InputError(f"lines that end in a line feed in {path}", "carriage returns alone", how)
+    if not any(names):
+        raise InputError(f"a header and rows in {path}", "none", "Check that it is the right file, and whole.")
+    return names
 
 
 def read_csv(

@@ -79,9 +79,9 @@ class Tally:
             )
         if not self.read:
             raise InputError(
-                f"at least one line in {self.name}",
-                "an empty file",
-                "Download it again and compare its size with the publisher's.",
+                f"at least one row in {self.name}",
+                "none",
+                "The file is empty or ends after its header: write rows below it, or get a published file again.",
             )
 
 

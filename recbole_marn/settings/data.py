@@ -262,6 +262,7 @@ ROW_SETTINGS = (
     "split", "split_times", "repeats", "eval_sampling", "negatives_from", "release_field", "eval_negatives",
     "matched_pool", "sample_seed", "label", "request", "split_ratios", "split_order", "split_group", "split_unit",
     "split_field", "split_files", "val_interval", "user_inter_num_interval", "item_inter_num_interval",
+    "filter_inter_by_user_or_item", "rm_dup_inter", "atomic_files",
 )  # fmt: skip
 # Keys that one split alone reads.
 SPLIT_KEYS = {"split_times": "time", "split_ratios": "random", "split_order": "random", "split_group": "random"}

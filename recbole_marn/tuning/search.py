@@ -18,9 +18,16 @@ from recbole_marn.errors import InputError
 from recbole_marn.files import plain
 from recbole_marn.host.config import build_config, read_files
 from recbole_marn.host.keys import unread_keys
-from recbole_marn.settings.data import ROW_SETTINGS
 from recbole_marn.tuning import ray as ray_engine
-from recbole_marn.tuning.space import Space, check_space, default_space, params_dict, read_space
+from recbole_marn.tuning.space import (
+    ALIKE,
+    Space,
+    check_searched,
+    check_space,
+    default_space,
+    params_dict,
+    read_space,
+)
 from recbole_marn.tuning.trials import Search
 
 __all__ = ["MAX_EVALS", "tune"]
@@ -55,18 +62,20 @@ def tune(
         notes, where settings of every trial are not read.
 
     Raises:
-        InputError: hyperopt or Ray is missing; a params file that is missing, has a bad line or names an unknown key
-            or a value out of range; nothing left to search; another search in `output_file`; or no trial that trains.
+        InputError: hyperopt or Ray is missing; a params file that is missing, has a bad line or names an unknown key,
+            one that is no hyper-parameter or a value out of range; nothing left to search; another search in
+            `output_file`; or no trial that trains.
     """
     if cluster is None or algo == "bayes":
         check_hyperopt()
     fixed = {**(config_dict or {}), "model": model, "dataset": dataset}
     config = build_config(model, dataset, config_file_list, fixed)
     file = default_space(model) if params_file is None else Path(params_file)
-    space = {name: line for name, line in read_space(file).items() if name not in fixed}
+    space = read_space(file)
+    check_searched(space, file)
+    space = {name: line for name, line in space.items() if name not in fixed}
     check_space(space, algo, max_evals, file)
-    _check_comparable(space, file)
-    _check_values(space, config_file_list, fixed)
+    _check_values(space, file, config_file_list, fixed)
     search = Search(config, space, algo, max_evals, Path(output_file))
     search.check_place()
     if cluster is None:
@@ -89,23 +98,21 @@ def tune(
     }
 
 
-def _check_comparable(space: Space, file: Path) -> None:
-    """Refuse to compare trials that are validated by other metrics, or on other rows."""
-    one = {name for name, (kind, values) in space.items() if kind == "choice" and len(values) == 1}
-    if names := [name for name in space if name in ("valid_metric", *ROW_SETTINGS) and name not in one]:
-        raise InputError(
-            "trials that one metric compares, on the same rows",
-            f"several values of {', '.join(names)} in {file}",
-            "Take them out of the search; as --key=value they hold for all trials.",
-        )
-
-
-def _check_values(space: Space, config_file_list: Sequence[str], fixed: Mapping[str, Any]) -> None:
-    """Refuse a value, or an end of a range, that no trial could be made of, before the first one is trained."""
+def _check_values(space: Space, file: Path, config_file_list: Sequence[str], fixed: Mapping[str, Any]) -> None:
+    """Refuse a value, or an end of a range, that no trial could be made of, before the first one is trained; and values
+    whose trials would be validated by other metrics, or on other rows."""
     for name, (kind, values) in space.items():
+        alike = []
         for value in values if kind == "choice" else values[:2]:
             tried = math.exp(value) if kind == "loguniform" else value
-            build_config(fixed["model"], fixed["dataset"], config_file_list, {**fixed, name: tried})
+            config = build_config(fixed["model"], fixed["dataset"], config_file_list, {**fixed, name: tried})
+            alike.append({key: config[key] for key in ALIKE})
+        if any(found != alike[0] for found in alike):
+            raise InputError(
+                "trials that one metric compares, on the same rows",
+                f"several values of {name} in {file}",
+                "Take it out of the search; as --key=value it holds for all trials.",
+            )
 
 
 def _one_after_another(search: Search, config_file_list: Sequence[str], fixed: Mapping[str, Any]) -> None:

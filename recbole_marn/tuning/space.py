@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +13,23 @@ import numpy as np
 from recbole_marn.errors import InputError
 from recbole_marn.files import plain
 from recbole_marn.registry import properties_folder
+from recbole_marn.settings.data import ROW_SETTINGS
 from recbole_marn.settings.parsing import nearest
+from recbole_marn.training.identity import INCIDENTAL
 
-__all__ = ["ALGORITHMS", "Space", "check_space", "default_space", "draws", "params_dict", "read_space", "readable"]
+__all__ = [
+    "ALGORITHMS", "ALIKE", "Space", "check_searched", "check_space", "default_space", "draws", "params_dict",
+    "read_space", "readable",
+]  # fmt: skip
 
 # Numbers each kind of line takes, RecBole's own format.
 RANGES = {"uniform": "low,high", "quniform": "low,high,step", "loguniform": "log of low,log of high"}
 ALGORITHMS = ("exhaustive", "random", "bayes")
 Space = Mapping[str, tuple[str, list[Any]]]  # name -> kind of line, and its values
+# No hyper-parameters: the best of several seeds is luck, and no model is better for the others.
+NOT_SEARCHED = INCIDENTAL | {"seed", "model", "dataset", "metrics", "topk", "calibration", "loss_decimal_place"}
+# What trials that are compared have in common: one metric, on the same rows.
+ALIKE = ("valid_metric", "metric_decimal_place", *ROW_SETTINGS)
 
 
 def read_space(file: Path) -> dict[str, tuple[str, list[Any]]]:
@@ -70,6 +79,21 @@ def _parse(line: str, where: str) -> tuple[str, str, list[Any]]:
         repr(line.strip()),
         f"Write it as NAME choice [1, 2], or NAME uniform 0,1.{'' if forms else nearest(kind, kinds)}",
     )
+
+
+def check_searched(names: Iterable[str], file: Path | str | None) -> None:
+    """Refuse a search over what is no hyper-parameter.
+
+    Raises:
+        InputError: a seed, or a key that names a run, places its files or says which machine does it.
+    """
+    if wrong := [name for name in names if name in NOT_SEARCHED]:
+        raise InputError(
+            f"hyper-parameters to search in {file}",
+            ", ".join(wrong),
+            "Take them out of the search: the best of several seeds is luck, and no model is better for names, folders "
+            "and machines.",
+        )
 
 
 def check_space(space: Space, algo: str, max_evals: int, file: Path) -> None:

@@ -12,6 +12,8 @@ from recbole_marn.host.vocabulary import translate
 ROWS = planted_log.exposures()
 TOGETHER = sorted(ROWS, key=lambda row: row.request)
 SEEN = planted_log.behaviours()
+HEADER = ["user_id:token", "item_id:token", "timestamp:float", "label:float", "request_id:token", "device:token"]
+HEADER += ["position:token", "part:token"]
 
 
 # ---------------------------------------------------------------------------------------------- bad input
@@ -58,6 +60,7 @@ def test_bad_input(tmp_path, rows, settings, text):
     ("file", "column", "settings", "text"),
     [
         ("item", "device:token", {}, "column device in one of the files of log. Got it in .inter and .item"),
+        ("item", "user_id:token", {}, "column user_id in one of the files of log. Got it in .inter and .item"),
         ("user", "user_clicks:float", {"user": {"fields": {"user_clicks": 2}}}, "no column user_clicks in the files"),
         (
             "item",
@@ -73,6 +76,25 @@ def test_names_that_columns_cannot_have(tmp_path, file, column, settings, text):
     path.write_text("\n".join([f"{header}\t{column}", *(f"{line}\t3" for line in lines)]) + "\n")
     with pytest.raises(InputError, match=text):
         build(planted_log.settings(tmp_path, **settings))
+
+
+@pytest.mark.parametrize(("file", "column"), [("item", "label"), ("item", "item_length"), ("inter", "item_id_list")])
+def test_columns_that_are_made_for_each_row(tmp_path, file, column):
+    """RecBole's join wrote the item's column over the lengths of histories, and the run went on."""
+    path = planted_log.write(tmp_path, ROWS) / f"log.{file}"
+    header, *lines = path.read_text().replace("label:float", "clicked:float").splitlines()
+    path.write_text("\n".join([f"{header}\t{column}:token", *(f"{line}\t1" for line in lines)]) + "\n")
+    if file == "item":
+        inter = path.with_suffix(".inter")
+        inter.write_text(inter.read_text().replace("label:float", "clicked:float"))
+    seen = {"context": {"fields": {column: 2}}} if file == "inter" else {}
+    if file == "item":
+        seen = {"modalities": {"ids": {"kind": "id", "fields": {"item_id": 4, column: 2}}}}
+    given = planted_log.clean(planted_log.settings(tmp_path, "DIN", label={"field": "clicked"}, **seen), "DIN")
+    with pytest.raises(InputError, match=f"no column {column} among those of .{file} that models see"):
+        build(given)
+    if column != "label":
+        build(planted_log.settings(tmp_path, label={"field": "clicked"}, **seen))
 
 
 def test_a_column_that_tells_the_label_may_be_allowed(tmp_path):
@@ -149,10 +171,10 @@ def test_lists_shorter_than_the_file_says(tmp_path):
 # ------------------------------------------------------------------------------------------ RecBole's words
 def test_benchmark_filename_is_split_files(tmp_path):
     target = planted_log.write(tmp_path, ROWS)
-    header = "user_id:token item_id:token timestamp:float clicked:float request_id:token device:token position:token"
+    header = [column.replace("label", "clicked") for column in HEADER[:7]]
     for part in PARTS:
         rows = [r[:7] for r in ROWS if r.part == part]
-        tiny.write_table(target / f"log.{part}.inter", header.split(), rows)
+        tiny.write_table(target / f"log.{part}.inter", header, rows)
     (target / "log.inter").unlink()
     given = planted_log.settings(tmp_path, benchmark_filename=PARTS, LABEL_FIELD="clicked")
     for key in ("label", "split", "split_field"):
@@ -174,6 +196,25 @@ def test_benchmark_filename_is_split_files(tmp_path):
         build(given | {"val_interval": {"timestamp": "[0,inf)"}})
 
 
+@pytest.mark.parametrize("requests", [True, False])
+def test_rows_that_stand_in_several_files_are_told(tmp_path, requests):
+    """A user and time in two files are no fault; the item beside them makes a row that was trained on a test row."""
+    target = planted_log.write(tmp_path, ROWS)
+    again = [r for r in ROWS if r.part == "train"][:7]
+    files = {part: [r for r in ROWS if r.part == part] for part in PARTS}
+    other = next(i for i in tiny.item_tokens(15) if i not in {r.item for r in ROWS if r.time == again[0].time})
+    files["test"] += [again[0]._replace(item=other, request="new")]
+    files["test"] += [r._replace(request=f"x{r.request}") for r in again]
+    for part, rows in files.items():
+        tiny.write_table(target / f"log.{part}.inter", HEADER, rows)
+    places = [{(r.user, r.item, r.time) for r in rows} for rows in files.values()]
+    several = sum(sum(one in place for place in places) > 1 for one in set().union(*places))
+    given = {"split": "files", "split_files": PARTS, "request": {"field": "request_id"} if requests else None}
+    (told,) = (n for n in build(planted_log.settings(tmp_path, **given))["train"].part.notes if "in several parts" in n)
+    assert told.startswith(f"{several} rows stand in several parts, by user, item and time") and several >= 7
+    assert not any("in several parts" in n for n in build(planted_log.settings(tmp_path))["train"].part.notes)
+
+
 def test_a_threshold_is_a_label(tmp_path):
     planted_log.write(tmp_path, with_column(ROWS, label=lambda r: 3 + 2 * r.label))
     given = planted_log.settings(tmp_path)
@@ -184,6 +225,8 @@ def test_a_threshold_is_a_label(tmp_path):
     assert sha256[0] == sha256[1]
     with pytest.raises(InputError, match="one of threshold and label"):
         build(given | {"threshold": {"label": 4}})
+    with pytest.raises(InputError, match="one of LABEL_FIELD and label"):
+        build(given | {"LABEL_FIELD": "position"})
 
 
 @pytest.mark.parametrize("words", [("false", "true"), ("no", "yes"), ("0", "1")])

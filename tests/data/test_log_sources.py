@@ -98,6 +98,12 @@ def test_what_behaviours_of_a_file_cannot_be(tmp_path, settings, text):
         build(planted_log.settings(tmp_path, **BESIDE | settings))
 
 
+def test_a_file_of_behaviours_that_ends_after_its_header(tmp_path):
+    planted_log.write(tmp_path, ROWS, [])
+    with pytest.raises(InputError, match="Expected behaviours in .*log.behaviours. Got none. Write one a line"):
+        build(planted_log.settings(tmp_path, **BESIDE))
+
+
 def test_lines_that_are_neither_rows_nor_behaviours_are_counted(tmp_path):
     write_marked(tmp_path, ("view", "cart"))
     behaviours = {"types": ["view"], "row_types": ["shown"]}

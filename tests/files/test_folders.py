@@ -149,12 +149,13 @@ def test_what_a_killed_run_left_is_removed_by_the_next(tmp_path):
     assert os.listdir(out) == ["x"]
 
 
-def test_a_folder_that_was_just_being_replaced_comes_back(tmp_path):
-    (tmp_path / ".x.old-1").mkdir()
-    (tmp_path / ".x.old-1" / "a").write_text("old")
-    with pytest.raises(InputError, match="never overwritten by itself"), staged_folder(tmp_path / "x"):
+@pytest.mark.parametrize("name", ["x", "x[2]"])
+def test_a_folder_that_was_just_being_replaced_comes_back(tmp_path, name):
+    (tmp_path / f".{name}.old-1").mkdir()
+    (tmp_path / f".{name}.old-1" / "a").write_text("old")
+    with pytest.raises(InputError, match="never overwritten by itself"), staged_folder(tmp_path / name):
         pass
-    assert files(tmp_path / "x") == {"a": b"old"} and os.listdir(tmp_path) == ["x"]
+    assert files(tmp_path / name) == {"a": b"old"} and os.listdir(tmp_path) == [name]
 
 
 def test_the_part_of_a_file_that_came_otherwise_is_removed(tmp_path):

@@ -51,6 +51,13 @@ def test_test_parts_that_finished_runs_lack_are_told(common, here, tmp_path, cap
         assert f"finished without also_test: {kind}, and not run again: LR; remove their records" in told
 
 
+def test_a_file_says_where_checkpoints_stay(common, here, tmp_path):
+    (tmp_path / "s.yaml").write_text(f"checkpoint_dir: {tmp_path / 'kept'}")
+    given = {key: value for key, value in common.items() if key != "checkpoint_dir"}
+    build(request(given, out=tmp_path / "results", models=["LR"], seeds=1, config_files=[str(tmp_path / "s.yaml")]))
+    assert len(list((tmp_path / "kept").glob("LR-*.pth"))) == 2
+
+
 @pytest.mark.parametrize("key", ["seed: 7", "run_name: mine"])
 def test_a_file_leaves_to_the_leaderboard_what_it_decides(common, tmp_path, key):
     (tmp_path / "s.yaml").write_text(key)

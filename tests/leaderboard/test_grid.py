@@ -137,6 +137,8 @@ def test_paths_and_samplings_are_no_part_of_the_identity(plan, tmp_path):
         (Row("a", "MARN", {"resume": False}), "'resume'"),
         (Row("a", "MARN", {"model": "LR"}), "'model'.*--models"),
         (Row("a", "MARN", {"run_name": "mine"}), "'run_name'.*name is its identity"),
+        (Row("a", "MARN", {"checkpoint_dir": "mine"}), "'checkpoint_dir'. Give --checkpoint_dir"),
+        (Row("a", "MARN", {"data_path": "mine"}), "'data_path'. Give --data_path"),
     ],
 )
 def test_a_wrong_setting_is_explained(plan, row, told):

@@ -147,7 +147,8 @@ def test_a_search_that_cannot_be_cut_short(common, here, tmp_path, settings, cho
     [
         ("all: {eval_sampling: [matched, popularity]}", "eval_sampling"),
         ("all: {valid_metric: [LogLoss]}", "compared by one metric"),
-        ("rows: {LR slow: {model: LR, learning_rate: 0.001}}", "rows: LR slow. Rows go into the file of --grid"),
+        ("LR: {nproc: [1, 2], seed: [1, 2]}", "hyper-parameters to search in .*. Got nproc, seed. Take them out"),
+        ("rows: {slow: {model: LR, learning_rate: 0.001}}", "'all' or a model in .*rows go into .* --grid"),
     ],
 )
 def test_a_search_compares_like_with_like_and_reads_all_of_its_space(common, here, tmp_path, choices, told):

@@ -176,7 +176,9 @@ def test_any_number_of_behaviours(shop):
         (events().encode("utf-16"), "UTF-16"), (events().encode("utf-16-le"), "UTF-16 without a byte order mark"),
         (events().encode("utf-32"), "UTF-32"), (b"\0" * 5000, "zero bytes"), (b"SQLite format 3\0", "an SQLite"),
         (b"[{}]", "one JSON array"), (b"\x80\x04", "a Python pickle"), (b"ARROW1..", "Arrow"),
-        (b"", "columns for user_id"),
+        (b"", "a header and rows in .*. Got none"), (b"\n\n", "a header and rows in .*. Got none"),
+        (b"user_id,item_id,timestamp\n", "at least one row in events events.csv. Got none. The file is empty or ends"),
+        (events().replace("\n", "\r").encode(), "end in a line feed .* Got carriage returns alone"),
         (events().partition("\n")[2].encode(), "'1600000000'.*has no header"),
     ],
 )  # fmt: skip
