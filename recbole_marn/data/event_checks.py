@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -117,7 +117,7 @@ def check_lengths(lengths: Any, list_columns: Sequence[str]) -> None:
         )
 
 
-def feedback_columns(header: Mapping[str, str]) -> list[str]:
+def feedback_columns(header: Iterable[str]) -> list[str]:
     """Columns whose name says that they tell clicks from other lines."""
     return [field for field in header if field.replace("_", "").lower() in FEEDBACK]
 

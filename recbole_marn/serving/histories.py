@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal
@@ -10,12 +10,14 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from recbole_marn.data.event_checks import CLICKED, feedback_columns
 from recbole_marn.data.fields import Fields
 from recbole_marn.data.numbering import token_hashes
 from recbole_marn.data.rows import tie_key
 from recbole_marn.errors import InputError
-from recbole_marn.prepare.tokens import identifier
+from recbole_marn.prepare.tokens import as_text, identifier
 from recbole_marn.serving.distinct import distinct
+from recbole_marn.serving.numbers import read_numbers
 from recbole_marn.settings.data import DataSettings
 
 __all__ = ["Behaviours", "History", "Needs", "Windows", "columns_of", "times_of", "tokens_of"]
@@ -46,6 +48,8 @@ class Needs:
         types: behaviours of other types are no part of a history; None: of none.
         once: of behaviours that repeat an item, or an item and type, the first alone is part of a history; None: all.
         listed: histories came with the rows, in an order of their own.
+        clicks: histories were made of clicks alone, of lines that may tell by a column whether they are one.
+        label, at_least: that column in a log, and the number from which on a line is a click; None: by its name.
     """
 
     time: bool
@@ -53,22 +57,35 @@ class Needs:
     types: Sequence[str] | None = None
     once: Literal["item", "type"] | None = None
     listed: bool = False
+    clicks: bool = False
+    label: str | None = None
+    at_least: float | None = None
 
     @classmethod
     def of(cls, settings: DataSettings, *, time: bool, kind: bool) -> Needs:
         """Those of a model that reads time and kind, and was trained on data of these settings."""
-        behaviours, is_log = settings.behaviours_settings(), settings.label is not None
+        behaviours, label = settings.behaviours_settings(), settings.label_settings()
         if settings.histories == "given":
             return cls(time, kind, listed=True)
         once: Literal["item", "type"] | None = None
         if settings.repeats == "first":
-            once = "type" if is_log and settings.behaviour_settings().kind else "item"
-        return cls(time, kind, behaviours.types if behaviours else None, once)
+            once = "type" if label and settings.behaviour_settings().kind else "item"
+        if behaviours:
+            return cls(time, kind, behaviours.types, once)
+        of_log = {"label": label.field, "at_least": label.at_least} if label else {}
+        return cls(time, kind, once=once, clicks=True, **of_log)
 
     @property
     def typed(self) -> bool:
         """Whether behaviours must say their type."""
         return self.kind or self.types is not None or self.once == "type"
+
+    def telling(self, names: Iterable[str]) -> list[str]:
+        """Columns that may say of a behaviour that it is no click, where histories were made of clicks alone."""
+        if not self.clicks:
+            return []
+        by_name = feedback_columns(name for name in names if isinstance(name, str))
+        return list(dict.fromkeys([*by_name, *(name for name in names if name == self.label)]))
 
 
 @dataclass(frozen=True)
@@ -121,11 +138,13 @@ class Behaviours:
             kinds: tokens -> codes of behaviour types.
 
         Raises:
-            InputError: a column is missing, or a value in it.
+            InputError: a column is missing, or a value in it; lines that are no clicks, where histories were of clicks.
         """
         of_kind = fields.behaviour if needs.typed else None
         wanted = [fields.user, fields.item, fields.time, *([of_kind] if of_kind else [])]
         columns = columns_of(table, wanted, "behaviours")
+        for name, values in columns_of(table, needs.telling(table), "behaviours").items():
+            _check_are_clicks(values, name, needs)
         tokens = tokens_of(columns[fields.user], fields.user, "behaviours")
         found, user = np.unique(tokens, return_inverse=True)
         of_item = tokens_of(columns[fields.item], fields.item, "behaviours")
@@ -268,6 +287,19 @@ class Behaviours:
         end = np.searchsorted(self.user, row, side="right")
         start = np.maximum(np.searchsorted(self.user, row), end - longest)
         return Windows(start, end - start)
+
+
+def _check_are_clicks(values: np.ndarray, name: str, needs: Needs) -> None:
+    if name == needs.label and needs.at_least is not None:
+        clicked = read_numbers(name, values)[0] >= needs.at_least
+    else:
+        clicked = np.array([as_text(value).strip().lower() in CLICKED for value in values.tolist()], dtype=bool)
+    if not clicked.all():
+        raise InputError(
+            "nothing but clicks in behaviours, for histories were made of clicks in training",
+            f"column '{name}' with {(~clicked).sum()} of {len(values)} other values (first {values[~clicked].tolist()[0]!r})",
+            "Leave those lines out, or the column if it does not tell clicks.",
+        )
 
 
 def _joined(parts: Sequence[Sequence[Any] | None]) -> np.ndarray:

@@ -215,7 +215,7 @@ class _Prediction:
             return scorer.behaviours({name: [] for name in names if name})
         kinds = [fields.behaviour] if scorer.facts.needs.typed else []
         table = self._open(request.behaviours, "--behaviours", [fields.user, fields.item, *kinds], fields.time)
-        behaviours = scorer.behaviours(table.whole())
+        behaviours = scorer.behaviours(table.whole(scorer.facts.needs.telling(table.others)))
         self.told |= {
             "behaviours": len(behaviours.item),
             "behaviours_with_unknown_items_left_out": behaviours.left_out,

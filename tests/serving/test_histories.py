@@ -84,6 +84,23 @@ def test_tables_that_cannot_be_read(table, text):
     assert text in str(error.value)
 
 
+@pytest.mark.parametrize(("needs", "name", "values"), [
+    ({}, "is_click", [1, 1.0, "yes", True, 0]), ({"label": "clicked"}, "clicked", ["1", "True", "no"]),
+    ({"label": "rating", "at_least": 4.0}, "rating", ["5", 4, 3]), ({"label": "seen"}, "seen", [True, None]),
+])  # fmt: skip
+def test_lines_that_are_no_clicks_are_no_behaviours(needs, name, values):
+    """A log given as behaviours was taken for clicks, line by line."""
+    number = len(values)
+    table = {"user_id": [1] * number, "item_id": [5] * number, "timestamp": [1] * number, "rank": [0] * number}
+
+    def read(values, **needs):
+        return Behaviours.of_table(table | {name: values}, FIELDS, Needs(False, False, **needs), numbers, numbers)
+
+    with pytest.raises(InputError, match=f"column '{name}' with 1 of {number} other values"):
+        read(values, clicks=True, **needs)
+    assert len(read([values[0]] * number, clicks=True, **needs).item) == len(read(values).item) == number
+
+
 @pytest.mark.parametrize("ids", [[True, 1, 1.0, "1"], [1, True, "1", np.True_], [0, False, "a", 0.0]])
 def test_true_and_1_are_two_ids(ids):
     expected = [value if isinstance(value, str) else identifier(value) for value in ids]

@@ -98,6 +98,20 @@ def test_rates_are_those_of_the_run_at_the_position_of_serving(served_log, how):
     assert np.array_equal(moved, found) == (how != "no position")
 
 
+def test_a_log_is_no_table_of_behaviours(served_log, write_csv):
+    served, other = served_log("clicked rows"), served_log()
+    scorer, shown = served.scorer(), len(served.behaviours["item_id"])
+    clicks = served.behaviours | {"label": [1] * shown}
+    np.testing.assert_array_equal(scorer.score(served.rows, clicks), scorer.score(served.rows, served.behaviours))
+    log = served.behaviours | {"label": [1] * (shown - 1) + [0]}
+    with pytest.raises(InputError, match="column 'label' with 1 of"):
+        scorer.score(served.rows, log)
+    write_csv("rows.csv", served.rows), write_csv("log.csv", log)
+    assert main(["predict", served.path, "--rows", "rows.csv", "--behaviours", "log.csv", "--out", "out.csv"]) == 2
+    seen = other.behaviours | {"label": [0] * len(other.behaviours["item_id"])}
+    other.scorer().score(other.rows, seen)  # behaviours of their own file are no clicks
+
+
 @pytest.mark.parametrize("model", ["MultimodalxDeepFM", "NAML"])
 def test_other_models(served_log, model):
     served = served_log(model=model)
