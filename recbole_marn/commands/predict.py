@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 from recbole_marn.errors import InputError
@@ -27,9 +28,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     tables.add_argument("--rows", required=True, type=Path, help="user_id, item_id, timestamp; --top: no item_id")
     tables.add_argument("--behaviours", type=Path, help="what users did: user_id, item_id, timestamp, type if read")
     tables.add_argument("--items", type=Path, help="items to add or to replace: item_id and whatever the model reads")
-    tables.add_argument("--vectors", type=Path, help=".npy of vectors of those items")
-    tables.add_argument("--vector-ids", type=Path, help="ids of its rows, one per line (default: beside it, .ids)")
-    tables.add_argument("--modality", help="which the vectors are, where the model reads several")
+    named = {"action": "append", "default": [], "metavar": "[MODALITY=]FILE"}
+    tables.add_argument(
+        "--vectors", **named, help=".npy of vectors of those items; once for each modality, if the model reads several"
+    )
+    tables.add_argument("--vector-ids", **named, help="ids of its rows, one per line (default: beside it, .ids)")
     tables.add_argument("--candidates", type=Path, help="item_id of the items that --top ranks (default: all)")
     parser.add_argument("--out", required=True, type=Path, help="answers, .csv or .parquet, whole or not at all")
     parser.add_argument("--top", type=int, metavar="K", help="the K likeliest items of every row in place of a score")
@@ -61,21 +64,36 @@ def loaded_scorer(args: argparse.Namespace) -> CTRScorer:
     Raises:
         InputError: `--stored-vectors` of another form, or what `load_scorer` refuses.
     """
-    stored = {}
-    for text in args.stored_vectors:
-        name, equals, file = text.partition("=")
-        if not equals:
-            raise InputError(
-                "--stored-vectors MODALITY=FILE", repr(text), "Write e.g. --stored-vectors image=image.npy."
-            )
-        stored[name] = file
+    stored = _files(args.stored_vectors, "--stored-vectors")
+    if "" in stored:
+        wrong = repr(str(stored[""]))
+        raise InputError("--stored-vectors MODALITY=FILE", wrong, "Write e.g. --stored-vectors image=image.npy.")
     return load_scorer(args.checkpoint, vectors=stored)
+
+
+def _files(given: Sequence[str], option: str) -> dict[str, Path]:
+    """MODALITY=FILE of an option by modality; "" where there is none.
+
+    Raises:
+        InputError: two files of one modality.
+    """
+    found: dict[str, Path] = {}
+    for text in given:
+        name, file = text.split("=", 1) if "=" in text else ("", text)
+        if name in found:
+            raise InputError(f"{option} once a modality", f"{found[name]} and {file}", "Name each MODALITY=FILE.")
+        found[name] = Path(file)
+    return found
 
 
 def main(args: argparse.Namespace) -> int:
     """Write the answers; print what was done as one line of JSON."""
     scorer = loaded_scorer(args)
-    given = vars(args) | {"columns": read_assignments(args.columns)}
+    given = vars(args) | {
+        "columns": read_assignments(args.columns),
+        "vectors": _files(args.vectors, "--vectors"),
+        "vector_ids": _files(args.vector_ids, "--vector-ids"),
+    }
     request = PredictRequest(**{field.name: given[field.name] for field in dataclasses.fields(PredictRequest)})
     print(json.dumps({"checkpoint": args.checkpoint, **predict(scorer, request)}))
     return 0

@@ -72,8 +72,8 @@ class Needs:
             once = "type" if label and settings.behaviour_settings().kind else "item"
         if behaviours:
             return cls(time, kind, behaviours.types, once)
-        of_log = {"label": label.field, "at_least": label.at_least} if label else {}
-        return cls(time, kind, once=once, clicks=True, **of_log)
+        needs = cls(time, kind, once=once, clicks=True)
+        return replace(needs, label=label.field, at_least=label.at_least) if label else needs
 
     @property
     def typed(self) -> bool:
@@ -295,9 +295,10 @@ def _check_are_clicks(values: np.ndarray, name: str, needs: Needs) -> None:
     else:
         clicked = np.array([as_text(value).strip().lower() in CLICKED for value in values.tolist()], dtype=bool)
     if not clicked.all():
+        other = values[~clicked].tolist()
         raise InputError(
             "nothing but clicks in behaviours, for histories were made of clicks in training",
-            f"column '{name}' with {(~clicked).sum()} of {len(values)} other values (first {values[~clicked].tolist()[0]!r})",
+            f"column '{name}' with {len(other)} of {len(values)} other values (first {other[0]!r})",
             "Leave those lines out, or the column if it does not tell clicks.",
         )
 

@@ -18,7 +18,7 @@ from recbole_marn.serving.contexts import Context, columns_read
 from recbole_marn.serving.histories import Behaviours
 from recbole_marn.serving.retrieval import Retrieval, agreement
 from recbole_marn.serving.scorer import CTRScorer
-from recbole_marn.serving.tables import ReadTable, open_answers, read_vectors_of
+from recbole_marn.serving.tables import ReadTable, in_order, open_answers, read_vectors
 from recbole_marn.settings.data import IdModality, StatisticModality, TextModality, VectorModality
 from recbole_marn.settings.parsing import nearest
 
@@ -37,8 +37,7 @@ class PredictRequest:
         out: `.csv` or `.parquet`.
         behaviours: users, items, times and, where it matters, types; None: no user did anything.
         items: ids and content of items to add.
-        vectors, vector_ids: of those items, or alone.
-        modality: which the vectors are; None: the only one.
+        vectors, vector_ids: modality -> file, of those items or alone; "" is the only modality.
         top: rank so many items for every row; None: score the rows' items.
         candidates: ids to rank; None: all.
         inclusive: behaviours at the very time of a row were before it.
@@ -53,9 +52,8 @@ class PredictRequest:
     out: Path
     behaviours: Path | None = None
     items: Path | None = None
-    vectors: Path | None = None
-    vector_ids: Path | None = None
-    modality: str | None = None
+    vectors: Mapping[str, Path] = field(default_factory=dict)
+    vector_ids: Mapping[str, Path] = field(default_factory=dict)
     top: int | None = None
     candidates: Path | None = None
     inclusive: bool = False
@@ -87,8 +85,6 @@ def _check(request: PredictRequest) -> None:
             raise InputError(f"--top with --{name}", "none", "Say how many items to rank, or leave it out.")
     if request.top is not None and request.top < 1:
         raise InputError("--top of at least 1", str(request.top), "Ask for one item or more.")
-    if request.vectors is None and (request.vector_ids or request.modality):
-        raise InputError("--vectors FILE with its ids or modality", "none", "Give the file, or leave them out.")
 
 
 def _renamed(scorer: CTRScorer, request: PredictRequest) -> list[Assignment]:
@@ -231,18 +227,24 @@ class _Prediction:
 
     def _add_items(self) -> None:
         request, item = self.request, self.fields.item
-        if request.items is None and request.vectors is None:
-            return
+        ids_files, files = self._of_modalities(request.vector_ids), self._of_modalities(request.vectors)
+        if unused := [name for name in ids_files if name not in files]:
+            raise InputError("--vectors FILE with its ids", f"ids of {unused[0]} alone", "Give both, or neither.")
+        given = {name: read_vectors(file, ids_files.get(name)) for name, file in files.items()}
         columns: dict[str, Any] = {}
-        ids = vectors = None
         if request.items is not None:
             table = self._open(request.items, "--items", [item])
             columns = table.whole(table.others)
-            ids = columns[item].tolist()
-        if request.vectors is not None:
-            ids, matrix, others = read_vectors_of(request.vectors, request.vector_ids, ids)
-            columns.setdefault(item, np.array(ids, dtype=object))
-            vectors = {self._modality(): matrix}
+        elif given:
+            ids = dict.fromkeys(token for own, _ in given.values() for token in own)
+            columns = {item: np.array(list(ids), dtype=object)}
+        else:
+            return
+        vectors, others = {}, 0
+        for name, (own, matrix) in given.items():
+            vectors[name], more = in_order(own, matrix, columns[item].tolist())
+            others += more
+        if given:
             self.told["vectors_of_other_items_not_used"] = others
         self.told["items"] = asdict(self.scorer.add_items(columns, vectors))
 
@@ -253,14 +255,14 @@ class _Prediction:
         item = self.fields.item
         return self._open(self.request.candidates, "--candidates", [item]).whole()[item]
 
-    def _modality(self) -> str:
-        """Which modality the vectors are."""
+    def _of_modalities(self, files: Mapping[str, Path]) -> dict[str, Path]:
+        """The files by modality, the one without a name under that of the model's only one."""
         names = self.scorer.item_codes.vector_modalities
-        if not names:
+        if files and not names:
             raise InputError("a model that reads vectors, for --vectors", "one that reads none", "Leave --vectors out.")
-        if self.request.modality is None and len(names) > 1:
-            raise InputError(f"--modality, one of {', '.join(names)}", "none", "Name it.")
-        return self.request.modality or names[0]
+        if "" in files and max(len(files), len(names)) > 1:
+            raise InputError(f"MODALITY=FILE with one of {', '.join(names)}", str(files[""]), "Name its modality.")
+        return {name or names[0]: file for name, file in files.items()}
 
 
 class _Ranker:

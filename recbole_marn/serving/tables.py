@@ -21,7 +21,7 @@ from recbole_marn.prepare.times import UNITS, Clock, date_of_digits
 from recbole_marn.prepare.tokens import as_text, identifier, number
 from recbole_marn.prepare.vectors import read_ids
 
-__all__ = ["ReadTable", "Writer", "open_answers", "read_vectors_of"]
+__all__ = ["ReadTable", "Writer", "in_order", "open_answers", "read_vectors"]
 
 CHUNK = 65_536  # rows in memory at a time
 
@@ -185,16 +185,11 @@ def _objects(names: Sequence[str], rows: list[list[Any]]) -> dict[str, np.ndarra
     return columns
 
 
-def read_vectors_of(
-    file: Path, ids_file: Path | None, items: Sequence[str] | None
-) -> tuple[list[str], np.ndarray, int]:
-    """Vectors of items from a `.npy` file and the ids of its rows.
+def read_vectors(file: Path, ids_file: Path | None) -> tuple[list[str], np.ndarray]:
+    """Ids of items from a file of a line each, and their vectors (n, width) from a `.npy` file.
 
     Args:
-        items: ids in the order wanted; None: those of the file.
-
-    Returns:
-        The ids, their vectors (n, width) with NaN where there is none, and how many vectors are of other items.
+        ids_file: None: beside the vectors, called `.ids`.
 
     Raises:
         InputError: files that do not fit together.
@@ -210,13 +205,16 @@ def read_vectors_of(
             f"{len(ids)} ids, {len(set(ids))} of them different, for {len(matrix)} vectors",
             "Write both files anew from the same list of items.",
         )
-    if items is None:
-        return ids, np.asarray(matrix, dtype=np.float32), 0
+    return ids, matrix
+
+
+def in_order(ids: Sequence[str], matrix: np.ndarray, items: Sequence[str]) -> tuple[np.ndarray, int]:
+    """Vectors (n, width) of items, NaN where `ids` lack one, and how many of `ids` are other items'."""
     place = {token: row for row, token in enumerate(ids)}
     row = np.array([place.get(token, -1) for token in items], dtype=np.int64)
     found = np.full((len(items), matrix.shape[1]), np.nan, dtype=np.float32)
     found[row >= 0] = matrix[row[row >= 0]]
-    return list(items), found, len(ids) - int((row >= 0).sum())
+    return found, len(ids) - int((row >= 0).sum())
 
 
 class Writer(Protocol):

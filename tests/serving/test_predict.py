@@ -258,6 +258,35 @@ def test_vectors_of_another_model(files, serve, capsys):
     assert not Path("scores.csv").exists()
 
 
+def test_vectors_of_several_modalities(serve, write_csv, capsys):
+    """One alone could be given, and the others of a new item were missing."""
+    names = ("image", "sound")
+    modalities = {name: {"kind": "vector", "file": "image.npy", "ids": "image.ids"} for name in names}
+    served = serve("MARN", modalities=modalities)
+    rows = {"user_id": ["a", "b"], "item_id": ["new", "newer"], "timestamp": [1e6] * 2}
+    write_csv("rows.csv", rows)
+    vectors = {name: np.full((1, 6), at + 1.0, dtype=np.float32) for at, name in enumerate(names)}
+    given = ["predict", served.path, "--rows", "rows.csv", "--out", "scores.csv"]
+    for name, item in zip(names, rows["item_id"], strict=True):
+        np.save(f"{name}.npy", vectors[name])
+        Path(f"{name}.ids").write_text(f"{item}\n")
+    own = [word for name in names for word in ("--vectors", f"{name}={name}.npy")]
+    assert main([*given, *own, "--vector-ids", "sound=sound.ids"]) == 0
+    assert told(capsys)["items"]["without"] == {"image": 1, "sound": 1}
+    scorer, none = served.scorer(), np.full((1, 6), np.nan)
+    scorer.add_items({"item_id": rows["item_id"]}, {"image": np.concatenate([vectors["image"], none]),
+                                                    "sound": np.concatenate([none, vectors["sound"]])})  # fmt: skip
+    found = [float(row["probability"]) for row in read("scores.csv")]
+    np.testing.assert_allclose(found, scorer.score(rows), atol=1e-6)
+    for wrong, text in (
+        (["--vectors", "image.npy"], "MODALITY=FILE with one of image, sound"),
+        (["--vectors", "smell=image.npy"], "'smell'"), (["--vector-ids", "sound=sound.ids"], "ids of sound alone"),
+        ([*own, "--vectors", "image=sound.npy"], "--vectors once a modality"),
+    ):  # fmt: skip
+        assert main([*given, *wrong]) == 2
+        assert text in capsys.readouterr().err
+
+
 def test_what_breaks_off_half_way_leaves_no_answers(files, capsys, monkeypatch):
     monkeypatch.setattr(tables, "CHUNK", 5)
     with open("rows.csv", "a") as file:
