@@ -141,7 +141,7 @@ def write_report(report: Report, folder: Path, overwrite: bool) -> list[str]:
         InputError: the folder has files in it and `overwrite` is false, or nothing can be written there.
     """
     files = _files(report)
-    with staged_folder(folder, overwrite) as staging:
+    with staged_folder(folder, overwrite, PAGE) as staging:
         for name, content in files.items():
             (staging / name).write_bytes(content)
     return list(files)

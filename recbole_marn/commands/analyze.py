@@ -50,7 +50,7 @@ def main(args: argparse.Namespace) -> int:
     if args.pairs < 1:
         raise InputError("--pairs of 1 or more", str(args.pairs), "Leave it out for a default.")
     matplotlib()  # told before anything is computed, as is the next
-    refuse_existing(args.out, args.overwrite)
+    refuse_existing(args.out, args.overwrite, PAGE)
     subject = load_subject(args.checkpoint, args.part)
     rivals, notes = _rivals(args.against, subject)
     context = Context(subject, rivals, args.field, args.photos, args.records, args.pairs, args.seed)

@@ -26,8 +26,12 @@ _NOT_ALLOWED = {errno.EACCES, errno.EPERM, errno.EROFS}
 _OTHER = {errno.EFBIG, errno.ENOTDIR, errno.ENAMETOOLONG, errno.EIO, errno.EINVAL}
 
 
-def refuse_existing(folder: Path, overwrite: bool) -> None:
-    """Raise `InputError` if `folder` holds anything and may not be replaced."""
+def refuse_existing(folder: Path, overwrite: bool, mark: str | None = None) -> None:
+    """Raise `InputError` if `folder` holds anything and may not be replaced.
+
+    Args:
+        mark: a file that every folder of this kind has: a folder of other files is not replaced either.
+    """
     if folder.exists() and not folder.is_dir():
         raise InputError(f"a folder or nothing at {folder}", "a file", "Choose another --out.")
     if folder.exists() and any(folder.iterdir()) and not overwrite:
@@ -36,20 +40,29 @@ def refuse_existing(folder: Path, overwrite: bool) -> None:
             "a folder with files in it, which is never overwritten by itself",
             "Use it as it is, pass --overwrite to replace it, or choose another --out.",
         )
+    if mark is not None and folder.exists() and any(folder.iterdir()) and not (folder / mark).is_file():
+        raise InputError(
+            f"a folder with {mark} at {folder}, for --overwrite replaces its like",
+            "a folder of other files, all of which would be lost",
+            "Choose another --out.",
+        )
 
 
 @contextmanager
-def staged_folder(folder: Path, overwrite: bool = False) -> Iterator[Path]:
+def staged_folder(folder: Path, overwrite: bool = False, mark: str | None = None) -> Iterator[Path]:
     """Yield an empty sibling of `folder` to write into; on success it takes the place of `folder`.
 
     If anything fails the sibling is removed and `folder` stays as it was. What a killed run left is removed first.
 
+    Args:
+        overwrite, mark: which folders are replaced, as `refuse_existing` says, before and after the writing.
+
     Raises:
-        InputError: `folder` is in use and `overwrite` is false, the disk is full, or nothing may be written there.
+        InputError: `folder` is in use and may not be replaced, the disk is full, or nothing may be written there.
     """
     try:
         clean_leftovers(folder)
-        refuse_existing(folder, overwrite)
+        refuse_existing(folder, overwrite, mark)
         staging = folder.with_name(f".{folder.name}.partial-{os.getpid()}")
         shutil.rmtree(staging, ignore_errors=True)
         try:
@@ -58,6 +71,7 @@ def staged_folder(folder: Path, overwrite: bool = False) -> Iterator[Path]:
                 yield staging
                 for path in staging.iterdir():
                     flush(path)
+                refuse_existing(folder, overwrite, mark)  # somebody else may have been faster
                 _swap(staging, folder)
         finally:
             shutil.rmtree(staging, ignore_errors=True)
@@ -119,5 +133,10 @@ def _swap(staging: Path, folder: Path) -> None:
     old = folder.with_name(f".{folder.name}.old-{os.getpid()}")
     if folder.exists():
         os.rename(folder, old)
-    os.rename(staging, folder)
+    try:
+        os.rename(staging, folder)
+    except BaseException:  # Ctrl-C, too
+        if old.exists() and not folder.exists():
+            os.rename(old, folder)
+        raise
     shutil.rmtree(old, ignore_errors=True)

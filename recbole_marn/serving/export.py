@@ -54,7 +54,7 @@ def export(
     for package in ("onnx", "onnxscript", "onnxruntime"):
         need(package, "serve", "exporting a model")
     side = user_side(scorer.model)
-    with staged_folder(Path(folder), overwrite) as staging:
+    with staged_folder(Path(folder), overwrite, MANIFEST) as staging:
         write_vectors(scorer, staging)
         write_json(staging / CODES, _codes(scorer))
         write_user_side(side, scorer.facts, scorer.model.vector_size, staging / SCORER)

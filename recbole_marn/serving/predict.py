@@ -80,6 +80,9 @@ def predict(scorer: CTRScorer, request: PredictRequest) -> dict[str, Any]:
 def _check(request: PredictRequest) -> None:
     if request.out.suffix not in (".csv", ".parquet"):
         raise InputError("--out to end in .csv or .parquet", repr(request.out.name), "Name the file so.")
+    read = [request.rows, request.behaviours, request.items, request.candidates]
+    if request.out.exists() and any(file is not None and file.exists() and file.samefile(request.out) for file in read):
+        raise InputError("--out to be another file than those that are read", str(request.out), "Choose another name.")
     for name in ("candidates", "unseen", "retrieve"):
         if request.top is None and getattr(request, name):
             raise InputError(f"--top with --{name}", "none", "Say how many items to rank, or leave it out.")

@@ -254,8 +254,11 @@ def test_a_folder_with_files_is_replaced_only_when_asked(runs, capsys, tmp_path)
     (out / "mine.txt").write_text("kept")
     given = [runs["MARN"]["checkpoint"], "--out", out, "--sections", "cases"]
     assert "pass --overwrite" in analyzed(capsys, *given, code=2)
+    assert "a folder of other files" in analyzed(capsys, *given, "--overwrite", code=2)
     assert [path.name for path in out.iterdir()] == ["mine.txt"]
+    (out / "report.html").write_text("of another run")
     analyzed(capsys, *given, "--overwrite")
+    assert "of another run" not in (out / "report.html").read_text()
     assert not (out / "mine.txt").exists() and (out / "report.html").exists()
 
 

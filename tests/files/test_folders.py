@@ -57,6 +57,43 @@ def test_a_failure_leaves_the_old_one_and_no_rest(tmp_path, failure):
     assert files(tmp_path / "x") == {"a": b"old"} and os.listdir(tmp_path) == ["x"]
 
 
+@pytest.mark.parametrize("failure", [KeyboardInterrupt, PermissionError(errno.EACCES, "no")])
+def test_a_failure_between_the_two_names_leaves_the_old_one(tmp_path, monkeypatch, failure):
+    with staged_folder(tmp_path / "x") as folder:
+        (folder / "a").write_text("old")
+    rename = os.rename
+
+    def fail(source, target):
+        if ".partial-" in str(source):
+            raise failure
+        rename(source, target)
+
+    monkeypatch.setattr(os, "rename", fail)
+    with pytest.raises((KeyboardInterrupt, InputError)), staged_folder(tmp_path / "x", True) as folder:
+        (folder / "a").write_text("new")
+    assert files(tmp_path / "x") == {"a": b"old"} and os.listdir(tmp_path) == ["x"]
+
+
+def test_what_came_meanwhile_is_not_replaced_unasked(tmp_path):
+    with pytest.raises(InputError, match="overwritten by itself"), staged_folder(tmp_path / "x") as folder:
+        (folder / "a").write_text("mine")
+        (tmp_path / "x").mkdir()
+        (tmp_path / "x" / "a").write_text("theirs")
+    assert files(tmp_path / "x") == {"a": b"theirs"} and os.listdir(tmp_path) == ["x"]
+
+
+def test_a_folder_of_another_kind_is_not_replaced(tmp_path):
+    """`export --out saved --overwrite` took every checkpoint away."""
+    (tmp_path / "x").mkdir()
+    with staged_folder(tmp_path / "x", True, "a") as folder:
+        (folder / "a").write_text("1")
+    with staged_folder(tmp_path / "x", True, "a") as folder:
+        (folder / "a").write_text("2")
+    with pytest.raises(InputError, match="other files, all of which"), staged_folder(tmp_path / "x", True, "b"):
+        pass
+    assert files(tmp_path / "x") == {"a": b"2"} and os.listdir(tmp_path) == ["x"]
+
+
 def test_an_existing_one_is_replaced_on_request_only(tmp_path):
     raw = amazon_2014(tmp_path / "raw")
     out = tmp_path / "out"

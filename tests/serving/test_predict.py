@@ -221,6 +221,7 @@ def test_the_likeliest_items_of_every_row(served, scorer, write_csv, capsys):
         ({"rows.csv": "user_id,item_id,timestamp\n"}, "at least one row"),
         ({"behaviours.csv": "user_id,item_id,timestamp\na,001,5\n"}, "without kind"),
         ({"--out": "scores.txt"}, "--out to end in .csv or .parquet"),
+        ({"--out": "rows.csv"}, "another file than those"),
         ({"--candidates": "rows.csv"}, "Expected --top with --candidates."),
         ({"--top": "0"}, "--top of at least 1"),
         ({"--vector-ids": "rows.csv"}, "Expected --vectors FILE"),
