@@ -122,11 +122,11 @@ def entries(value: object, known: Container[str]) -> list[str]:
         known: tokens of training. Of several ways to read a text the one with the most of these is meant.
     """
     if is_missing(value):
-        return []
+        return [value] if isinstance(value, str) and value in known else []  # an atomic file may have a token NA
     in_list = list(value) if isinstance(value, (list, tuple, np.ndarray)) else listed(as_text(value))
     if in_list is not None:
-        some = [entry for entry in in_list if not is_missing(entry)]
-        return [entry if isinstance(entry, str) and entry in known else _spelled(entry) for entry in some]
+        spelled = [entry if isinstance(entry, str) and entry in known else _spelled(entry) for entry in in_list]
+        return [token for token in spelled if token]
     return max(_ways(as_text(value)), key=lambda words: sum(word in known for word in words))
 
 

@@ -68,8 +68,10 @@ def _codes(vocabulary: FieldVocabulary, values: np.ndarray) -> tuple[np.ndarray,
 
 def _token(vocabulary: FieldVocabulary, value: Any) -> str:
     """As training spelled it, else as `prepare` spells ids: 5 and 5.0 are `5`; JSON's true may be `true` or `True`."""
+    if isinstance(value, str) and value in vocabulary.code:
+        return value  # NA may be one
     if is_missing(value):
         return ""
     if isinstance(value, (bool, np.bool_)) and str(value) not in vocabulary.code:
         return str(value).lower()
-    return value if isinstance(value, str) and value in vocabulary.code else identifier(value)
+    return identifier(value)

@@ -199,7 +199,7 @@ class _Describing:
         found: list[list[int]] = [[] for _ in range(self.n)]
         known = self.known.codes[name]
         for item, value in enumerate(self.columns.get(name, ())):
-            if is_missing(value):
+            if is_missing(value) and not (isinstance(value, str) and value.strip() in known):
                 continue
             for word in value if isinstance(value, (list, tuple, np.ndarray)) else str(value).split():
                 spelled = [word] if word in known else title_words(str(word))[0].split()
@@ -285,11 +285,11 @@ def _is_list(value: Any) -> bool:
 
 def _token(value: Any, known: Container[str]) -> list[str]:
     """The token of a cell as it stands where training has it, else as `prepare` spells it; or none."""
+    if isinstance(value, str) and value in known:
+        return [value]  # NA may be one
     if is_missing(value):
         return []
-    if isinstance(value, str):
-        return [value if value in known else clean(value)]
-    return [identifier(value)]
+    return [clean(value) if isinstance(value, str) else identifier(value)]
 
 
 def _count(where: dict[str, int], name: str, number: int) -> None:

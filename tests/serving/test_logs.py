@@ -1,6 +1,7 @@
 """Checkpoints trained on click logs: profile and context with the rows, the position fixed, click rates calibrated."""
 
 import csv
+import dataclasses
 import json
 import shutil
 
@@ -170,6 +171,16 @@ def test_a_truth_value_is_what_training_spelled(spelled):
     known = FieldVocabulary("member", "token", (field,), np.array(["", *spelled], dtype=object), None)
     found = context_of([known], {"member": np.array([True, False, spelled[0], 1, 0.0], dtype=object)}, 5)
     assert found.codes[:, 0].tolist() == [1, 2, 1, 0, 0] and found.unknown == {"member": 2}, "1 is not true"
+
+
+def test_a_token_that_looks_like_nothing_is_what_training_has():
+    """Namibia was a missing country."""
+    known = FieldVocabulary("country", "token", (ContextField("country", 3, 2, "user"),), np.array(["", "NA"]), None)
+    found = context_of([known], {"country": np.array(["NA", "N/A", "", None], dtype=object)}, 4)
+    assert found.codes[:, 0].tolist() == [1, 0, 0, 0] and found.unknown == {}
+    lists = dataclasses.replace(known, kind="token_seq")
+    found = context_of([lists], {"country": np.array([["NA", None], "NA", None], dtype=object)}, 3)
+    assert found.codes[:, 0].tolist() == [1, 1, 0]
 
 
 def test_what_is_no_rate_is_unknown():

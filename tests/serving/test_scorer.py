@@ -146,6 +146,25 @@ def test_cells_of_a_catalogue_are_read_as_prepare_reads_them(tmp_path):
     assert told.unreadable == {"look": 3} and told.without == {"look": 3}
 
 
+def test_cells_that_look_like_nothing_are_what_training_has(tmp_path):
+    """In an atomic file `NA` and `None` are text; described again, such an item lost its category, tag and title."""
+    folder = tiny.write_dataset(tmp_path)
+    header, *lines = [line.split("\t") for line in (folder / "tiny.item").read_text().splitlines()]
+    words = ("NA", "None", "nan", "sofa")
+    written = [[line[0], words[row % 4], words[row % 3], line[3], words[row % 4]] for row, line in enumerate(lines)]
+    tiny.write_table(folder / "tiny.item", [*header, "tags:token_seq"], written)
+    ids = {"kind": "id", "fields": {"category": 3, "tags": 3}}
+    modalities = {"ids": ids, "title": tiny.MODALITIES["title"]}
+    settings = tiny.settings(tmp_path, modalities=modalities, epochs=1, checkpoint_dir=str(tmp_path / "saved"))
+    scorer = load_scorer(recbole_marn.run(config_dict=settings)["checkpoint"])
+    before, columns = scorer.item_vectors(), dict(zip(["item_id", "category", "title", "price", "tags"],
+                                                      map(list, zip(*written, strict=True)), strict=True))  # fmt: skip
+    scorer.add_items(columns)
+    np.testing.assert_allclose(scorer.item_vectors(), before, atol=1e-6)
+    told = scorer.add_items({"item_id": ["none"], "category": [None], "tags": ["N/A"], "title": [float("nan")]})
+    assert told.unknown == {} and told.without == {"title": 1}
+
+
 def test_what_one_item_says_by_now_is_not_said_of_those_beside_it(serve):
     """A service adds several requests' items at once where a worker starts: an empty cell took a count away."""
     served = serve()
