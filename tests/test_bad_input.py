@@ -54,6 +54,13 @@ def test_settings_beside_the_data_that_nobody_read(refused, run, copied):
     assert run(where)[0] == 0, "the user's own description"
 
 
+@pytest.mark.parametrize("name", ["items", "type", "'my.ids'", "''", "1"])
+def test_a_modality_that_torch_cannot_name(refused, name):
+    text = refused(f"--modalities={{{name}: {{kind: id, fields: {{item_id: 4}}}}}}")
+    got = name if name == "1" else repr(name.strip("'"))
+    assert f"Expected a name of a modality that torch takes, too. Got {got}." in text
+
+
 # --------------------------------------------------------------------------------------------- unknown names and keys
 def test_an_unknown_model(refused):
     text = refused(model="MRN")

@@ -74,8 +74,12 @@ def test_exhaustive_search_tries_every_combination_once(settings, space):
 
 
 def test_what_no_trial_reads_is_told(settings, space):
-    result, _ = run(own(settings(epochs=1, adagrad_init=0.5)), space("learning_rate choice [0.001]\n"))
-    assert result["notes"] == ["adagrad_init does nothing in this run: it is read with learner: adagrad"]
+    given = own(settings(epochs=1, adagrad_init=0.5, nproc=2, resume=True))
+    result, _ = run(given, space("learning_rate choice [0.001]\n"))
+    assert result["notes"] == [
+        "adagrad_init does nothing in this run: it is read with learner: adagrad",
+        "a search does not read nproc, resume: a trial trains in one process, keeps no files and has no test part",
+    ]
 
 
 def test_the_file_of_another_search_is_not_written_over(settings, space):

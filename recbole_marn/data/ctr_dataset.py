@@ -118,6 +118,9 @@ class CTRDataset(ColumnarDataset):
         table = self._read(
             Path(filepath), lambda field: (wanted is None or field in wanted) and field not in (unwanted or ())
         )
+        if absent := [field for field in wanted or unwanted or () if field not in table.header]:
+            key = "load_col" if wanted else "unload_col"
+            self.notes.append(f"{Path(filepath).name}: it has no column {', '.join(sorted(absent))}, which {key} names")
         if source == FeatureSource.INTERACTION:
             self._find_feedback(table, unwanted or set(), Path(filepath).name)
         if table.frame.columns.empty:

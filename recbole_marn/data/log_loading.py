@@ -158,6 +158,13 @@ class LogFiles(CTRDataset):
             self.notes.append(f"{path.name}: {lost} lines without user or item were left out")
         if frame.empty:
             raise InputError(f"behaviours in {path}", "none", "Write one a line, or leave behaviours: {file: ...} out.")
+        users = self.inter_feat[self.uid_field]
+        if not frame[self.uid_field].isin(users).any():
+            raise InputError(
+                f"behaviours of users of the log in {path.name}",
+                f"none ({users.iloc[0]!r} there and {frame[self.uid_field].iloc[0]!r} here)",
+                "Write ids the same way in both files: case, leading zeros, decimals and spaces count.",
+            )
         if self.time_field in frame:
             time = frame[self.time_field].to_numpy(dtype=np.float64)
             event_checks.check_times(time, field=self.time_field, file=path.name)

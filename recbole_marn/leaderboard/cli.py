@@ -47,6 +47,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Run `leaderboard`: 0 done, 2 bad input, 1 a run failed by a fault of ours."""
+    if args.render_only:
+        _check_rendering(args)
     models = None if args.models == "all" else [name.strip() for name in args.models.split(",") if name.strip()]
     request = LeaderboardRequest(
         dataset=args.dataset, models=models, seeds=args.seeds, grid=args.grid, tune=args.tune, space=args.space,
@@ -71,6 +73,18 @@ def main(args: argparse.Namespace) -> int:
     if not failures:
         return 0
     return 2 if all(failure.kind in ("input", "library") for failure in failures) else 1
+
+
+def _check_rendering(args: argparse.Namespace) -> None:
+    """Tables of the records there are have every row of them."""
+    given = {"models": args.models != "all", "config_files": bool(args.config_files)}
+    given |= {name: bool(getattr(args, name)) for name in ("grid", "tune", "space", "halving", "without_anchors")}
+    if idle := [name for name in (*args.settings, *given) if given.get(name, True)]:
+        raise InputError(
+            "--render_only without what says what is trained",
+            ", ".join(f"--{name}" for name in idle),
+            "Leave it out: the tables have every record there is.",
+        )
 
 
 def _render(request: LeaderboardRequest) -> dict[str, Any]:

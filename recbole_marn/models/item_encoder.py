@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,6 +17,7 @@ from torch.nn.functional import normalize, pad
 
 from recbole_marn.data.batch import RaggedBatch
 from recbole_marn.data.item_table import IdTable, ItemTable, StatisticTable, TextTable, VectorTable
+from recbole_marn.errors import InputError
 from recbole_marn.layers.encoders import CategoricalEncoder, TextEncoder, VectorEncoder
 from recbole_marn.layers.fusion import larger_of
 from recbole_marn.layers.normalisation import ModalityBatchNorm
@@ -172,7 +174,7 @@ class ItemEncoder(nn.Module):
             else:
                 sizes = (settings[name].size,) * len(modality.cardinalities)
                 encoder = CategoricalEncoder(cardinalities=modality.cardinalities, sizes=sizes, width=width)
-            self.encoders[name] = encoder
+            _enter(self.encoders, name, encoder)
         self.frozen = FrozenTables(_frozen(table))
         self.norm = ModalityBatchNorm(n_modalities=len(self.names), width=width) if normalise else None
 
@@ -309,6 +311,17 @@ def _side_by_side(modalities: list[Tensor]) -> Tensor:
 def _aligned(encoder: nn.Module, codes: Tensor, stop_at_raw: bool) -> Tensor:
     raw = encoder.raw(codes)
     return encoder.align(raw.detach() if stop_at_raw else raw)
+
+
+def _enter(encoders: nn.ModuleDict, name: Any, encoder: nn.Module) -> None:
+    try:
+        encoders[name] = encoder
+    except (KeyError, TypeError):  # no text, a point in it, or a word that torch's dictionaries have themselves
+        raise InputError(
+            "a name of a modality that torch takes, too",
+            repr(name),
+            "Choose another: text without points, and no word of its own such as items, keys, type or values.",
+        ) from None
 
 
 def _text_encoder(table: TextTable, settings: ModalitySettings, width: int, reference: bool) -> TextEncoder:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -18,7 +19,7 @@ _POWERS = 10 ** np.arange(1, 19, dtype=np.int64)
 
 
 def read_blocks(path: Path, tally: Tally) -> Iterator[tuple[int, bytes]]:
-    """Yield `(number of the first line, from 1; whole lines)`.
+    """Yield `(number of the first line, from 1; whole lines)`, without a byte order mark.
 
     Raises:
         InputError: the gzip stream is truncated or damaged, or the file is no UTF-8 text at all.
@@ -29,7 +30,7 @@ def read_blocks(path: Path, tally: Tally) -> Iterator[tuple[int, bytes]]:
         while block := file.read(BLOCK):
             if not block.endswith(b"\n"):
                 block += file.readline(LONGEST_LINE)
-            yield number, block
+            yield number, block.removeprefix(codecs.BOM_UTF8) if number == 1 else block
             number += block.count(b"\n")
 
 

@@ -41,8 +41,6 @@ class _Lines:
     def __next__(self) -> str:
         for number, line in self._lines:
             text = line.decode(self._encoding, "surrogateescape")
-            if number == 1:
-                text = text.removeprefix("\ufeff")
             if "\0" in text:  # Python 3.10 stops at it, later ones do not
                 self._tally.skip("zero bytes", number)
                 continue

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import gzip
 import io
 import zlib
@@ -174,6 +175,8 @@ def unbroken(path: Path, tally: Tally) -> Iterator[None]:
 def read_lines(path: Path, tally: Tally) -> Iterator[tuple[int, bytes]]:
     """Yield `(line number from 1, line without its end)`; blank lines are passed over, over-long ones skipped.
 
+    A byte order mark is no part of the first line.
+
     Raises:
         InputError: the gzip stream is truncated or damaged, or the file is no UTF-8 text at all.
     """
@@ -188,7 +191,7 @@ def read_lines(path: Path, tally: Tally) -> Iterator[tuple[int, bytes]]:
                 tally.read += 1
                 tally.skip("line longer than 16 MB", number)
                 continue
-            line = line.rstrip(b"\r\n")
+            line = (line.removeprefix(codecs.BOM_UTF8) if number == 1 else line).rstrip(b"\r\n")
             if line:
                 tally.read += 1
                 yield number, line

@@ -33,6 +33,7 @@ from recbole_marn.tuning.trials import Search
 __all__ = ["MAX_EVALS", "tune"]
 
 MAX_EVALS = 20
+OF_A_RUN = ("nproc", "resume", "run_name", "calibration", "also_test")
 
 
 def tune(
@@ -94,8 +95,16 @@ def tune(
         "trials": len(search.trials),
         "best": {"settings": best["settings"], "valid": best["valid"]},
         "output_file": str(output_file),
-        **({"notes": notes} if (notes := unread_keys(config)) else {}),
+        **({"notes": notes} if (notes := unread_keys(config) + _unread_by_trials(config)) else {}),
     }
+
+
+def _unread_by_trials(config: Any) -> list[str]:
+    """What to say of keys of a run that its trials do not read."""
+    given, defaults = config.external_config_dict, config.internal_config_dict | {"nproc": 1}
+    idle = [key for key in OF_A_RUN if given.get(key, defaults[key]) != defaults[key]]
+    why = "a trial trains in one process, keeps no files and has no test part"
+    return [f"a search does not read {', '.join(idle)}: {why}"] if idle else []
 
 
 def _check_values(space: Space, file: Path, config_file_list: Sequence[str], fixed: Mapping[str, Any]) -> None:

@@ -128,3 +128,19 @@ def test_a_data_set_of_users_with_one_event(tmp_path):
     tiny.write_dataset(tmp_path, most_events=1)
     with pytest.raises(InputError, match="Expected rows in the train part. Got none of 30 events."):
         build(tiny.settings(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"unload_col": {"inter": ["knd"]}}, ["tiny.inter: it has no column knd, which unload_col names"]),
+        (
+            {"load_col": {"inter": ["user_id", "item_id", "timestamp", "kind", "where"], "item": "*"}},
+            ["tiny.inter: it has no column where, which load_col names"],
+        ),
+        ({}, []),
+    ],
+)
+def test_columns_that_are_named_and_not_there_are_told(settings, given, told):
+    notes = build(settings(**given))["train"].part.notes
+    assert [note for note in notes if "it has no column" in note] == told

@@ -98,6 +98,13 @@ def test_what_behaviours_of_a_file_cannot_be(tmp_path, settings, text):
         build(planted_log.settings(tmp_path, **BESIDE | settings))
 
 
+def test_behaviours_of_other_users_alone(tmp_path):
+    planted_log.write(tmp_path, ROWS, [b._replace(user=f"U{b.user}") for b in SEEN])
+    told = rf"behaviours of users of the log in log.behaviours. Got none \('{ROWS[0].user}' there and 'U{SEEN[0].user}'"
+    with pytest.raises(InputError, match=told):
+        build(planted_log.settings(tmp_path, **BESIDE))
+
+
 def test_a_file_of_behaviours_that_ends_after_its_header(tmp_path):
     planted_log.write(tmp_path, ROWS, [])
     with pytest.raises(InputError, match="Expected behaviours in .*log.behaviours. Got none. Write one a line"):

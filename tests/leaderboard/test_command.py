@@ -44,6 +44,18 @@ def test_bad_input_ends_with_2(common, here, tmp_path, capsys, more, told):
     assert told in capsys.readouterr().err and here == []
 
 
+def test_what_says_what_is_trained_does_nothing_where_tables_are_made_alone(common, here, tmp_path, capsys):
+    assert main(arguments(common, tmp_path, "--render_only", "--tune=2")) == 2
+    given = "--data_path, --models, --config_files, --tune, --without_anchors"
+    assert f"Expected --render_only without what says what is trained. Got {given}." in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("number", ["0", "1", "1000001"])
+def test_too_few_resamples_and_too_many(common, here, tmp_path, capsys, number):
+    assert main(arguments(common, tmp_path, f"--resamples={number}")) == 2
+    assert "from 2 to 1,000,000 resamples. Got --seeds=1 --jobs=" in capsys.readouterr().err and here == []
+
+
 @pytest.mark.parametrize("models", ["", ",", " , "])
 def test_no_model_is_said_before_anything_runs(common, here, tmp_path, capsys, models):
     command = [part for part in arguments(common, tmp_path) if not part.startswith("--models")]

@@ -239,7 +239,7 @@ def test_a_feature_file_with_another_record_length_is_refused(tmp_path):
     with pytest.raises(InputError, match="ten letters and digits"):
         made(tmp_path, raw, max_skipped=0.0)
     path.write_bytes(b"")
-    with pytest.raises(InputError, match="empty file"):
+    with pytest.raises(InputError, match="at least one row in image_features_.*Got none. The file is empty"):
         made(tmp_path, raw)
     path.write_bytes(b"ZZZZZZZZZZ" + whole[10:16_394])
     with pytest.raises(InputError, match="none of such an item"):

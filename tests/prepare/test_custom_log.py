@@ -217,7 +217,7 @@ def test_spellings_of_labels(log, spelled, value):
     [
         (
             lambda text: text.replace(",1,1600000000", ",2,1600000000"),
-            "1 x label is neither 0 nor 1 .first in line 2: '2'",
+            "1 x label is neither 0 nor 1 .write 1 for a click, else 0. .first in line 2: '2'",
         ),
         (lambda text: text.replace(",1,16", ",0,16"), "exposures with and without a click. Got 0 clicks in 36"),
         (lambda text: text.replace(",0,16", ",1,16"), "36 clicks in 36"),

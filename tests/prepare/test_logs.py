@@ -114,6 +114,12 @@ def test_impressions_without_labels_are_left_out_with_a_note(tmp_path, mind):
     assert record["counts"]["exposures"] == 5 and "1 impressions have no labels and are left out" in record["notes"]
 
 
+def test_a_part_without_any_label_is_told(tmp_path, mind):
+    (mind / "behaviors.tsv").write_text("4\tU3\t11/12/2019 2:14:46 PM\tN1\tN1 N2\n")
+    with pytest.raises(InputError, match="shown with -0 or -1 in .*behaviors.tsv. Got 1 impressions without labels"):
+        prepare("mind", mind, tmp_path / "out", Options())
+
+
 def test_titles_that_are_cut_are_counted(tmp_path, mind):
     record = prepare("mind", mind, tmp_path / "out", Options(title_words=1))
     titles = [line.split("\t")[3] for line in (mind / "news.tsv").read_text().splitlines()]

@@ -1,5 +1,6 @@
 """ml-1m, hm, taobao and ml-100k from files of a few lines, and what the shared pieces do to odd ones."""
 
+import codecs
 import gzip
 
 import numpy as np
@@ -44,6 +45,20 @@ def test_ml_1m_keeps_every_rating_and_strips_the_year(tmp_path, ml_1m):
         {"item_id": "20", "category": "Sci-Fi", "title": "2001 a space odyssey"},
     ]
     assert any("1 items of the catalogue (33.3%) have no event" in note for note in record["notes"])
+
+
+def test_a_byte_order_mark_costs_no_line(tmp_path, ml_1m):
+    (tmp_path / "taobao").mkdir()
+    (tmp_path / "taobao" / "UserBehavior.csv").write_bytes(b"1,2268318,2520377,pv,1511544070\n")
+    _, *expected, _ = made(tmp_path, "ml-1m", ml_1m)
+    for name in ("ratings.dat", "movies.dat"):
+        (file,) = ml_1m.rglob(name)
+        file.write_bytes(codecs.BOM_UTF8 + file.read_bytes().decode("latin-1").encode())
+    _, *found, _ = made(tmp_path / "marked", "ml-1m", ml_1m)
+    assert found == expected
+    file = tmp_path / "taobao" / "UserBehavior.csv"
+    file.write_bytes(codecs.BOM_UTF8 + file.read_bytes())
+    assert [row["user_id"] for row in made(tmp_path, "taobao", tmp_path / "taobao")[1]] == ["1"]
 
 
 def test_unseen_items_are_kept_on_request(tmp_path, ml_1m):

@@ -239,7 +239,7 @@ def as_list(value: object, type_: str = "") -> list | None:
 def _label(value: object) -> tuple[list[int] | None, str]:
     """The label of one item; or None, and the reason."""
     label = _LABELS.get(identifier(value).casefold())
-    return (None, "label is neither 0 nor 1") if label is None else ([label], "")
+    return (None, "label is neither 0 nor 1 (write 1 for a click, else 0)") if label is None else ([label], "")
 
 
 def _labels(value: object, shown: Sequence[object]) -> tuple[list[int] | None, str]:

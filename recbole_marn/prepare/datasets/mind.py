@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from datetime import datetime, timezone
 from pathlib import Path
 
+from recbole_marn.errors import InputError
 from recbole_marn.prepare.lines import Tally, read_lines
 from recbole_marn.prepare.logs import RawBehaviours, RawExposures, RawLog
 from recbole_marn.prepare.sources import Options, RawFile, Source, locate_all, require
@@ -45,6 +46,7 @@ def read(raw: Path, options: Options) -> RawLog:
     for path in behaviors:
         tallies.append(Tally(str(path.relative_to(raw)), options.max_skipped))
         reader.read(path, tallies[-1], path.parent.name if len(behaviors) > 1 else "")
+    reader.check_labels(behaviors)
     items = RawItems(("category", "subcategory", "title"), types={"subcategory": "token"})
     for path in news:
         tallies.append(Tally(str(path.relative_to(raw)), options.max_skipped))
@@ -80,6 +82,15 @@ class _Impressions:
             else:
                 self._add(f"{folder}-{impression}" if folder else impression, user, at, history.split(), pairs, folder)
         tally.check()
+
+    def check_labels(self, files: list[Path]) -> None:
+        """Of the test part of MIND nobody is told what was clicked."""
+        if self._unlabelled and not len(self._log):
+            raise InputError(
+                f"items shown with -0 or -1 in {', '.join(map(str, files))}",
+                f"{self._unlabelled:,} impressions without labels",
+                "The test part of MIND has none: take its training and validation parts (train, dev).",
+            )
 
     def _add(self, request: str, user: str, at: float, history: list[str], pairs: list, folder: str) -> None:
         context = {"split": folder} if folder else {}
