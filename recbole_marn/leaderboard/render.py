@@ -70,7 +70,7 @@ class LeaderboardRequest:
             )
 
     def command(self) -> str:
-        """The command line that makes the same tables, without what does not matter to them."""
+        """The command line that makes the same rows, without what does not matter to them."""
         parts = ["recbole-marn", "leaderboard", f"--dataset={self.dataset}"]
         parts += [] if self.models is None else [f"--models={','.join(self.models)}"]
         parts += [f"--seeds={self.seeds}"]
