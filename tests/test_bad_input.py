@@ -54,6 +54,11 @@ def test_settings_beside_the_data_that_nobody_read(refused, run, copied):
     assert run(where)[0] == 0, "the user's own description"
 
 
+def test_a_file_of_settings_without_any(run):
+    Path("nothing.yaml").write_text("# nothing yet\n")
+    assert run(files="base.yaml nothing.yaml")[0] == 0
+
+
 @pytest.mark.parametrize("name", ["items", "type", "'my.ids'", "''", "1"])
 def test_a_modality_that_torch_cannot_name(refused, name):
     text = refused(f"--modalities={{{name}: {{kind: id, fields: {{item_id: 4}}}}}}")

@@ -44,6 +44,7 @@ def build_config(
         if not isinstance(value, str):
             raise InputError(f"the name of a {name}", repr(value), f"Give it as --{name}=NAME or in a file.")
     model_class(model)
+    files = [file for file in files if read_files([file])]  # RecBole reads no file without settings
     if not given.get("same_rows"):
         raise InputError(
             "same_rows to be true, for our rows are what this trains on",
