@@ -25,6 +25,7 @@ __all__ = [
     "check_times",
     "feedback_columns",
     "period",
+    "within",
 ]
 
 # Columns that say whether an item was clicked, by their name without case and underscores.
@@ -73,13 +74,28 @@ def check_intervals(text: Any) -> None:
     Raises:
         InputError: showing it.
     """
-    number = r"[-+]?(?:inf|[\d.]+(?:e[-+]?\d+)?)"
+    _intervals(text)
+
+
+def within(values: np.ndarray, text: Any) -> np.ndarray:
+    """(n,) bool: which numbers lie in one of the intervals of a filter; NaN lies in none."""
+    inside = np.zeros(len(values), dtype=bool)
+    for low, high, has_low, has_high in _intervals(text):
+        inside |= ((values >= low) if has_low else (values > low)) & ((values <= high) if has_high else (values < high))
+    return inside
+
+
+def _intervals(text: Any) -> list[tuple[float, float, bool, bool]]:
+    """Lower and upper end of each interval, and whether they belong to it."""
+    number, intervals = r"[-+]?(?:inf|[\d.]+(?:e[-+]?\d+)?)", []
     for interval in str(text).split(";"):
-        found = re.fullmatch(rf"[\[(]\s*({number})\s*,\s*({number})\s*[\])]", interval.strip(), re.IGNORECASE)
-        if not found or float(found[1]) > float(found[2]):
+        found = re.fullmatch(rf"([\[(])\s*({number})\s*,\s*({number})\s*([\])])", interval.strip(), re.IGNORECASE)
+        if not found or float(found[2]) > float(found[3]):
             raise InputError(
                 "intervals such as '[4,inf)' or '[1,2];(5,9]'", repr(text), "Correct the filter, or leave it out."
             )
+        intervals.append((float(found[2]), float(found[3]), found[1] == "[", found[4] == "]"))
+    return intervals
 
 
 def check_alias(key: str, alias: Any, token_columns: Sequence[str]) -> None:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 
-from recbole_marn.data.event_checks import CLICKED, feedback_columns
+from recbole_marn.data.event_checks import CLICKED, feedback_columns, within
 from recbole_marn.data.fields import Fields
 from recbole_marn.data.numbering import token_hashes
 from recbole_marn.data.rows import tie_key
@@ -49,7 +49,7 @@ class Needs:
         once: of behaviours that repeat an item, or an item and type, the first alone is part of a history; None: all.
         listed: histories came with the rows, in an order of their own.
         clicks: histories were made of clicks alone, of lines that may tell by a column whether they are one.
-        label, at_least: that column in a log, and the number from which on a line is a click; None: by its name.
+        kept: column -> what it says of a click: intervals of numbers, tokens, or None for yes.
     """
 
     time: bool
@@ -58,12 +58,15 @@ class Needs:
     once: Literal["item", "type"] | None = None
     listed: bool = False
     clicks: bool = False
-    label: str | None = None
-    at_least: float | None = None
+    kept: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, settings: DataSettings, *, time: bool, kind: bool) -> Needs:
-        """Those of a model that reads time and kind, and was trained on data of these settings."""
+    def of(cls, settings: DataSettings, filters: Mapping[str, Any], *, time: bool, kind: bool) -> Needs:
+        """Those of a model that reads time and kind, and was trained on data of these settings.
+
+        Args:
+            filters: column of .inter -> what its lines were filtered by, as `val_interval` has it.
+        """
         behaviours, label = settings.behaviours_settings(), settings.label_settings()
         if settings.histories == "given":
             return cls(time, kind, listed=True)
@@ -72,8 +75,10 @@ class Needs:
             once = "type" if label and settings.behaviour_settings().kind else "item"
         if behaviours:
             return cls(time, kind, behaviours.types, once)
-        needs = cls(time, kind, once=once, clicks=True)
-        return replace(needs, label=label.field, at_least=label.at_least) if label else needs
+        kept = dict(filters)
+        if label:
+            kept[label.field] = None if label.at_least is None else f"[{label.at_least},inf)"
+        return cls(time, kind, once=once, clicks=True, kept=kept)
 
     @property
     def typed(self) -> bool:
@@ -85,7 +90,7 @@ class Needs:
         if not self.clicks:
             return []
         by_name = feedback_columns(name for name in names if isinstance(name, str))
-        return list(dict.fromkeys([*by_name, *(name for name in names if name == self.label)]))
+        return list(dict.fromkeys([*by_name, *(name for name in names if name in self.kept)]))
 
 
 @dataclass(frozen=True)
@@ -144,7 +149,7 @@ class Behaviours:
         wanted = [fields.user, fields.item, fields.time, *([of_kind] if of_kind else [])]
         columns = columns_of(table, wanted, "behaviours")
         for name, values in columns_of(table, needs.telling(table), "behaviours").items():
-            _check_are_clicks(values, name, needs)
+            _check_are_clicks(values, name, needs.kept.get(name))
         tokens = tokens_of(columns[fields.user], fields.user, "behaviours")
         found, user = np.unique(tokens, return_inverse=True)
         of_item = tokens_of(columns[fields.item], fields.item, "behaviours")
@@ -289,15 +294,17 @@ class Behaviours:
         return Windows(start, end - start)
 
 
-def _check_are_clicks(values: np.ndarray, name: str, needs: Needs) -> None:
-    if name == needs.label and needs.at_least is not None:
-        clicked = read_numbers(name, values)[0] >= needs.at_least
+def _check_are_clicks(values: np.ndarray, name: str, kept: Any) -> None:
+    """`kept`: an entry of `Needs.kept`."""
+    if isinstance(kept, str):
+        clicked = within(read_numbers(name, values)[0], kept)
     else:
-        clicked = np.array([as_text(value).strip().lower() in CLICKED for value in values.tolist()], dtype=bool)
+        words = [as_text(value).strip() for value in values.tolist()]
+        clicked = np.array([word.lower() in CLICKED if kept is None else word in kept for word in words], dtype=bool)
     if not clicked.all():
         other = values[~clicked].tolist()
         raise InputError(
-            "nothing but clicks in behaviours, for histories were made of clicks in training",
+            f"nothing but clicks in behaviours, as in the histories of training: {name} {kept or 'yes'}",
             f"column '{name}' with {len(other)} of {len(values)} other values (first {other[0]!r})",
             "Leave those lines out, or the column if it does not tell clicks.",
         )

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -34,6 +35,7 @@ class Restored:
         settings: of the data: modalities and behaviour.
         longest: behaviours of a history that are read, the latest ones.
         click_rates: from the model's outputs to probabilities: correction and calibration of the run.
+        filters: column -> what the lines of .inter were filtered by (`val_interval`).
     """
 
     model: CTRModel
@@ -41,6 +43,7 @@ class Restored:
     settings: DataSettings
     longest: int
     click_rates: ClickRates
+    filters: Mapping[str, Any] = field(default_factory=dict)
 
 
 def restore(path: str | Path, vectors: Mapping[str, str | Path] | None = None) -> Restored:
@@ -65,7 +68,8 @@ def restore(path: str | Path, vectors: Mapping[str, str | Path] | None = None) -
         model = model_class(config["model"])(config, _ModelData(catalogue, settings))
     checkpoint.fill(model, content, path)
     rates = checkpoint.final_click_rates_of(content, path)
-    return Restored(model.eval(), catalogue, settings, int(config["MAX_ITEM_LIST_LENGTH"]), rates)
+    longest, filters = int(config["MAX_ITEM_LIST_LENGTH"]), config.get("val_interval") or {}
+    return Restored(model.eval(), catalogue, settings, longest, rates, filters)
 
 
 def _check_model(name: str, path: str | Path) -> None:

@@ -57,8 +57,10 @@ class CTRScorer(Answers):
         )  # fmt: skip
         self.described: set[int] = set()  # numbers of items that are what `add_items` said of them
         reads = [module for module in self.model.modules() if isinstance(module, BehaviourProperty)]
+        own = (fields.user, fields.item, fields.time)  # which part of the data was taken says nothing of new ones
         needs = Needs.of(
             restored.settings,
+            {name: kept for name, kept in restored.filters.items() if name not in own},
             time=any(len(module.gap) for module in reads),
             kind=any(module.kind is not None for module in reads),
         )
@@ -90,8 +92,8 @@ class CTRScorer(Answers):
         if not run.model.makes_item_vectors:
             raise InputError("a model with item vectors", run.config["model"], "Score its parts with its trainer.")
         longest = run.config["MAX_ITEM_LIST_LENGTH"]
-        rates = run.trainer.click_rates
-        return cls(Restored(run.model.cpu().eval(), Catalogue.of(part), part.settings, longest, rates))
+        rates, filters = run.trainer.click_rates, run.config["val_interval"] or {}
+        return cls(Restored(run.model.cpu().eval(), Catalogue.of(part), part.settings, longest, rates, filters))
 
     # ------------------------------------------------------------------------------------------------ items
     def item_vectors(self, items: Sequence[Any] | None = None) -> np.ndarray:

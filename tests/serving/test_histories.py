@@ -84,11 +84,12 @@ def test_tables_that_cannot_be_read(table, text):
     assert text in str(error.value)
 
 
-@pytest.mark.parametrize(("needs", "name", "values"), [
-    ({}, "is_click", [1, 1.0, "yes", True, 0]), ({"label": "clicked"}, "clicked", ["1", "True", "no"]),
-    ({"label": "rating", "at_least": 4.0}, "rating", ["5", 4, 3]), ({"label": "seen"}, "seen", [True, None]),
+@pytest.mark.parametrize(("kept", "name", "values"), [
+    ({}, "is_click", [1, 1.0, "yes", True, 0]), ({"clicked": None}, "clicked", ["1", "True", "no"]),
+    ({"rating": "[4.0,inf)"}, "rating", ["5", 4, 3]), ({"seen": None}, "seen", [True, None]),
+    ({"rating": "[1,2];(3,4]"}, "rating", [1, 2.0, "4", 3]), ({"where": ["a", "b"]}, "where", ["a", "b", "c"]),
 ])  # fmt: skip
-def test_lines_that_are_no_clicks_are_no_behaviours(needs, name, values):
+def test_lines_that_are_no_clicks_are_no_behaviours(kept, name, values):
     """A log given as behaviours was taken for clicks, line by line."""
     number = len(values)
     table = {"user_id": [1] * number, "item_id": [5] * number, "timestamp": [1] * number, "rank": [0] * number}
@@ -97,8 +98,8 @@ def test_lines_that_are_no_clicks_are_no_behaviours(needs, name, values):
         return Behaviours.of_table(table | {name: values}, FIELDS, Needs(False, False, **needs), numbers, numbers)
 
     with pytest.raises(InputError, match=f"column '{name}' with 1 of {number} other values"):
-        read(values, clicks=True, **needs)
-    assert len(read([values[0]] * number, clicks=True, **needs).item) == len(read(values).item) == number
+        read(values, clicks=True, kept=kept)
+    assert len(read([values[0]] * number, clicks=True, kept=kept).item) == len(read(values).item) == number
 
 
 @pytest.mark.parametrize("ids", [[True, 1, 1.0, "1"], [1, True, "1", np.True_], [0, False, "a", 0.0]])

@@ -50,6 +50,20 @@ def test_days_as_times_are_scored_as_in_the_run(tmp_path):
     np.testing.assert_allclose(found, run.trainer.scores(run.test)["score"], rtol=0, atol=1e-6)
 
 
+def test_lines_that_training_filtered_out_are_no_behaviours(tmp_path):
+    """Of ml-100k, whose clicks are ratings of 4 and 5, a table of all ratings was read as clicks."""
+    tiny.write_dataset(tmp_path, events=[(f"u{user}", item, 3600.0 * at, "view") for user in range(9)
+                                         for at, item in enumerate(tiny.item_tokens(8)[user % 2:])])  # fmt: skip
+    filters = {"kind": ["view"], "timestamp": "[0,50000]"}
+    settings = tiny.settings(tmp_path, epochs=1, val_interval=filters, checkpoint_dir=str(tmp_path / "saved"))
+    path = recbole_marn.run(config_dict=settings)["checkpoint"]
+    table = {"user_id": ["a", "a"], "item_id": ["003", "004"], "timestamp": [1e4, 1e5]}
+    for scorer in (load_scorer(path), CTRScorer.of(recbole_marn.load_run(path))):
+        assert len(scorer.behaviours(table | {"kind": ["view"] * 2}).item) == 2, "new ones are of another time"
+        with pytest.raises(InputError, match="kind .'view'.*column 'kind' with 1 of 2 other values .first 'buy'"):
+            scorer.behaviours(table | {"kind": ["view", "buy"]})
+
+
 @pytest.mark.parametrize("model", TOWERS)
 def test_a_user_who_did_nothing_has_a_score_that_is_no_other_rows_affair(serve, model):
     scorer = serve(model).scorer()
