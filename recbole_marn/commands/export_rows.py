@@ -6,7 +6,7 @@ import argparse
 import json
 from pathlib import Path
 
-from recbole_marn.data.export import export_benchmark
+from recbole_marn.data.export import SUMMARY, export_benchmark
 from recbole_marn.files import check_plain_name
 from recbole_marn.files.folders import refuse_existing
 from recbole_marn.host.config import build_config
@@ -29,7 +29,7 @@ def main(args: argparse.Namespace) -> int:
     """Write the rows as files for plain RecBole; print what was written as one line of JSON."""
     name = args.name or f"{args.dataset}-rows"
     check_plain_name("name", name, "--out names the folder")
-    refuse_existing(Path(args.out) / name, args.overwrite)  # before the rows are built
+    refuse_existing(Path(args.out) / name, args.overwrite, SUMMARY.format(name))  # before the rows are built
     config = build_config(args.model, args.dataset, config_files(args.config_files), args.settings)
     run = prepare_run(config, quiet=True)
     parts = [loader.part for loader in (run.train, run.valid, run.test)]

@@ -15,7 +15,9 @@ from recbole_marn.files import check_plain_name, sha256, write_json
 from recbole_marn.files.folders import staged_folder
 from recbole_marn.settings.data import token_fields
 
-__all__ = ["export_benchmark"]
+__all__ = ["SUMMARY", "export_benchmark"]
+
+SUMMARY = "{}.export.json"  # by the name of the data set
 
 FIELD = "\t"
 # Of the items of a history; RecBole's own is the space.
@@ -53,7 +55,7 @@ def export_benchmark(parts: Sequence[Any], folder: str | Path, *, name: str, ove
     files = layout.tables(name) | {f"{name}.{part.name}.inter": layout.rows(part) for part in parts}
     for kind, settings in layout.settings(longest).items():
         files[f"{name}.{kind}.yaml"] = iter([yaml.safe_dump(settings, sort_keys=False)])
-    with staged_folder(target, overwrite) as staging:
+    with staged_folder(target, overwrite, SUMMARY.format(name)) as staging:
         for file, pieces in files.items():
             with open(staging / file, "w", encoding="utf-8", newline="\n") as written:
                 written.writelines(pieces)
@@ -67,7 +69,7 @@ def export_benchmark(parts: Sequence[Any], folder: str | Path, *, name: str, ove
             "files": {file: sha256(staging / file) for file in files},
         }
         made_by = {key: value for key, value in vars(parts[0].settings).items() if key != "modalities"}
-        write_json(staging / f"{name}.export.json", summary | {"made_by": made_by})
+        write_json(staging / SUMMARY.format(name), summary | {"made_by": made_by})
     return summary
 
 

@@ -34,6 +34,9 @@ def refuse_existing(folder: Path, overwrite: bool, mark: str | None = None) -> N
     """
     if folder.exists() and not folder.is_dir():
         raise InputError(f"a folder or nothing at {folder}", "a file", "Choose another --out.")
+    if folder.resolve() == Path.cwd():
+        got = f"'{folder}', the one you are in"
+        raise InputError("a folder of its own, for it is put in place at once", got, "Name one below it.")
     if folder.exists() and any(folder.iterdir()) and not overwrite:
         raise InputError(
             f"nothing at {folder} yet",
@@ -60,6 +63,8 @@ def staged_folder(folder: Path, overwrite: bool = False, mark: str | None = None
     Raises:
         InputError: `folder` is in use and may not be replaced, the disk is full, or nothing may be written there.
     """
+    if folder.is_symlink():  # what it leads to is replaced, not the link
+        folder = folder.resolve()
     try:
         clean_leftovers(folder)
         refuse_existing(folder, overwrite, mark)

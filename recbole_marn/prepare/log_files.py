@@ -17,6 +17,7 @@ from recbole_marn.prepare.logs import RawLog, TokenColumn
 from recbole_marn.prepare.meeting import check_meeting
 from recbole_marn.prepare.record import (
     FORMAT_VERSION,
+    RECORD,
     coverage_of_items,
     item_notes,
     origin,
@@ -48,7 +49,7 @@ def write_log(
     known = dict.fromkeys(chain(data.exposures.item.tokens, behaviours.item.tokens if behaviours else ()))
     unseen = [token for token in data.items.rows if token not in known]
     tokens = [*known, *(unseen if options.keep_unseen_items else ())]
-    with staged_folder(out / dataset, overwrite) as folder:
+    with staged_folder(out / dataset, overwrite, RECORD.format(dataset)) as folder:
         _write(folder / f"{dataset}.inter", data.exposures.columns())
         write_item(folder / f"{dataset}.item", tokens, data.items)
         if behaviours is not None:
@@ -77,7 +78,7 @@ def write_log(
             **origin(data, _notes(data, unseen, options) + vector_notes(written), data.sources, folder),
             **made_by,
         }
-        write_record(folder / f"{dataset}.prepare.json", record)
+        write_record(folder / RECORD.format(dataset), record)
     return record
 
 

@@ -22,6 +22,7 @@ from recbole_marn.prepare.logs import RawLog
 from recbole_marn.prepare.meeting import check_meeting
 from recbole_marn.prepare.record import (
     FORMAT_VERSION,
+    RECORD,
     coverage_of_items,
     item_notes,
     origin,
@@ -80,7 +81,7 @@ def prepare(
         raise InputError(
             "--time-unit with `custom` only", dataset, "Leave it out: the unit of official files is known."
         )
-    refuse_existing(out / name, overwrite)  # before minutes of reading, not after
+    refuse_existing(out / name, overwrite, RECORD.format(name))  # before minutes of reading, not after
     source = source_of(dataset, raw)
     missing = fetch_missing(source, raw) if download and source is not None else []
     data = reader_of(dataset)(raw, options)
@@ -149,7 +150,7 @@ def write_dataset(
     unseen = [token for token in data.items.rows if token not in with_events]
     tokens = events.items + unseen if options.keep_unseen_items else events.items
 
-    with staged_folder(out / dataset, overwrite) as folder:
+    with staged_folder(out / dataset, overwrite, RECORD.format(dataset)) as folder:
         inter = folder / f"{dataset}.inter"
         write_inter(inter, events)
         if inter.stat().st_size >= COLUMNAR_FROM_MB << 20:
@@ -178,7 +179,7 @@ def write_dataset(
             **origin(data, _notes(data, unseen, options) + vector_notes(written), data.sources, folder),
             **made_by,
         }
-        write_record(folder / f"{dataset}.prepare.json", record)
+        write_record(folder / RECORD.format(dataset), record)
     return record
 
 

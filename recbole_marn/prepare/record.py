@@ -17,11 +17,12 @@ from recbole_marn.prepare.times import day_of
 from recbole_marn.prepare.vectors import VectorWriter
 
 __all__ = [
-    "FORMAT_VERSION", "coverage_of_items", "fingerprint", "item_notes", "origin", "span", "vector_notes",
+    "FORMAT_VERSION", "RECORD", "coverage_of_items", "fingerprint", "item_notes", "origin", "span", "vector_notes",
     "vectors_described", "write_record",
 ]  # fmt: skip
 
 FORMAT_VERSION = 1  # of the folder `prepare` writes, see docs/prepare.md
+RECORD = "{}.prepare.json"  # by the name of the data set
 
 
 def fingerprint(path: Path) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import os
 import shlex
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from prepare.raw_files import amazon_2014
@@ -92,6 +93,29 @@ def test_a_folder_of_another_kind_is_not_replaced(tmp_path):
     with pytest.raises(InputError, match="other files, all of which"), staged_folder(tmp_path / "x", True, "b"):
         pass
     assert files(tmp_path / "x") == {"a": b"2"} and os.listdir(tmp_path) == ["x"]
+
+
+def test_raw_files_are_not_replaced_by_what_is_made_of_them(tmp_path):
+    raw = amazon_2014(tmp_path / "out" / "amazon-clothing")
+    before = files(raw)
+    with pytest.raises(InputError, match="other files, all of which"):
+        prepare("amazon-clothing", raw, tmp_path / "out", overwrite=True, download=False)
+    assert files(raw) == before
+
+
+def test_the_folder_one_is_in_is_not_replaced(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match="the one you are in.*Name one below it"), staged_folder(Path()):
+        pass
+
+
+def test_a_link_stays_one(tmp_path):
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "disk", target_is_directory=True)
+    with staged_folder(tmp_path / "link") as folder:
+        (folder / "a").write_text("1")
+    assert (tmp_path / "link").is_symlink() and files(tmp_path / "disk") == {"a": b"1"}
+    assert sorted(os.listdir(tmp_path)) == ["disk", "link"]
 
 
 def test_an_existing_one_is_replaced_on_request_only(tmp_path):
