@@ -48,11 +48,12 @@ def labels_of(values: np.ndarray, *, field: str, file: str, at_least: float | No
         found = np.unique(values)
         words = [f"{value:g}" if numbers else str(value).strip().lower() for value in found[:10].tolist()]
         if len(found) > 2 or not any(set(words) <= pair for pair in PAIRS):
+            higher = f"{found[-1]:g}" if numbers and len(found) == 2 else "4"
             raise InputError(
                 f"two values in {field} of {file}: 0 and 1, false and true, or no and yes",
                 f"{len(found)} values ({', '.join(sorted(set(words))[:5])}{', ...' if len(found) > 5 else ''})",
                 f"Name the column of the labels, or say from which number on it is a click:"
-                f" label: {{field: {field}, at_least: 4}}.",
+                f" label: {{field: {field}, at_least: {higher}}}.",
             )
         clicked = np.array([word in CLICKED for word in words])[np.searchsorted(found, values)]
     check_classes(clicked, f"{file} ({field}{'' if at_least is None else f' of at least {at_least:g}'})")

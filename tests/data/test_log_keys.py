@@ -25,6 +25,7 @@ def with_column(rows, **changed):
     ("rows", "settings", "text"),
     [
         (with_column(ROWS, label=lambda r: r.position), {}, "two values in label of log.inter.*at_least: 4"),
+        (with_column(ROWS, label=lambda r: 2 * r.label - 1), {}, r"2 values \(-1, 1\).*at_least: 1}"),
         (with_column(ROWS, label=lambda r: ""), {}, "a value in every label"),
         (with_column(ROWS, label=lambda r: 1), {}, "rows with and without a click"),
         (with_column(ROWS, label=lambda r: int(r.part == "train" and r.label)), {}, "a click in the valid part"),
