@@ -16,6 +16,7 @@ from recbole_marn.files import plain
 
 __all__ = [
     "CLICKED",
+    "WRITE_ALIKE",
     "check_alias",
     "check_all_are_clicks",
     "check_ids_meet",
@@ -39,6 +40,7 @@ YEAR_2100 = datetime.datetime(2100, 1, 1, tzinfo=datetime.timezone.utc).timestam
 UNITS = {"milliseconds": 1e3, "microseconds": 1e6, "nanoseconds": 1e9}
 # A share of ids in common below which two files are taken for strangers, and one below which it is said.
 STRANGERS, FEW = 0.01, 0.5
+WRITE_ALIKE = "Write ids the same way in both files: case, leading zeros, decimals and spaces count."
 
 
 def check_reading(config: Any) -> None:
@@ -171,7 +173,7 @@ def check_ids_meet(events: pd.Series, table: pd.Series, *, events_file: str, tab
         raise InputError(
             f"ids in {table_file} that occur in {events_file}",
             f"{int(met.sum())} of {len(ids)} ids of {events_file} ({example})",
-            "Write ids the same way in both files: case, leading zeros, decimals and spaces count.",
+            WRITE_ALIKE,
         )
     if share < FEW:
         return [f"{table_file}: only {100 * share:.0f} % of the ids of {events_file} are in it (e.g. {example})"]

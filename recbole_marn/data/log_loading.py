@@ -163,7 +163,7 @@ class LogFiles(CTRDataset):
             raise InputError(
                 f"behaviours of users of the log in {path.name}",
                 f"none ({users.iloc[0]!r} there and {frame[self.uid_field].iloc[0]!r} here)",
-                "Write ids the same way in both files: case, leading zeros, decimals and spaces count.",
+                event_checks.WRITE_ALIKE,
             )
         if self.time_field in frame:
             time = frame[self.time_field].to_numpy(dtype=np.float64)

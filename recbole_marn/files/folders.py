@@ -37,13 +37,14 @@ def refuse_existing(folder: Path, overwrite: bool, mark: str | None = None) -> N
     if folder.resolve() == Path.cwd():
         got = f"'{folder}', the one you are in"
         raise InputError("a folder of its own, for it is put in place at once", got, "Name one below it.")
-    if folder.exists() and any(folder.iterdir()) and not overwrite:
+    in_use = folder.exists() and any(folder.iterdir())
+    if in_use and not overwrite:
         raise InputError(
             f"nothing at {folder} yet",
             "a folder with files in it, which is never overwritten by itself",
             "Use it as it is, pass --overwrite to replace it, or choose another --out.",
         )
-    if mark is not None and folder.exists() and any(folder.iterdir()) and not (folder / mark).is_file():
+    if in_use and mark is not None and not (folder / mark).is_file():
         raise InputError(
             f"a folder with {mark} at {folder}, for --overwrite replaces its like",
             "a folder of other files, all of which would be lost",

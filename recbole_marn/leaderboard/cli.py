@@ -77,9 +77,9 @@ def main(args: argparse.Namespace) -> int:
 
 def _check_rendering(args: argparse.Namespace) -> None:
     """Tables of the records there are have every row of them."""
-    given = {"models": args.models != "all", "config_files": bool(args.config_files)}
-    given |= {name: bool(getattr(args, name)) for name in ("grid", "tune", "space", "halving", "without_anchors")}
-    if idle := [name for name in (*args.settings, *given) if given.get(name, True)]:
+    options = ("config_files", "grid", "tune", "space", "halving", "without_anchors")
+    given = [*(["models"] if args.models != "all" else []), *(name for name in options if getattr(args, name))]
+    if idle := [*args.settings, *given]:
         raise InputError(
             "--render_only without what says what is trained",
             ", ".join(f"--{name}" for name in idle),
