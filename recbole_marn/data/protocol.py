@@ -86,7 +86,12 @@ class Protocol:
         """Positives of a part with their histories."""
         latest = self.settings.train_last if part == "train" else None
         rows = row_rules.rows_of_part(
-            self.events, self.part_of_event, PARTS[part], max_history=self.max_history, latest=latest
+            self.events,
+            self.part_of_event,
+            PARTS[part],
+            max_history=self.max_history,
+            latest=latest,
+            earlier=self.settings.histories == "earlier",
         )
         if latest is not None:
             of = row_rules.count_rows(self.events, self.part_of_event, PARTS[part])
@@ -196,6 +201,8 @@ class Protocol:
         """When the rows of a part happened, and whether their negatives are items nobody ever clicked."""
         time = rows.events.time[rows.rows.position]
         notes = [f"{name}: {rows.rows.n_rows} clicks from {period(time)} (UTC)"]
+        if empty := int(np.count_nonzero(rows.rows.history_length == 0)):
+            notes.append(f"{name}: {empty} of {rows.rows.n_rows} clicks have no behaviour of an earlier time")
         share = 0.0 if name == "train" else float(1 - self._is_clicked[rows.negatives].mean())
         if share >= 0.01:
             notes.append(

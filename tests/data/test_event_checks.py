@@ -80,7 +80,15 @@ def test_a_log_does_not_take_the_keys_of_drawn_negatives(settings):
         build(settings(threshold={"rating": 4}))
 
 
-@pytest.mark.parametrize(("key", "value"), [("request", {"field": "x"}), ("keep_negatives", 0.1), ("split_field", "x")])
+def test_a_log_has_histories_of_an_earlier_time_as_it_is(settings):
+    with pytest.raises(InputError, match="Leave out histories: behaviours in a log's histories are always of an earlier"):
+        build(settings(threshold={"rating": 4}, histories="earlier"))
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("request", {"field": "x"}), ("keep_negatives", 0.1), ("split_field", "x"), ("histories", "given")],
+)
 def test_clicks_alone_do_not_take_the_keys_of_a_log(settings, key, value):
     with pytest.raises(InputError, match=f"Leave out {key}: it needs the key label"):
         build(settings(**{key: value}))
