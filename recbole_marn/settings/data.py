@@ -158,8 +158,8 @@ class DataSettings:
     )
     histories: Literal["before", "earlier", "given"] = option(
         "before",
-        "before: behaviours before the row, clicks of its very time by hash; earlier: without these, as in a log always;"
-        " given: log, lists in the row (item_id_list)",
+        "before: behaviours before the row, clicks of its very time by hash; earlier: without these, as always in a"
+        " log; given: log, lists in the row (item_id_list)",
     )
     keep_negatives: float = option(
         1.0, "log: share of the training rows without a click that is kept", low=1e-6, high=1
