@@ -207,8 +207,8 @@ class Protocol:
         tied = int(np.count_nonzero((positives.history_length > 0) & (rows.events.time[last] == time)))
         if name != "train" and tied:
             notes.append(
-                f"{name}: {tied} of {positives.n_rows} clicks have behaviours of their very time in their history; serving"
-                " has none of them, and histories: earlier leaves them out"
+                f"{name}: {tied} of {positives.n_rows} clicks have behaviours of their very time in their history;"
+                " serving has none of them, and histories: earlier leaves them out"
             )
         share = 0.0 if name == "train" else float(1 - self._is_clicked[rows.negatives].mean())
         if share >= 0.01:
