@@ -163,7 +163,7 @@ class LogProtocol:
         """(E,) beside each behaviour of training an item that its user did not touch in training, for DIEN; else 0.
 
         Where parts overlap in time, histories of training rows also hold behaviours of other parts. They get an item,
-        too, for a model would learn to tell the padding from them. It is drawn apart: those of training stay as they are.
+        too, or a model would learn to tell the padding from them; drawn apart, so that those of training stay the same.
         """
         item = np.zeros(self.events.n_events, dtype=np.int64)
         known = self.part_of_event == TRAIN

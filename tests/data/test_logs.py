@@ -266,7 +266,9 @@ def test_what_dien_takes_for_unclicked_knows_nothing_of_held_out_rows(tmp_path):
     assert pairs(tmp_path / "as it is", ROWS) == pairs(tmp_path / "other labels held out", other)
 
 
-@pytest.mark.parametrize("split, file", [("field", None), ("field", "log.behaviours"), ("leave_last", "log.behaviours")])
+@pytest.mark.parametrize(
+    ("split", "file"), [("field", None), ("field", "log.behaviours"), ("leave_last", "log.behaviours")]
+)
 def test_every_behaviour_that_dien_trains_on_has_an_unclicked_item(tmp_path, split, file):
     """Where parts overlap in time most were paired with the padding, which is told from an item without learning."""
     planted_log.write(tmp_path, ROWS, SEEN)
