@@ -290,7 +290,7 @@ def split_by_time(events: Events, *, valid_start: float, test_start: float, with
     if not valid_start < test_start:
         raise InputError(
             "the validation part to start before the test part",
-            f"valid_start {valid_start} and test_start {test_start}",
+            f"split_times [{valid_start:.15g}, {test_start:.15g}]",
             f"Choose two increasing moments in the unit of the time field; {span}.",
         )
     part = (events.time >= valid_start).astype(np.int8) + (events.time >= test_start).astype(np.int8)
@@ -299,7 +299,7 @@ def split_by_time(events: Events, *, valid_start: float, test_start: float, with
         raise InputError(
             "training, validation and test rows",
             "no row for " + " and ".join(_PART_NAMES[which] for which in np.flatnonzero(n_rows == 0)),
-            f"Move valid_start {valid_start} or test_start {test_start}: {span}, and no user's first event is a row.",
+            f"Move split_times [{valid_start:.15g}, {test_start:.15g}]: {span}, and a user's first event is no row.",
         )
     return part
 

@@ -206,13 +206,13 @@ def test_split_by_time_by_hand():
 def test_split_by_time_refuses_starts_out_of_order():
     events = events_of_sizes(4)
     for starts in ((3, 2), (2, 2)):
-        with pytest.raises(InputError, match="valid_start . and test_start 2.*run from 0.0 to 3.0"):
+        with pytest.raises(InputError, match=r"split_times \[., 2\].*run from 0.0 to 3.0"):
             split_by_time(events, valid_start=starts[0], test_start=starts[1])
 
 
 def test_split_by_time_refuses_a_part_without_rows():
     events = events_of_sizes(4)
-    with pytest.raises(InputError, match="Got no row for test. Move valid_start 2 or test_start 9"):
+    with pytest.raises(InputError, match=r"Got no row for test. Move split_times \[2, 9\]"):
         split_by_time(events, valid_start=2, test_start=9)
     # The only training event is a first event, which is no row.
     with pytest.raises(InputError, match="Got no row for training"):
