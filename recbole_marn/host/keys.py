@@ -112,8 +112,12 @@ def check_keys(row: ModelRow, given: Mapping[str, Any], defaults: Mapping[str, A
         refused = {key: text for key, text in refused.items() if key != "LABEL_FIELD"}
         known |= {"LABEL_FIELD"}
         refused |= dict.fromkeys(CLICKS_ALONE, "a log has its own negatives, and every row of it is a row")
+        if given.get("histories") == "earlier":
+            refused["histories"] = "behaviours in a log's histories are always of an earlier time"
     else:
         refused |= dict.fromkeys(LOG_KEYS, "it needs the key label, which says what was clicked")
+        if given.get("histories") == "earlier":
+            del refused["histories"]
         _check_split(given)
     if not labelled or given.get("request", defaults.get("request")) is None:
         refused["topk"] = NO_REQUESTS

@@ -80,7 +80,15 @@ def test_a_log_does_not_take_the_keys_of_drawn_negatives(settings):
         build(settings(threshold={"rating": 4}))
 
 
-@pytest.mark.parametrize(("key", "value"), [("request", {"field": "x"}), ("keep_negatives", 0.1), ("split_field", "x")])
+def test_a_log_has_histories_of_an_earlier_time_as_it_is(settings):
+    with pytest.raises(InputError, match="Leave out histories: behaviours in a log's histories are always of an"):
+        build(settings(threshold={"rating": 4}, histories="earlier"))
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("request", {"field": "x"}), ("keep_negatives", 0.1), ("split_field", "x"), ("histories", "given")],
+)
 def test_clicks_alone_do_not_take_the_keys_of_a_log(settings, key, value):
     with pytest.raises(InputError, match=f"Leave out {key}: it needs the key label"):
         build(settings(**{key: value}))
@@ -237,6 +245,29 @@ def test_negatives_that_nobody_ever_clicked_are_counted(folder, loaders):
     (note,) = [note for note in part.notes if note.startswith("test:") and "nobody ever clicked" in note]
     assert note.startswith(f"test: {100 * share:.0f} % of the negatives are items that nobody ever clicked")
     assert not [note for note in loaders["MARN"]["test"].part.notes if "nobody" in note]
+
+
+def test_clicks_after_behaviours_of_their_very_time_are_counted(tmp_path):
+    """Serving has none of these behaviours. The last two of each user's clicks are of one time, but for user 0."""
+    tokens = tiny.item_tokens(5)
+    events = [(f"u{user}", item, 3600.0 * hour, "view") for user in range(6)
+              for item, hour in zip(tokens, [0, 1, 2, 3, 4 if user == 0 else 3], strict=True)]  # fmt: skip
+    tiny.write_dataset(tmp_path, events=events)
+    said = {histories: [note for note in build(tiny.settings(tmp_path, histories=histories))["test"].part.notes
+                        if "very time" in note or "earlier time" in note]
+            for histories in ("before", "earlier")}  # fmt: skip
+    assert said["earlier"] == []
+    assert [note.split(" in their")[0] for note in said["before"]] == [
+        "test: 5 of 6 clicks have behaviours of their very time"
+    ]
+
+
+def test_clicks_without_a_behaviour_of_an_earlier_time_are_counted(tmp_path):
+    """Each user's clicks are all of one time."""
+    events = [(f"u{user}", item, 3600.0, "view") for user in range(6) for item in tiny.item_tokens(5)]
+    tiny.write_dataset(tmp_path, events=events)
+    part = build(tiny.settings(tmp_path, histories="earlier"))["test"].part
+    assert "test: 6 of 6 clicks have no behaviour of an earlier time" in part.notes
 
 
 def test_lists_are_cut_to_seq_len(settings):

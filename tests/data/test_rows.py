@@ -221,20 +221,23 @@ def test_split_by_time_refuses_a_part_without_rows():
         split_by_time(events, valid_start=-2, test_start=-1)
 
 
+@pytest.mark.parametrize("earlier", [False, True])
 @pytest.mark.parametrize("max_history", [1, 3, 100])
-def test_rows_against_a_loop(max_history):
+def test_rows_against_a_loop(max_history, earlier):
     events = first_of_each_pair(sort(*random_columns()))
     for part in (split_leave_last(events), split_by_time(events, valid_start=4, test_start=6)):
         total = 0
         for which in (TRAIN, VALID, TEST):
-            rows = rows_of_part(events, part, which, max_history=max_history)
+            rows = rows_of_part(events, part, which, max_history=max_history, earlier=earlier)
             expected = []
             for i in range(events.n_events):
-                before = [j for j in range(i) if events.user[j] == events.user[i]][-max_history:]
+                before = [j for j in range(i) if events.user[j] == events.user[i]]
+                seen = [j for j in before if not earlier or events.time[j] < events.time[i]][-max_history:]
                 if part[i] == which and before:
-                    expected.append((i, before[0], len(before)))
-            found = zip(rows.position, rows.history_start, rows.history_length, strict=True)
-            assert list(found) == expected
+                    expected.append((i, seen))
+            start, length = rows.history_start, rows.history_length
+            windows = [list(range(start[r], start[r] + length[r])) for r in range(rows.n_rows)]
+            assert list(zip(rows.position, windows, strict=True)) == expected
             total += rows.n_rows
         assert total == events.n_events - len(np.unique(events.user))
 
