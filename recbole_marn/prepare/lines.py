@@ -76,7 +76,9 @@ class Tally:
                 f"at most {self.limit:.2%} unusable lines in {self.name}",
                 f"{bad:,} of {self.read:,} ({bad / self.read:.2%}): {self.describe()}",
                 "Mend these lines or give the option that is named, or download a published file again; raise "
-                "--max-skipped if the loss is known.",
+                "--max-skipped if the loss is known."
+                if self.limit
+                else "Mend these lines.",  # where every line counts, as in rows to be scored
             )
         if not self.read:
             raise InputError(

@@ -86,6 +86,8 @@ def _check(request: PredictRequest) -> None:
     for name in ("candidates", "unseen", "retrieve"):
         if request.top is None and getattr(request, name):
             raise InputError(f"--top with --{name}", "none", "Say how many items to rank, or leave it out.")
+    if request.retrieve is None and request.index != PredictRequest.index:
+        raise InputError(f"--retrieve with --index {request.index}", "none", "Say how many to list, or leave it out.")
     if request.top is not None and request.top < 1:
         raise InputError("--top of at least 1", str(request.top), "Ask for one item or more.")
 

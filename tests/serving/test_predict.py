@@ -217,7 +217,7 @@ def test_the_likeliest_items_of_every_row(served, scorer, write_csv, capsys):
         ({"rows.csv": "user_id,item_id\na,001\n"}, "without timestamp"),
         ({"rows.csv": "user_id,item_id,timestamp\na,001,5\nb,,6\n"}, "none in line 3"),
         ({"rows.csv": "user_id,item_id,timestamp\na,001,5\nb,001,soon\n"}, "in line 3"),
-        ({"rows.csv": "user_id,item_id,timestamp\na,001,5,7\n"}, "not 3 columns"),
+        ({"rows.csv": "user_id,item_id,timestamp\na,001,5,7\n"}, "columns (first in line 2). Mend these lines.\n"),
         ({"rows.csv": "user_id,item_id,timestamp\n"}, "at least one row"),
         ({"behaviours.csv": "user_id,item_id,timestamp\na,001,5\n"}, "without kind"),
         ({"--out": "scores.txt"}, "--out to end in .csv or .parquet"),

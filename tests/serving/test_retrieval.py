@@ -109,5 +109,7 @@ def test_predict(serve, model, changed, write_csv, capsys):
     assert np.mean(same[:80]) == pytest.approx(told["recall_of_full_scoring"], abs=0.05)
     assert main([*given, "--out", "short.csv", "--retrieve", "3"]) == 2
     assert "--retrieve of at least --top (4)" in capsys.readouterr().err
+    assert main([*given, "--out", "short.csv", "--index", "faiss"]) == 2
+    assert "--retrieve with --index faiss. Got none." in capsys.readouterr().err
     assert main([*given[:6], "--out", "short.csv", "--retrieve", "3"]) == 2
     assert "--top with --retrieve" in capsys.readouterr().err
