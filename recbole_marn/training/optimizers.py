@@ -95,6 +95,40 @@ class LazyAdam(optim.Optimizer):
         self.param_groups = [group for part in self._parts.values() for group in part.param_groups]
 
 
+class FusedAdam(optim.Adam):
+    """torch's fused Adam with half of the time around its kernel, which small batches see: the numbers are the same.
+
+    The steps of all parameters are counted by one addition, for the counts of a group are views of one tensor.
+    """
+
+    @torch.no_grad()
+    def step(self, closure: None = None) -> None:
+        if hasattr(self, "grad_scale"):  # a scaler, which wants to know of infinities
+            return super().step(closure)
+        for group in self.param_groups:
+            parameters, grads, means, squares, largest, counts = lists = [], [], [], [], [], []
+            self._init_group(group, *lists)
+            if not parameters:
+                continue
+            count = counts[0]._base
+            if count is None or len(count) != len(counts) or any(each._base is not count for each in counts):
+                count = torch.stack(counts)
+                lists[-1][:] = count.unbind()
+                for parameter, each in zip(parameters, counts, strict=True):
+                    self.state[parameter]["step"] = each
+            count += 1
+            beta1, beta2 = group["betas"]
+            torch._fused_adam_(
+                *lists, lr=group["lr"], beta1=beta1, beta2=beta2, weight_decay=group["weight_decay"], eps=group["eps"],
+                amsgrad=False, maximize=False,
+            )  # fmt: skip
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                parameter.grad = None
+
+
 def build_lazy_adam(
     groups: list[tuple[float, list[Tensor]]], *, rate: float, by_row: list[nn.Parameter]
 ) -> optim.Optimizer:
@@ -108,7 +142,7 @@ def build_lazy_adam(
                 chosen.append({"params": of_kind, "lr": rate * factor})
     if not options[True]:
         return build_adam(groups, rate=rate)
-    return LazyAdam(optim.Adam(options[False], lr=rate, fused=True), optim.SparseAdam(options[True], lr=rate))
+    return LazyAdam(FusedAdam(options[False], lr=rate, fused=True), optim.SparseAdam(options[True], lr=rate))
 
 
 def build_adam(groups: list[tuple[float, list[Tensor]]], *, rate: float, weight_decay: float = 0.0) -> optim.Adam:
@@ -117,7 +151,7 @@ def build_adam(groups: list[tuple[float, list[Tensor]]], *, rate: float, weight_
     Arguments as in `build_adagrad`.
     """
     options = [{"params": list(parameters), "lr": rate * factor} for factor, parameters in groups]
-    return optim.Adam(options, lr=rate, weight_decay=weight_decay, fused=True)
+    return FusedAdam(options, lr=rate, weight_decay=weight_decay, fused=True)
 
 
 def rate_left(decay: str, progress: float) -> float:
