@@ -11,7 +11,16 @@ from torch import Tensor, nn, optim
 from recbole_marn.layers.context import SameWidthTables
 from recbole_marn.layers.encoders import CategoricalEncoder
 
-__all__ = ["LazyAdam", "ROW_SPARSE_FROM", "build_adagrad", "build_adam", "build_lazy_adam", "rate_left", "read_by_row"]
+__all__ = [
+    "FusedAdam",
+    "LazyAdam",
+    "ROW_SPARSE_FROM",
+    "build_adagrad",
+    "build_adam",
+    "build_lazy_adam",
+    "rate_left",
+    "read_by_row",
+]
 
 # Below, the fused dense update costs less than finding the rows that changed (docs/performance.md).
 ROW_SPARSE_FROM = 100_000
@@ -124,6 +133,8 @@ class FusedAdam(optim.Adam):
             )  # fmt: skip
 
     def zero_grad(self, set_to_none: bool = True) -> None:
+        if not set_to_none:
+            return super().zero_grad(set_to_none)
         for group in self.param_groups:
             for parameter in group["params"]:
                 parameter.grad = None
