@@ -130,6 +130,18 @@ def test_adam_is_torchs_fused_adam_bit_for_bit_whoever_has_no_gradient(again):
         assert all(torch.equal(mine[name], theirs[name]) for name in theirs)
 
 
+def test_a_scaler_skips_a_step_of_adam_whose_gradients_are_infinite():
+    net, scaler = model(), torch.amp.GradScaler("cpu")
+    optimizer = build_adam(groups(net), rate=0.01)
+    for factor, moves in ((1.0, True), (torch.inf, False)):
+        before = copy.deepcopy(net)
+        optimizer.zero_grad()
+        scaler.scale(net(torch.tensor([[1, 1]])).square().sum() * factor).backward()
+        scaler.step(optimizer)
+        scaler.update()
+        assert (largest_difference(net, before) > 0) == moves
+
+
 def lazy(net, least=40):
     return build_lazy_adam(groups(net), rate=0.01, by_row=read_by_row(net, least=least))
 

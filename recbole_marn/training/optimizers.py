@@ -112,17 +112,18 @@ class FusedAdam(optim.Adam):
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:
-        if hasattr(self, "grad_scale"):  # a scaler, which wants to know of infinities
+        if getattr(self, "found_inf", None) is not None:  # a scaler's, which skips such a step
             return super().step(closure)
         for group in self.param_groups:
-            parameters, grads, means, squares, largest, counts = lists = [], [], [], [], [], []
+            lists: list[list[Any]] = [[] for _ in range(6)]
             self._init_group(group, *lists)
+            parameters, counts = lists[0], lists[-1]
             if not parameters:
                 continue
             count = counts[0]._base
-            if count is None or len(count) != len(counts) or any(each._base is not count for each in counts):
+            if count is None or count.numel() != len(counts) or any(each._base is not count for each in counts):
                 count = torch.stack(counts)
-                lists[-1][:] = count.unbind()
+                counts[:] = count.unbind()
                 for parameter, each in zip(parameters, counts, strict=True):
                     self.state[parameter]["step"] = each
             count += 1
