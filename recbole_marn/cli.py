@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from recbole_marn import __version__
 from recbole_marn.errors import InputError, without_recbole
+from recbole_marn.host.processes import launched
 from recbole_marn.settings.arguments import parse_settings
 from recbole_marn.settings.parsing import nearest
 
@@ -69,6 +70,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         if name is not None and name not in JOBS:
             raise InputError(f"one of the jobs {', '.join(JOBS)}", repr(name), f"Choose one.{nearest(name, JOBS)}")
+        if name not in (None, "run") and launched():
+            raise InputError(
+                "the job `run` under torchrun, whose processes share one run",
+                f"{name}, which each of them would do for itself",
+                f"Give `recbole-marn {name}` without torchrun.",
+            )
         parser, job = _parser(name), JOBS.get(name)
         args, rest = parser.parse_known_args(arguments)
         if args.job is None:

@@ -113,6 +113,7 @@ def test_a_known_dataset_that_is_not_on_this_machine(refused, monkeypatch):
         ("--use_modalities=[imag]", "Got 'imag'. Correct the name. Did you mean 'image'?"),
         ("--modalities={a: {kind: imag}}", "Expected modality 'a' to be a mapping with kind: one of id, vector"),
         ("--behaviour={tme: timestamp}", "Got 'tme'. Correct the key. Did you mean 'time'?"),
+        ("--learning_rate=.inf", "Expected 'learning_rate' to be a finite number. Got inf."),
         ("--split_times=[1]", None),
         ("--also_test=[popularty]", "Did you mean 'popularity'?"),
         ("--save_dataset=True", "Got save_dataset=True. Leave out save_dataset: rows are built anew"),
@@ -125,6 +126,11 @@ def test_a_wrong_setting(refused, argument, text):
         assert "Expected split_times to be [validation start, test start]." in refused("--split=time", argument)
     else:
         assert text in refused(argument)
+
+
+@pytest.mark.parametrize("times", ["[2026-10-20, 2026-10-25]", "['2026-10-20 00:00', 1792800000]"])
+def test_a_date_where_a_number_is_meant_is_answered_with_the_number(refused, times):
+    assert "1792454400 for 2026-10-20T00:00:00+00:00" in refused("--split=time", f"--split_times={times}")
 
 
 def test_a_setting_with_two_values(refused):

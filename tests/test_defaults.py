@@ -15,7 +15,7 @@ from recbole_marn.host.defaults import UNLISTED, our_settings
 from recbole_marn.registry import MODELS, choices, known_datasets, properties_folder, settings_of
 from recbole_marn.settings.data import DataSettings
 from recbole_marn.settings.describe import COMMON
-from recbole_marn.settings.host import FIXED, INSTEAD, REFUSED, HostSettings, RunSettings
+from recbole_marn.settings.host import FIXED, INSTEAD, REFUSED, FileSettings, HostSettings, RunSettings
 from recbole_marn.settings.parsing import defaults, from_mapping
 from recbole_marn.settings.training import TrainSettings
 
@@ -25,7 +25,7 @@ OURS = [name for name, row in MODELS.items() if row.ours]
 OF_MODELS = list(dict.fromkeys(row.settings for row in MODELS.values()))
 
 
-@pytest.mark.parametrize("kind", [DataSettings, TrainSettings, HostSettings, *OF_MODELS])
+@pytest.mark.parametrize("kind", [DataSettings, TrainSettings, HostSettings, FileSettings, *OF_MODELS])
 def test_defaults_are_plain_and_in_their_own_range(kind):
     given = defaults(kind)
     assert from_mapping(kind, given) == kind()
@@ -59,7 +59,9 @@ def test_defaults_said_to_be_recboles_are():
     for file in ("overall.yaml", "dataset/sample.yaml"):
         theirs |= yaml.safe_load((folder / file).read_text(encoding="utf-8"))
     said = {key: value for key, value in defaults(HostSettings).items() if key not in defaults(RunSettings)}
-    assert set(said) - set(theirs) == {"nproc", "verbose"}, "of its functions, and of their parameters"
+    said |= {key: value for key, value in defaults(FileSettings).items() if key not in FIXED}
+    unlisted = {"nproc", "verbose", "encoding"}
+    assert set(said) - set(theirs) == unlisted, "of its functions, and of their parameters"
     assert {key: value for key, value in said.items() if value != theirs.get(key, value)} == {}
 
 
@@ -78,7 +80,7 @@ def test_defaults_of_recboles_models_are_its_own_but_for_widths_and_dropout(name
 @pytest.mark.parametrize("name", OURS)
 def test_a_models_yaml_holds_its_own_keys(name):
     given, row = choices("model", name), MODELS[name]
-    known = {field.name for kind in (row.settings, DataSettings, TrainSettings, HostSettings)
+    known = {field.name for kind in (row.settings, DataSettings, TrainSettings, HostSettings, FileSettings)
              for field in dataclasses.fields(kind)}  # fmt: skip
     assert set(given) <= known
     settings_of(name, given)

@@ -8,7 +8,9 @@ import planted_log
 import pytest
 import tiny
 import torch
+import yaml
 
+from recbole_marn import cli
 from recbole_marn.commands.run import calibration_lines
 from recbole_marn.errors import InputError
 from recbole_marn.evaluation.calibration import Calibration, too_few_to_mean_much
@@ -63,6 +65,19 @@ def test_every_metric_of_a_log_is_in_result_and_record_and_comes_back_from_the_s
             by_request.setdefault(row.request, []).append(row.label)
     assert result["test"]["requests without a click"] == sum(not any(labels) for labels in by_request.values())
     assert result["test"]["requests without a non-click"] == sum(all(labels) for labels in by_request.values())
+
+
+def test_a_metric_that_is_not_defined_is_null_in_the_last_line(tmp_path, capsys):
+    """Nobody knows the users of this log, nor its requests. The line was no JSON: it said NaN."""
+    target = planted_log.write(tmp_path, ROWS)
+    (target / "log.user").unlink()
+    lines = (target / "log.inter").read_text().splitlines()
+    (target / "log.inter").write_text("".join(line.split("\t", 1)[1] + "\n" for line in lines))
+    given = settings(tmp_path, "Popularity", user=None, request=None, epochs=1)
+    (tmp_path / "run.yaml").write_text(yaml.safe_dump(given))
+    assert cli.main(["run", "--model=Popularity", "--dataset=log", f"--config_files={tmp_path / 'run.yaml'}"]) == 0
+    told = json.loads(capsys.readouterr().out.splitlines()[-1], parse_constant=pytest.fail)
+    assert told["test"]["UAUC"] is None and told["test"]["AUC"] > 0
 
 
 def test_a_log_without_requests_has_no_metrics_of_them(log):

@@ -113,6 +113,17 @@ def test_an_interrupted_write_leaves_no_record(settings, monkeypatch, name):
     assert not [name for name in os.listdir("saved") if name.endswith(".part")]
 
 
+def test_a_run_says_that_it_writes_over_one_of_other_rows(settings, capsys):
+    """A model trained anew on the next day's data took the place of yesterday's, and nothing said so."""
+    given = settings("LR", epochs=1, run_name="mine", verbose=False)
+
+    def told(**changed):
+        quick_start.run(config_dict=given | changed)
+        return "saved/mine.pth of other rows" in capsys.readouterr().err
+
+    assert [told(), told(), told(sample_seed=7), told(sample_seed=7)] == [False, False, True, False]
+
+
 def test_a_record_is_written_after_its_scores(settings, monkeypatch):
     order = []
     replace = os.replace

@@ -309,6 +309,8 @@ def test_settings_of_recboles_models_are_checked(given):
     [
         ({"clip_grad_norm": {"foo": 1}}, "Expected clip_grad_norm to be {max_norm: NUMBER}"),
         ({"clip_grad_norm": {"max_norm": -1}}, "Expected clip_grad_norm to be {max_norm: NUMBER}"),
+        ({"clip_grad_norm": {"max_norm": 5, "norm_type": "two"}}, "with a number as norm_type if need be"),
+        ({"clip_grad_norm": {"max_norm": 5, "error_if_nonfinite": "no"}}, "Expected clip_grad_norm to be {max_norm:"),
         ({"metrics": 5}, "Expected 'metrics' to be a list. Got 5."),
         ({"nproc": "abc"}, "Expected 'nproc' to be of type int."),
         ({"gpu_id": 7}, "Expected gpu_id to name one of the 0 GPUs of this machine. Got 7."),

@@ -9,7 +9,7 @@ import yaml
 from recbole_marn import cli
 from recbole_marn.registry import MODELS
 from recbole_marn.settings.data import DataSettings
-from recbole_marn.settings.host import INSTEAD, REFUSED, TAKEN, HostSettings
+from recbole_marn.settings.host import INSTEAD, REFUSED, TAKEN, FileSettings, HostSettings
 from recbole_marn.settings.training import TrainSettings
 
 pytestmark = pytest.mark.slow
@@ -20,7 +20,7 @@ SWEPT = ["MARN", "DIN", "ItemCF"]
 
 
 def keys(model):
-    kinds = (DataSettings, TrainSettings, HostSettings, MODELS[model].settings)
+    kinds = (DataSettings, TrainSettings, HostSettings, FileSettings, MODELS[model].settings)
     ours = {field.name for kind in kinds for field in dataclasses.fields(kind)}
     # Not these: `model` and `dataset` are arguments, and the files of the run itself are given by `config_files`.
     return sorted({*ours, *REFUSED, *INSTEAD, *TAKEN} - {"model", "dataset", "config_files"})

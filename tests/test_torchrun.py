@@ -55,6 +55,13 @@ def test_a_run_takes_its_place(sixth_of_six, settings, monkeypatch):
     assert found == given | launched() | {"run_name": name}
 
 
+@pytest.mark.parametrize("job", ["tune", "leaderboard", "models"])
+def test_no_other_job_is_done_by_each_of_its_processes(sixth_of_six, capsys, job):
+    """Each of them searched all by itself into one file, and workers of a leaderboard waited for one another."""
+    assert cli.main([job]) == 2
+    assert f"Got {job}, which each of them would do for itself." in capsys.readouterr().err
+
+
 def test_further_processes_and_data_of_nobody_are_refused(sixth_of_six, settings, tmp_path):
     with pytest.raises(InputError, match="Got nproc=2 beside them. Leave nproc out"):
         run(config_dict=settings("LR", nproc=2))

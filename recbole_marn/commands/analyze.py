@@ -19,6 +19,10 @@ from recbole_marn.settings.parsing import nearest
 
 __all__ = ["add_arguments", "main"]
 
+FIELD = "category"
+# Options that one section alone reads, and what they are where nobody gives them.
+READ_BY = {"photos": ("cases", None), "records": ("convergence", []), "pairs": ("cold", Context.pairs)}
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """A checkpoint, those it is held against, and what to look at."""
@@ -32,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", required=True, type=Path, help=f"folder for {PAGE}, pictures and numbers")
     parser.add_argument("--overwrite", action="store_true", help="replace what is in --out")
     parser.add_argument("--part", choices=["valid", "test"], default="test", help="rows scored (default: %(default)s)")
-    parser.add_argument("--field", default="category", help="token field of the items (default: %(default)s)")
+    parser.add_argument("--field", default=FIELD, help="token field of the items (default: %(default)s)")
     parser.add_argument("--photos", type=Path, metavar="FOLDER", help="pictures named after items, for cases")
     parser.add_argument(
         "--records", nargs="+", action="extend", default=[], type=Path, metavar="FOLDER",
@@ -49,11 +53,20 @@ def main(args: argparse.Namespace) -> int:
     names = _names(args.sections)
     if args.pairs < 1:
         raise InputError("--pairs of 1 or more", str(args.pairs), "Leave it out for a default.")
+    for option, (section, default) in READ_BY.items():
+        if getattr(args, option) != default and section not in names:
+            raise InputError(
+                f"the section {section} for --{option}, which no other reads",
+                f"--sections {','.join(names)}",
+                f"Add it, or leave --{option} out.",
+            )
     matplotlib()  # told before anything is computed, as is the next
     refuse_existing(args.out, args.overwrite, PAGE)
     subject = load_subject(args.checkpoint, args.part)
     rivals, notes = _rivals(args.against, subject)
     context = Context(subject, rivals, args.field, args.photos, args.records, args.pairs, args.seed)
+    if args.field != FIELD:
+        _ = context.categories  # a misspelt one costs no report
     for note in notes:
         _tell(note)
     report = make_report(context, names, f"recbole-marn {shlex.join(sys.argv[1:])}", notes, _tell)

@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 
 from recbole_marn.commands.predict import add_scorer_arguments, loaded_scorer
+from recbole_marn.files import without_nan
 from recbole_marn.serving.export import export
 from recbole_marn.training import checkpoint
 from recbole_marn.training.prepared import Prepared, run_of
@@ -37,7 +38,8 @@ def main(args: argparse.Namespace) -> int:
         overwrite=args.overwrite, why=not args.no_why,
     )  # fmt: skip
     told = {name: manifest[name] for name in ("model", "items", "width", "parity")}
-    print(json.dumps({"out": str(args.out), **told, "bytes": sum(f["bytes"] for f in manifest["files"].values())}))
+    size = sum(file["bytes"] for file in manifest["files"].values())
+    print(json.dumps(without_nan({"out": str(args.out), **told, "bytes": size})))
     return 0
 
 

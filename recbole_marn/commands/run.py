@@ -6,6 +6,7 @@ import argparse
 import json
 from typing import Any
 
+from recbole_marn.files import without_nan
 from recbole_marn.host.processes import is_first
 from recbole_marn.settings.arguments import add_run_arguments, config_files
 from recbole_marn.training.run import run
@@ -27,7 +28,7 @@ def main(args: argparse.Namespace) -> int:
     print(metric_table(result))
     for line in calibration_lines(result):
         print(line)
-    print(json.dumps({name: result[name] for name in kept}))
+    print(json.dumps(without_nan({name: result[name] for name in kept})))
     return 0
 
 

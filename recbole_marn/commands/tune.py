@@ -7,6 +7,7 @@ import json
 import os
 
 from recbole_marn.errors import InputError
+from recbole_marn.files import without_nan
 from recbole_marn.settings.arguments import add_run_arguments, config_files
 from recbole_marn.tuning.ray import Cluster
 from recbole_marn.tuning.search import MAX_EVALS, tune
@@ -51,5 +52,5 @@ def main(args: argparse.Namespace) -> int:
         output_file=args.output_file,
         cluster=Cluster(**{"workers": os.cpu_count() or 1} | of_ray) if args.engine == "ray" else None,
     )
-    print(json.dumps(best))
+    print(json.dumps(without_nan(best)))
     return 0

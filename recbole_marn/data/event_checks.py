@@ -13,6 +13,7 @@ import pandas as pd
 from recbole_marn.data.numbering import distinct, places
 from recbole_marn.errors import InputError
 from recbole_marn.files import plain
+from recbole_marn.settings.parsing import nearest
 
 __all__ = [
     "CLICKED",
@@ -55,10 +56,9 @@ def check_reading(config: Any) -> None:
             repr(config["normalize_field"]),
             "Times stay seconds, and a modality of kind statistic bins numbers: remove the key.",
         )
+    _check_columns_read(config["load_col"], config["unload_col"])
     field, lists = config["field_separator"], config["seq_separator"]
-    if not isinstance(lists, str) or not lists:
-        raise InputError("'seq_separator' to be a text", repr(lists), "Set it to e.g. a space.")
-    if not isinstance(field, str) or len(field.encode()) != 1 or field in "\r\n" or field == lists:
+    if len(field.encode()) != 1 or field in "\r\n" or field == lists:
         raise InputError(
             "'field_separator' to be one character, other than seq_separator", repr(field), "Set it to e.g. a tab."
         )
@@ -68,6 +68,27 @@ def check_reading(config: Any) -> None:
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise InputError(f"different names for {', '.join(NAMES)} and lists", f"'{twice}' twice", "Rename one of them.")
+
+
+def _check_columns_read(load: Mapping[str, Any] | None, unload: Mapping[str, Any] | None) -> None:
+    """RecBole passes over what names no file, and takes a text for its letters."""
+    files = ("inter", "user", "item")
+    for key, named in (("load_col", load or {}), ("unload_col", unload or {})):
+        for file, columns in named.items():
+            every = key == "load_col" and columns == "*"
+            if file not in files or not (every or isinstance(columns, (list, tuple))):
+                raise InputError(
+                    f"{key} to map inter, user or item to lists of columns",
+                    f"{{{file}: {columns!r}}}",
+                    f"Write e.g. {{item: [item_id, price]}}.{nearest(file, files) if file not in files else ''}",
+                )
+    for file in files:
+        if (load or {}).get(file, "*") != "*" and (unload or {}).get(file):
+            raise InputError(
+                f"one of load_col and unload_col for .{file}",
+                "both",
+                f"Leave .{file} out of one of them; load_col: null reads every column.",
+            )
 
 
 def check_intervals(text: Any) -> None:
@@ -108,8 +129,6 @@ def check_alias(key: str, alias: Any, token_columns: Sequence[str]) -> None:
     """
     if alias is None:
         return
-    if not isinstance(alias, list):
-        raise InputError(f"{key} to be a list of columns", repr(alias), "Write e.g. [item_id_list].")
     if unknown := [str(field) for field in alias if field not in list(token_columns)]:
         raise InputError(
             f"{key} to name token columns", ", ".join(unknown), "Name token or token_seq columns of the atomic files."
@@ -117,20 +136,17 @@ def check_alias(key: str, alias: Any, token_columns: Sequence[str]) -> None:
 
 
 def check_lengths(lengths: Any, list_columns: Sequence[str]) -> None:
-    """Refuse lengths of lists that are none, or of columns that are no lists.
+    """Refuse lengths of columns that are no lists.
 
     Raises:
         InputError: showing them.
     """
     if lengths is None:
         return
-    right = isinstance(lengths, Mapping) and all(
-        field in list(list_columns) and type(length) is int and length >= 1 for field, length in lengths.items()
-    )
-    if not right:
+    if unknown := [str(field) for field in lengths if field not in list(list_columns)]:
         raise InputError(
             "'seq_len' to map list columns to lengths of 1 or more",
-            repr(lengths),
+            ", ".join(unknown),
             f"Columns of lists here: {', '.join(list_columns) or 'none'}.",
         )
 

@@ -20,7 +20,6 @@ KEYS = {
     "_load_user_or_item_feat": "load_col, unload_col, USER_ID_FIELD and ITEM_ID_FIELD",
     "_init_alias": "alias_of_user_id and alias_of_item_id",
     "_remap_ID_all": "alias_of_user_id and alias_of_item_id",
-    "_remove_duplication": "rm_dup_inter",
     "_filter_by_field_value": 'val_interval: an interval such as "[4,inf)" for a float column, a list for a token',
     "_filter_inter_by_user_or_item": "filter_inter_by_user_or_item",
     "_data_filtering": "val_interval, user_inter_num_interval and item_inter_num_interval, which may leave no event",

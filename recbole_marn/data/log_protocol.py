@@ -160,12 +160,25 @@ class LogProtocol:
 
     @cached_property
     def unclicked_item(self) -> np.ndarray:
-        """(E,) beside each behaviour of training an item that its user did not touch in training, for DIEN; else 0."""
-        events, item = self.events, np.zeros(self.events.n_events, dtype=np.int64)
-        known = np.flatnonzero(self.part_of_event == TRAIN)
+        """(E,) beside each behaviour of training an item that its user did not touch in training, for DIEN; else 0.
+
+        Where parts overlap in time, histories of training rows also hold behaviours of other parts. They get an item,
+        too, or a model would learn to tell the padding from them; drawn apart, so that those of training stay the same.
+        """
+        item = np.zeros(self.events.n_events, dtype=np.int64)
+        known = self.part_of_event == TRAIN
+        seed = [self.settings.sample_seed, len(PARTS)]
+        self._draw_unclicked(item, known, touched=known, seed=seed)
+        further = self._read_in_training & ~known
+        self._draw_unclicked(item, further, touched=known | further, seed=[*seed, 1])
+        return item
+
+    def _draw_unclicked(self, item: np.ndarray, of: np.ndarray, *, touched: np.ndarray, seed: list[int]) -> None:
+        """Fill in, beside the behaviours `of` (E,), items that their users touched in none of `touched` (E,)."""
+        events = self.events
         sampler = NegativeSampler(
             n_items=self.n_items,
-            events=(events.user[known], events.item[known]),
+            events=(events.user[touched], events.item[touched]),
             train_count=self.counts.snapshot(),
             release=None,
             strategy="uniform",
@@ -173,14 +186,21 @@ class LogProtocol:
             strict_release=False,
             matched_pool=self.settings.matched_pool,
         )
-        time = np.nan_to_num(events.time)
-        some = known[sampler.eligible_count(user=events.user[known], time=time[known]) > 0]
+        some, time = np.flatnonzero(of), np.nan_to_num(events.time)
+        some = some[sampler.eligible_count(user=events.user[some], time=time[some]) > 0]
         if some.size:
-            seed = [self.settings.sample_seed, len(PARTS)]
             item[some] = sampler.draw(
                 user=events.user[some], positive=events.item[some], time=time[some], number=1, seed=seed
             )[:, 0]
-        return item
+
+    @property
+    def _read_in_training(self) -> np.ndarray:
+        """(E,) whether a behaviour is in the history of a training row."""
+        training = self.part_of_request == TRAIN
+        begin, length = self.histories.start[training], self.histories.length[training]
+        n = self.events.n_events
+        change = np.bincount(begin, minlength=n + 1) - np.bincount(begin + length, minlength=n + 1)
+        return change.cumsum()[:n] > 0
 
     # ------------------------------------------------------------------------------------------ statistics
     @cached_property

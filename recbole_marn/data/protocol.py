@@ -86,7 +86,12 @@ class Protocol:
         """Positives of a part with their histories."""
         latest = self.settings.train_last if part == "train" else None
         rows = row_rules.rows_of_part(
-            self.events, self.part_of_event, PARTS[part], max_history=self.max_history, latest=latest
+            self.events,
+            self.part_of_event,
+            PARTS[part],
+            max_history=self.max_history,
+            latest=latest,
+            earlier=self.settings.histories == "earlier",
         )
         if latest is not None:
             of = row_rules.count_rows(self.events, self.part_of_event, PARTS[part])
@@ -194,8 +199,17 @@ class Protocol:
 
     def notes_on(self, name: str, rows: LabelledRows) -> list[str]:
         """When the rows of a part happened, and whether their negatives are items nobody ever clicked."""
-        time = rows.events.time[rows.rows.position]
-        notes = [f"{name}: {rows.rows.n_rows} clicks from {period(time)} (UTC)"]
+        positives, time = rows.rows, rows.events.time[rows.rows.position]
+        notes = [f"{name}: {positives.n_rows} clicks from {period(time)} (UTC)"]
+        if empty := int(np.count_nonzero(positives.history_length == 0)):
+            notes.append(f"{name}: {empty} of {positives.n_rows} clicks have no behaviour of an earlier time")
+        last = positives.history_start + positives.history_length - 1
+        tied = int(np.count_nonzero((positives.history_length > 0) & (rows.events.time[last] == time)))
+        if name != "train" and tied:
+            notes.append(
+                f"{name}: {tied} of {positives.n_rows} clicks have behaviours of their very time in their history;"
+                " serving has none of them, and histories: earlier leaves them out"
+            )
         share = 0.0 if name == "train" else float(1 - self._is_clicked[rows.negatives].mean())
         if share >= 0.01:
             notes.append(

@@ -104,7 +104,7 @@ class Rows:
     Attributes:
         position: (R,) integers, index of the positive in the `Events`, increasing.
         history_start: (R,) integers, index of the oldest event of the window.
-        history_length: (R,) integers, from 1 to the longest history allowed.
+        history_length: (R,) integers up to the longest history allowed; 0 where nothing is of an earlier time.
     """
 
     position: np.ndarray
@@ -290,7 +290,7 @@ def split_by_time(events: Events, *, valid_start: float, test_start: float, with
     if not valid_start < test_start:
         raise InputError(
             "the validation part to start before the test part",
-            f"valid_start {valid_start} and test_start {test_start}",
+            f"split_times [{valid_start:.15g}, {test_start:.15g}]",
             f"Choose two increasing moments in the unit of the time field; {span}.",
         )
     part = (events.time >= valid_start).astype(np.int8) + (events.time >= test_start).astype(np.int8)
@@ -299,7 +299,7 @@ def split_by_time(events: Events, *, valid_start: float, test_start: float, with
         raise InputError(
             "training, validation and test rows",
             "no row for " + " and ".join(_PART_NAMES[which] for which in np.flatnonzero(n_rows == 0)),
-            f"Move valid_start {valid_start} or test_start {test_start}: {span}, and no user's first event is a row.",
+            f"Move split_times [{valid_start:.15g}, {test_start:.15g}]: {span}, and a user's first event is no row.",
         )
     return part
 
@@ -310,7 +310,7 @@ def count_rows(events: Events, part: np.ndarray, which: int) -> int:
 
 
 def rows_of_part(
-    events: Events, part: np.ndarray, which: int, *, max_history: int, latest: int | None = None
+    events: Events, part: np.ndarray, which: int, *, max_history: int, latest: int | None = None, earlier: bool = False
 ) -> Rows:
     """The rows of one part. A user's first event is never a row, for it has nothing to be predicted from.
 
@@ -323,6 +323,7 @@ def rows_of_part(
         which: TRAIN, VALID or TEST.
         max_history: L, the longest history kept, at least 1.
         latest: rows kept of each user, the last ones; None: all.
+        earlier: events of the positive's own time are not in its history, wherever their order puts them.
 
     Raises:
         InputError: `max_history` below 1.
@@ -334,7 +335,7 @@ def rows_of_part(
             "Set the longest history (MAX_ITEM_LIST_LENGTH) to 1 or more.",
         )
     index = narrowest(events.n_events, least=np.int32)
-    positions, starts = [np.zeros(0, dtype=index)], [np.zeros(0, dtype=index)]
+    positions, starts, ends = ([np.zeros(0, dtype=index)] for _ in range(3))
     for piece in events.pieces():
         position = piece.start + np.flatnonzero(part[piece] == which)
         user_start = events.start_of(position)
@@ -345,10 +346,18 @@ def rows_of_part(
             end = np.append(first[1:], len(user_start))
             is_late = np.repeat(end, end - first) - np.arange(len(user_start)) <= latest
             position, user_start = position[is_late], user_start[is_late]
+        end = _first_of_its_time(events, piece)[position - piece.start] if earlier else position
         positions.append(position.astype(index))
-        starts.append(np.maximum(user_start, position - max_history).astype(index))
-    position, start = np.concatenate(positions), np.concatenate(starts)
-    return Rows(position=position, history_start=start, history_length=position - start)
+        starts.append(np.maximum(user_start, end - max_history).astype(index))
+        ends.append(end.astype(index))
+    position, start, end = map(np.concatenate, (positions, starts, ends))
+    return Rows(position=position, history_start=start, history_length=end - start)
+
+
+def _first_of_its_time(events: Events, piece: slice) -> np.ndarray:
+    """(n,) int64: index of the first event that has the user and time of each of the n events of a piece."""
+    new = begins(events.user[piece], events.time[piece])
+    return piece.start + np.maximum.accumulate(np.where(new, np.arange(len(new)), 0))
 
 
 def _has_history(events: Events) -> np.ndarray:

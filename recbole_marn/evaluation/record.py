@@ -12,9 +12,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from recbole_marn.errors import InputError, first_line
+from recbole_marn.files import without_nan
 
 __all__ = ["FORMAT", "digest", "plain_name", "read_record", "read_records", "run_name_of", "sealed_text"]
 
@@ -177,18 +176,8 @@ def digest(content: Mapping[str, Any]) -> str:
 
 def sealed_text(content: Mapping[str, Any]) -> str:
     """What is written to the file of a record: NaN is null, as JSON has no NaN, and its digest comes last."""
-    clean = _without_nan({key: value for key, value in content.items() if key != "sha256"})
+    clean = without_nan({key: value for key, value in content.items() if key != "sha256"})
     return json.dumps({**clean, "sha256": digest(clean)}, indent=1, allow_nan=False) + "\n"
-
-
-def _without_nan(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {str(key): _without_nan(entry) for key, entry in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_without_nan(entry) for entry in value]
-    if isinstance(value, float) and not np.isfinite(value):
-        return None
-    return value
 
 
 def read_record(path: Path, kind: str = "run", sealed: bool = True) -> dict[str, Any]:

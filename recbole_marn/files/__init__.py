@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 import hashlib
 import json
+import math
 import os
 import sys
 from collections.abc import Callable, Mapping
@@ -13,7 +14,9 @@ from typing import Any
 
 from recbole_marn.errors import InputError
 
-__all__ = ["check_plain_name", "flush", "plain", "sha256", "write_aside", "write_json", "write_text"]
+__all__ = [
+    "check_plain_name", "flush", "plain", "sha256", "without_nan", "write_aside", "write_json", "write_text",
+]  # fmt: skip
 
 
 def plain(value: Any) -> Any:
@@ -31,6 +34,17 @@ def plain(value: Any) -> Any:
     if hasattr(value, "item") and getattr(value, "ndim", 1) == 0:
         return value.item()
     return str(value)
+
+
+def without_nan(value: Any) -> Any:
+    """Plain data as JSON can say them: a number that is none is null."""
+    if isinstance(value, Mapping):
+        return {str(key): without_nan(entry) for key, entry in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [without_nan(entry) for entry in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
 
 
 def _is_tensor(value: Any) -> bool:
@@ -102,7 +116,7 @@ def write_text(path: str | Path, text: str, aside: Path | None = None) -> None:
 
 def write_json(path: str | Path, content: Any) -> None:
     """Write plain data as JSON, whole or not at all."""
-    write_text(path, json.dumps(content, indent=1, default=str))
+    write_text(path, json.dumps(without_nan(content), indent=1, default=str))
 
 
 def sha256(path: str | Path) -> str:

@@ -24,6 +24,7 @@ from recbole_marn.settings.host import (
     NO_REQUESTS,
     REFUSED,
     TAKEN,
+    FileSettings,
     HostSettings,
 )
 from recbole_marn.settings.parsing import defaults as defaults_of
@@ -100,7 +101,7 @@ def check_keys(row: ModelRow, given: Mapping[str, Any], defaults: Mapping[str, A
     Raises:
         InputError: keys that nobody knows, keys of RecBole that do nothing here (all at once), a wrong type or range.
     """
-    kinds = [DataSettings, TrainSettings, HostSettings, row.settings]
+    kinds = [DataSettings, TrainSettings, HostSettings, FileSettings, row.settings]
     known = TAKEN.union(*({field.name for field in dataclasses.fields(kind)} for kind in kinds))
     refused = dict(REFUSED) | ({key: text for key, text in INSTEAD.items() if key not in known} if row.ours else {})
     if started_by_us(given):
@@ -111,8 +112,12 @@ def check_keys(row: ModelRow, given: Mapping[str, Any], defaults: Mapping[str, A
         refused = {key: text for key, text in refused.items() if key != "LABEL_FIELD"}
         known |= {"LABEL_FIELD"}
         refused |= dict.fromkeys(CLICKS_ALONE, "a log has its own negatives, and every row of it is a row")
+        if given.get("histories") == "earlier":
+            refused["histories"] = "behaviours in a log's histories are always of an earlier time"
     else:
         refused |= dict.fromkeys(LOG_KEYS, "it needs the key label, which says what was clicked")
+        if given.get("histories") == "earlier":
+            del refused["histories"]
         _check_split(given)
     if not labelled or given.get("request", defaults.get("request")) is None:
         refused["topk"] = NO_REQUESTS
@@ -199,6 +204,7 @@ def check_host_settings(given: Mapping[str, Any], defaults: Mapping[str, Any]) -
     """
     values = {**defaults, **given}
     from_mapping(HostSettings, values, complete=False)
+    from_mapping(FileSettings, values, complete=False)
     metrics = values["metrics"]
     metrics = [metrics] if isinstance(metrics, str) else metrics
     known = {metric.lower() for metric in (*METRICS, GAUC_NAME)}  # a checkpoint has the name inside RecBole
@@ -218,9 +224,14 @@ def check_host_settings(given: Mapping[str, Any], defaults: Mapping[str, Any]) -
             f"Choose one of them, or add it to metrics.{nearest(chosen, metrics)}",
         )
     norm = values.get("clip_grad_norm")
-    if norm and (set(norm) - {"max_norm", "norm_type", "error_if_nonfinite"} or not _positive(norm.get("max_norm"))):
+    if norm and (
+        set(norm) - {"max_norm", "norm_type", "error_if_nonfinite"}
+        or not _positive(norm.get("max_norm"))
+        or not _positive(norm.get("norm_type", 2))
+        or not isinstance(norm.get("error_if_nonfinite", False), bool)
+    ):
         raise InputError(
-            "clip_grad_norm to be {max_norm: NUMBER}, with norm_type if need be",
+            "clip_grad_norm to be {max_norm: NUMBER}, with a number as norm_type if need be",
             repr(norm),
             "Write it as clip_grad_norm: {max_norm: 5}.",
         )

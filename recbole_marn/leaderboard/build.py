@@ -159,6 +159,9 @@ def _rows_of(request: LeaderboardRequest, plan: Plan) -> list[Row]:
     grid = read_grid(request.grid)
     models = plan.possible_models() if request.models is None else request.models
     rows = plan_rows(models, grid)
+    if not rows:
+        hint = "Name some, or leave --models out for all."
+        raise InputError("at least one model in --models, or a named row in --grid", "none", hint)
     _say_unused(grid, request.grid, models)
     if request.anchors:
         anchors = anchor_rows(plan.data.modalities, plan.data.use_modalities)

@@ -36,7 +36,7 @@ OF_CLICKS_ALONE = {
     "train_sampling", "eval_sampling", "negatives_from", "train_last", "train_negatives", "eval_negatives",
     "matched_pool", "resample_negatives",
 }  # fmt: skip
-OF_LOGS_ALONE = {"histories", "keep_negatives", "statistics_until", "calibration"}
+OF_LOGS_ALONE = {"keep_negatives", "statistics_until", "calibration"}
 
 
 # ----------------------------------------------------------------------------------------------- escaping

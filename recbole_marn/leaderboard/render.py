@@ -33,7 +33,7 @@ class LeaderboardRequest:
     """Options of the command line (see `cli.add_arguments`); without `models`, all that the data set allows.
 
     Raises:
-        InputError: a number out of range, no model, or a space or halving without a search.
+        InputError: a number out of range, or a space or halving without a search.
     """
 
     dataset: str
@@ -60,8 +60,6 @@ class LeaderboardRequest:
                 f"--seeds={self.seeds} --jobs={self.jobs} --resamples={self.resamples}",
                 "Five seeds, one process per core and 500 resamples are usual.",
             )
-        if self.models is not None and not self.models:
-            raise InputError("at least one model in --models", "none", "Name some, or leave --models out for all.")
         if self.space is not None and self.tune is None:
             raise InputError("--tune=N with --space", "--space alone", "Say how many settings to try, or leave it out.")
         if self.halving and self.tune is None:

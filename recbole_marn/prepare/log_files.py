@@ -138,7 +138,8 @@ def _numbers(values: array) -> list[str]:
 
 
 def _notes(data: RawLog, unseen: list[str], options: Options) -> list[str]:
-    notes = item_notes(data.items, unseen, "were never shown", options)
+    absent = "were never shown" if data.behaviours is None else "are in neither exposures nor behaviours"
+    notes = item_notes(data.items, unseen, absent, options)
     if data.users is not None and data.users.duplicates:
         notes.append(f"{data.users.duplicates:,} users are described twice; the first description was taken")
     return notes

@@ -67,6 +67,7 @@ class ItemsAdded:
             are not between 0 and 1, and prices of 0 or less; they count as missing.
         without: modality -> items that have nothing of it.
         not_read: columns that the model has no use for.
+        not_given: columns that the model reads and that are not there: every item lacks what they say.
     """
 
     added: int
@@ -75,6 +76,7 @@ class ItemsAdded:
     unreadable: dict[str, int]
     without: dict[str, int]
     not_read: list[str]
+    not_given: list[str]
 
 
 @dataclass
@@ -86,12 +88,14 @@ class Described:
         unknown: field -> values (words of a text) that training never saw, which count as missing.
         unreadable: field -> values that are none and count as missing, see `ItemsAdded`.
         not_read: columns that the model has no use for.
+        not_given: columns that the model reads and that are not there.
     """
 
     table: ItemTable
     unknown: dict[str, int] = field(default_factory=dict)
     unreadable: dict[str, int] = field(default_factory=dict)
     not_read: list[str] = field(default_factory=list)
+    not_given: list[str] = field(default_factory=list)
 
     def told(self, new: int) -> ItemsAdded:
         """What to say of it; `new`: how many of the items nobody knew."""
@@ -99,7 +103,7 @@ class Described:
         without = {name: n - int(self.table.present[1:, index].sum()) for index, name in enumerate(self.table.names)}
         return ItemsAdded(
             new, n - new, self.unknown, self.unreadable,
-            {name: missing for name, missing in without.items() if missing}, self.not_read,
+            {name: missing for name, missing in without.items() if missing}, self.not_read, self.not_given,
         )  # fmt: skip
 
 
@@ -174,7 +178,9 @@ class _Describing:
         for index, of_items in enumerate(tables.values()):
             if isinstance(of_items, StatisticTable):
                 present[1:, index] = statistic[1:, of_items.start : of_items.stop].any(axis=1)
-        return Described(table, self.unknown, self.unreadable, [name for name in self.columns if name not in read])
+        not_read = [name for name in self.columns if name not in read]
+        not_given = sorted(read - self.columns.keys() - known.never_shown.keys())
+        return Described(table, self.unknown, self.unreadable, not_read, not_given)
 
     def _ids(self, fields: Sequence[str], table: IdTable) -> IdTable:
         codes = np.concatenate([self._codes(*of_field) for of_field in zip(fields, table.bags, strict=True)], axis=1)

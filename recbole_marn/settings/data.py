@@ -156,8 +156,10 @@ class DataSettings:
     behaviours: Mapping[str, Any] | None = option(
         None, "log: {file, types, row_types, purchase_types}; null: histories are of clicked rows"
     )
-    histories: Literal["before", "given"] = option(
-        "before", "log: behaviours before the row, or lists in the row (item_id_list)"
+    histories: Literal["before", "earlier", "given"] = option(
+        "before",
+        "before: behaviours before the row, clicks of its very time by hash; earlier: without these, as always in a"
+        " log; given: log, lists in the row (item_id_list)",
     )
     keep_negatives: float = option(
         1.0, "log: share of the training rows without a click that is kept", low=1e-6, high=1

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from recbole_marn.settings.data import KINDS, BehaviourSettings, DataSettings
-from recbole_marn.settings.host import HostSettings, RunSettings
+from recbole_marn.settings.host import FileSettings, HostSettings, RunSettings
 from recbole_marn.settings.logs import (
     BehavioursSettings,
     ContextSettings,
@@ -36,6 +36,7 @@ COMMON: list[tuple[str, type]] = [
     ("Training", TrainSettings),
     ("RecBole's, with our defaults", RunSettings),
     ("RecBole's, with its own defaults", HostSettings),
+    ("RecBole's, of the atomic files", FileSettings),
 ]
 
 
@@ -81,7 +82,7 @@ def shown(value: Any) -> str:
         return "{" + ", ".join(f"{key}: {shown(entry)}" for key, entry in value.items()) + "}"
     if isinstance(value, (tuple, list)):
         return "[" + ", ".join(map(shown, value)) + "]"
-    return str(value)
+    return f'"{value}"'.replace("\t", "\\t") if str(value).isspace() else str(value)
 
 
 def _type_name(hint: Any) -> str:

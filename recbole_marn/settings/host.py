@@ -9,8 +9,8 @@ from typing import Any, Literal
 from recbole_marn.settings.parsing import option
 
 __all__ = [
-    "CLICKS_ALONE", "FIXED", "GAUC_NAME", "INSTEAD", "METRICS", "NO_REQUESTS", "REFUSED", "TAKEN", "HostSettings",
-    "RunSettings",
+    "CLICKS_ALONE", "FIXED", "GAUC_NAME", "INSTEAD", "METRICS", "NO_REQUESTS", "REFUSED", "TAKEN", "FileSettings",
+    "HostSettings", "RunSettings",
 ]  # fmt: skip
 
 # Metrics of labelled rows; those of requests, which are lists, need not be asked for.
@@ -91,11 +91,8 @@ INSTEAD = {
     "alpha": "auxiliary_weight",
 }
 
-# Keys that RecBole reads and lists nowhere, or that it lists and `HostSettings` does not check.
-TAKEN = {"model", "dataset", "config_files", "same_rows", "encoding", "wandb_project", "field_separator"}
-TAKEN |= {"seq_separator", "seq_len", "load_col", "unload_col", "rm_dup_inter", "val_interval"}
-TAKEN |= {"filter_inter_by_user_or_item", "user_inter_num_interval", "item_inter_num_interval", "normalize_field"}
-TAKEN |= {"alias_of_user_id", "alias_of_item_id"}
+# Keys that RecBole reads and lists nowhere, or that it lists and no class here checks.
+TAKEN = {"model", "dataset", "config_files", "same_rows", "wandb_project", "normalize_field"}
 
 
 @dataclass(frozen=True)
@@ -156,3 +153,30 @@ class HostSettings(RunSettings):
     log_wandb: bool = option(False, "report to Weights & Biases")
     checkpoint_dir: str = option("saved", "folder of checkpoints and records", least=1)
     data_path: str = option("dataset/", "folder of the data sets", least=1)
+
+
+@dataclass(frozen=True)
+class FileSettings:
+    """RecBole's keys that say how atomic files are read and which of their lines are left out."""
+
+    load_col: Mapping[str, Any] | None = option(
+        None, "columns that are read: {inter: [...], item: [...], user: [...]}, no file but those named; null: all"
+    )
+    unload_col: Mapping[str, Any] | None = option(None, "columns that are not read, in the same form")
+    val_interval: Mapping[str, Any] | None = option(
+        None, "lines that are kept: {float column: '[4,inf)', token column: [a, b]}"
+    )
+    filter_inter_by_user_or_item: bool | None = option(
+        True, "leave out events whose user or item has no line in .user or .item, where there is such a file"
+    )
+    user_inter_num_interval: Any = option("[0,inf)", "users that are kept, by number of events")
+    item_inter_num_interval: Any = option("[0,inf)", "items that are kept, by number of events")
+    rm_dup_inter: Literal["first", "last"] | None = option(
+        None, "which event of a (user, item) pair is kept, before anything else; null: repeats says it"
+    )
+    alias_of_user_id: Sequence[str] | None = option(None, "further token columns that hold users")
+    alias_of_item_id: Sequence[str] | None = option(None, "further token columns that hold items")
+    seq_len: Mapping[str, int] | None = option(None, "entries of a list column that are read", low=1)
+    field_separator: str = option("\t", "what stands between columns")
+    seq_separator: str = option(" ", "what stands between the entries of a list", least=1)
+    encoding: str | None = option(None, "encoding of the files; null: utf-8")

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import datetime
 import difflib
 import functools
+import math
 import numbers
 import types
 import typing
@@ -128,8 +130,11 @@ def _checked(name: str, value: Any, hint: Any, limits: Mapping[str, Any]) -> Any
     if hint is Any:
         return value
     if not _is_a(value, hint):
+        how = _seconds(value) if hint is float else ""
         raise InputError(
-            f"{name} to be of type {hint.__name__}", f"{value!r} ({type(value).__name__})", f"Write {EXAMPLES[hint]}."
+            f"{name} to be of type {hint.__name__}",
+            f"{value!r} ({type(value).__name__})",
+            how or f"Write {EXAMPLES[hint]}.",
         )
     if hint is str:
         _check_length(name, value, limits)
@@ -138,7 +143,19 @@ def _checked(name: str, value: Any, hint: Any, limits: Mapping[str, Any]) -> Any
     if (low is not None and not value >= low) or (high is not None and not value <= high):
         bounds = f"at least {low}" if high is None else f"between {low} and {high}"
         raise InputError(f"{name} to be {bounds}", repr(value), "Choose a value in that range.")
+    if hint is float and not math.isfinite(value):
+        raise InputError(f"{name} to be a finite number", repr(value), f"Write {EXAMPLES[hint]}.")
     return hint(value)
+
+
+def _seconds(value: Any) -> str:
+    """How to write a date where a number is meant, which can but be a time; an empty text for another value."""
+    try:
+        date = datetime.datetime.fromisoformat(str(value))
+    except ValueError:
+        return ""
+    date = date if date.tzinfo else date.replace(tzinfo=datetime.timezone.utc)
+    return f"Write seconds since 1970, as the times of the events are: {date.timestamp():.0f} for {date.isoformat()}."
 
 
 def _check_length(name: str, value: Any, limits: Mapping[str, Any]) -> None:

@@ -15,14 +15,15 @@ import torch
 from recbole_marn import __version__
 from recbole_marn.data.part import Part
 from recbole_marn.data.rows import PARTS
+from recbole_marn.errors import InputError
 from recbole_marn.evaluation.calibration import too_few_to_mean_much
-from recbole_marn.evaluation.record import FORMAT, sealed_text
+from recbole_marn.evaluation.record import FORMAT, read_record, sealed_text
 from recbole_marn.evaluation.scores import calibration_metrics, measured
 from recbole_marn.files import plain, sha256, write_aside, write_text
 from recbole_marn.registry import MODELS
 from recbole_marn.training.prepared import Prepared
 
-__all__ = ["calibration_told", "data_facts", "with_request", "write_record"]
+__all__ = ["calibration_told", "data_facts", "note_on_replaced", "with_request", "write_record"]
 
 LIBRARIES = ("recbole", "torch", "numpy", "pandas", "scipy")
 
@@ -64,6 +65,21 @@ def calibration_told(trainer: Any, scores: Mapping[str, Mapping[str, np.ndarray]
             if "uncalibrated" in columns
         },
     }
+
+
+def note_on_replaced(parts: Prepared) -> str | None:
+    """What to say where a run of this name on other rows, such as yesterday's, is to be written over; else None."""
+    base = Path(parts.trainer.checkpoint_dir) / parts.trainer.run_name
+    try:
+        before = read_record(base.with_name(base.name + ".json"), "training")["data"]["split_sha256"]
+    except InputError:  # none, or none that can be read
+        return None
+    if before == parts.train.part.split_sha256:
+        return None
+    return (
+        f"{base}.pth of other rows (split_sha256 {before[:12]}...) and its record are written over: give a run_name"
+        " or another checkpoint_dir to keep both"
+    )
 
 
 def write_record(parts: Prepared, result: Mapping[str, Any], scores: Mapping[str, Mapping[str, np.ndarray]]) -> str:

@@ -19,7 +19,13 @@ from recbole_marn.training.log import describe
 from recbole_marn.training.metrics import named_metrics
 from recbole_marn.training.prepared import Prepared, prepare_data, prepare_run
 from recbole_marn.training.processes import run_launched, run_processes
-from recbole_marn.training.record import calibration_told, data_facts, with_request, write_record
+from recbole_marn.training.record import (
+    calibration_told,
+    data_facts,
+    note_on_replaced,
+    with_request,
+    write_record,
+)
 
 __all__ = ["run"]
 
@@ -65,7 +71,7 @@ def _train_and_test(parts: Prepared, saved: bool) -> dict[str, Any]:
     """A run in this process, alone or as one of several; arguments and result as of `run`."""
     config, trainer, log = parts.config, parts.trainer, parts.test.part.is_log
     parameters = sum(parameter.numel() for parameter in parts.model.parameters() if parameter.requires_grad)
-    _tell_start(parts, parameters)
+    _tell_start(parts, parameters, [note_on_replaced(parts)] if saved and not trainer.settings.resume else [])
     shown = {"show_progress": config["show_progress"]}
     best_valid_score, best_valid_result = trainer.fit(parts.train, parts.valid, saved=saved, **shown)
     trainer.calibrate(parts.valid)
@@ -105,11 +111,12 @@ def _train_and_test(parts: Prepared, saved: bool) -> dict[str, Any]:
     return result
 
 
-def _tell_start(parts: Prepared, parameters: int) -> None:
+def _tell_start(parts: Prepared, parameters: int, further: Sequence[str | None]) -> None:
     logger = logging.getLogger()
     if parts.config["verbose"]:
         logger.info(parts.config)
-    notes, calibration = [*parts.train.part.notes, *unread_keys(parts.config)], parts.trainer.settings.calibration
+    notes = [*parts.train.part.notes, *unread_keys(parts.config), *filter(None, further)]
+    calibration = parts.trainer.settings.calibration
     if calibration != "none":  # said before hours of training, not after
         label = parts.valid.part.rows.columns(np.arange(len(parts.valid.part)))["label"]
         notes += filter(None, [too_few_to_mean_much(calibration, label)])

@@ -240,6 +240,10 @@ def test_users_whose_photos_are_shown_come_first(runs, capsys, tmp_path, monkeyp
         (["--against", "nowhere.pth"], "nowhere.pth, which does not exist"),
         (["--photos", "nowhere", "--sections", "cases"], "a folder of photos"),
         (["--field", "categroy", "--sections", "attention"], "Did you mean 'category'?"),
+        (["--field", "categroy", "--sections", "attention,calibration"], "Did you mean 'category'?"),
+        (["--photos", "nowhere", "--sections", "cold"], "the section cases for --photos, which no other reads. Got"),
+        (["--records", "nowhere", "--sections", "cold"], "the section convergence for --records"),
+        (["--pairs", "5", "--sections", "cases"], "the section cold for --pairs"),
         (["--records", "nowhere", "--sections", "convergence"], "records of runs in nowhere"),
     ],
 )

@@ -80,7 +80,15 @@ def test_a_log_does_not_take_the_keys_of_drawn_negatives(settings):
         build(settings(threshold={"rating": 4}))
 
 
-@pytest.mark.parametrize(("key", "value"), [("request", {"field": "x"}), ("keep_negatives", 0.1), ("split_field", "x")])
+def test_a_log_has_histories_of_an_earlier_time_as_it_is(settings):
+    with pytest.raises(InputError, match="Leave out histories: behaviours in a log's histories are always of an"):
+        build(settings(threshold={"rating": 4}, histories="earlier"))
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("request", {"field": "x"}), ("keep_negatives", 0.1), ("split_field", "x"), ("histories", "given")],
+)
 def test_clicks_alone_do_not_take_the_keys_of_a_log(settings, key, value):
     with pytest.raises(InputError, match=f"Leave out {key}: it needs the key label"):
         build(settings(**{key: value}))
@@ -117,13 +125,18 @@ def test_keys_of_recbole_that_would_do_nothing(settings, key, value):
         ({"ITEM_LIST_LENGTH_FIELD": "item_id_list"}, "'item_id_list' twice"),
         ({"field_separator": "::"}, "Expected 'field_separator' to be one character"),
         ({"field_separator": " "}, "other than seq_separator"),
-        ({"seq_separator": ""}, "Expected 'seq_separator' to be a text"),
-        ({"load_col": 5}, "Check load_col and unload_col"),
-        ({"load_col": {"inter": 5}}, "Check load_col and unload_col"),
-        ({"load_col": {"inter": ["user_id", "item_id", "timestamp"]}, "unload_col": {"inter": ["kind"]}}, "unload_col"),
+        ({"seq_separator": ""}, "Expected 'seq_separator' to have at least 1 character"),
+        ({"load_col": 5}, "Expected 'load_col' to be a mapping"),
+        ({"load_col": {"inter": 5}}, "load_col to map inter, user or item to lists of columns. Got {inter: 5}."),
+        ({"unload_col": ["price"]}, "Expected 'unload_col' to be a mapping. Got ['price']"),
+        ({"unload_col": {"items": ["price"]}}, "Got {items: ['price']}. Write e.g. {item: [item_id, price]}. Did you"),
+        ({"unload_col": {"item": "price"}}, "Got {item: 'price'}."),
+        ({"load_col": {"inter": ["user_id", "item_id", "timestamp"]}, "unload_col": {"inter": ["kind"]}},
+         "Expected one of load_col and unload_col for .inter. Got both."),
+        ({"filter_inter_by_user_or_item": "maybe"}, "Expected 'filter_inter_by_user_or_item' to be of type bool"),
         ({"val_interval": {"kind": "[4,inf)"}}, "Check val_interval: an interval such as"),
         ({"val_interval": {"timestamp": "four"}}, "Expected intervals such as '[4,inf)' or '[1,2];(5,9]'. Got 'four'."),
-        ({"val_interval": 5}, "Check val_interval"),
+        ({"val_interval": 5}, "Expected 'val_interval' to be a mapping"),
         ({"val_interval": {"timestamp": "[1e9,inf)"}}, "Check val_interval, user_inter_num_interval and"),
         ({"user_inter_num_interval": "[99,inf)"}, "which may leave no event"),
         ({"user_inter_num_interval": "many"}, "Expected intervals such as"),
@@ -131,14 +144,15 @@ def test_keys_of_recbole_that_would_do_nothing(settings, key, value):
         ({"item_inter_num_interval": "[3,x)"}, "Expected intervals such as"),
         ({"alias_of_item_id": ["timestamp"]}, "Expected alias_of_item_id to name token columns. Got timestamp."),
         ({"alias_of_user_id": ["nobody"]}, "Expected alias_of_user_id to name token columns. Got nobody."),
-        ({"alias_of_item_id": 5}, "Expected alias_of_item_id to be a list of columns"),
+        ({"alias_of_item_id": 5}, "Expected 'alias_of_item_id' to be a list"),
         ({"alias_of_user_id": ["item_id"]}, "Check alias_of_user_id and alias_of_item_id"),
-        ({"rm_dup_inter": "maybe"}, "Check rm_dup_inter"),
-        ({"seq_len": {"title": "x"}}, "Expected 'seq_len' to map list columns to lengths of 1 or more"),
-        ({"seq_len": 5}, "Expected 'seq_len' to map list columns"),
+        ({"rm_dup_inter": "maybe"}, "Expected 'rm_dup_inter' to be one of first, last"),
+        ({"seq_len": {"title": "x"}}, "Expected 'seq_len' value of title to be of type int"),
+        ({"seq_len": 5}, "Expected 'seq_len' to be a mapping"),
         ({"seq_len": {"price": 5}}, "Expected 'seq_len' to map list columns"),
         ({"additional_feat_suffix": ["inter"]}, "Got additional_feat_suffix=['inter']"),
-        ({"encoding": 5}, "Expected an 'encoding' that Python knows"),
+        ({"encoding": 5}, "Expected 'encoding' to be of type str"),
+        ({"encoding": "klingon"}, "Expected an 'encoding' that Python knows"),
     ],
 )  # fmt: skip
 def test_no_setting_of_the_data_is_a_traceback(settings, changed, text):
@@ -231,6 +245,29 @@ def test_negatives_that_nobody_ever_clicked_are_counted(folder, loaders):
     (note,) = [note for note in part.notes if note.startswith("test:") and "nobody ever clicked" in note]
     assert note.startswith(f"test: {100 * share:.0f} % of the negatives are items that nobody ever clicked")
     assert not [note for note in loaders["MARN"]["test"].part.notes if "nobody" in note]
+
+
+def test_clicks_after_behaviours_of_their_very_time_are_counted(tmp_path):
+    """Serving has none of these behaviours. The last two of each user's clicks are of one time, but for user 0."""
+    tokens = tiny.item_tokens(5)
+    events = [(f"u{user}", item, 3600.0 * hour, "view") for user in range(6)
+              for item, hour in zip(tokens, [0, 1, 2, 3, 4 if user == 0 else 3], strict=True)]  # fmt: skip
+    tiny.write_dataset(tmp_path, events=events)
+    said = {histories: [note for note in build(tiny.settings(tmp_path, histories=histories))["test"].part.notes
+                        if "very time" in note or "earlier time" in note]
+            for histories in ("before", "earlier")}  # fmt: skip
+    assert said["earlier"] == []
+    assert [note.split(" in their")[0] for note in said["before"]] == [
+        "test: 5 of 6 clicks have behaviours of their very time"
+    ]
+
+
+def test_clicks_without_a_behaviour_of_an_earlier_time_are_counted(tmp_path):
+    """Each user's clicks are all of one time."""
+    events = [(f"u{user}", item, 3600.0, "view") for user in range(6) for item in tiny.item_tokens(5)]
+    tiny.write_dataset(tmp_path, events=events)
+    part = build(tiny.settings(tmp_path, histories="earlier"))["test"].part
+    assert "test: 6 of 6 clicks have no behaviour of an earlier time" in part.notes
 
 
 def test_lists_are_cut_to_seq_len(settings):

@@ -260,11 +260,26 @@ def test_what_dien_takes_for_unclicked_knows_nothing_of_held_out_rows(tmp_path):
         clicked = set(zip(events.user[training].tolist(), item.tolist(), strict=True))
         assert unclicked.all()
         assert not clicked & set(zip(events.user[training].tolist(), unclicked.tolist(), strict=True))
-        assert not part.protocol.unclicked_item[~training].any()
         return sorted(zip(events.user[training], item, events.time[training], unclicked, strict=True))
 
     other = [row if row.part == "train" else row._replace(label=1 - row.label) for row in ROWS]
     assert pairs(tmp_path / "as it is", ROWS) == pairs(tmp_path / "other labels held out", other)
+
+
+@pytest.mark.parametrize(
+    ("split", "file"), [("field", None), ("field", "log.behaviours"), ("leave_last", "log.behaviours")]
+)
+def test_every_behaviour_that_dien_trains_on_has_an_unclicked_item(tmp_path, split, file):
+    """Where parts overlap in time most were paired with the padding, which is told from an item without learning."""
+    planted_log.write(tmp_path, ROWS, SEEN)
+    given = planted_log.settings(tmp_path, split=split, behaviours={"file": file} if file else None)
+    part = build(given)["train"].part
+    read = set(part.rows.history(np.arange(len(part)))[0].tolist())
+    events, unclicked = part.protocol.events, part.protocol.unclicked_item
+    assert all(unclicked[event] for event in read)
+    touched = {(events.user[event], events.item[event]) for event in read}
+    others = [event for event in read if part.protocol.part_of_event[event] != 0]
+    assert others and not any((events.user[event], unclicked[event]) in touched for event in others)
 
 
 # ------------------------------------------------------------------------------------------------------- odd batches

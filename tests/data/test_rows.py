@@ -206,13 +206,13 @@ def test_split_by_time_by_hand():
 def test_split_by_time_refuses_starts_out_of_order():
     events = events_of_sizes(4)
     for starts in ((3, 2), (2, 2)):
-        with pytest.raises(InputError, match="valid_start . and test_start 2.*run from 0.0 to 3.0"):
+        with pytest.raises(InputError, match=r"split_times \[., 2\].*run from 0.0 to 3.0"):
             split_by_time(events, valid_start=starts[0], test_start=starts[1])
 
 
 def test_split_by_time_refuses_a_part_without_rows():
     events = events_of_sizes(4)
-    with pytest.raises(InputError, match="Got no row for test. Move valid_start 2 or test_start 9"):
+    with pytest.raises(InputError, match=r"Got no row for test. Move split_times \[2, 9\]"):
         split_by_time(events, valid_start=2, test_start=9)
     # The only training event is a first event, which is no row.
     with pytest.raises(InputError, match="Got no row for training"):
@@ -221,20 +221,23 @@ def test_split_by_time_refuses_a_part_without_rows():
         split_by_time(events, valid_start=-2, test_start=-1)
 
 
+@pytest.mark.parametrize("earlier", [False, True])
 @pytest.mark.parametrize("max_history", [1, 3, 100])
-def test_rows_against_a_loop(max_history):
+def test_rows_against_a_loop(max_history, earlier):
     events = first_of_each_pair(sort(*random_columns()))
     for part in (split_leave_last(events), split_by_time(events, valid_start=4, test_start=6)):
         total = 0
         for which in (TRAIN, VALID, TEST):
-            rows = rows_of_part(events, part, which, max_history=max_history)
+            rows = rows_of_part(events, part, which, max_history=max_history, earlier=earlier)
             expected = []
             for i in range(events.n_events):
-                before = [j for j in range(i) if events.user[j] == events.user[i]][-max_history:]
+                before = [j for j in range(i) if events.user[j] == events.user[i]]
+                seen = [j for j in before if not earlier or events.time[j] < events.time[i]][-max_history:]
                 if part[i] == which and before:
-                    expected.append((i, before[0], len(before)))
-            found = zip(rows.position, rows.history_start, rows.history_length, strict=True)
-            assert list(found) == expected
+                    expected.append((i, seen))
+            start, length = rows.history_start, rows.history_length
+            windows = [list(range(start[r], start[r] + length[r])) for r in range(rows.n_rows)]
+            assert list(zip(rows.position, windows, strict=True)) == expected
             total += rows.n_rows
         assert total == events.n_events - len(np.unique(events.user))
 

@@ -64,6 +64,14 @@ def test_no_model_is_said_before_anything_runs(common, here, tmp_path, capsys, m
     assert "at least one model in --models" in told and "runs above" not in told and here == []
 
 
+def test_the_named_rows_of_a_grid_may_be_all(common, here, tmp_path, capsys):
+    grid = tmp_path / "grid.yaml"
+    grid.write_text("rows:\n  Mine: {model: LR, learning_rate: 0.1}\n")
+    command = [part for part in arguments(common, tmp_path, f"--grid={grid}") if not part.startswith("--models")]
+    assert main([*command, "--models="]) == 0
+    assert "Mine" in capsys.readouterr().out
+
+
 def test_sections_of_models_that_are_not_asked_for_are_said(common, here, tmp_path, capsys):
     grid, space = tmp_path / "grid.yaml", tmp_path / "space.yaml"
     grid.write_text("all: {weight_decay: [0.0]}\nLR: {learning_rate: [0.5]}\nDIN: {learning_rate: [0.5]}\n")

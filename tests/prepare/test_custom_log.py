@@ -293,3 +293,24 @@ def test_lists_of_different_lengths_are_counted(log):
     rows = [{"user_id": "u", "item_id": ["a", "b"], "label": label, "timestamp": START} for label in ([0, 1, 1], ["c"])]
     with pytest.raises(InputError, match="2 x labels do not fit the list shown"):
         log(jsonl(rows))
+
+
+def test_clicked_items_in_text_need_a_type(log):
+    """Two of three clicked: without the type the rows with several clicks were skipped, and nobody said why."""
+    rows = f"user_id,shown,timestamp,chosen\nu1,a|b|c,{START},a|c\nu2,a|b|c,{START},b\n"
+    columns = {"exposures.item_id": "shown:token_seq", "label": "chosen"}
+    with pytest.raises(InputError, match="needs its type, --column label=COLUMN:token_seq"):
+        log(rows, columns)
+    record = log(rows, columns | {"label": "chosen:token_seq"})[0]
+    assert (record["counts"]["exposures"], record["counts"]["clicks"]) == (6, 3)
+
+
+def test_items_left_out_are_in_no_table(log):
+    """Of five items that were never shown one was in the behaviours and stayed: four were told, as all there are."""
+    items = "item_id,category\n" + "".join(f"{item},c\n" for item in ["i1", "i8", "n1", "n2", "n3", "n4", "n5"])
+    behaviours = f"user_id,item_id,timestamp\nu1,n1,{START - 9}\nu1,i1,{START - 8}\n"
+    for more, told in (
+        ({}, "5 items of the catalogue (71.4%) were never shown"),
+        ({"behaviours": behaviours}, "4 items of the catalogue (57.1%) are in neither exposures nor behaviours"),
+    ):
+        assert any(note.startswith(told) for note in log(EXPOSURES, items=items, **more)[0]["notes"])

@@ -40,7 +40,7 @@ def test_a_known_item_described_again_is_the_same(serve, model):
     columns, vectors = described(served, scorer.items)
     assert None in columns["title"] and None in columns["price"] and np.isnan(vectors).any(), "nothing is missing"
     added = scorer.add_items(columns, {"image": vectors})
-    assert (added.added, added.replaced, added.unknown, added.not_read) == (0, len(before), {}, [])
+    assert (added.added, added.replaced, added.unknown, added.not_read, added.not_given) == (0, len(before), {}, [], [])
     np.testing.assert_allclose(scorer.item_vectors(), before, atol=1e-6)
 
 

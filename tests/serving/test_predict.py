@@ -176,7 +176,7 @@ def test_new_items_and_users(served, scorer, write_csv, capsys):
     line = told(capsys)
     assert line["items"] == {
         "added": 2, "replaced": 0, "unknown": {"title": 1}, "unreadable": {}, "without": {"image": 1, "title": 1},
-        "not_read": ["size"],
+        "not_read": ["size"], "not_given": ["category"],
     }  # fmt: skip
     assert line["vectors_of_other_items_not_used"] == 1 and line["columns_not_used"] == ["shop"]
     assert line["unknown_users"] == 1 and line["behaviours_with_unknown_items_left_out"] == 1

@@ -33,15 +33,18 @@ def test_scores_are_those_of_the_run(serve, model):
     np.testing.assert_allclose(in_a_table, served.expected, rtol=0, atol=1e-6)
 
 
-def test_days_as_times_are_scored_as_in_the_run(tmp_path):
-    """Of behaviours of one day the table's order decided; training's own is by hash."""
+@pytest.mark.parametrize(("histories", "last"), [("before", 9), ("earlier", 3)])
+def test_days_as_times_are_scored_as_in_the_run(tmp_path, histories, last):
+    """Of behaviours of one day the table's order decided; training's own is by hash. Those of the very day of a row
+    are in no history of `histories: earlier`, nor in serving.
+    """
     draw, tokens, events = np.random.default_rng(0), tiny.item_tokens(25), []
     for user in range(20):
-        items, days = draw.choice(tokens, 9, replace=False), [*np.sort(draw.integers(0, 4, 8)), 9]
+        items, days = draw.choice(tokens, 9, replace=False), [*np.sort(draw.integers(0, 4, 8)), last]
         events += [(f"u{user}", item, 86_400.0 * day, "view") for item, day in zip(items, days, strict=True)]
     tiny.write_dataset(tmp_path, events=events)
-    settings = tiny.settings(tmp_path, epochs=1, MAX_ITEM_LIST_LENGTH=6, checkpoint_dir=str(tmp_path / "saved"))
-    path = recbole_marn.run(config_dict=settings)["checkpoint"]
+    changed = {"MAX_ITEM_LIST_LENGTH": 6, "histories": histories, "checkpoint_dir": str(tmp_path / "saved")}
+    path = recbole_marn.run(config_dict=tiny.settings(tmp_path, epochs=1, **changed))["checkpoint"]
     run = recbole_marn.load_run(path)
     columns = run.test.part.rows.columns(np.arange(len(run.test.part)))
     rows = {f"{name}_id": run.test.part.field2id_token[f"{name}_id"][columns[name]] for name in ("user", "item")}

@@ -156,7 +156,9 @@ def test_items_are_found_by_title(client):
 # --------------------------------------------------------------------------------------------------- refusals
 @pytest.mark.parametrize(("body", "status", "told"), [
     ("{", 400, "JSON"), ("[" * 100_000, 400, "pars"), (b"\xff", 400, ""), ("", 422, "required"), ("[]", 422, "body"),
-    ({}, 422, "body.items"), (ASKED | {"itmes": []}, 422, "body.itmes"), (ASKED | {"items": []}, 422, "body.items"),
+    ({}, 422, "body.items"),
+    (ASKED | {"itmes": []}, 422, "body.itmes: Expected one of history, time, profile,"),
+    (ASKED | {"items": []}, 422, "body.items"),
     (ASKED | {"items": [5]}, 422, "string"), (ASKED | {"items": ["a\nb"]}, 422, "pattern"),
     ('{"items": ["001"], "time": NaN}', 422, "finite"), ('{"items": ["001"], "time": 1e999}', 422, "finite"),
     ('{"items": ["\\ud800"], "time": 3}', 422, "unicode"),
@@ -164,7 +166,8 @@ def test_items_are_found_by_title(client):
     (ASKED | {"items": ["001"] * 1001}, 422, "1000"), (ASKED | {"history": HISTORY * 501}, 422, "1000"),
     (ASKED | {"time": None}, 422, "time since"), (ASKED | {"time": 1.5e5}, 422, "before the time of their row"),
     (ASKED | {"time": 1e12}, 422, "unit"), (ASKED | {"history": HISTORY[::-1]}, 422, "oldest"),
-    (ASKED | {"history": [{"item": "003", "time": 1e5}]}, 422, "behaviours of a history"),
+    (ASKED | {"history": [{"item": "003", "time": 1e5}]}, 422, 'Got 0 for 1. Give each as "type" beside its "item".'),
+    (ASKED | {"history": [HISTORY[0] | {"kind": "buy"}]}, 422, "history.0.kind: Expected one of item, time, type."),
     (ASKED | {"history": [HISTORY[0], {"item": "003", "time": 2e5}]}, 422, "type of every behaviour"),
     (ASKED | {"profile": {"age": 3}}, 422, "profile"), (ASKED | {"unknown": "maybe"}, 422, "refuse"),
 ])  # fmt: skip
@@ -228,6 +231,7 @@ def test_an_added_item_is_known_to_every_worker_and_after_a_restart(start):
 @pytest.mark.parametrize(("items", "told"), [
     ([NEW, NEW], "each item once"), ([NEW | {"vectors": {"image": [1.0]}}], "6 numbers"),
     ([NEW | {"vectors": {"sound": [1.0]}}], "'sound'"), ([], "body.items"),
+    ([NEW | {"title": "old"}], "items.0.title: Expected one of item, fields, vectors."),
 ])  # fmt: skip
 def test_items_that_cannot_be_taken_leave_nothing(client, tmp_path, items, told):
     status, why = reasons(post(client, "/items", {"items": items}))

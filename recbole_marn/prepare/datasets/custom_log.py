@@ -252,7 +252,9 @@ def _labels(value: object, shown: Sequence[object]) -> tuple[list[int] | None, s
     clicked, ids = {identifier(entry) for entry in entries}, [identifier(item) for item in shown]
     among = [int(token in clicked) for token in ids] if clicked <= set(ids) else None
     if beside is None and among is None:
-        return None, "labels do not fit the list shown"
+        untyped = as_list(value) is None and len(as_list(value, "token_seq") or ()) > 1
+        how = ": text that is a list needs its type, --column label=COLUMN:token_seq" if untyped else ""
+        return None, f"labels do not fit the list shown{how}"
     if beside is not None and among is not None and beside != among:
         return None, "labels are also ids of items shown; write them as true and false"
     return (among if beside is None else beside), ""

@@ -133,7 +133,10 @@ class Endpoints:
         if items and not known[len(asked.history) :].any():
             raise InputError("a candidate that is known", "none", "Give one that training saw or that was added.")
         kept = [one for one, is_known in zip(asked.history, known, strict=False) if is_known]
-        history = History([one.item for one in kept], _all(kept, "time"), _all(kept, "type"))
+        needs = now.scorer.facts.needs
+        history = History(
+            [one.item for one in kept], _all(kept, "time", needed=needs.time), _all(kept, "type", needed=needs.typed)
+        )
         candidates = [item for item, is_known in zip(items, known[len(asked.history) :], strict=True) if is_known]
         return history, candidates, unknown
 
@@ -164,14 +167,18 @@ def _read(now: Answering, behaviours: Behaviours) -> int:
     return min(len(behaviours.item), now.scorer.facts.longest)
 
 
-def _all(behaviours: Sequence[schema.Behaviour], name: str) -> list | None:
+def _all(behaviours: Sequence[schema.Behaviour], name: str, *, needed: bool) -> list | None:
     """Values of all behaviours; None where none has one.
 
     Raises:
-        InputError: some have one and some have none.
+        InputError: some have one and some have none, or none has and the model reads them.
     """
     values = [getattr(behaviour, name) for behaviour in behaviours]
     given = sum(value is not None for value in values)
-    if given not in (0, len(values)):
-        raise InputError(f"a {name} of every behaviour, or of none", f"{given} for {len(values)}", "Fill them in.")
+    if given < len(values) and (given or needed):
+        raise InputError(
+            f"a {name} of every behaviour" + ("" if needed else ", or of none"),
+            f"{given} for {len(values)}",
+            f'Give each as "{name}" beside its "item".',
+        )
     return values if given else None

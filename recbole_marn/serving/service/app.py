@@ -48,6 +48,11 @@ MAY_ADD = REFUSED | {
 }
 
 
+# What a request is made of, by path, and its parts by the field that lists them.
+BODIES = {"/score": schema.ScoreRequest, "/recommend": schema.RecommendRequest, "/items": schema.ItemsRequest}
+PARTS = {"history": schema.Behaviour, "items": schema.ItemContent}
+
+
 def create_app(options: ServiceOptions) -> Any:
     """The application of one worker.
 
@@ -169,7 +174,8 @@ def _refuse_with_reasons(app: FastAPI) -> None:
     async def not_valid(request: Request, error: RequestValidationError) -> Response:
         problems = error.errors()
         status = 400 if any(problem["type"] == "json_invalid" for problem in problems) else 422
-        return refused(request, status, [(".".join(map(str, one["loc"])), one["msg"]) for one in problems])
+        told = [(".".join(map(str, one["loc"])), _reason(one, request.url.path)) for one in problems]
+        return refused(request, status, told)
 
     @app.exception_handler(HTTPException)
     async def other(request: Request, error: HTTPException) -> Response:
@@ -178,3 +184,12 @@ def _refuse_with_reasons(app: FastAPI) -> None:
     @app.exception_handler(Exception)  # the guard writes it to the log
     async def fault(request: Request, error: Exception) -> Response:
         return refused(request, 500, [("", FAULT)])
+
+
+def _reason(problem: Any, path: str) -> str:
+    """What was wrong; of a field that nobody knows, which there are."""
+    if problem["type"] != "extra_forbidden":
+        return problem["msg"]
+    above = problem["loc"][:-1]
+    model = next((of for name, of in PARTS.items() if name in above), BODIES[path])
+    return f"Expected one of {', '.join(model.model_fields)}. Correct the name, or leave it out."

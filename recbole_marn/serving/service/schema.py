@@ -179,6 +179,7 @@ class ItemsAnswer(Answer):
     unreadable: dict[str, int] = Field(description="field -> values that are no numbers, prices of 0 or less: missing")
     without: dict[str, int] = Field(description="modality -> items that have nothing of it")
     not_read: list[str] = Field(description="columns that the model has no use for")
+    not_given: list[str] = Field(description="columns that the model reads and no item has")
 
 
 class Health(Answer):
