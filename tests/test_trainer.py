@@ -14,6 +14,7 @@ from recbole_marn.quick_start import build_config, prepare_run
 from recbole_marn.training import checkpoint
 from recbole_marn.training.identity import run_name
 from recbole_marn.training.log import describe
+from recbole_marn.training.optimizers import FusedAdam
 
 MODALITIES = list(tiny.MODALITIES)
 
@@ -143,6 +144,20 @@ def test_the_schedule_can_end_before_the_training(settings):
 
 
 # ------------------------------------------------------------------------------------------------ optimizers
+def test_what_is_too_small_for_a_fast_processor_is_zero_while_a_model_trains_and_then_no_more(settings, monkeypatch):
+    if not torch.set_flush_denormal(False):
+        pytest.skip("a processor that cannot")
+    parts, seen = prepared(settings(epochs=1)), []
+    losses = parts.model.calculate_loss
+
+    def product():
+        return torch.tensor(1e-40).mul(1.0).item()
+
+    monkeypatch.setattr(parts.model, "calculate_loss", lambda rows: seen.append(product()) or losses(rows))
+    fit(parts, saved=False)
+    assert set(seen) == {0.0} and product() > 0
+
+
 def test_every_epoch_of_every_seed_draws_its_own_chance(settings, monkeypatch):
     drawn = []
     for seed in (1, 2):
@@ -161,7 +176,7 @@ def test_every_epoch_of_every_seed_draws_its_own_chance(settings, monkeypatch):
 
 def test_adam_is_fused(settings):
     optimizer = prepared(settings(learner="adam", weight_decay=0.01)).trainer.optimizer
-    assert type(optimizer) is torch.optim.Adam
+    assert type(optimizer) is FusedAdam
     assert optimizer.defaults["fused"] and optimizer.defaults["weight_decay"] == 0.01
     assert optimizer.param_groups[0]["lr"] == 0.01
 

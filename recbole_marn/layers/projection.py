@@ -10,6 +10,8 @@ from recbole_marn.layers.kernels.large_linear import autocast_type
 
 __all__ = ["PrivateLinear", "linear_twice"]
 
+threshold_backward = torch.ops.aten.threshold_backward  # what ReLU is differentiated by
+
 
 class PrivateLinear(nn.Module):
     """y_em = W_m x_em + b_m for all modalities in one batched product (MARN section 3.2, the maps S_m).
@@ -35,42 +37,52 @@ class PrivateLinear(nn.Module):
         by_modality = torch.baddbmm(self.bias[:, None, :], x.transpose(0, 1), self.weight)  # (M, E, output_size)
         return by_modality.transpose(0, 1)
 
-    def twice(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """`self(x), self(x.detach())`, computed once: the second passes gradients to the maps but not to x."""
-        y, y_stopped = _twice(x.transpose(0, 1), self.weight, self.bias)
+    def twice(self, x: Tensor, activation: nn.Module) -> tuple[Tensor, Tensor]:
+        """`activation(self(x))` of x and of x.detach(), computed once: the second passes no gradient to x."""
+        y, y_stopped = _twice(x.transpose(0, 1), self.weight, self.bias, activation)
         return y.transpose(0, 1), y_stopped.transpose(0, 1)
 
 
-def linear_twice(linear: nn.Linear, x: Tensor) -> tuple[Tensor, Tensor]:
-    """`linear(x), linear(x.detach())`, computed once: the second passes gradients to the map but not to x.
+def linear_twice(linear: nn.Linear, x: Tensor, activation: nn.Module) -> tuple[Tensor, Tensor]:
+    """`activation(linear(x))` of x and of x.detach(), computed once: the second passes no gradient to x.
 
     Shapes: (E, M, input_size) -> (E, M, output_size), twice
     """
     rows = x.transpose(0, 1)  # modality after modality, as items are laid out
-    y, y_stopped = _twice(rows.reshape(1, -1, x.shape[2]), linear.weight.t()[None], linear.bias[None])
+    y, y_stopped = _twice(rows.reshape(1, -1, x.shape[2]), linear.weight.t()[None], linear.bias[None], activation)
     shape = (*rows.shape[:2], -1)
     return y.view(shape).transpose(0, 1), y_stopped.view(shape).transpose(0, 1)
 
 
-def _twice(x: Tensor, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
-    narrow = autocast_type(x)
-    return _Twice.apply(*(x, weight, bias) if narrow is None else (t.to(narrow) for t in (x, weight, bias)))
+def _twice(x: Tensor, weight: Tensor, bias: Tensor, activation: nn.Module) -> tuple[Tensor, Tensor]:
+    narrow, with_relu = autocast_type(x), isinstance(activation, nn.ReLU)
+    if narrow is not None:
+        x, weight, bias = (t.to(narrow) for t in (x, weight, bias))
+    y, y_stopped = _Twice.apply(x, weight, bias, with_relu)
+    return (y, y_stopped) if with_relu else (activation(y), activation(y_stopped))
 
 
 class _Twice(torch.autograd.Function):
-    """y_m = x_m W_m + b_m of (M, E, .), as two outputs with the same values; gradients of the second skip x."""
+    """y_m = x_m W_m + b_m of (M, E, .), as two outputs with the same values; gradients of the second skip x.
+
+    With ReLU in its place rather than after it, which would pass over each of the outputs once more, both ways.
+    """
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
-        ctx.save_for_backward(x, weight)
-        ctx.set_materialize_grads(False)
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, with_relu: bool) -> tuple[Tensor, Tensor]:
         y = torch.baddbmm(bias[:, None, :], x, weight)
+        if with_relu:
+            y.relu_()
+        ctx.save_for_backward(x, weight, y if with_relu else None)
+        ctx.set_materialize_grads(False)
         return y, y.view_as(y)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor | None, grad_stopped: Tensor | None) -> tuple[Tensor | None, ...]:
-        x, weight = ctx.saved_tensors
+        x, weight, y = ctx.saved_tensors
+        if y is not None:
+            grad, grad_stopped = (g if g is None else threshold_backward(g, y, 0) for g in (grad, grad_stopped))
         grad_x = None
         if grad is not None and ctx.needs_input_grad[0]:
             grad_x = grad @ weight.transpose(1, 2)
@@ -78,4 +90,6 @@ class _Twice(torch.autograd.Function):
             both = grad_stopped if grad is None else grad
         else:
             both = grad + grad_stopped
-        return (grad_x, None, None) if both is None else (grad_x, x.transpose(1, 2) @ both, both.sum(1))
+        if both is None:
+            return grad_x, None, None, None
+        return grad_x, x.transpose(1, 2) @ both, both.sum(1), None

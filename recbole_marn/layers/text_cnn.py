@@ -107,7 +107,7 @@ class TextEncoder(nn.Module):
         weight = torch.cat([c.weight.permute(2, 0, 1).flatten(0, 1) for c in self.convolutions])
         bias = torch.cat([c.bias for c in self.convolutions])
         product = large_linear(F.embedding(pad_rows(word), self.word_vectors, padding_idx=0), weight)
-        return (window_maximum(product, place, length, self.windows) + bias).relu()
+        return window_maximum(product, place, length, self.windows).add_(bias).relu_()
 
 
 def _words_to_multiply(words: Tensor, vocabulary: int, *, find_distinct: bool) -> tuple[Tensor, Tensor]:

@@ -47,7 +47,7 @@ class Invariant:
             absent.
         logits0: (R, M, M) of D0, or None without D0.
         uncoded: (R, M, D) c before codes take its place; c itself without codes.
-        stopped: (R, M, D) I's output whose gradient ends at I.
+        stopped: (R, M, D) phi(I e_m) whose gradient ends at I.
     """
 
     vector: Tensor
@@ -106,7 +106,7 @@ class InvariantBranch(nn.Module):
     # --------------------------------------------------------------------------------------------- features
     def forward(self, cells: Cells) -> Invariant:
         """c_m = phi(I e_m), their degrees, and the largest of degree * c."""
-        invariant, stopped = linear_twice(self.projection, cells.aligned)
+        invariant, stopped = linear_twice(self.projection, cells.aligned, self.activation)
         uncoded = self._normalised(invariant, cells)
         c = self._coded(uncoded, cells)
         logits0 = self.discriminator0(c.detach()) if self.is_double else None
@@ -115,8 +115,7 @@ class InvariantBranch(nn.Module):
         vector = cells.join(pool_invariant(c, degree, cells.mask, how=how), how)
         return Invariant(vector, c, degree, logits0, uncoded, stopped)
 
-    def _normalised(self, linear: Tensor, cells: Cells) -> Tensor:
-        c = self.activation(linear)
+    def _normalised(self, c: Tensor, cells: Cells) -> Tensor:
         return c if self.norm is None else self.norm(c, cells.mask, cells.count)
 
     def _coded(self, c: Tensor, cells: Cells) -> Tensor:
@@ -135,7 +134,7 @@ class InvariantBranch(nn.Module):
 
         Args:
             found: what `forward` gave for `cells`.
-            specific: (R, M, D) output of S_m on inputs that pass no gradient on: L_S must not move the embeddings.
+            specific: (R, M, D) s_m of inputs that pass no gradient on: L_S must not move the embeddings.
             progress: share of the training done.
             tell: gets the accuracies of the discriminators and the sizes of degree and c.
         """
@@ -160,7 +159,7 @@ class InvariantBranch(nn.Module):
         losses = {}
         if "specific" in names:
             judge = self.discriminator_specific or self.discriminator1
-            losses["specific"] = weight * self._loss(judge(self.activation(specific)), cells, count)
+            losses["specific"] = weight * self._loss(judge(specific), cells, count)
         if "D0" in names:
             losses["D0"] = self._loss(found.logits0, cells, count)
         degree = found.degree if self.is_double and x.degree_target != "feature" else None

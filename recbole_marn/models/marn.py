@@ -36,7 +36,7 @@ class MARNItems(Represented):
 
     Attributes:
         specific: (R, M, D) s_m.
-        specific_stopped: (R, M, D) S_m's output, before the activation, whose gradient ends at S_m.
+        specific_stopped: (R, M, D) the same, but the gradient ends at S_m.
         invariant: of the invariant branch, or None without it.
     """
 
@@ -82,8 +82,7 @@ class MARN(CTRModel):
     def represent(self, cells: Cells, *, without_invariant: bool = False) -> MARNItems:
         """rep = s + c (section 3.2, 3.3): fused specific features, and the pooled invariant ones unless left out."""
         # L_S trains S_m alone: it needs the output a second time, cut off from the input.
-        specific, specific_stopped = self.specific.twice(cells.aligned)
-        s = self.activation(specific)  # (R, M, D)
+        s, specific_stopped = self.specific.twice(cells.aligned, self.activation)  # (R, M, D) each
         vector, attention = self._fused(s, cells)
         invariant = None
         if self.invariant and not without_invariant:
@@ -114,7 +113,7 @@ class MARN(CTRModel):
             return {}
         specific = represented.specific_stopped
         if self.settings.specific_stop == "raw" and "specific" in self.invariant.loss_names:
-            specific = self.specific(self.encoder(batch, stop_at_raw=True).aligned)
+            specific = self.activation(self.specific(self.encoder(batch, stop_at_raw=True).aligned))
         return self.invariant.losses(represented.invariant, specific, cells, batch, self.progress, self.diagnostics)
 
     def parameters_by_rate(self) -> list[tuple[float, list[nn.Parameter]]]:

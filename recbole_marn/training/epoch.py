@@ -6,6 +6,7 @@ import math
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -14,7 +15,7 @@ from torch import Tensor
 from recbole_marn.data.part import moved
 from recbole_marn.errors import Diverged
 
-__all__ = ["LossSums", "batches_on", "made_ahead"]
+__all__ = ["LossSums", "batches_on", "made_ahead", "tiny_as_zero"]
 
 # Threads that make batches for a GPU, and how many batches they are ahead of it.
 MAKERS, AHEAD = 4, 6
@@ -59,6 +60,20 @@ class LossSums:
         if not all(map(math.isfinite, sums)):
             raise Diverged(str(sum(sums)), self.rate)
         return sums
+
+
+@contextmanager
+def tiny_as_zero() -> Iterator[None]:
+    """Meanwhile this thread's processor takes numbers below 1.2e-38 as 0: with them it is up to forty times slower.
+
+    Adam's moments of an item that no batch has had for some 800 steps are so small, and never become 0 by themselves.
+    """
+    was_so = not torch.tensor(1e-40).mul(1.0).item()
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(was_so)
 
 
 def batches_on(loader: Any, device: torch.device) -> Iterator[Any]:

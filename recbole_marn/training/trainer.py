@@ -23,7 +23,7 @@ from recbole_marn.settings.parsing import from_mapping
 from recbole_marn.settings.training import TrainSettings
 from recbole_marn.training import checkpoint, click_rates
 from recbole_marn.training.click_rates import ClickRates, kept_share
-from recbole_marn.training.epoch import LossSums, batches_on
+from recbole_marn.training.epoch import LossSums, batches_on, tiny_as_zero
 from recbole_marn.training.identity import check_same_items, check_same_rows, check_same_settings, run_name
 from recbole_marn.training.items_file import write_items
 from recbole_marn.training.log import bar, epoch_line
@@ -150,6 +150,7 @@ class CTRTrainer(Trainer):
         self.history[-1]["valid"] = named_metrics(result)
         return score, result
 
+    @tiny_as_zero()
     def _train_epoch(
         self, train_data: Any, epoch_idx: int, loss_func: Any = None, show_progress: bool = False
     ) -> tuple[float, ...] | float:

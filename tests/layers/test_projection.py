@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from recbole_marn.layers.mlp import activation_by_name
 from recbole_marn.layers.projection import PrivateLinear, linear_twice
 
 
@@ -29,18 +30,20 @@ def private(x):
 
 def shared(x):
     layer = torch.nn.Linear(4, 2)
-    return layer, lambda x: linear_twice(layer, x)
+    return layer, lambda x, activation: linear_twice(layer, x, activation)
 
 
 @pytest.mark.parametrize("kind", [private, shared])
+@pytest.mark.parametrize("name", ["none", "relu", "tanh"])
 @pytest.mark.parametrize("used", ["both", "first", "stopped", "neither"])
-def test_twice_equals_two_passes_of_which_the_second_stops_at_its_input(kind, used):
+def test_twice_equals_two_passes_of_which_the_second_stops_at_its_input(kind, name, used):
+    activation = activation_by_name(name)
     x = torch.randn(5, 3, 4, requires_grad=True)
     layer, twice = kind(x)
     probes = [torch.randn(5, 3, 2) * (used in ("both", name)) for name in ("first", "stopped")]
     chosen = [place for place, name in enumerate(("first", "stopped")) if used in ("both", name)] or [0, 1]
     results = []
-    for outputs in (twice(x), (layer(x), layer(x.detach()))):
+    for outputs in (twice(x, activation), (activation(layer(x)), activation(layer(x.detach())))):
         loss = sum((outputs[place] * probes[place]).sum() for place in chosen)
         inputs = [x, *layer.parameters()]
         results.append([*outputs, *torch.autograd.grad(loss, inputs, allow_unused=True)])
@@ -53,6 +56,6 @@ def test_twice_equals_two_passes_of_which_the_second_stops_at_its_input(kind, us
 def test_twice_without_a_gradient_of_the_input():
     x = torch.randn(5, 3, 4)
     layer = PrivateLinear(n=3, input_size=4, output_size=2)
-    first, stopped = layer.twice(x)
+    first, stopped = layer.twice(x, torch.nn.Identity())
     (first + stopped).sum().backward()
     assert layer.bias.grad.tolist() == [[10.0, 10.0]] * 3

@@ -69,18 +69,20 @@ def window_maxima(
 
 @_compiled
 def add_to_winners(
-    grad: np.ndarray, first_row: np.ndarray, found: np.ndarray, windows: tuple[int, ...], rows: np.ndarray
-) -> None:
+    grad: np.ndarray, first_row: np.ndarray, found: np.ndarray, order: np.ndarray, windows: tuple[int, ...],
+    rows: np.ndarray,
+) -> None:  # fmt: skip
     """Add the gradient of each maximum to the rows that were added up in its window.
 
     Args:
         grad: (U, len(windows), filters), of the maxima.
         first_row: (U, T) int64, as in `window_maxima`.
         found: (U, len(windows), filters), where each maximum starts.
+        order: (U,) int64, titles as they are taken one after another.
         windows: the sizes k.
         rows: (n_words * sum of k, filters), added to.
     """
-    for title in range(len(grad)):
+    for title in order:
         first = 0
         for i in range(len(windows)):
             for j in range(windows[i]):

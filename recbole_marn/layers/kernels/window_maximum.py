@@ -43,42 +43,44 @@ class _WindowMaximum(torch.autograd.Function):
     """`product` is read as rows of `filters` numbers: word number w has its share for position j of window size k in
     row w * sum(windows) + (sum of the sizes before k) + j.
 
-    On a CPU titles of like length come together, so that a piece is no wider than its titles; on a GPU that would mean
-    waiting for the lengths.
+    On a CPU torch's steps take titles of like length together, so that a piece is no wider than its titles; on a GPU
+    that would mean waiting for the lengths. The compiled loops add gradients in the same order.
     """
 
     @staticmethod
     def forward(ctx: Any, product: Tensor, place: Tensor, length: Tensor, windows: tuple[int, ...]) -> Tensor:
         filters = product.shape[1] // sum(windows)
-        order = None
-        if product.is_cpu:
-            length, order = length.sort()
-            place = place.index_select(0, order)
         first_row, rows = place * sum(windows), product.reshape(-1, filters)
-        out = product.new_empty(len(place), len(windows), filters)
+        features = product.new_empty(len(place), len(windows) * filters)
+        out = features.view(len(place), len(windows), filters)
         found = torch.empty_like(out, dtype=torch.int16)
+        kept = found if ctx.needs_input_grad[0] else None
+        order = length.argsort() if product.is_cpu else None
         loops = compiled_loops(product)
-        if loops is None:
-            _maxima(rows, first_row, length, windows, out, found if ctx.needs_input_grad[0] else None)
-        else:
+        if loops is not None:
             loops.window_maxima(*_arrays(rows, first_row, length), windows, *_arrays(out, found))
-        if ctx.needs_input_grad[0]:
-            ctx.save_for_backward(first_row, found, order)
+        elif order is None:
+            _maxima(rows, first_row, length, windows, out, kept)
+        else:
+            first_row, in_order = first_row.index_select(0, order), torch.empty_like(out)
+            _maxima(rows, first_row, length.index_select(0, order), windows, in_order, kept)
+            out.index_copy_(0, order, in_order)
+        if kept is not None:
+            ctx.save_for_backward(first_row, kept, order)
             ctx.windows, ctx.shape, ctx.loops = windows, product.shape, loops
-        out = out.flatten(1)
-        return out if order is None else torch.empty_like(out).index_copy_(0, order, out)
+        return features
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         first_row, found, order = ctx.saved_tensors
-        grad = (grad if order is None else grad.index_select(0, order)).view(found.shape)
-        grad_product = grad.new_zeros(ctx.shape)
-        if ctx.loops is None:
-            _add_to_winners(grad, first_row, found, ctx.windows, grad_product)
-        else:
+        grad, grad_product = grad.view(found.shape), grad.new_zeros(ctx.shape)
+        if ctx.loops is not None:
             rows = grad_product.view(-1, found.shape[2])
-            ctx.loops.add_to_winners(*_arrays(grad, first_row, found), ctx.windows, *_arrays(rows))
+            ctx.loops.add_to_winners(*_arrays(grad, first_row, found, order), ctx.windows, *_arrays(rows))
+        else:
+            grad = grad if order is None else grad.index_select(0, order)
+            _add_to_winners(grad, first_row, found, ctx.windows, grad_product)
         return grad_product, None, None, None
 
 
