@@ -11,16 +11,7 @@ from torch import Tensor, nn, optim
 from recbole_marn.layers.context import SameWidthTables
 from recbole_marn.layers.encoders import CategoricalEncoder
 
-__all__ = [
-    "FusedAdam",
-    "LazyAdam",
-    "ROW_SPARSE_FROM",
-    "build_adagrad",
-    "build_adam",
-    "build_lazy_adam",
-    "rate_left",
-    "read_by_row",
-]
+__all__ = ["LazyAdam", "ROW_SPARSE_FROM", "build_adagrad", "build_adam", "build_lazy_adam", "rate_left", "read_by_row"]
 
 # Below, the fused dense update costs less than finding the rows that changed (docs/performance.md).
 ROW_SPARSE_FROM = 100_000
@@ -104,43 +95,6 @@ class LazyAdam(optim.Optimizer):
         self.param_groups = [group for part in self._parts.values() for group in part.param_groups]
 
 
-class FusedAdam(optim.Adam):
-    """torch's fused Adam with half of the time around its kernel, which small batches see: the numbers are the same.
-
-    The steps of all parameters are counted by one addition, for the counts of a group are views of one tensor.
-    """
-
-    @torch.no_grad()
-    def step(self, closure: None = None) -> None:
-        if getattr(self, "found_inf", None) is not None:  # a scaler's, which skips such a step
-            return super().step(closure)
-        for group in self.param_groups:
-            lists: list[list[Any]] = [[] for _ in range(6)]
-            self._init_group(group, *lists)
-            parameters, counts = lists[0], lists[-1]
-            if not parameters:
-                continue
-            count = counts[0]._base
-            if count is None or count.numel() != len(counts) or any(each._base is not count for each in counts):
-                count = torch.stack(counts)
-                counts[:] = count.unbind()
-                for parameter, each in zip(parameters, counts, strict=True):
-                    self.state[parameter]["step"] = each
-            count += 1
-            beta1, beta2 = group["betas"]
-            torch._fused_adam_(
-                *lists, lr=group["lr"], beta1=beta1, beta2=beta2, weight_decay=group["weight_decay"], eps=group["eps"],
-                amsgrad=False, maximize=False,
-            )  # fmt: skip
-
-    def zero_grad(self, set_to_none: bool = True) -> None:
-        if not set_to_none:
-            return super().zero_grad(set_to_none)
-        for group in self.param_groups:
-            for parameter in group["params"]:
-                parameter.grad = None
-
-
 def build_lazy_adam(
     groups: list[tuple[float, list[Tensor]]], *, rate: float, by_row: list[nn.Parameter]
 ) -> optim.Optimizer:
@@ -154,7 +108,7 @@ def build_lazy_adam(
                 chosen.append({"params": of_kind, "lr": rate * factor})
     if not options[True]:
         return build_adam(groups, rate=rate)
-    return LazyAdam(FusedAdam(options[False], lr=rate, fused=True), optim.SparseAdam(options[True], lr=rate))
+    return LazyAdam(optim.Adam(options[False], lr=rate, fused=True), optim.SparseAdam(options[True], lr=rate))
 
 
 def build_adam(groups: list[tuple[float, list[Tensor]]], *, rate: float, weight_decay: float = 0.0) -> optim.Adam:
@@ -163,7 +117,7 @@ def build_adam(groups: list[tuple[float, list[Tensor]]], *, rate: float, weight_
     Arguments as in `build_adagrad`.
     """
     options = [{"params": list(parameters), "lr": rate * factor} for factor, parameters in groups]
-    return FusedAdam(options, lr=rate, weight_decay=weight_decay, fused=True)
+    return optim.Adam(options, lr=rate, weight_decay=weight_decay, fused=True)
 
 
 def rate_left(decay: str, progress: float) -> float:
