@@ -188,8 +188,8 @@ def _refuse_with_reasons(app: FastAPI) -> None:
 
 def _reason(problem: Any, path: str) -> str:
     """What was wrong; of a field that nobody knows, which there are."""
-    if problem["type"] != "extra_forbidden":
-        return problem["msg"]
     above = problem["loc"][:-1]
-    model = next((of for name, of in PARTS.items() if name in above), BODIES[path])
+    model = next((of for name, of in PARTS.items() if name in above), BODIES.get(path))
+    if problem["type"] != "extra_forbidden" or model is None:  # behind a proxy that adds to the path
+        return problem["msg"]
     return f"Expected one of {', '.join(model.model_fields)}. Correct the name, or leave it out."
