@@ -96,7 +96,7 @@ def make_report(
         reasons = "; ".join(f"{outcome.name}: {outcome.missing}" for outcome in outcomes)
         raise InputError(
             "a section that can be made",
-            reasons,
+            reasons.removesuffix("."),
             "Ask for other --sections, or analyze another model; nothing was written.",
         )
     config, part = context.subject.prepared.config, context.part
