@@ -95,10 +95,11 @@ class CTRDataset(ColumnarDataset):
         self._check_columns()
         self._note_coding()
         event_checks.check_lengths(self.config["seq_len"], self.seq_fields)
-        for field, most in (self.config["seq_len"] or {}).items():
-            self.field2seqlen[field] = min(int(most), self.field2seqlen[field])
+        for field, length in (self.config["seq_len"] or {}).items():
+            most = int(length)
+            self.field2seqlen[field] = min(most, self.field2seqlen[field])
             for table in self.field2feats(field):
-                table[field] = [entry[: int(most)] for entry in table[field]]
+                table[field] = [entry[:most] for entry in table[field]]
         for table, field, suffix in (
             (self.item_feat, self.iid_field, "item"),
             (self.user_feat, self.uid_field, "user"),

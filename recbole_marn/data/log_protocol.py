@@ -175,6 +175,8 @@ class LogProtocol:
 
     def _draw_unclicked(self, item: np.ndarray, of: np.ndarray, *, touched: np.ndarray, seed: list[int]) -> None:
         """Fill in, beside the behaviours `of` (E,), items that their users touched in none of `touched` (E,)."""
+        if not of.any():
+            return
         events = self.events
         sampler = NegativeSampler(
             n_items=self.n_items,

@@ -198,19 +198,20 @@ class Protocol:
         return dataclasses.replace(rows, negatives=self.labelled("train", epoch=epoch).negatives)
 
     def notes_on(self, name: str, rows: LabelledRows) -> list[str]:
-        """When the rows of a part happened, and whether their negatives are items nobody ever clicked."""
+        """When rows of a part happened, what their histories lack, and how many negatives nobody ever clicked."""
         positives, time = rows.rows, rows.events.time[rows.rows.position]
         notes = [f"{name}: {positives.n_rows} clicks from {period(time)} (UTC)"]
         if empty := int(np.count_nonzero(positives.history_length == 0)):
             notes.append(f"{name}: {empty} of {positives.n_rows} clicks have no behaviour of an earlier time")
+        if name == "train":
+            return notes
         last = positives.history_start + positives.history_length - 1
-        tied = int(np.count_nonzero((positives.history_length > 0) & (rows.events.time[last] == time)))
-        if name != "train" and tied:
+        if tied := int(np.count_nonzero((positives.history_length > 0) & (rows.events.time[last] == time))):
             notes.append(
                 f"{name}: {tied} of {positives.n_rows} clicks have behaviours of their very time in their history;"
                 " serving has none of them, and histories: earlier leaves them out"
             )
-        share = 0.0 if name == "train" else float(1 - self._is_clicked[rows.negatives].mean())
+        share = float(1 - self._is_clicked[rows.negatives].mean())
         if share >= 0.01:
             notes.append(
                 f"{name}: {100 * share:.0f} % of the negatives are items that nobody ever clicked, which popularity"
