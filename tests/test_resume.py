@@ -284,6 +284,50 @@ def test_the_best_model_of_another_run_of_the_same_name_is_not_tested(settings):
         one.trainer.evaluate(one.test)
 
 
+def test_an_earlier_epoch_of_a_second_run_of_the_same_settings_is_not_tested(settings):
+    """The first of two at once was tested with a model of the second's first epochs, under the first one's record."""
+    given = settings(epochs=3)
+    one, other = prepared(given), prepared(given)
+    best, _ = fit(one)
+    one.trainer.evaluate(one.test)
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(Killed):
+        kill_between_epochs(other, patch)
+        fit(other)
+    with pytest.raises(InputError, match=rf"the best model of this run in saved/.* \(UAUC {best} on validation\)"):
+        one.trainer.evaluate(one.test)
+
+
+def test_of_two_runs_of_one_name_at_once_the_later_is_refused(settings, monkeypatch):
+    given, begun = settings("LR", epochs=1), []
+    fit_once = CTRTrainer.fit
+
+    def fit_while_another_starts(self, *args, **kwargs):
+        if not begun:
+            begun.append(self)
+            assert "one run at a time that writes saved/LR-tiny" in error_of(quick_start.run, config_dict=given)
+            assert quick_start.run(config_dict=given | {"checkpoint_dir": "elsewhere"})["checkpoint"]
+        return fit_once(self, *args, **kwargs)
+
+    monkeypatch.setattr(CTRTrainer, "fit", fit_while_another_starts)
+    quick_start.run(config_dict=given)
+    quick_start.run(config_dict=given)
+    assert {path.suffix for path in Path("saved").iterdir()} == {".pth", ".json", ".npz"}
+
+
+def test_a_record_goes_with_the_model_it_tells_of(settings, monkeypatch):
+    """Begun again and stopped, a run left the record of its first time beside the weights of a first epoch."""
+    given = settings("LR", epochs=2)
+    record = Path(quick_start.run(config_dict=given)["record"])
+
+    def stop(self, epoch):
+        raise Killed
+
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(CTRTrainer, "_save_state", stop)
+        quick_start.run(config_dict=given)
+    assert not record.exists() and not list(Path("saved").glob("*.npz"))
+
+
 def test_a_checkpoint_of_a_newer_format_is_refused(settings, monkeypatch):
     parts = prepared(settings(epochs=1))
     with monkeypatch.context() as newer:

@@ -7,15 +7,23 @@ import hashlib
 import json
 import math
 import os
+import secrets
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from recbole_marn.errors import InputError
 
+try:
+    import fcntl
+except ImportError:  # Windows: leftovers are not told from the work of another process, so they stay
+    fcntl = None  # type: ignore[assignment]
+
 __all__ = [
-    "check_plain_name", "flush", "plain", "sha256", "without_nan", "write_aside", "write_json", "write_text",
+    "check_plain_name", "flush", "held", "own_name", "plain", "sha256", "without_nan", "write_aside", "write_json",
+    "write_text",
 ]  # fmt: skip
 
 
@@ -75,14 +83,21 @@ def write_aside(path: str | Path, write: Callable[[Path], Any], aside: Path | No
     path = Path(path)
     for folder in (path.parent, aside or path.parent):
         folder.mkdir(parents=True, exist_ok=True)
-    temporary = (aside or path.parent) / f".{path.name}.{os.getpid()}.part"
+    temporary = (aside or path.parent) / f".{path.name}.{own_name()}.part"
     _clean_leftovers(temporary.parent, path.name)
     try:
-        write(temporary)
-        flush(temporary)
-        os.replace(temporary, path)
+        temporary.touch()
+        with held(temporary):
+            write(temporary)
+            flush(temporary)
+            os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def own_name() -> str:
+    """Part of a name that no other writer takes: containers that share a folder have processes of one number."""
+    return f"{os.getpid()}-{secrets.token_hex(4)}"
 
 
 def flush(path: Path) -> None:
@@ -94,19 +109,34 @@ def flush(path: Path) -> None:
 def _clean_leftovers(folder: Path, name: str) -> None:
     """Remove what killed processes left while they wrote a file of this name."""
     for left in folder.glob(f".{glob.escape(name)}.*.part"):
-        pid = left.name.split(".")[-2]
-        if pid.isdigit() and os.name == "posix" and not _lives(int(pid)):
-            left.unlink(missing_ok=True)
+        with held(left) as free:
+            if free:
+                left.unlink(missing_ok=True)
 
 
-def _lives(pid: int) -> bool:
+@contextmanager
+def held(path: Path) -> Iterator[bool]:
+    """Lock a file or folder that is there while this process works at it.
+
+    Yields:
+        False where another process has it, or nobody can tell: without locks, or where it is gone meanwhile.
+    """
     try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except (PermissionError, OverflowError):
-        return True
-    return True
+        handle = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR) if fcntl is not None else None
+    except OSError:
+        handle = None
+    if handle is None:
+        yield False
+        return
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            free = True
+        except OSError:  # held, or a file system without locks
+            free = False
+        yield free
+    finally:
+        os.close(handle)
 
 
 def write_text(path: str | Path, text: str, aside: Path | None = None) -> None:

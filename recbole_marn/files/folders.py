@@ -11,12 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from recbole_marn.errors import InputError
-from recbole_marn.files import flush
-
-try:
-    import fcntl
-except ImportError:  # Windows: leftovers are not told from the work of another process, so they stay
-    fcntl = None  # type: ignore[assignment]
+from recbole_marn.files import flush, held, own_name
 
 __all__ = ["clean_leftovers", "refuse_existing", "staged_folder"]
 
@@ -69,11 +64,10 @@ def staged_folder(folder: Path, overwrite: bool = False, mark: str | None = None
     try:
         clean_leftovers(folder)
         refuse_existing(folder, overwrite, mark)
-        staging = folder.with_name(f".{folder.name}.partial-{os.getpid()}")
-        shutil.rmtree(staging, ignore_errors=True)
+        staging = folder.with_name(f".{folder.name}.partial-{own_name()}")
         try:
             staging.mkdir(parents=True)
-            with _held(staging):
+            with held(staging):
                 yield staging
                 for path in staging.iterdir():
                     flush(path)
@@ -111,32 +105,13 @@ def clean_leftovers(folder: Path) -> None:
     for left in old:
         shutil.rmtree(left, ignore_errors=True)
     for left in folder.parent.glob(f".{name}.partial-*"):
-        if fcntl is not None and left.is_dir():
-            with _held(left) as free:
-                if free:
-                    shutil.rmtree(left, ignore_errors=True)
-
-
-@contextmanager
-def _held(folder: Path) -> Iterator[bool]:
-    """Lock a folder for as long as this process works in it; yields False if another one does."""
-    if fcntl is None:
-        yield True
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            free = True
-        except OSError:  # held, or a file system without locks
-            free = False
-        yield free
-    finally:
-        os.close(handle)
+        with held(left) as free:
+            if free:
+                shutil.rmtree(left, ignore_errors=True)
 
 
 def _swap(staging: Path, folder: Path) -> None:
-    old = folder.with_name(f".{folder.name}.old-{os.getpid()}")
+    old = folder.with_name(f".{folder.name}.old-{own_name()}")
     if folder.exists():
         os.rename(folder, old)
     try:

@@ -124,6 +124,8 @@ def ensure_prepared(dataset: str, data_path: Path, raw: Path = Path("raw")) -> d
     try:
         return prepare(dataset, place, data_path, command=f"run --dataset={dataset}")
     except InputError as error:
+        if inter.exists():  # another run was faster
+            return None
         raise InputError(
             f"the data set '{dataset}' as {inter}, or its raw files in {own} or {raw} to prepare it from",
             f"no such file, and for the raw files: expected {error.expected}, got {error.got}",

@@ -26,7 +26,7 @@ WHERE_THE_DATA_ARE = (
 
 
 def write_items(folder: str | Path, model: OurModel, part: Part, largest_copy: int) -> dict[str, str] | None:
-    """Write the items of a model's data beside its checkpoints, unless they are there.
+    """Write the items of a model's data beside its checkpoints, unless they are there, and whole.
 
     Args:
         largest_copy: bytes of a modality's vectors up to which they are copied.
@@ -39,9 +39,17 @@ def write_items(folder: str | Path, model: OurModel, part: Part, largest_copy: i
     content = plain(Catalogue.of(part).state(largest_copy=largest_copy))
     sha256 = checkpoint.digest(content)
     file = Path(folder) / f"{part.dataset_name}-{sha256[:12]}{SUFFIX}"
-    if not file.is_file():
+    if not _is_whole(file, sha256):
         checkpoint.save(file, content)
     return {"file": file.name, "sha256": sha256}
+
+
+def _is_whole(file: Path, sha256: str) -> bool:
+    """A file that was damaged since is written anew, for runs to come cannot be scored by it."""
+    try:
+        return file.is_file() and checkpoint.load_digested(file, mapped=True)[1] == sha256
+    except InputError:
+        return False
 
 
 def read_items(path: str | Path, content: Mapping[str, Any], vectors: Mapping[str, Path]) -> Catalogue:

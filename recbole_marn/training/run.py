@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+from filelock import FileLock, Timeout
 
 from recbole_marn.data.loader import CTRDataLoader
+from recbole_marn.errors import InputError
 from recbole_marn.evaluation.calibration import too_few_to_mean_much
 from recbole_marn.evaluation.request_metrics import always_one
 from recbole_marn.evaluation.scores import depths, part_metrics
@@ -64,7 +68,38 @@ def run(
             return run_launched(run, world, nproc, config_file_list or [], settings, saved)
         prepare_data(config)  # once, before the processes look for it
         return run_processes(run, nproc, config_file_list or [], settings, saved)
-    return _train_and_test(prepare_run(config), saved)
+    parts = prepare_run(config)
+    # torchrun starts one run alone, and a shared disk may keep the lock of a machine that was lost.
+    if saved and config["local_rank"] == 0 and not world:
+        with _alone(Path(parts.trainer.saved_model_file)):
+            return _train_and_test(parts, saved)
+    return _train_and_test(parts, saved)
+
+
+@contextmanager
+def _alone(checkpoint: Path) -> Iterator[None]:
+    """Two runs of one name would write over each other's best model, and test it as their own.
+
+    Raises:
+        InputError: another process writes this checkpoint.
+    """
+    lock = FileLock(checkpoint.with_name(f".{checkpoint.name}.lock"), timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise InputError(
+            f"one run at a time that writes {checkpoint}",
+            "another process that trains it now",
+            "Wait for its end, or give this run a run_name or checkpoint_dir of its own.",
+        ) from None
+    except (OSError, NotImplementedError):
+        pass  # a disk without locks, or one that is full or read-only, as the first file will tell
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            Path(lock.lock_file).unlink()
+        lock.release()
 
 
 def _train_and_test(parts: Prepared, saved: bool) -> dict[str, Any]:

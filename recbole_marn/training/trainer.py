@@ -303,9 +303,20 @@ class CTRTrainer(Trainer):
         check_same_items(content, path, data.part)
         if path == self.saved_model_file:  # a run of the same run_name may have put its own model there meanwhile
             check_same_settings(content, path, self.plain_settings())
+            self._check_is_best(content, path)
         checkpoint.fill(self.model, content, path)
         self.click_rates = checkpoint.click_rates_of(content)
         self.logger.info(f"best      epoch {content['epoch'] + 1}, read from {path}")
+
+    def _check_is_best(self, content: dict[str, Any], path: str) -> None:
+        """A second run of the same name and settings may be at an earlier epoch."""
+        best, found = self.best_valid_score, content["best_valid_score"]
+        if self.history and found != best:
+            raise InputError(
+                f"the best model of this run in {path} ({self.config['valid_metric']} {best} on validation)",
+                f"that of another run ({found})",
+                "Let one run at a time write it; give the command again without resume, or with a run_name of its own.",
+            )
 
     # --------------------------------------------------------------------------------------- checkpoints
     def plain_settings(self) -> dict[str, Any]:
@@ -333,6 +344,8 @@ class CTRTrainer(Trainer):
         if not self.config["single_spec"] and self.config["local_rank"] != 0:
             return
         path = kwargs.pop("saved_model_file", self.saved_model_file)
+        for suffix in (".json", ".scores.npz"):  # of an earlier run of this name: they tell of weights that now go
+            Path(path).with_suffix(suffix).unlink(missing_ok=True)
         checkpoint.save(path, self._content(epoch))
 
     def _save_state(self, epoch: int) -> None:

@@ -12,7 +12,7 @@ import pytest
 from prepare.raw_files import amazon_2014
 
 from recbole_marn.errors import InputError
-from recbole_marn.files import sha256, write_json, write_text
+from recbole_marn.files import held, sha256, write_aside, write_json, write_text
 from recbole_marn.files.folders import clean_leftovers, staged_folder
 from recbole_marn.prepare import pipeline
 from recbole_marn.prepare.download import fetch_missing
@@ -183,6 +183,21 @@ def test_what_is_missing_is_prepared_once_or_it_says_how(tmp_path, monkeypatch):
     assert files(data_path / "amazon-clothing") == before
 
 
+def test_of_two_runs_that_prepare_at_once_the_later_takes_what_the_first_has_made(tmp_path, monkeypatch):
+    data_path, raw = tmp_path / "dataset", amazon_2014(tmp_path / "raw")
+    leak_checks = pipeline.leak_checks
+
+    def meanwhile(*args):
+        with monkeypatch.context() as patch:
+            patch.setattr(pipeline, "leak_checks", leak_checks)
+            assert ensure_prepared("amazon-clothing", data_path, raw)
+        return leak_checks(*args)
+
+    monkeypatch.setattr(pipeline, "leak_checks", meanwhile)
+    assert ensure_prepared("amazon-clothing", data_path, raw) is None
+    assert os.listdir(data_path) == ["amazon-clothing"]
+
+
 def test_damaged_raw_files_are_named_and_nothing_is_left(tmp_path):
     raw = amazon_2014(tmp_path / "raw")
     reviews = next(raw.glob("reviews_*"))
@@ -272,12 +287,35 @@ def test_words_and_tables_need_neither_torch_nor_recbole(tmp_path):
 
 
 def test_what_a_killed_process_left_beside_a_file_is_removed(tmp_path):
-    dead = subprocess.Popen([sys.executable, "-c", ""])
-    dead.wait()
-    (tmp_path / f".a.json.{dead.pid}.part").write_text("half")
-    (tmp_path / f".a.json.{os.getppid()}.part").write_text("another process is writing it")
-    (tmp_path / f".b.json.{dead.pid}.part").write_text("another file")
+    mine, others = tmp_path / ".a.json.1.part", tmp_path / ".b.json.1.part"
+    held_by_another = tmp_path / ".a.json.99999999.part"  # a machine that shares the folder has other processes
+    for path in (mine, others, held_by_another):
+        path.write_text("half")
+    with held(held_by_another) as free:
+        assert free
+        write_json(tmp_path / "a.json", {"a": 1})
+        assert sorted(tmp_path.iterdir()) == sorted([tmp_path / "a.json", held_by_another, others])
     write_json(tmp_path / "a.json", {"a": 1})
-    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
-        ["a.json", f".a.json.{os.getppid()}.part", f".b.json.{dead.pid}.part"]
-    )
+    assert sorted(tmp_path.iterdir()) == sorted([tmp_path / "a.json", others])
+
+
+def test_two_containers_whose_processes_have_one_number_write_a_file(tmp_path):
+    """Each took the other's temporary file for its own."""
+
+    def write(temporary):
+        temporary.write_text("one")
+        write_text(tmp_path / "a", "the other")
+        assert (tmp_path / "a").read_text() == "the other" and temporary.read_text() == "one"
+
+    write_aside(tmp_path / "a", write)
+    assert files(tmp_path) == {"a": b"one"}
+
+
+def test_two_containers_whose_processes_have_one_number_make_a_folder(tmp_path):
+    """The later one emptied the folder that the earlier one wrote into, and put in place what came after."""
+    with staged_folder(tmp_path / "x", True) as first:
+        (first / "a").write_text("1")
+        with staged_folder(tmp_path / "x") as second:
+            (second / "b").write_text("2")
+        (first / "c").write_text("3")
+    assert files(tmp_path / "x") == {"a": b"1", "c": b"3"} and os.listdir(tmp_path) == ["x"]

@@ -13,6 +13,7 @@ import torch
 from cases import OUR_MODELS
 
 import recbole_marn
+from recbole_marn import quick_start
 from recbole_marn.errors import InputError
 from recbole_marn.registry import model_class
 from recbole_marn.serving.histories import History
@@ -201,6 +202,18 @@ def test_without_its_items(served):
     path = copied(served, ".pth")
     with pytest.raises(InputError, match="Copy it there, too"):
         load_scorer(path)
+
+
+def test_items_that_were_damaged_are_written_anew(settings):
+    """`Train again` said the error, and training again left them as they were."""
+    given = settings(epochs=1)
+    path = quick_start.run(config_dict=given)["checkpoint"]
+    (items,) = Path(path).parent.glob("*.items.pt")
+    whole = items.read_bytes()
+    for damaged in (whole[:100], whole[:-1000] + bytes(1000)):
+        items.write_bytes(damaged)
+        quick_start.run(config_dict=given)
+        assert load_scorer(path).items
 
 
 def test_other_items(served, serve):
