@@ -328,6 +328,20 @@ def test_a_record_goes_with_the_model_it_tells_of(settings, monkeypatch):
     assert not record.exists() and not list(Path("saved").glob("*.npz"))
 
 
+def test_a_full_disk_leaves_the_finished_run_as_it_was(settings, monkeypatch):
+    given = settings("LR", epochs=1)
+    quick_start.run(config_dict=given)
+    before = {path.name: path.read_bytes() for path in Path("saved").iterdir()}
+
+    def full(content, path):
+        raise RuntimeError("unexpected pos 128 vs 0")
+
+    monkeypatch.setattr(torch, "save", full)
+    with pytest.raises(OSError, match="the disk may be full"):
+        quick_start.run(config_dict=given)
+    assert {path.name: path.read_bytes() for path in Path("saved").iterdir()} == before
+
+
 def test_a_checkpoint_of_a_newer_format_is_refused(settings, monkeypatch):
     parts = prepared(settings(epochs=1))
     with monkeypatch.context() as newer:

@@ -91,6 +91,10 @@ def write_aside(path: str | Path, write: Callable[[Path], Any], aside: Path | No
             write(temporary)
             flush(temporary)
             os.replace(temporary, path)
+    except OSError as error:
+        if error.errno is not None and error.filename is None:
+            error.filename = str(path)  # a full disk does not say of which file
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 

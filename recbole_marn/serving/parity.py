@@ -16,6 +16,7 @@ from recbole_marn.data.context_vocabulary import FieldVocabulary
 from recbole_marn.data.part import Part
 from recbole_marn.evaluation.metrics import auc, uauc
 from recbole_marn.evaluation.record import read_record
+from recbole_marn.evaluation.scores import check_scores_file, load_scores
 from recbole_marn.layers.kernels.segment import expand_rows
 from recbole_marn.serving.answers import Asker
 from recbole_marn.serving.exported import ExportedScorer
@@ -41,6 +42,9 @@ def of_test_part(exported: ExportedScorer, run: Prepared, checkpoint: str | Path
     Args:
         run: as `load_run` gives it.
         checkpoint: its record and scores lie beside it; without them the comparison is left out.
+
+    Raises:
+        InputError: a record or scores that were altered.
     """
     part = run.test.part
     columns = part.rows.columns(np.arange(len(part)))
@@ -55,8 +59,10 @@ def of_test_part(exported: ExportedScorer, run: Prepared, checkpoint: str | Path
     if record is not None and record.is_file():
         content = read_record(record, "training")
         found["record"] = {name: content["metrics"]["test"][name] for name in ("AUC", "UAUC")}
-        stored = np.load(record.with_name(content["scores"]["file"]))["test_score"]
-        found["largest_difference"] = float(np.abs(stored - exported.rates(output)).max())
+        scores = record.with_name(content["scores"]["file"])
+        if check_scores_file(scores, content["scores"]["sha256"]):
+            stored = load_scores(scores, "test")["test"]["score"]
+            found["largest_difference"] = float(np.abs(stored - exported.rates(output)).max())
     return found
 
 

@@ -299,6 +299,15 @@ def test_what_a_killed_process_left_beside_a_file_is_removed(tmp_path):
     assert sorted(tmp_path.iterdir()) == sorted([tmp_path / "a.json", others])
 
 
+def test_a_full_disk_says_of_which_file(tmp_path):
+    def write(temporary):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(OSError) as error:
+        write_aside(tmp_path / "a", write)
+    assert error.value.filename == str(tmp_path / "a") and os.listdir(tmp_path) == []
+
+
 def test_two_containers_whose_processes_have_one_number_write_a_file(tmp_path):
     """Each took the other's temporary file for its own."""
 
