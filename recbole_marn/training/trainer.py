@@ -344,9 +344,9 @@ class CTRTrainer(Trainer):
         if not self.config["single_spec"] and self.config["local_rank"] != 0:
             return
         path = kwargs.pop("saved_model_file", self.saved_model_file)
-        for suffix in (".json", ".scores.npz"):  # of an earlier run of this name: they tell of weights that now go
-            Path(path).with_suffix(suffix).unlink(missing_ok=True)
         checkpoint.save(path, self._content(epoch))
+        for suffix in (".json", ".scores.npz"):  # of an earlier run of this name: they tell of weights that are gone
+            Path(path).with_suffix(suffix).unlink(missing_ok=True)
 
     def _save_state(self, epoch: int) -> None:
         """All that the next epoch depends on; the run's randomness is a function of seed and epoch."""
