@@ -342,6 +342,14 @@ def test_a_full_disk_leaves_the_finished_run_as_it_was(settings, monkeypatch):
     assert {path.name: path.read_bytes() for path in Path("saved").iterdir()} == before
 
 
+def test_fields_in_another_order_are_other_settings():
+    """Tables of the same shapes were filled with those of another field, and the run was scored by them."""
+    before = {"config": {"model": "MARN", "user": {"fields": {"age": 8, "gender": 8}}}}
+    check_same_settings(before, "a.pth", {"model": "MARN", "user": {"fields": {"age": 8, "gender": 8}}})
+    with pytest.raises(InputError, match="a state of the same settings"):
+        check_same_settings(before, "a.pth", {"model": "MARN", "user": {"fields": {"gender": 8, "age": 8}}})
+
+
 def test_a_checkpoint_of_a_newer_format_is_refused(settings, monkeypatch):
     parts = prepared(settings(epochs=1))
     with monkeypatch.context() as newer:

@@ -61,7 +61,7 @@ def check_same_settings(content: Mapping[str, Any], path: Any, settings: Mapping
     before = content["config"]
 
     def value(where: Mapping[str, Any], key: str) -> Any:
-        return where.get(key, DEFAULTS.get(key))
+        return _in_order(where.get(key, DEFAULTS.get(key)))
 
     keys = [key for key in {**before, **settings} if key not in INCIDENTAL]
     changed = [key for key in keys if value(before, key) != value(settings, key)]
@@ -72,6 +72,11 @@ def check_same_settings(content: Mapping[str, Any], path: Any, settings: Mapping
             ", ".join(f"{key}: {before.get(key)!r} there and {settings.get(key)!r} here" for key in changed[:5]),
             "Take those settings again, give another run_name, or train anew with resume: False.",
         )
+
+
+def _in_order(value: Any) -> Any:
+    """Mappings as lists of pairs: weights of fields and modalities go by the order in which these are named."""
+    return [(key, _in_order(one)) for key, one in value.items()] if isinstance(value, Mapping) else value
 
 
 def check_same_rows(content: Mapping[str, Any], path: Any, part: Part) -> None:
